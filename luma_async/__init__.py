@@ -1,0 +1,1 @@
+"""An asyncio client for paid, long-running Luma video generation."""

@@ -1,0 +1,128 @@
+"""One canonical form of a request: what a journal keeps, what a digest is made of, what a request is restored from.
+
+The form is the class and the fields that are not defaults, so that a field added tomorrow changes no digest of
+today. Inline images are replaced by their SHA-256: two requests with the same picture are the same purchase, and no
+journal ever holds a picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import attrs
+
+from luma_async.errors import InvalidInput
+from luma_async.keyframes import GenerationKeyframe, ImageKeyframe, ImageReference, Keyframes
+from luma_async.requests import (
+    AudioRequest,
+    ExtendRequest,
+    ImageRequest,
+    ModifyRequest,
+    ReframeRequest,
+    Request,
+    UpscaleRequest,
+    VideoRequest,
+)
+
+FORM_VERSION = 1
+"""Changing the form would make every purchase of yesterday look new: a golden test holds it."""
+
+_DIGEST_PREFIX = "data:sha256,"
+_CLASSES: dict[str, type[Any]] = {
+    cls.__name__: cls
+    for cls in (
+        VideoRequest,
+        ExtendRequest,
+        AudioRequest,
+        UpscaleRequest,
+        ImageRequest,
+        ReframeRequest,
+        ModifyRequest,
+        Keyframes,
+        ImageKeyframe,
+        GenerationKeyframe,
+        ImageReference,
+    )
+}
+
+
+def canonical(request: Request) -> dict[str, Any]:
+    """Return the class and the non-default fields of a request as JSON; aspect_ratio is always among them."""
+    form = _form(request)
+    if hasattr(request, "aspect_ratio"):
+        # Its default could change one day, and with it what was bought.
+        form["aspect_ratio"] = request.aspect_ratio
+    return form
+
+
+def digest(form: dict[str, Any]) -> str:
+    """Return the SHA-256 of a canonical form."""
+    text = json.dumps([FORM_VERSION, form], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def restore(form: dict[str, Any]) -> Request:
+    """Build the request of a canonical form again.
+
+    Raises:
+        InvalidInput: an inline image is only known by its digest, or a later version wrote the form.
+    """
+    request: Request = _restored(form)
+    return request
+
+
+def without_pictures(value: Any) -> Any:
+    """Replace inline images anywhere in a JSON value by their digest."""
+    if isinstance(value, str):
+        return _short(value)
+    if isinstance(value, dict):
+        return {name: without_pictures(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_pictures(item) for item in value]
+    return value
+
+
+def _form(value: Any) -> dict[str, Any]:
+    fields = attrs.fields(type(value))
+    kept = {field.name: getattr(value, field.name) for field in fields if not _is_default(value, field)}
+    return {"class": type(value).__name__, **{name: _plain(item) for name, item in kept.items()}}
+
+
+def _is_default(value: Any, field: attrs.Attribute[Any]) -> bool:
+    item = getattr(value, field.name)
+    # A factory of ours always makes an empty container.
+    return bool(item == field.default or (isinstance(field.default, attrs.Factory) and not item))  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    if attrs.has(type(value)):
+        return _form(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return without_pictures(value)
+
+
+def _short(text: str) -> str:
+    if not text.startswith("data:") or text.startswith(_DIGEST_PREFIX):
+        return text
+    return _DIGEST_PREFIX + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_restored(item) for item in value)
+    if isinstance(value, str) and value.startswith(_DIGEST_PREFIX):
+        raise InvalidInput(
+            field="request",
+            message="the journal keeps only the digest of its inline image; pass the request again.",
+        )
+    if not isinstance(value, dict) or "class" not in value:
+        return value
+    cls = _CLASSES.get(value["class"])
+    if cls is None:
+        raise InvalidInput(field="request", message=f"a later version wrote {value['class']!r}; update luma_async.")
+    return cls(
+        **{name: _restored(item) if name != "extra" else item for name, item in value.items() if name != "class"}
+    )

@@ -1,0 +1,1 @@
+"""Touching: bytes, time and disk; nothing here decides."""

@@ -1,0 +1,206 @@
+"""HTTP to one service: what leaves, and what provably did not.
+
+The whole question about a paid POST that got no answer is whether it left. aiohttp's exceptions do not tell (the
+same ones stand for both), but its trace does: `on_request_headers_sent` is awaited before the first byte is written,
+and raising in it sends nothing. So the claim of a paid submit is made inside that hook, and "the hook did not end"
+is the proof that nothing left.
+
+aiohttp's exceptions never get out of here: their repr holds the request's headers, and with them the API key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from luma_async._wire.documents import Answer
+from luma_async._wire.headers import read_request_id, read_retry_after_s
+from luma_async.errors import NoAnswer, NotSent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from luma_async._wire.dialect import Call
+    from luma_async.settings import Secret, Timeouts
+
+BODY_CAP_BYTES = 4 * 1024 * 1024
+"""More than a thousand generations in one answer; what is longer is an attack or a mistake."""
+
+_CHUNK_BYTES = 64 * 1024
+_SCRUBBED = b"[secret]"
+_SHORTEST_SCRUBBED = 6
+"""Shorter texts stand in many a body by chance; no service issues such a key."""
+
+
+@attrs.define(kw_only=True)
+class _Flight:
+    """One paid POST, as its trace sees it."""
+
+    before_sending: Callable[[], Awaitable[None]]
+    sent: bool = False
+    fault: Exception | None = None
+
+
+async def _on_headers_sent(_: aiohttp.ClientSession, context: Any, __: aiohttp.TraceRequestHeadersSentParams) -> None:
+    flight: _Flight = context.trace_request_ctx
+    try:
+        await flight.before_sending()
+    except Exception as fault:
+        flight.fault = fault
+        raise
+    flight.sent = True
+
+
+class Transport:
+    """The connections to one service. The API key goes to its origin alone, request by request."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        api_key: Secret,
+        timeouts: Timeouts,
+        connections: int,
+        proxy: str | None,
+        trust_env: bool,
+        trace_configs: Sequence[aiohttp.TraceConfig],
+    ) -> None:
+        self._base_url = base_url
+        self._api_key = api_key
+        self._proxy = proxy
+        claim = aiohttp.TraceConfig()
+        claim.on_request_headers_sent.append(_on_headers_sent)
+        shared: dict[str, Any] = {
+            "cookie_jar": aiohttp.DummyCookieJar(),
+            "trust_env": trust_env,
+            "headers": {"Accept": "application/json", "User-Agent": "luma_async"},
+        }
+        self._calls = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections),
+            timeout=aiohttp.ClientTimeout(total=timeouts.request, sock_connect=timeouts.connect),
+            trace_configs=list(trace_configs),
+            **shared,
+        )
+        self._submits = aiohttp.ClientSession(
+            connector=_submit_connector(connections, timeouts.submit_keepalive),
+            timeout=aiohttp.ClientTimeout(total=timeouts.submit, sock_connect=timeouts.connect),
+            # Ours comes last: should one of the user's raise, nothing was claimed yet.
+            trace_configs=[*trace_configs, claim],
+            **shared,
+        )
+
+    async def submit(self, call: Call, *, before_sending: Callable[[], Awaitable[None]]) -> Answer:
+        """Send a paid POST once.
+
+        Args:
+            call: what to send.
+            before_sending: awaited when a connection is in hand, before the first byte leaves; raising in it sends
+                nothing, and the exception comes out of here.
+
+        Raises:
+            NotSent: nothing left this machine.
+            NoAnswer: something left, and no complete answer came.
+        """
+        flight = _Flight(before_sending=before_sending)
+        answer, trouble = await self._exchange(self._submits, call, trace_request_ctx=flight)
+        if answer is not None:
+            return answer
+        if flight.fault is not None:
+            raise flight.fault
+        if flight.sent:
+            raise NoAnswer(message=trouble)
+        raise NotSent(message=trouble)
+
+    async def query(self, call: Call) -> Answer:
+        """Send a call that costs nothing, once.
+
+        Raises:
+            NotSent: there was no connection.
+            NoAnswer: no complete answer came.
+        """
+        answer, trouble = await self._exchange(self._calls, call)
+        if answer is not None:
+            return answer
+        if trouble.startswith(_NO_CONNECTION):
+            raise NotSent(message=trouble)
+        raise NoAnswer(message=trouble)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._submits.close()
+        await self._calls.close()
+
+    async def _exchange(self, session: aiohttp.ClientSession, call: Call, **options: Any) -> tuple[Answer | None, str]:
+        """Send and read to the end; instead of an exception return what went wrong, without address or key."""
+        try:
+            async with session.request(
+                call.method,
+                self._url(call),
+                json=call.body,
+                headers=self._headers(call),
+                allow_redirects=False,
+                proxy=self._proxy,
+                **options,
+            ) as response:
+                body = await self._read(response)
+                return _answer(response, body), ""
+        except Exception as error:  # noqa: BLE001 - whatever broke, only the trace knows what it means
+            return None, self._describe(error)
+
+    def _url(self, call: Call) -> URL:
+        url = URL(self._base_url + call.path, encoded=True)
+        return url.with_query(call.query) if call.query else url
+
+    def _headers(self, call: Call) -> dict[str, str]:
+        return {"Authorization": f"Bearer {call.bearer or self._api_key.reveal()}", **dict(call.headers)}
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes | None:
+        """Read a body, decompressed, up to the cap; a service that repeats the key has it blotted out."""
+        pieces: list[bytes] = []
+        room = BODY_CAP_BYTES
+        async for piece in response.content.iter_chunked(_CHUNK_BYTES):
+            room -= len(piece)
+            if room < 0:
+                response.close()
+                return None
+            pieces.append(piece)
+        body = b"".join(pieces)
+        key = self._api_key.reveal().encode()
+        return body.replace(key, _SCRUBBED) if len(key) >= _SHORTEST_SCRUBBED else body
+
+    def _describe(self, error: Exception) -> str:
+        origin = URL(self._base_url).origin()
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return f"{_NO_CONNECTION} {origin}: {error.os_error.strerror or type(error.os_error).__name__}."
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return f"{_NO_CONNECTION} {origin} in time."
+        if isinstance(error, aiohttp.SocketTimeoutError | TimeoutError):
+            return f"{origin} did not answer in time."
+        if isinstance(error, aiohttp.ClientPayloadError):
+            return f"The answer of {origin} was cut off."
+        if isinstance(error, aiohttp.ClientResponseError):
+            return f"The answer of {origin} is not HTTP."
+        return f"The connection to {origin} broke ({type(error).__name__})."
+
+
+_NO_CONNECTION = "There is no connection to"
+
+
+def _submit_connector(connections: int, keepalive_s: float) -> aiohttp.TCPConnector:
+    if keepalive_s <= 0:
+        return aiohttp.TCPConnector(limit=connections, force_close=True)
+    return aiohttp.TCPConnector(limit=connections, keepalive_timeout=keepalive_s)
+
+
+def _answer(response: aiohttp.ClientResponse, body: bytes | None) -> Answer:
+    return Answer(
+        status=response.status,
+        body=body,
+        content_type=response.content_type,
+        retry_after_s=read_retry_after_s(response.headers),
+        request_id=read_request_id(response.headers),
+    )

@@ -1,0 +1,1 @@
+"""Spelling: the only place that knows a service's paths, fields and words."""

@@ -1,0 +1,158 @@
+"""What a dialect is: how one format spells our calls, and how its answers read.
+
+A dialect touches nothing: it turns requests into `Call`s, and parsed `Document`s into values. Everything that two
+services spell differently stands behind this protocol, so a vendor's change touches one file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from luma_async._core.judging import ErrorBody
+    from luma_async._wire.documents import Document
+    from luma_async.models import Credits, Generation, KeyUsage, User
+    from luma_async.requests import Request
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """One HTTP request, without host and key."""
+
+    name: str
+    """What it is for, for events and errors, such as `submit` or `query`."""
+    method: Literal["GET", "POST", "DELETE"]
+    """The HTTP method."""
+    path: str
+    """Below the base URL, beginning with a slash; ids in it are checked."""
+    body: dict[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
+    """The JSON body."""
+    query: tuple[tuple[str, str], ...] = ()
+    """The query parameters."""
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    """Further headers."""
+    bearer: str | None = attrs.field(default=None, repr=False)
+    """Another token than the API key, for the calls that need one."""
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """One generation in an answer, not yet structured: an unchanged row never is again."""
+
+    id: str
+    """The service's id."""
+    raw: Mapping[str, Any] = attrs.field(repr=False, hash=False)
+    """Its JSON."""
+
+
+class Dialect(Protocol):
+    """How one format spells calls and answers."""
+
+    @property
+    def name(self) -> str:
+        """The format's name, part of a journal entry's service."""
+        ...
+
+    @property
+    def default_base_url(self) -> str | None:
+        """Where the service is, when there is only one; None when the user has to say."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """How many generations one look may ask for; 1 for single queries only."""
+        ...
+
+    def supports(self, operation: str) -> bool:
+        """Whether there is such a call: a method's name such as `upscale`, `user`, `query_many`."""
+        ...
+
+    def submit(self, request: Request) -> Call:
+        """Spell a paid submit.
+
+        Raises:
+            UnsupportedOperation: the format has no such call.
+            InvalidInput: it cannot carry one of the fields, which is named.
+        """
+        ...
+
+    def query(self, generation_id: str) -> Call:
+        """Spell a look at one generation."""
+        ...
+
+    def query_many(self, generation_ids: Sequence[str]) -> Call:
+        """Spell a look at several."""
+        ...
+
+    def link(self, generation_id: str) -> Call:
+        """Spell the question for the watermark-free link."""
+        ...
+
+    def user(self) -> Call:
+        """Spell the question for the account."""
+        ...
+
+    def key(self) -> Call:
+        """Spell the question for the API key's quota."""
+        ...
+
+    def credits(self) -> Call:
+        """Spell the question for the balance."""
+        ...
+
+    def read_error(self, document: Document) -> ErrorBody | None:
+        """Find the error in an answer, whatever its status; None when it holds none."""
+        ...
+
+    def read_submit(self, document: Document) -> Row | None:
+        """Find the new generation in the answer to a submit; None when it names none."""
+        ...
+
+    def read_query(self, document: Document, generation_id: str) -> Row:
+        """Find the generation in the answer to a single look.
+
+        Raises:
+            UnreadableAnswer: it is not there, or it is another one.
+        """
+        ...
+
+    def read_many(self, document: Document) -> tuple[Row, ...]:
+        """Find the generations in the answer to a look at several; rows without an id are left out.
+
+        Raises:
+            UnreadableAnswer: it holds no list of them.
+        """
+        ...
+
+    def read_link(self, document: Document) -> str:
+        """Find the link.
+
+        Raises:
+            UnreadableAnswer: there is none.
+        """
+        ...
+
+    def read_user(self, document: Document) -> User:
+        """Read the account."""
+        ...
+
+    def read_key(self, document: Document) -> KeyUsage:
+        """Read the API key's quota."""
+        ...
+
+    def read_credits(self, document: Document) -> Credits:
+        """Read the balance."""
+        ...
+
+    def generation(self, raw: Mapping[str, Any]) -> Generation:
+        """Structure a row's JSON; one drifted field degrades alone.
+
+        Raises:
+            UnreadableAnswer: not even its id and state can be read.
+        """
+        ...

@@ -1,0 +1,228 @@
+"""One attempt at a paid POST: claim it, send it, judge the answer, write the verdict down.
+
+An intent is *exposed* from the moment its claim is being written until its outcome is. Nobody cancels it in
+between: whoever asked for it may go, the session waits for the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+
+from luma_async._core import lifecycle
+from luma_async._core.judging import Accepted, Denied, Doubtful, judge_submit
+from luma_async._io.clock import loop_now, wall_now
+from luma_async._wire.dialect import Call
+from luma_async._wire.documents import parse
+from luma_async.entries import Entry, Phase
+from luma_async.errors import JournalError, KeyConflict, LumaError, NoAnswer, NotSent, SubmitInDoubt
+from luma_async.models import Generation, State
+from luma_async.queries import read
+
+if TYPE_CHECKING:
+    from luma_async._io.journal import Journal
+    from luma_async._io.transport import Transport
+    from luma_async._wire.dialect import Dialect, Row
+    from luma_async._wire.documents import Answer
+
+_log = logging.getLogger("luma_async")
+
+
+@attrs.frozen(kw_only=True)
+class Bought:
+    """What a submit ended in."""
+
+    entry: Entry
+    """The journal's entry."""
+    generation: Generation | None
+    """The service's first answer, or how it ended; None when it was bought in an earlier session."""
+    accepted_at_s: float | None = None
+    """When it was accepted, on the loop's clock; None when it was bought before."""
+
+
+@attrs.frozen(kw_only=True)
+class Unbought:
+    """Provably nothing was bought."""
+
+    error: LumaError
+    """Why."""
+    repeat: bool
+    """Whether the same submit may be sent again."""
+
+
+Outcome: TypeAlias = Bought | Unbought
+
+
+class Withdrawn(Exception):
+    """Everybody who wanted it has gone before anything left."""
+
+
+class Taken(Exception):
+    """Another session claimed the key first."""
+
+    def __init__(self, conflict: KeyConflict) -> None:
+        super().__init__()
+        self.conflict = conflict
+
+
+@attrs.define(kw_only=True, eq=False)
+class Intent:
+    """One purchase on its way."""
+
+    entry: Entry
+    """What will be claimed."""
+    call: Call
+    """What will be sent."""
+    named: bool
+    """Whether the caller gave the key, so that it may be known already."""
+    claim: Callable[[], lifecycle.Change]
+    """Makes the step that claims it."""
+    waiters: int = 0
+    """How many wait for the outcome."""
+    exposed: bool = False
+    """Whether it may have left: from the writing of the claim to that of the outcome."""
+    withdrawn: bool = False
+    """Whether it is being taken back."""
+    task: asyncio.Task[Bought] = attrs.field(init=False)
+    """What carries it out."""
+
+
+class Attempts:
+    """Sends intents, one POST each time, and keeps the journal true about them."""
+
+    def __init__(self, *, transport: Transport, dialect: Dialect, journal: Journal, owner: str) -> None:
+        self._transport = transport
+        self._dialect = dialect
+        self._journal = journal
+        self._owner = owner
+        self._broken: JournalError | None = None
+
+    async def send(self, intent: Intent) -> Outcome:
+        """Send once and write the outcome down.
+
+        Raises:
+            SubmitInDoubt: it may have been charged; the journal says so.
+            JournalError: the claim could not be written; nothing was sent.
+            Taken, Withdrawn: nothing was sent.
+        """
+        claimed = False
+
+        async def before_sending() -> None:
+            nonlocal claimed
+            await self._claim(intent)
+            claimed = True
+            if not intent.waiters:
+                intent.withdrawn = True
+                raise Withdrawn
+
+        try:
+            answer = await self._transport.submit(intent.call, before_sending=before_sending)
+        except NotSent as error:
+            unsent = error
+        except NoAnswer as error:
+            lost = error.message
+            unsent = None
+        except Withdrawn:
+            await self._withdraw(intent)
+            raise
+        else:
+            # An answer proves that it was sent, whatever the trace says.
+            return await self._settle(intent, answer, claimed=claimed)
+        if unsent is None:
+            raise await self._doubt(intent, lost)
+        await self._withdraw(intent)
+        return Unbought(error=unsent, repeat=True)
+
+    async def _claim(self, intent: Intent) -> None:
+        """Write the claim; what follows may leave this machine."""
+        if self._broken is not None:
+            raise JournalError(
+                message=f"an earlier outcome could not be written ({self._broken.message}), "
+                "so nothing further is sent. Mend the journal, then open a new session.",
+                path=self._broken.path,
+            )
+        intent.exposed = True
+        try:
+            await self._journal.change(intent.entry.key, intent.claim())
+        except KeyConflict as conflict:
+            intent.exposed = False
+            raise Taken(conflict) from None
+        except Exception:
+            # A journal that raises has changed nothing.
+            intent.exposed = False
+            raise
+
+    async def _withdraw(self, intent: Intent) -> None:
+        """Take the claim back, if there is one."""
+        if intent.exposed:
+            await self._record(intent, lifecycle.withdraw(self._owner, at=wall_now()))
+            intent.exposed = False
+
+    async def _settle(self, intent: Intent, answer: Answer, *, claimed: bool) -> Outcome:
+        """Judge a complete answer and write the verdict down."""
+        document = parse(answer)
+        row = self._dialect.read_submit(document)
+        if not claimed:
+            intent.exposed = True
+            await self._record(intent, intent.claim())
+        match judge_submit(read(document, self._dialect, row.id if row else None)):
+            case Accepted():
+                assert row is not None
+                return await self._accept(intent, row)
+            case Denied(error=error, repeat=repeat):
+                await self._record(intent, lifecycle.settle(lifecycle.Step.REFUSE, str(error), at=wall_now()))
+                intent.exposed = False
+                return Unbought(error=error, repeat=repeat)
+            case Doubtful(reason=reason):
+                raise await self._doubt(intent, reason, answer.status, document.excerpt)
+
+    async def _accept(self, intent: Intent, row: Row) -> Bought:
+        accepted_at_s = loop_now()
+        generation = self._first_look(row)
+        entry = await self._note_accepted(intent, row.id)
+        if entry is None:
+            raise await self._doubt(intent, f"the answer names generation {row.id}, which another key bought")
+        intent.exposed = False
+        return Bought(entry=entry, generation=generation, accepted_at_s=accepted_at_s)
+
+    async def _note_accepted(self, intent: Intent, generation_id: str) -> Entry | None:
+        """Write down what was bought; None when another entry holds the id."""
+        key = intent.entry.key
+        try:
+            entry = await self._journal.change(key, lifecycle.accept(generation_id, at=wall_now()))
+        except KeyConflict:
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever a journal raises, the caller gets what was paid
+            self._stop_buying(error, f"that submit {key} bought generation {generation_id}")
+            entry = None
+        return entry or attrs.evolve(intent.entry, phase=Phase.ACCEPTED, generation_id=generation_id)
+
+    def _first_look(self, row: Row) -> Generation:
+        """Structure the answer; an id is enough, for it is paid."""
+        try:
+            return self._dialect.generation(row.raw)
+        except LumaError:
+            return Generation(id=row.id, state=State.UNKNOWN, raw=dict(row.raw))
+
+    async def _doubt(self, intent: Intent, reason: str, status: int | None = None, excerpt: str = "") -> SubmitInDoubt:
+        """Write down that nobody knows, and build the error that says so."""
+        entry = await self._record(intent, lifecycle.settle(lifecycle.Step.DOUBT, reason, at=wall_now()))
+        intent.exposed = False
+        sent_at = entry.sent_at if entry is not None else wall_now()
+        return SubmitInDoubt(key=intent.entry.key, sent_at=sent_at, reason=reason, status=status, body_excerpt=excerpt)
+
+    async def _record(self, intent: Intent, step: lifecycle.Change) -> Entry | None:
+        """Write an outcome; should that fail, the entry stays *sending*, which means a doubt later."""
+        try:
+            return await self._journal.change(intent.entry.key, step)
+        except Exception as error:  # noqa: BLE001 - whatever a journal raises, the caller gets the outcome
+            self._stop_buying(error, f"the outcome of submit {intent.entry.key}")
+            return None
+
+    def _stop_buying(self, error: Exception, what: str) -> None:
+        _log.error("the journal could not note %s: %s", what, error)
+        self._broken = error if isinstance(error, JournalError) else JournalError(message=str(error))

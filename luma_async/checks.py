@@ -1,0 +1,171 @@
+"""How the fields of a request are checked: attrs validators that refuse what can never be right.
+
+Each of them raises `InvalidInput` with the field's name, before any I/O.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from luma_async.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import attrs
+
+ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""What an id may look like before it enters a URL or a file name."""
+
+_RATIO_PATTERN = re.compile(r"[1-9][0-9]?:[1-9][0-9]?")
+_DATA_URI_PATTERN = re.compile(r"data:image/[a-z0-9.+-]+;base64,")
+_SHOWN_URL_CHARS = 80
+
+
+def check_id(value: object, field: str = "id") -> str:
+    """Return a generation's id if it is safe in a URL and a file name.
+
+    Raises:
+        InvalidInput: it is empty, longer than 128 characters, or holds anything but letters, digits, `_` and `-`.
+    """
+    if not isinstance(value, str) or not ID_PATTERN.fullmatch(value):
+        raise InvalidInput(field=field, message="must be 1-128 letters, digits, `_` or `-`, as the service gave it.")
+    return value
+
+
+def _require_web_url(value: object, field: str) -> None:
+    """Refuse what no service could fetch: anything but http(s) with a host."""
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        sound = parts is not None and parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        sound = False
+    if not sound or any(char.isspace() for char in str(value)):
+        raise InvalidInput(field=field, message="must be an http:// or https:// address the service can reach.")
+
+
+def check_web_url(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
+    """Take an http(s) address, or nothing."""
+    if value is not None:
+        _require_web_url(value, attribute.name)
+
+
+def check_prompt(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
+    """Take a text that says something and can be sent."""
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidInput(field=attribute.name, message="must be a text that is not empty.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        fault = InvalidInput(field=attribute.name, message="holds half a surrogate pair, which no service can read.")
+    else:
+        return
+    raise fault
+
+
+def check_text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Take a text that says something, or nothing."""
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        raise InvalidInput(field=attribute.name, message="must be a text that is not empty, or be left out.")
+
+
+def check_ratio(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Take a ratio such as 16:9."""
+    if value is not None and (not isinstance(value, str) or not _RATIO_PATTERN.fullmatch(value)):
+        raise InvalidInput(field=attribute.name, message='must read like "16:9".')
+
+
+def check_flag(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Take a boolean, or nothing."""
+    if value is not None and not isinstance(value, bool):
+        raise InvalidInput(field=attribute.name, message="must be True, False or None (the service's default).")
+
+
+def check_source(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Take a generation's id."""
+    check_id(value, attribute.name)
+
+
+def check_whole(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Take a whole number of 0 or more, or nothing."""
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise InvalidInput(field=attribute.name, message="must be a whole number of 0 or more.")
+
+
+def check_weight(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Take a number from 0 to 1, or nothing."""
+    if value is not None and (not isinstance(value, int | float) or not 0 <= value <= 1):
+        raise InvalidInput(field=attribute.name, message="must lie between 0 and 1.")
+
+
+def as_texts(value: Iterable[str]) -> tuple[str, ...]:
+    """Keep a sequence of texts as a tuple; a lone text is a sequence of letters, which nobody means."""
+    if isinstance(value, str):
+        raise InvalidInput(field="concepts", message='must be a list of names, such as ("dolly_zoom",).')
+    return tuple(value)
+
+
+def as_mapping(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep a copy, so that nobody changes a request after it was checked."""
+    return dict(value)
+
+
+def check_json_mapping(_: object, attribute: attrs.Attribute[Any], value: dict[Any, Any]) -> None:
+    """Take names of fields with JSON values."""
+    if not all(isinstance(name, str) and name for name in value):
+        raise InvalidInput(field=attribute.name, message="must map names of fields to JSON values.")
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = str(error)
+    else:
+        return
+    raise InvalidInput(field=attribute.name, message=f"must hold JSON values only ({reason}).")
+
+
+def show_url(value: str) -> str:
+    """Keep an inline image out of reprs and tracebacks."""
+    return repr(value if len(value) <= _SHOWN_URL_CHARS else value[: _SHOWN_URL_CHARS - 1] + "…")
+
+
+def check_picture_url(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Take a web address or an inline image."""
+    if not isinstance(value, str) or not value.startswith("data:"):
+        _require_web_url(value, attribute.name)
+    elif not _DATA_URI_PATTERN.match(value):
+        raise InvalidInput(field=attribute.name, message="an inline image must begin `data:image/…;base64,`.")
+    else:
+        _check_base64(value, attribute.name)
+
+
+def _check_base64(value: str, field: str) -> None:
+    try:
+        base64.b64decode(value.partition(",")[2], validate=True)
+        sound = True
+    except (binascii.Error, ValueError):
+        sound = False
+    if not sound:
+        raise InvalidInput(field=field, message="the inline image is not valid Base64; use ImageKeyframe.from_bytes().")
+
+
+def as_characters(value: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    """Keep the addresses of each identity as a tuple."""
+    return {name: tuple(urls) for name, urls in value.items()}
+
+
+def check_character_urls(_: object, attribute: attrs.Attribute[Any], value: Mapping[str, tuple[str, ...]]) -> None:
+    """Take http(s) addresses by identity."""
+    for name, urls in value.items():
+        for url in urls:
+            _require_web_url(url, f"{attribute.name}.{name}")
+
+
+def check_media_kind(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Take the two kinds of media that can be reframed."""
+    if value not in {"video", "image"}:
+        raise InvalidInput(field=attribute.name, message='must be "video" or "image".')

@@ -1,0 +1,276 @@
+"""Buying: each purchase runs in a task of ours, so that no caller's end can make us forget it.
+
+An intent whose callers have all gone is withdrawn, unless it is exposed; an exposed one runs to its end, and closing
+the session waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from luma_async._core import lifecycle
+from luma_async._core.canonical import canonical, digest
+from luma_async._core.retrying import repeat_submit
+from luma_async._io.clock import loop_now, wall_now
+from luma_async._io.tasks import TaskOwner
+from luma_async.attempts import Attempts, Bought, Intent, Taken, Withdrawn
+from luma_async.entries import Entry, Phase
+from luma_async.errors import (
+    InvalidInput,
+    KeyConflict,
+    LumaError,
+    NotSent,
+    RateLimited,
+    SessionClosed,
+    SubmitInDoubt,
+)
+from luma_async.events import Paused, Retried, SubmitFailed, Submitted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from luma_async._io.journal import Journal
+    from luma_async._wire.dialect import Dialect
+    from luma_async.events import Event
+    from luma_async.gate import Gate
+    from luma_async.models import Generation
+    from luma_async.requests import Request
+    from luma_async.settings import RetryPolicy
+
+_log = logging.getLogger("luma_async")
+
+LONGEST_KEY = 200
+"""Characters: long enough for a path or a digest with a prefix, short enough for an index."""
+
+_FIRST_OWNER_POLL_S = 0.05
+_LONGEST_OWNER_POLL_S = 1.0
+"""The pauses while another session decides: a POST takes a second or two."""
+
+
+def check_key(key: object) -> None:
+    """Refuse a key that a journal or a person could trip over.
+
+    Raises:
+        InvalidInput: it is not 1-200 printable characters.
+    """
+    if not isinstance(key, str) or not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
+        raise InvalidInput(field="key", message="must be 1-200 printable characters.")
+
+
+class Sender:
+    """Sends paid submits for one session, each at most once."""
+
+    def __init__(
+        self,
+        *,
+        attempts: Attempts,
+        dialect: Dialect,
+        journal: Journal,
+        owner: str,
+        service: str,
+        gate: Gate,
+        retry: RetryPolicy,
+        random: Callable[[], float],
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._attempts = attempts
+        self._dialect = dialect
+        self._journal = journal
+        self._owner = owner
+        self._service = service
+        self._gate = gate
+        self._retry = retry
+        self._random = random
+        self._emit = emit
+        self._intents: dict[str, Intent] = {}
+        self._tasks = TaskOwner()
+        self._closing = False
+
+    async def buy(self, request: Request, *, key: str | None) -> Bought:
+        """Buy what `request` says, once.
+
+        Args:
+            request: what to buy.
+            key: the caller's name for the purchase; None makes one of its own.
+
+        Raises:
+            InvalidInput, UnsupportedOperation, SessionClosed, KeyConflict, JournalError, NotSent: nothing was sent.
+            Refused: the service said no; nothing was charged.
+            SubmitInDoubt: it may have been charged.
+
+        Cancellation:
+            Returns at once. What was not sent is withdrawn; what was is finished and journalled in the background.
+        """
+        entry = self._entry(request, key)
+        call = self._dialect.submit(request)
+
+        def claim() -> lifecycle.Change:
+            return lifecycle.claim(entry, at=wall_now())
+
+        return await self._join(Intent(entry=entry, call=call, named=key is not None, claim=claim))
+
+    async def buy_again(self, doubt: Entry, request: Request) -> Bought:
+        """Send a doubt again, as a person decided; otherwise like `buy()`."""
+        entry = self._entry(request, doubt.key)
+        if entry.digest != doubt.digest:
+            raise KeyConflict(entry=doubt, reason="it stands for a different request.")
+        call = self._dialect.submit(request)
+        # Only the first claim has the person's word; a later one finds an unpaid entry or stops.
+        first = [lifecycle.resubmit(doubt, entry, at=wall_now())]
+
+        def claim() -> lifecycle.Change:
+            return first.pop() if first else lifecycle.claim(entry, at=wall_now())
+
+        return await self._join(Intent(entry=entry, call=call, named=False, claim=claim))
+
+    def finish(self, generation: Generation) -> None:
+        """Note how a generation ended, in the background."""
+        self._note(generation.id, lifecycle.finish(generation, at=wall_now()))
+
+    def lose(self, generation_id: str) -> None:
+        """Note that the service no longer knows an id, in the background."""
+        self._note(generation_id, lifecycle.lose(at=wall_now()))
+
+    async def aclose(self, timeout_s: float) -> None:
+        """Withdraw what was not sent, and wait for the answers to what was."""
+        self._closing = True
+        for intent in list(self._intents.values()):
+            if not intent.exposed:
+                intent.task.cancel()
+        await self._tasks.drain(timeout_s)
+        for key in self._intents:
+            _log.error("the submit %s was still unanswered when the session closed: it is in doubt", key)
+        await self._tasks.cancel()
+
+    def _entry(self, request: Request, key: str | None) -> Entry:
+        if key is not None:
+            check_key(key)
+        form = canonical(request)
+        return Entry(
+            key=key if key is not None else os.urandom(16).hex(),
+            phase=Phase.SENDING,
+            service=self._service,
+            digest=digest(form),
+            request=form,
+            owner=self._owner,
+        )
+
+    async def _join(self, wanted: Intent) -> Bought:
+        """Share the send of this key, starting it if there is none, and wait for its end."""
+        key = wanted.entry.key
+        while (intent := self._intents.get(key)) is not None and intent.withdrawn:
+            await asyncio.wait([intent.task])
+        if self._closing:
+            raise SessionClosed
+        if intent is None:
+            intent = self._start(wanted)
+        elif intent.entry.digest != wanted.entry.digest:
+            raise KeyConflict(entry=intent.entry, reason="it stands for a different request, which is being sent.")
+        await self._outwait(intent)
+        if not intent.task.cancelled():
+            return intent.task.result()
+        if intent.exposed:
+            raise SubmitInDoubt(key=key, sent_at=wall_now(), reason="the session closed before the answer came")
+        raise SessionClosed(message="The session closed before this submit was sent; nothing was charged.")
+
+    async def _outwait(self, intent: Intent) -> None:
+        """Wait for the end of an intent; the last to leave withdraws what has not left."""
+        intent.waiters += 1
+        try:
+            await asyncio.wait([intent.task])
+        finally:
+            intent.waiters -= 1
+            if not intent.waiters and not intent.exposed:
+                intent.withdrawn = True
+                intent.task.cancel()
+
+    def _start(self, intent: Intent) -> Intent:
+        key = intent.entry.key
+        self._intents[key] = intent
+        intent.task = self._tasks.start(self._run(intent), name="luma_async submit")
+        intent.task.add_done_callback(lambda _: self._intents.pop(key))
+        return intent
+
+    async def _run(self, intent: Intent) -> Bought:
+        key = intent.entry.key
+        try:
+            bought = await self._buy_or_find(intent)
+        except Withdrawn:
+            failure: LumaError = NotSent(message="The submit was withdrawn, since nobody waited for it any more.")
+        except LumaError as error:
+            failure = error
+        else:
+            if bought.generation is not None and bought.accepted_at_s is not None:
+                self._emit(Submitted(key=key, generation=bought.generation))
+            return bought
+        self._emit(SubmitFailed(key=key, error=failure))
+        raise failure
+
+    async def _buy_or_find(self, intent: Intent) -> Bought:
+        while True:
+            if intent.named and (standing := await self._standing(intent)) is not None:
+                return Bought(entry=standing, generation=standing.generation)
+            try:
+                return await self._send_until_decided(intent)
+            except Taken as taken:
+                conflict = taken.conflict
+            # A named purchase that another session claimed first is that session's to make: wait for its result.
+            if not intent.named:
+                raise conflict
+
+    async def _standing(self, intent: Intent) -> Entry | None:
+        """Return the entry that this key bought already, once no other session is deciding it."""
+        pause_s = _FIRST_OWNER_POLL_S
+        while True:
+            entry = await self._journal.get(intent.entry.key)
+            alive = entry is not None and entry.owner != self._owner and await self._journal.alive(entry.owner)
+            admission = lifecycle.admit(entry, intent.entry, owner_alive=alive)
+            if isinstance(admission, lifecycle.Existing):
+                return admission.entry
+            if isinstance(admission, lifecycle.Send):
+                return None
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, _LONGEST_OWNER_POLL_S)
+
+    async def _send_until_decided(self, intent: Intent) -> Bought:
+        began_at_s = loop_now()
+        attempt = 0
+        while True:
+            attempt += 1
+            async with self._gate.passage():
+                outcome = await self._attempts.send(intent)
+            if isinstance(outcome, Bought):
+                return outcome
+            if not intent.waiters:
+                intent.withdrawn = True
+                raise Withdrawn
+            delay_s = self._delay_s(outcome.error, attempt, loop_now() - began_at_s) if outcome.repeat else None
+            if delay_s is None:
+                raise outcome.error
+            self._emit(Retried(what="submit", attempt=attempt, delay_s=delay_s, error=outcome.error))
+            await self._pause(outcome.error, delay_s)
+
+    def _delay_s(self, error: LumaError, attempt: int, elapsed_s: float) -> float | None:
+        return repeat_submit(error, attempt=attempt, elapsed_s=elapsed_s, policy=self._retry, luck=self._random())
+
+    async def _pause(self, error: LumaError, delay_s: float) -> None:
+        """Wait before the next attempt; a 429 makes every submit of the session wait."""
+        if isinstance(error, RateLimited):
+            self._gate.pause(delay_s)
+            self._emit(Paused(delay_s=delay_s))
+        else:
+            await asyncio.sleep(delay_s)
+
+    def _note(self, generation_id: str, step: lifecycle.Change) -> None:
+        self._tasks.start(self._write_note(generation_id, step), name="luma_async note")
+
+    async def _write_note(self, generation_id: str, step: lifecycle.Change) -> None:
+        try:
+            entry = await self._journal.find(self._service, generation_id)
+            if entry is not None:
+                await self._journal.change(entry.key, step)
+        except Exception as error:  # noqa: BLE001 - whatever a journal raises, the next run looks again
+            _log.warning("the journal could not note the end of generation %s: %s", generation_id, error)
