@@ -196,7 +196,7 @@ class Attempts:
             entry = await self._journal.change(key, lifecycle.accept(generation_id, at=wall_now()))
         except KeyConflict:
             return None
-        except Exception as error:  # noqa: BLE001 - whatever a journal raises, the caller gets what was paid
+        except Exception as error:
             self._stop_buying(error, f"that submit {key} bought generation {generation_id}")
             entry = None
         return entry or attrs.evolve(intent.entry, phase=Phase.ACCEPTED, generation_id=generation_id)
@@ -219,7 +219,7 @@ class Attempts:
         """Write an outcome; should that fail, the entry stays *sending*, which means a doubt later."""
         try:
             return await self._journal.change(intent.entry.key, step)
-        except Exception as error:  # noqa: BLE001 - whatever a journal raises, the caller gets the outcome
+        except Exception as error:
             self._stop_buying(error, f"the outcome of submit {intent.entry.key}")
             return None
 

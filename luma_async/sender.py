@@ -31,6 +31,7 @@ from luma_async.events import Paused, Retried, SubmitFailed, Submitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from luma_async._io.journal import Journal
     from luma_async._wire.dialect import Dialect
@@ -130,6 +131,10 @@ class Sender:
         """Note how a generation ended, in the background."""
         self._note(generation.id, lifecycle.finish(generation, at=wall_now()))
 
+    def keep_file(self, generation_id: str, path: Path) -> None:
+        """Note where the file of a generation is, in the background."""
+        self._note(generation_id, lifecycle.keep_file(str(path), at=wall_now()))
+
     def lose(self, generation_id: str) -> None:
         """Note that the service no longer knows an id, in the background."""
         self._note(generation_id, lifecycle.lose(at=wall_now()))
@@ -140,10 +145,12 @@ class Sender:
         for intent in list(self._intents.values()):
             if not intent.exposed:
                 intent.task.cancel()
-        await self._tasks.drain(timeout_s)
-        for key in self._intents:
-            _log.error("the submit %s was still unanswered when the session closed: it is in doubt", key)
-        await self._tasks.cancel()
+        try:
+            await self._tasks.drain(timeout_s)
+        finally:
+            for key in self._intents:
+                _log.error("the submit %s was still unanswered when the session closed: it is in doubt", key)
+            await self._tasks.cancel()
 
     def _entry(self, request: Request, key: str | None) -> Entry:
         if key is not None:
@@ -272,5 +279,5 @@ class Sender:
             entry = await self._journal.find(self._service, generation_id)
             if entry is not None:
                 await self._journal.change(entry.key, step)
-        except Exception as error:  # noqa: BLE001 - whatever a journal raises, the next run looks again
+        except Exception as error:
             _log.warning("the journal could not note the end of generation %s: %s", generation_id, error)

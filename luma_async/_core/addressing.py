@@ -1,0 +1,103 @@
+"""Where the service is and which key it gets: argument, then environment, and never one service's key for the other."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import attrs
+
+from luma_async.errors import ConfigurationError
+from luma_async.settings import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OFFICIAL_HOST = "api.lumalabs.ai"
+"""Luma's own service; it has a key of its own. Source: the official SDK reads LUMAAI_API_KEY."""
+
+_OFFICIAL_PATH = "/dream-machine/v1"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@attrs.frozen(kw_only=True)
+class Address:
+    """A service and the key for it."""
+
+    base_url: str
+    """Scheme, host, port and path prefix, without a slash at the end."""
+    api_key: Secret
+    """What it is asked with."""
+
+
+def resolve(
+    *,
+    api_key: str | None,
+    base_url: str | None,
+    default_base_url: str | None,
+    environ: Mapping[str, str],
+    allow_insecure: bool,
+) -> Address:
+    """Find the service and its key.
+
+    Raises:
+        ConfigurationError: one of them is missing or cannot be right; the message names the setting.
+    """
+    url = base_url or environ.get("LUMA_BASE_URL") or default_base_url
+    if not url:
+        raise ConfigurationError(
+            message="No base URL: every relay has its own. Pass LumaSession(base_url='https://…') or set LUMA_BASE_URL."
+        )
+    url = check_base_url(url, allow_insecure=allow_insecure)
+    variable = "LUMAAI_API_KEY" if urlsplit(url).hostname == OFFICIAL_HOST else "LUMA_API_KEY"
+    key = api_key if api_key is not None else environ.get(variable, "").strip()
+    if not key:
+        raise ConfigurationError(message=f"No API key: pass LumaSession(api_key='…') or set {variable} (for {url}).")
+    check_api_key(key)
+    return Address(base_url=url, api_key=Secret(key))
+
+
+def check_api_key(key: object) -> None:
+    """Refuse a key that cannot stand in a header.
+
+    Raises:
+        ConfigurationError: it is empty or holds anything but visible ASCII.
+    """
+    if not isinstance(key, str) or not key.isascii() or not key.isprintable() or not key or " " in key:
+        raise ConfigurationError(message="api_key must be the key alone: visible ASCII characters without blanks.")
+
+
+def check_base_url(url: object, *, allow_insecure: bool) -> str:
+    """Return a base URL in its one form, without the slash at its end.
+
+    Raises:
+        ConfigurationError: it is no http(s) address, carries more than a path, or would send the key unencrypted.
+    """
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        port = parts.port if parts else None
+        host = parts.hostname if parts else None
+    except ValueError:
+        parts = host = port = None
+    if parts is None or parts.scheme not in _DEFAULT_PORTS or not host or any(char.isspace() for char in str(url)):
+        raise ConfigurationError(message="base_url must be an address like https://relay.example, with its scheme.")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigurationError(message="base_url must hold no user, query or fragment; the key goes in api_key.")
+    if parts.scheme == "http" and not _is_loopback(host) and not allow_insecure:
+        raise ConfigurationError(
+            message=f"base_url sends the API key to {host} unencrypted: use https://, or allow_insecure=True."
+        )
+    name = f"[{host}]" if ":" in host else host
+    where = name if port in {None, _DEFAULT_PORTS[parts.scheme]} else f"{name}:{port}"
+    # People paste the official base URL as the documentation prints it; the dialect adds its path itself.
+    return f"{parts.scheme}://{where}{parts.path.rstrip('/').removesuffix(_OFFICIAL_PATH)}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,148 @@
+"""Submits whose fate is unknown, and a person's decisions about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from luma_async._core import lifecycle
+from luma_async._core.canonical import restore
+from luma_async._io.clock import wall_now
+from luma_async.checks import check_id
+from luma_async.entries import Entry, Phase
+from luma_async.errors import InvalidInput, KeyConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from luma_async._io.journal import Journal
+    from luma_async.attempts import Bought
+    from luma_async.handle import GenerationHandle
+    from luma_async.models import Generation
+    from luma_async.requests import Request
+
+Entries: TypeAlias = list[Entry]
+
+
+class Doubts:
+    """What may have been paid and nobody knows: list it, and settle it by what a person found out.
+
+    Each decision is final for its key, and none is ever made by a guess.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        service: str,
+        look: Callable[[str], Awaitable[Generation]],
+        buy_again: Callable[[Entry, Request], Awaitable[Bought]],
+        handle: Callable[[Entry], GenerationHandle],
+    ) -> None:
+        self._journal = journal
+        self._service = service
+        self._look = look
+        self._buy_again = buy_again
+        self._handle = handle
+
+    async def list(self) -> Entries:
+        """Return the submits to this service whose fate is unknown, oldest first.
+
+        Among them are those that a program was sending when it ended.
+
+        Costs:
+            Nothing; the journal is read.
+
+        Cancellation:
+            Safe.
+        """
+        entries = await self._journal.entries(service=self._service, phases=lifecycle.UNDECIDED)
+        return [entry for entry in entries if not await self._being_sent(entry)]
+
+    async def resolve(self, key: str, *, generation_id: str) -> GenerationHandle:
+        """Note that the submit did buy a generation, which you found at the service.
+
+        Args:
+            key: the key of the doubt; an abandoned one may be resolved too.
+            generation_id: what it bought. The service is asked whether it knows it.
+
+        Raises:
+            InvalidInput: there is no such doubt, or the id is malformed.
+            KeyConflict: the key is not in doubt, or another key bought this generation. Nothing changed.
+            GenerationNotFound: the service does not know the id. Nothing changed.
+
+        Costs:
+            One request that costs nothing.
+
+        Cancellation:
+            Safe: the decision is noted or not.
+        """
+        check_id(generation_id, "generation_id")
+        await self._doubt(key, lifecycle.Step.RESOLVE)
+        await self._look(generation_id)
+        step = lifecycle.accept(generation_id, at=wall_now(), step=lifecycle.Step.RESOLVE)
+        return self._handle(self._kept(await self._journal.change(key, step), key))
+
+    async def resubmit(
+        self, key: str, *, accept_duplicate_risk: bool = False, request: Request | None = None
+    ) -> GenerationHandle:
+        """Send the submit again, knowing that it may have been paid already.
+
+        Args:
+            key: the key of the doubt.
+            accept_duplicate_risk: must be True: this is the one call that can pay twice.
+            request: the same request again; needed only when it held an inline image, which no journal keeps.
+
+        Raises:
+            InvalidInput: the risk was not accepted, there is no such doubt, or the request is needed.
+            KeyConflict: the key is not in doubt, or the request is a different one. Nothing was sent.
+            Everything that `submit()` raises.
+
+        Costs:
+            One generation, and one more if the doubt was paid.
+
+        Cancellation:
+            As with `submit()`.
+        """
+        if accept_duplicate_risk is not True:
+            raise InvalidInput(
+                field="accept_duplicate_risk",
+                message="must be True: the submit may have been paid, and this can pay for it again.",
+            )
+        doubt = await self._doubt(key, lifecycle.Step.RESUBMIT)
+        bought = await self._buy_again(doubt, request if request is not None else restore(doubt.request))
+        return self._handle(bought.entry)
+
+    async def abandon(self, key: str) -> Entry:
+        """Close the doubt: it is not looked for any more, and its key never buys again.
+
+        Raises:
+            InvalidInput: there is no such doubt.
+            KeyConflict: the key is not in doubt. Nothing changed.
+
+        Costs:
+            Nothing.
+
+        Cancellation:
+            Safe: the decision is noted or not.
+        """
+        await self._doubt(key, lifecycle.Step.ABANDON)
+        step = lifecycle.settle(lifecycle.Step.ABANDON, "abandoned by a person", at=wall_now())
+        return self._kept(await self._journal.change(key, step), key)
+
+    async def _doubt(self, key: str, step: lifecycle.Step) -> Entry:
+        """Return the entry that a person decides about."""
+        entry = self._kept(await self._journal.get(key), key)
+        if entry.service != self._service:
+            raise KeyConflict(entry=entry, reason=f"it belongs to {entry.service}; open a session for that.")
+        if await self._being_sent(entry):
+            raise KeyConflict(entry=entry, reason="it is being sent at this moment; wait for its answer.")
+        lifecycle.next_phase(entry, step)
+        return entry
+
+    async def _being_sent(self, entry: Entry) -> bool:
+        return entry.phase is Phase.SENDING and await self._journal.alive(entry.owner)
+
+    def _kept(self, entry: Entry | None, key: str) -> Entry:
+        if entry is None:
+            raise InvalidInput(field="key", message=f"the journal has no entry {key!r}; doubts.list() shows them.")
+        return entry

@@ -1,0 +1,233 @@
+"""A handle on one generation: cheap, live, and rebuilt from an id at any time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+import attrs
+
+from luma_async.errors import GenerationFailed, PollingFailed, WaitTimeout
+from luma_async.models import Generation, State
+from luma_async.requests import AudioRequest, ExtendRequest
+from luma_async.settings import UNSET, Unset, check_timeout
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Generator
+    from pathlib import Path
+    from typing import Unpack
+
+    from luma_async.requests import AudioFields, ExtendFields, Request
+    from luma_async.watcher import Target
+
+Watermark: TypeAlias = Literal["forbid", "allow"]
+"""Whether a clip with a watermark will do when there is no other."""
+
+
+class Fetch(Protocol):
+    """Downloads the file of a completed generation."""
+
+    async def __call__(
+        self, generation: Generation, dest: str | os.PathLike[str], *, overwrite: bool, watermark: Watermark
+    ) -> Path:
+        """Return where the file is."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class Deeds:
+    """What a handle can have done for it; a session is behind them."""
+
+    wait: Callable[[Target, float | None], Awaitable[Generation]]
+    """Waits for the final generation, up to so many seconds."""
+    updates: Callable[[Target], AsyncIterator[Generation]]
+    """Yields what changes."""
+    refresh: Callable[[str], Awaitable[Generation]]
+    """Asks once for the current state."""
+    fetch: Fetch
+    """Downloads the file."""
+    link: Callable[[Generation], Awaitable[str]]
+    """Finds the watermark-free link."""
+    submit: Callable[[Request, str | None], Awaitable[GenerationHandle]]
+    """Buys."""
+    give_up_s: float | None
+    """How long a wait lasts that was given no timeout."""
+
+
+class GenerationHandle:
+    """One generation, to wait for, look at and download. `session.submit()` and `session.handle()` make them.
+
+    `await handle` is `await handle.wait()`. Losing a handle loses nothing: `session.handle(handle.id)` makes
+    another one.
+    """
+
+    __slots__ = ("_deeds", "_target")
+
+    def __init__(self, target: Target, deeds: Deeds) -> None:
+        self._target = target
+        self._deeds = deeds
+
+    @property
+    def id(self) -> str:
+        """The service's id."""
+        return self._target.id
+
+    @property
+    def key(self) -> str | None:
+        """The key of the paid intent; None for a handle that was made from an id."""
+        return self._target.key
+
+    @property
+    def last(self) -> Generation | None:
+        """The generation as last seen by anybody in this session; None when nobody has looked yet."""
+        return self._target.last
+
+    def __repr__(self) -> str:
+        state = self.last.state if self.last else "not seen yet"
+        return f"<GenerationHandle {self.id} {state}>"
+
+    def __await__(self) -> Generator[Any, None, Generation]:
+        return self.wait().__await__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a handle is live: pickle handle.id, and make another one with session.handle(id)")
+
+    async def refresh(self) -> Generation:
+        """Ask for the current state, now.
+
+        Returns:
+            The generation, a failed one too.
+
+        Raises:
+            GenerationNotFound: the service does not know the id.
+            LumaError: no usable answer came, after retries.
+
+        Costs:
+            One request that costs nothing.
+
+        Cancellation:
+            Safe; nothing changes.
+        """
+        self._target.last = await self._deeds.refresh(self.id)
+        return self._target.last
+
+    async def wait(self, *, timeout: float | Unset | None = UNSET) -> Generation:
+        """Wait until the generation is completed.
+
+        All handles of a session wait together: one request looks at many. An earlier final answer returns at once.
+
+        Args:
+            timeout: seconds; not given means the policy's `give_up` (a day), None means no limit.
+
+        Returns:
+            The completed generation. A relay may complete one without any link; `download()` then asks for it.
+
+        Raises:
+            GenerationFailed: the service gave up on it. It is final.
+            WaitTimeout: time is up. It runs on and is paid; wait again.
+            PollingFailed: looking failed for longer than the policy's `patience`. It may be running, and is paid.
+            Unauthorized, OutOfCredit: the service no longer talks to this key. It may be running, and is paid.
+            GenerationNotFound: the service does not know the id, and the grace after a submit is over.
+            SessionClosed: the session closed meanwhile. It runs on and is paid.
+
+        Costs:
+            Requests that cost nothing.
+
+        Cancellation:
+            Safe: the generation runs on, and other waiters go on waiting.
+        """
+        check_timeout(timeout)
+        try:
+            generation = await self._deeds.wait(self._target, self._seconds(timeout))
+        except (WaitTimeout, PollingFailed) as error:
+            error.handle = self
+            raise
+        if generation.state is State.FAILED:
+            raise GenerationFailed(
+                generation=generation,
+                reason=generation.failure_reason or "",
+                code=generation.failure_code or "",
+            )
+        return generation
+
+    def updates(self) -> AsyncIterator[Generation]:
+        """Yield the current state, then each change, and end after a final one.
+
+        A failed generation is yielded like any other.
+
+        Raises:
+            PollingFailed, Unauthorized, OutOfCredit, GenerationNotFound, SessionClosed: as `wait()` does.
+
+        Costs:
+            Requests that cost nothing.
+
+        Cancellation:
+            Safe: leaving the loop stops the looking.
+        """
+        return self._deeds.updates(self._target)
+
+    async def download(
+        self, dest: str | os.PathLike[str], *, overwrite: bool = False, watermark: Watermark = "forbid"
+    ) -> Path:
+        """Wait for the generation and put its file on disk.
+
+        The file appears whole or not at all: what is on its way stands beside it, ending in `.part`.
+
+        Args:
+            dest: a file, or a folder, in which the file is named after the id.
+            overwrite: whether an existing file may be replaced.
+            watermark: "allow" takes a clip with a watermark when there is no other.
+
+        Returns:
+            Where the file is.
+
+        Raises:
+            InvalidInput: `dest` exists or has no folder; nothing was sent.
+            LinkGone: there is no usable link, even after asking for a fresh one.
+            DamagedFile: what came is not the whole video.
+            DownloadError: the file server failed for longer than retries help. Downloading again continues.
+            OSError: the disk is full or not writable; the `.part` is kept.
+            Everything that `wait()` raises.
+
+        Costs:
+            Requests that cost nothing; some relays bill the question for a link, which is asked only when the
+            generation carries none. Never a new generation.
+
+        Cancellation:
+            Safe: the `.part` is kept, and downloading again continues it.
+        """
+        generation = await self.wait()
+        return await self._deeds.fetch(generation, dest, overwrite=overwrite, watermark=watermark)
+
+    async def video_url(self) -> str:
+        """Return the watermark-free link; it may expire within the hour.
+
+        Raises:
+            Refused: the generation is not completed, or the relay cannot make a link any more.
+            LinkGone: there is none.
+            LumaError: no usable answer came.
+
+        Costs:
+            Nothing when the generation carries the link; else one question, which some relays bill.
+
+        Cancellation:
+            Safe.
+        """
+        known = self.last
+        return await self._deeds.link(known if known is not None and known.final else await self.refresh())
+
+    async def extend(
+        self, prompt: str, /, *, key: str | None = None, **fields: Unpack[ExtendFields]
+    ) -> GenerationHandle:
+        """Submit a continuation of this video; see `session.extend()`."""
+        return await self._deeds.submit(ExtendRequest(self.id, prompt, **fields), key)
+
+    async def add_audio(
+        self, prompt: str, /, *, key: str | None = None, **fields: Unpack[AudioFields]
+    ) -> GenerationHandle:
+        """Submit sound for this video; see `session.add_audio()`."""
+        return await self._deeds.submit(AudioRequest(self.id, prompt, **fields), key)
+
+    def _seconds(self, timeout: float | Unset | None) -> float | None:
+        return self._deeds.give_up_s if isinstance(timeout, Unset) else timeout

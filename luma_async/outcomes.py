@@ -1,0 +1,58 @@
+"""How one of many ended, and waiting for many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import attrs
+
+from luma_async._io.tasks import TaskOwner
+from luma_async.errors import LumaError
+from luma_async.handle import GenerationHandle
+from luma_async.models import Generation
+from luma_async.requests import Request
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """How one of many ended: with a completed generation, or with the error that says why not."""
+
+    index: int
+    """Its place in the input, from 0."""
+    key: str | None = None
+    """The key of the paid intent."""
+    request: Request | None = None
+    """What was wanted; None where only a handle was given."""
+    generation: Generation | None = None
+    """The completed generation."""
+    error: LumaError | None = None
+    """Why there is none."""
+    handle: GenerationHandle | None = attrs.field(default=None, eq=False)
+    """The live handle, once it was accepted."""
+
+
+async def as_completed(handles: Iterable[GenerationHandle]) -> AsyncIterator[Outcome]:
+    """Yield the outcome of each handle as it ends; see `session.as_completed()`."""
+    tasks = TaskOwner()
+    ended: asyncio.Queue[Outcome] = asyncio.Queue()
+
+    async def outwait(index: int, handle: GenerationHandle) -> None:
+        generation = error = None
+        try:
+            generation = await handle.wait()
+        except LumaError as failure:
+            error = failure
+        ended.put_nowait(Outcome(index=index, key=handle.key, generation=generation, error=error, handle=handle))
+
+    waiting = [
+        tasks.start(outwait(index, handle), name="luma_async as_completed") for index, handle in enumerate(handles)
+    ]
+    try:
+        for _ in waiting:
+            yield await ended.get()
+    finally:
+        await tasks.cancel()

@@ -1,0 +1,224 @@
+"""What a session is made of while it is open, and in which order it comes and goes.
+
+Opening loads what only an open session needs (aiohttp, sqlite3); closing goes the other way round: those who wait
+are told first, then paid POSTs on their way are waited for, then the connections go, the journal last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import attrs
+
+from luma_async._core.canonical import law_name
+from luma_async._core.limiting import Rate
+from luma_async._io.clock import loop_now, wall_now
+from luma_async._io.journal import Journal, MemoryJournal
+from luma_async.attempts import Attempts, Bought
+from luma_async.doubts import Doubts
+from luma_async.downloads import Downloads
+from luma_async.gate import Gate
+from luma_async.handle import Deeds, GenerationHandle
+from luma_async.lookup import Lookup
+from luma_async.queries import Queries
+from luma_async.sender import Sender
+from luma_async.watcher import Target, Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import aiohttp
+
+    from luma_async._core.addressing import Address
+    from luma_async._wire.dialect import Dialect
+    from luma_async.entries import Entry
+    from luma_async.events import Event
+    from luma_async.models import Generation
+    from luma_async.requests import Request
+    from luma_async.settings import Limits, PollPolicy, RetryPolicy, Timeouts
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """Everything a session was told."""
+
+    dialect: Dialect
+    journal: Journal | str | os.PathLike[str] | None
+    poll: PollPolicy
+    retry: RetryPolicy
+    limits: Limits
+    timeouts: Timeouts
+    emit: Callable[[Event], None]
+    proxy: str | None
+    trust_env: bool
+    trace_configs: Sequence[aiohttp.TraceConfig]
+
+
+class Parts:
+    """An open session's inside: built by `assemble()`, taken down by `aclose()`."""
+
+    def __init__(self, plan: Plan, address: Address, journal: Journal, owner: str, stack: AsyncExitStack) -> None:
+        from luma_async._io.files import Files  # noqa: PLC0415 - aiohttp is loaded when a session opens
+        from luma_async._io.transport import Transport  # noqa: PLC0415 - the same
+
+        self.loop = asyncio.get_running_loop()
+        self.journal = journal
+        self.service = f"{plan.dialect.name} {address.base_url}"
+        self._plan = plan
+        self.stack = stack
+        dialect, limits, timeouts = plan.dialect, plan.limits, plan.timeouts
+        transport = Transport(
+            base_url=address.base_url,
+            api_key=address.api_key,
+            timeouts=timeouts,
+            connections=limits.requests,
+            proxy=plan.proxy,
+            trust_env=plan.trust_env,
+            trace_configs=plan.trace_configs,
+        )
+        stack.push_async_callback(transport.aclose)
+        self.queries = Queries(
+            transport=transport,
+            dialect=dialect,
+            retry=plan.retry,
+            deadline_s=timeouts.request,
+            random=random.random,
+            emit=plan.emit,
+        )
+        self.lookup = Lookup(queries=self.queries, dialect=dialect, width=limits.requests)
+        self.sender = Sender(
+            attempts=Attempts(transport=transport, dialect=dialect, journal=journal, owner=owner),
+            dialect=dialect,
+            journal=journal,
+            owner=owner,
+            service=self.service,
+            gate=Gate(width=limits.requests, rate=_rate(limits)),
+            retry=plan.retry,
+            random=random.random,
+            emit=plan.emit,
+        )
+        stack.push_async_callback(self.sender.aclose, timeouts.close)
+        files = Files(timeouts=timeouts, proxy=plan.proxy, trust_env=plan.trust_env)
+        stack.push_async_callback(files.aclose)
+        self.downloads = Downloads(
+            files=files,
+            refresh=self.refresh,
+            ask_link=self._ask_link,
+            may_ask_link=dialect.supports("video_url"),
+            note=self.sender.keep_file,
+            emit=plan.emit,
+            retry=plan.retry,
+            stall_s=timeouts.download_stall,
+            random=random.random,
+        )
+        stack.push_async_callback(self.downloads.aclose)
+        self.watcher = Watcher(
+            queries=self.queries,
+            dialect=dialect,
+            policy=plan.poll,
+            random=random.random,
+            emit=plan.emit,
+            on_final=self.sender.finish,
+            on_lost=self.sender.lose,
+            max_requests=limits.requests,
+        )
+        stack.push_async_callback(self.watcher.aclose)
+        self._deeds = Deeds(
+            wait=lambda target, timeout_s: self.watcher.wait(target, timeout_s=timeout_s),
+            updates=self.watcher.updates,
+            refresh=self.refresh,
+            fetch=self.downloads.fetch,
+            link=self.downloads.link,
+            submit=self.submit,
+            give_up_s=plan.poll.give_up,
+        )
+        self.doubts = Doubts(
+            journal=journal,
+            service=self.service,
+            look=self.refresh,
+            buy_again=self.sender.buy_again,
+            handle=self.handle_of,
+        )
+
+    async def submit(self, request: Request, key: str | None) -> GenerationHandle:
+        """Buy, and return the handle of what was bought."""
+        return self._handle(await self.sender.buy(request, key=key))
+
+    async def refresh(self, generation_id: str) -> Generation:
+        """Ask for a generation, and let everybody who waits for it know."""
+        generation = await self.lookup.get(generation_id)
+        self.watcher.observe(generation)
+        return generation
+
+    def attach(self, generation_id: str) -> GenerationHandle:
+        """Make a handle of an id."""
+        return GenerationHandle(Target(id=generation_id), self._deeds)
+
+    def handle_of(self, entry: Entry) -> GenerationHandle:
+        """Make a handle of a journal's entry."""
+        return self._handle(Bought(entry=entry, generation=entry.generation))
+
+    async def aclose(self) -> None:
+        """Take everything down, in order; what fails does not keep the rest from going."""
+        await self.stack.aclose()
+
+    def _handle(self, bought: Bought) -> GenerationHandle:
+        entry = bought.entry
+        assert entry.generation_id is not None
+        target = Target(
+            id=entry.generation_id,
+            key=entry.key,
+            law=law_name(entry.request),
+            submitted_at_s=bought.accepted_at_s if bought.accepted_at_s is not None else _since(entry),
+            last=bought.generation,
+        )
+        return GenerationHandle(target, self._deeds)
+
+    async def _ask_link(self, generation_id: str) -> str:
+        dialect = self._plan.dialect
+        return dialect.read_link(await self.queries.look(dialect.link(generation_id)))
+
+
+async def assemble(plan: Plan, address: Address) -> Parts:
+    """Open the journal and build the rest on it.
+
+    Raises:
+        JournalError: the journal cannot be used; nothing is left open.
+    """
+    journal, ours = _journal(plan.journal)
+    async with AsyncExitStack() as stack:
+        if ours:
+            stack.push_async_callback(journal.aclose)
+        owner = await journal.enter()
+        stack.push_async_callback(journal.leave, owner)
+        parts = Parts(plan, address, journal, owner, stack)
+        parts.stack = stack.pop_all()
+        return parts
+
+
+def _journal(journal: Journal | str | os.PathLike[str] | None) -> tuple[Journal, bool]:
+    """Return the journal, and whether it is ours to close."""
+    if journal is None:
+        return MemoryJournal(), True
+    if isinstance(journal, str | os.PathLike):
+        from luma_async._io.sqlite_journal import SqliteJournal  # noqa: PLC0415 - sqlite3 is loaded when it is wanted
+
+        return SqliteJournal(journal), True
+    return journal, False
+
+
+def _rate(limits: Limits) -> Rate | None:
+    if limits.submits_per_minute is None or limits.submits_per_minute == float("inf"):
+        return None
+    return Rate(per_second=limits.submits_per_minute / 60, burst=limits.burst or 1)
+
+
+def _since(entry: Entry) -> float | None:
+    """Translate when an entry was sent to the loop's clock."""
+    if entry.sent_at is None:
+        return None
+    return loop_now() - max(0.0, (wall_now() - entry.sent_at).total_seconds())

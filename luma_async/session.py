@@ -1,0 +1,392 @@
+"""The session: what a program opens to buy, wait for, and fetch generations."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Self, overload
+
+from luma_async._core.addressing import check_api_key, check_base_url, resolve
+from luma_async._wire.rixapi import RixAPI
+from luma_async.account import Account
+from luma_async.checks import check_id
+from luma_async.entries import Phase
+from luma_async.errors import ConfigurationError, InvalidInput, SessionClosed
+from luma_async.handle import GenerationHandle
+from luma_async.models import Generation
+from luma_async.outcomes import as_completed
+from luma_async.parts import Parts, Plan, assemble
+from luma_async.requests import AudioRequest, ExtendRequest, Request, VideoRequest
+from luma_async.settings import UNSET, Limits, PollPolicy, RetryPolicy, Timeouts, Unset
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from types import TracebackType
+    from typing import Unpack
+
+    import aiohttp
+
+    from luma_async._io.journal import Journal
+    from luma_async._wire.dialect import Dialect
+    from luma_async.doubts import Doubts
+    from luma_async.events import Event
+    from luma_async.outcomes import Outcome
+    from luma_async.queries import Queries
+    from luma_async.requests import AudioFields, ExtendFields, VideoFields
+
+_log = logging.getLogger("luma_async")
+
+
+class LumaSession:
+    """Buys videos, waits for them and fetches them, over one service.
+
+    A session never sends a paid POST twice, and loses no paid generation: with a journal file not even when the
+    process is killed. It holds nothing but values until it is opened (`async with`, or `open()` and `aclose()`), and
+    can be opened again after closing, in another event loop too.
+
+    Args:
+        api_key: the key; not given, `LUMA_API_KEY` counts, or for api.lumalabs.ai `LUMAAI_API_KEY`.
+        base_url: the relay's address, such as `https://relay.example`; not given, `LUMA_BASE_URL` counts.
+        dialect: the format that the service speaks.
+        journal: None remembers paid generations as long as the session is open, a path as long as the file exists
+            (SQLite); a `Journal` of your own is used and left open.
+        poll: when to look at pending generations.
+        retry: how often to repeat what is safe to repeat.
+        limits: how much at once.
+        timeouts: bounds on single steps.
+        on_event: called with each event; it must return at once, and what it raises is logged and swallowed.
+        proxy: the address of an HTTP proxy.
+        trust_env: whether HTTP_PROXY and its like count.
+        trace_configs: aiohttp's, for tracing.
+        allow_insecure: whether the key may be sent unencrypted to another host than this machine.
+
+    Raises:
+        ConfigurationError: a setting cannot be right.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        dialect: Dialect = RixAPI(),
+        journal: Journal | str | os.PathLike[str] | None = None,
+        poll: PollPolicy = PollPolicy.adaptive(),
+        retry: RetryPolicy = RetryPolicy(),
+        limits: Limits = Limits(),
+        timeouts: Timeouts = Timeouts(),
+        on_event: Callable[[Event], None] | None = None,
+        proxy: str | None = None,
+        trust_env: bool = False,
+        trace_configs: Sequence[aiohttp.TraceConfig] = (),
+        allow_insecure: bool = False,
+    ) -> None:
+        if api_key is not None:
+            check_api_key(api_key)
+        if base_url is not None:
+            check_base_url(base_url, allow_insecure=allow_insecure)
+        self._api_key = api_key
+        self._base_url = base_url
+        self._dialect = dialect
+        self._allow_insecure = allow_insecure
+        self._on_event = on_event
+        self._plan = Plan(
+            dialect=self._dialect,
+            journal=journal,
+            poll=poll,
+            retry=retry,
+            limits=limits,
+            timeouts=timeouts,
+            emit=self._emit,
+            proxy=proxy,
+            trust_env=trust_env,
+            trace_configs=trace_configs,
+        )
+        self._parts: Parts | None = None
+        self._opening = False
+
+    def __repr__(self) -> str:
+        return f"<LumaSession {self._dialect.name} {'open' if self._parts else 'closed'}>"
+
+    async def open(self) -> None:
+        """Open the session: the journal first, then what sends.
+
+        Raises:
+            ConfigurationError: there is no key or no base URL, or the session is open already.
+            JournalError: the journal cannot be used; nothing is left open.
+
+        Costs:
+            Nothing; no request is made.
+
+        Cancellation:
+            Safe; nothing is left open.
+        """
+        if self._parts is not None or self._opening:
+            raise ConfigurationError(message="The session is open already; one is enough for a whole program.")
+        address = resolve(
+            api_key=self._api_key,
+            base_url=self._base_url,
+            default_base_url=self._dialect.default_base_url,
+            environ=os.environ,
+            allow_insecure=self._allow_insecure,
+        )
+        self._opening = True
+        try:
+            self._parts = await assemble(self._plan, address)
+        finally:
+            self._opening = False
+
+    async def aclose(self) -> None:
+        """Close the session. Closing twice is fine.
+
+        Waiters get `SessionClosed`, submits that were not sent are withdrawn, and the answers to those that were
+        are awaited for `Timeouts.close` seconds. Generations run on at the service.
+
+        Costs:
+            Nothing.
+
+        Cancellation:
+            Closes at once; paid submits that are still unanswered are then in doubt.
+        """
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            await parts.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    @overload
+    async def submit(self, request: Request, /, *, key: str | None = None) -> GenerationHandle: ...
+    @overload
+    async def submit(
+        self, prompt: str, /, *, key: str | None = None, **fields: Unpack[VideoFields]
+    ) -> GenerationHandle: ...
+    async def submit(
+        self, wanted: Request | str, /, *, key: str | None = None, **fields: Unpack[VideoFields]
+    ) -> GenerationHandle:
+        """Buy one generation, once, and return its handle as soon as the service has accepted it.
+
+        Args:
+            wanted: a request, or a prompt with the fields of `VideoRequest` by name.
+            key: your name for this purchase, 1-200 printable characters. A key buys one generation: submitting
+                it again returns the handle of the one that exists. Without a key each call buys.
+            fields: of `VideoRequest`, when `wanted` is a prompt.
+
+        Returns:
+            The handle; `await` it for the finished generation.
+
+        Raises:
+            InvalidInput, UnsupportedOperation: the request cannot be sent; nothing was.
+            TypeError: fields beside a request.
+            NotSent: there was no connection for as long as `RetryPolicy.not_sent_for`; nothing was sent.
+            Refused: the service said no, in one of its kinds; nothing was charged.
+            SubmitInDoubt: it was sent and nobody knows; it may have been charged, and is not repeated.
+            KeyConflict: the key stands for another purchase; nothing was sent.
+            JournalError: the journal cannot be written; nothing was sent.
+            SessionClosed: the session is not open; nothing was sent.
+
+        Costs:
+            One generation, once, unless this raises anything but SubmitInDoubt.
+
+        Cancellation:
+            Returns at once. What was not sent yet is withdrawn; what was is journalled when its answer comes.
+        """
+        return await self._open().submit(_request(wanted, fields), key)
+
+    async def extend(
+        self,
+        source: str | GenerationHandle | Generation,
+        prompt: str,
+        /,
+        *,
+        key: str | None = None,
+        **fields: Unpack[ExtendFields],
+    ) -> GenerationHandle:
+        """Buy a continuation of a completed video; otherwise like `submit()`.
+
+        Args:
+            source: the video: an id, a handle or a generation.
+            prompt: what happens next.
+            key: your name for this purchase.
+            fields: of `ExtendRequest`.
+        """
+        return await self._open().submit(ExtendRequest(_id_of(source), prompt, **fields), key)
+
+    async def add_audio(
+        self,
+        source: str | GenerationHandle | Generation,
+        prompt: str,
+        /,
+        *,
+        key: str | None = None,
+        **fields: Unpack[AudioFields],
+    ) -> GenerationHandle:
+        """Buy sound for a completed video; otherwise like `submit()`.
+
+        Args:
+            source: the video: an id, a handle or a generation.
+            prompt: what to hear.
+            key: your name for this purchase.
+            fields: of `AudioRequest`.
+        """
+        return await self._open().submit(AudioRequest(_id_of(source), prompt, **fields), key)
+
+    async def run(
+        self,
+        wanted: Request | str,
+        /,
+        *,
+        timeout: float | Unset | None = UNSET,
+        key: str | None = None,
+        **fields: Unpack[VideoFields],
+    ) -> Generation:
+        """Buy one generation and wait for it: `submit()`, then `handle.wait()`.
+
+        Args:
+            wanted: a request, or a prompt with the fields of `VideoRequest` by name.
+            timeout: seconds to wait after it was accepted; None for no limit.
+            key: your name for this purchase.
+            fields: of `VideoRequest`, when `wanted` is a prompt.
+
+        Raises:
+            Everything that `submit()` and `handle.wait()` raise; the latter's errors carry the handle.
+
+        Costs:
+            One generation.
+
+        Cancellation:
+            As with `submit()` and `handle.wait()`. Without a journal or a key its id is then known to nobody:
+            submit and wait in two steps where that matters.
+        """
+        handle = await self._open().submit(_request(wanted, fields), key)
+        return await handle.wait(timeout=timeout)
+
+    def handle(self, generation_id: str, /) -> GenerationHandle:
+        """Attach to a generation by its id, without asking anybody.
+
+        Raises:
+            InvalidInput: the id is malformed.
+            SessionClosed: the session is not open.
+        """
+        return self._open().attach(check_id(generation_id))
+
+    async def get(self, generation_id: str, /) -> Generation:
+        """Return the current state of a generation, a failed one too.
+
+        Raises:
+            GenerationNotFound: the service does not know the id.
+            LumaError: no usable answer came, after retries.
+
+        Costs:
+            One request that costs nothing.
+
+        Cancellation:
+            Safe.
+        """
+        return await self._open().refresh(check_id(generation_id))
+
+    async def get_many(self, generation_ids: Iterable[str], /) -> dict[str, Generation]:
+        """Return the current states of many generations, in the order asked; unknown ids are absent.
+
+        Raises:
+            InvalidInput: an id is malformed; nothing was sent.
+            LumaError: no usable answer came, after retries.
+
+        Costs:
+            One request that costs nothing for each `batch_size` ids, where the service can answer for many.
+
+        Cancellation:
+            Safe.
+        """
+        parts = self._open()
+        found = await parts.lookup.get_many(generation_ids)
+        for generation in found.values():
+            parts.watcher.observe(generation)
+        return found
+
+    async def video_url(self, generation_id: str, /) -> str:
+        """Return the watermark-free link of a completed generation; see `handle.video_url()`."""
+        return await self.handle(generation_id).video_url()
+
+    def as_completed(self, handles: Iterable[GenerationHandle], /) -> AsyncIterator[Outcome]:
+        """Wait for many at once, and yield the outcome of each as it ends.
+
+        Failures are values here: `outcome.error`.
+
+        Cancellation:
+            Safe: leaving the loop stops the waiting, and nothing else.
+        """
+        self._open()
+        return as_completed(handles)
+
+    async def resume(self) -> list[GenerationHandle]:
+        """Return a handle for every generation in the journal that this service accepted and has not finished.
+
+        Raises:
+            JournalError: the journal cannot be read.
+
+        Costs:
+            Nothing; the first looks come when you wait.
+
+        Cancellation:
+            Safe.
+        """
+        parts = self._open()
+        entries = await parts.journal.entries(service=parts.service, phases={Phase.ACCEPTED})
+        return [parts.handle_of(entry) for entry in entries]
+
+    @property
+    def doubts(self) -> Doubts:
+        """Submits whose fate is unknown, and your decisions about them."""
+        return self._open().doubts
+
+    @property
+    def account(self) -> Account:
+        """Balances, as far as the service tells them."""
+        return Account(self._queries, self._dialect)
+
+    def supports(self, operation: str, /) -> bool:
+        """Whether this service has a call, such as `extend`, `add_audio`, `upscale`, `query_many` or `user`."""
+        return self._dialect.supports(operation)
+
+    def _queries(self) -> Queries:
+        return self._open().queries
+
+    def _open(self) -> Parts:
+        parts = self._parts
+        if parts is None:
+            raise SessionClosed
+        if parts.loop is not asyncio.get_running_loop():
+            raise ConfigurationError(
+                message="The session was opened in another event loop: close it there, then open it in this one."
+            )
+        return parts
+
+    def _emit(self, event: Event) -> None:
+        if self._on_event is None:
+            return
+        try:
+            self._on_event(event)
+        except Exception:
+            _log.exception("on_event raised; the event was %s", type(event).__name__)
+
+
+def _request(wanted: Request | str, fields: Any) -> Request:
+    if isinstance(wanted, str):
+        return VideoRequest(wanted, **fields)
+    if fields:
+        raise TypeError(f"a {type(wanted).__name__} carries its own fields; do not pass {', '.join(fields)} beside it")
+    if not isinstance(wanted, Request):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidInput(field="request", message="must be a prompt or a request such as VideoRequest(…).")
+    return wanted
+
+
+def _id_of(source: str | GenerationHandle | Generation) -> str:
+    return source if isinstance(source, str) else source.id
