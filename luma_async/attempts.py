@@ -24,10 +24,11 @@ from luma_async.models import Generation, State
 from luma_async.queries import read
 
 if TYPE_CHECKING:
+    from luma_async._core.judging import Verdict
     from luma_async._io.journal import Journal
     from luma_async._io.transport import Transport
     from luma_async._wire.dialect import Dialect, Row
-    from luma_async._wire.documents import Answer
+    from luma_async._wire.documents import Answer, Document
 
 _log = logging.getLogger("luma_async")
 
@@ -164,12 +165,12 @@ class Attempts:
 
     async def _settle(self, intent: Intent, answer: Answer, *, claimed: bool) -> Outcome:
         """Judge a complete answer and write the verdict down."""
-        document = parse(answer)
-        row = self._dialect.read_submit(document)
         if not claimed:
             intent.exposed = True
             await self._record(intent, intent.claim())
-        match judge_submit(read(document, self._dialect, row.id if row else None)):
+        document = parse(answer)
+        verdict, row = self._judge(document)
+        match verdict:
             case Accepted():
                 assert row is not None
                 return await self._accept(intent, row)
@@ -179,6 +180,15 @@ class Attempts:
                 return Unbought(error=error, repeat=repeat)
             case Doubtful(reason=reason):
                 raise await self._doubt(intent, reason, answer.status, document.excerpt)
+
+    def _judge(self, document: Document) -> tuple[Verdict, Row | None]:
+        """Say what the answer proves; an answer that trips the reader proves nothing."""
+        try:
+            row = self._dialect.read_submit(document)
+            return judge_submit(read(document, self._dialect, row.id if row else None)), row
+        except Exception as error:
+            _log.exception("the answer to a submit could not be read")
+            return Doubtful(reason=f"HTTP {document.status} that could not be read ({type(error).__name__})"), None
 
     async def _accept(self, intent: Intent, row: Row) -> Bought:
         accepted_at_s = loop_now()
@@ -205,7 +215,7 @@ class Attempts:
         """Structure the answer; an id is enough, for it is paid."""
         try:
             return self._dialect.generation(row.raw)
-        except LumaError:
+        except Exception:  # whatever is wrong with the rest
             return Generation(id=row.id, state=State.UNKNOWN, raw=dict(row.raw))
 
     async def _doubt(self, intent: Intent, reason: str, status: int | None = None, excerpt: str = "") -> SubmitInDoubt:

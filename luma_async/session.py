@@ -13,8 +13,6 @@ from luma_async.account import Account
 from luma_async.checks import check_id
 from luma_async.entries import Phase
 from luma_async.errors import ConfigurationError, InvalidInput, SessionClosed
-from luma_async.handle import GenerationHandle
-from luma_async.models import Generation
 from luma_async.outcomes import as_completed
 from luma_async.parts import Parts, Plan, assemble
 from luma_async.requests import AudioRequest, ExtendRequest, Request, VideoRequest
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
     from luma_async._wire.dialect import Dialect
     from luma_async.doubts import Doubts
     from luma_async.events import Event
+    from luma_async.handle import GenerationHandle
+    from luma_async.models import Generation
     from luma_async.outcomes import Outcome
     from luma_async.queries import Queries
     from luma_async.requests import AudioFields, ExtendFields, VideoFields

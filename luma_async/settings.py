@@ -66,6 +66,11 @@ _POSITIVE = _at_least(0, exclusive=True)
 _COUNT = _at_least(1)
 
 
+def _in_flight(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and value != "auto":
+        _COUNT(instance, attribute, value)
+
+
 def check_timeout(timeout: object) -> None:
     """Refuse a timeout that no clock can reach.
 
@@ -167,7 +172,7 @@ class RetryPolicy:
 class Limits:
     """How much at once. None is the dialect's default, `math.inf` is none."""
 
-    max_in_flight: float | Literal["auto"] | None = None
+    max_in_flight: float | Literal["auto"] | None = attrs.field(default=None, validator=_in_flight)
     """Paid and unfinished generations of a batch; "auto" finds the service's cap by itself."""
     submits_per_minute: float | None = attrs.field(default=None, validator=_optional(_POSITIVE))
     """Submits per minute, on average."""
@@ -175,11 +180,6 @@ class Limits:
     """Submits that may start at once before the rate holds."""
     requests: int = attrs.field(default=100, validator=_COUNT)
     """Requests on their way at the same time, and connections to the service. A hundred is what aiohttp allows too."""
-
-    @max_in_flight.validator  # pyright: ignore[reportAttributeAccessIssue,reportUnknownMemberType,reportUntypedFunctionDecorator]
-    def _check_max_in_flight(self, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value is not None and value != "auto":
-            _COUNT(self, attribute, value)
 
 
 @attrs.frozen(kw_only=True)

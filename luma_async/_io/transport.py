@@ -148,7 +148,7 @@ class Transport:
             ) as response:
                 body = await self._read(response)
                 return _answer(response, body), ""
-        except Exception as error:  # noqa: BLE001 - whatever broke, only the trace knows what it means
+        except Exception as error:
             return None, self._describe(error)
 
     def _url(self, call: Call) -> URL:

@@ -1,0 +1,77 @@
+"""`luma-async in-doubt`: what may have been paid, and a person's three decisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from luma_async.cli.console import put_json, say
+from luma_async.cli.options import add_journal, add_json, add_service, open_session
+from luma_async.cli.services import base_url_of, only_service
+from luma_async.cli.shapes import entry_json
+from luma_async.cli.status import put_entries, read_entries
+
+if TYPE_CHECKING:
+    import argparse
+
+    from luma_async import LumaSession
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "in-doubt",
+        help="list and settle submits whose fate is unknown",
+        description="List the submits that may have been paid. Look for each at the service, then decide.",
+    )
+    _add_shared(parser)
+    parser.set_defaults(run=run, decision=None)
+    decisions = parser.add_subparsers(metavar="DECISION")
+    resolve = decisions.add_parser("resolve", help="it did buy this generation")
+    resolve.add_argument("key")
+    resolve.add_argument("generation_id", metavar="GENERATION")
+    resubmit = decisions.add_parser("resubmit", help="send it again; it may be paid twice")
+    resubmit.add_argument("key")
+    resubmit.add_argument("--accept-duplicate-risk", action="store_true", help="required: yes, it may be paid twice")
+    abandon = decisions.add_parser("abandon", help="close it; its key never buys again")
+    abandon.add_argument("key")
+    for name, decision in (("resolve", resolve), ("resubmit", resubmit), ("abandon", abandon)):
+        _add_shared(decision)
+        decision.set_defaults(run=run, decision=name)
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    add_service(parser)
+    add_journal(parser)
+    add_json(parser)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """List the doubts, or carry out a decision."""
+    if arguments.decision is None:
+        base_url = await only_service(arguments)
+        if base_url is None and arguments.base_url is None and not arguments.journal.exists():
+            return 0
+        async with open_session(arguments, base_url=base_url) as luma:
+            put_entries(await luma.doubts.list(), as_json=arguments.json)
+        return 0
+    entries = {entry.key: entry for entry in await read_entries(arguments)}
+    known = entries.get(arguments.key)
+    async with open_session(arguments, base_url=base_url_of(known) if known else None) as luma:
+        await _decide(luma, arguments)
+    return 0
+
+
+async def _decide(luma: LumaSession, arguments: argparse.Namespace) -> None:
+    if arguments.decision == "abandon":
+        entry = await luma.doubts.abandon(arguments.key)
+        if arguments.json:
+            put_json(entry_json(entry))
+        say(f"Closed: {entry.key} never buys again.")
+        return
+    if arguments.decision == "resolve":
+        handle = await luma.doubts.resolve(arguments.key, generation_id=arguments.generation_id)
+    else:
+        handle = await luma.doubts.resubmit(arguments.key, accept_duplicate_risk=arguments.accept_duplicate_risk)
+    if arguments.json:
+        put_json({"id": handle.id, "key": handle.key})
+    say(f"{handle.key} is generation {handle.id}; `luma-async resume` fetches it.")

@@ -1,0 +1,81 @@
+"""`luma-async status`: what the journal knows, without asking anybody."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from luma_async import Phase
+from luma_async.cli.console import put_json, say
+from luma_async.cli.options import add_journal, add_json
+from luma_async.cli.shapes import entry_json
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from luma_async import Entry
+
+_PROMPT_CHARS = 40
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "status",
+        help="list what the journal knows",
+        description="List the paid generations that the journal remembers. No request is made.",
+    )
+    parser.add_argument("--phase", action="append", choices=[str(phase) for phase in Phase], help="only these phases")
+    add_journal(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Print the entries."""
+    entries = await read_entries(arguments)
+    wanted = {Phase(name) for name in arguments.phase or Phase}
+    put_entries([entry for entry in entries if entry.phase in wanted], as_json=arguments.json)
+    return 0
+
+
+async def read_entries(arguments: argparse.Namespace) -> list[Entry]:
+    """Return everything in the journal; a file that does not exist yet holds nothing, and is not made."""
+    from luma_async import SqliteJournal  # noqa: PLC0415 - sqlite3 is loaded when it is wanted
+
+    if not arguments.journal.exists():
+        say(f"There is no journal at {arguments.journal} yet.")
+        return []
+    journal = SqliteJournal(arguments.journal)
+    owner = await journal.enter()
+    try:
+        return await journal.entries()
+    finally:
+        await journal.leave(owner)
+        await journal.aclose()
+
+
+def put_entries(entries: Sequence[Entry], *, as_json: bool) -> None:
+    """Print entries: a table for people, a line of JSON each for programs."""
+    if as_json:
+        for entry in entries:
+            put_json(entry_json(entry))
+        return
+    rows = [("PHASE", "KEY", "GENERATION", "UPDATED", "PROMPT"), *(_row(entry) for entry in entries)]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        sys.stdout.write("  ".join([*cells, row[4]]).rstrip() + "\n")
+
+
+def _row(entry: Entry) -> tuple[str, str, str, str, str]:
+    prompt = " ".join(str(entry.request.get("prompt", "")).split())
+    updated = f"{entry.updated_at:%Y-%m-%d %H:%M}" if entry.updated_at else ""
+    return (
+        entry.phase.replace("_", " "),
+        entry.key,
+        entry.generation_id or "",
+        updated,
+        prompt if len(prompt) <= _PROMPT_CHARS else prompt[: _PROMPT_CHARS - 1] + "…",
+    )

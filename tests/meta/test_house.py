@@ -1,0 +1,82 @@
+"""The rules of the house that a machine can see."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import luma_async
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "luma_async"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+
+
+def _functions(path):
+    tree = ast.parse(path.read_text())
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def test_importing_the_package_loads_no_network_and_no_database():
+    """`import luma_async` is cheap: aiohttp, cattrs, sqlite3 and pytest come when they are needed."""
+    heavy = {"aiohttp", "cattrs", "sqlite3", "pytest", "rich"}
+    code = f"import sys, luma_async; print(sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there_and_sorted():
+    """`__all__` names what exists, each once, in order."""
+    names = luma_async.__all__
+    assert all(hasattr(luma_async, name) for name in names)
+    assert len(set(names)) == len(names)
+
+
+def test_every_public_name_says_what_it_is():
+    """Each public class and function has a docstring of its own."""
+    without = [name for name in luma_async.__all__ if not (getattr(luma_async, name).__doc__ or "").strip()]
+    assert without == [] or all(name in {"Event", "Request"} for name in without)
+
+
+def test_every_test_states_its_promise():
+    """Each test has a docstring: one sentence that says what holds."""
+    silent = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in TESTS
+        for node in _functions(path)
+        if node.name.startswith("test_") and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+def test_modules_stay_readable():
+    """No module of the package is longer than 400 lines, no function longer than 60 without its docstring."""
+    long_modules = [str(path.relative_to(ROOT)) for path in MODULES if len(path.read_text().splitlines()) > 400]
+    long_functions = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in MODULES
+        for node in _functions(path)
+        if node.end_lineno - node.lineno - (ast.get_docstring(node, clean=False) or "").count("\n") > 60
+    ]
+    assert long_modules == []
+    assert long_functions == []
+
+
+def test_the_top_level_is_the_users():
+    """The root holds what a user expects there, and nothing else."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    roots = {name.split("/")[0] for name in tracked if not name.startswith(".")}
+    expected = {
+        "pyproject.toml",
+        "README.md",
+        "luma_async",
+        "tests",
+        "docs",
+        "CHANGELOG.md",
+        "LICENSE",
+        "noxfile.py",
+    }
+    assert roots <= expected

@@ -1,0 +1,342 @@
+"""The session as a program uses it: open, submit, wait, look, close."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC
+
+import pytest
+
+from luma_async import (
+    ConfigurationError,
+    GenerationFailed,
+    GenerationNotFound,
+    InvalidInput,
+    KeyConflict,
+    LumaSession,
+    MemoryJournal,
+    Phase,
+    PollPolicy,
+    RixAPI,
+    SessionClosed,
+    State,
+    Unauthorized,
+    UnsupportedOperation,
+    UpscaleRequest,
+    VideoRequest,
+    WaitTimeout,
+)
+from luma_async.testing import (
+    ALWAYS,
+    completes_without_link,
+    drop_after_reading,
+    fails,
+    garbage,
+    new_state,
+    server_error,
+    stalls,
+    succeeds,
+)
+
+pytestmark = pytest.mark.looptime
+
+
+@pytest.fixture
+def journal():
+    return MemoryJournal()
+
+
+@pytest.fixture
+async def luma(gateway, journal):
+    async with LumaSession(
+        gateway.api_key, base_url=gateway.base_url, journal=journal, poll=PollPolicy.fixed(1)
+    ) as session:
+        yield session
+
+
+async def test_a_video_is_submitted_awaited_and_downloaded(luma, gateway, tmp_path):
+    """The whole way: pending at first, completed in the end, and the file is the gateway's byte for byte."""
+    handle = await luma.submit("cat dance")
+    assert handle.last.state is State.PENDING
+    assert handle.last.created_at.tzinfo is UTC
+    generation = await handle.wait(timeout=900)
+    assert generation.state is State.COMPLETED
+    path = await handle.download(tmp_path / "cat.mp4")
+    assert path.read_bytes()[4:8] == b"ftyp"
+    assert [found.name for found in tmp_path.iterdir()] == ["cat.mp4"]
+    assert gateway.leaks == ()
+
+
+async def test_awaiting_a_handle_is_waiting(luma):
+    """`await handle` is `await handle.wait()`."""
+    assert (await (await luma.submit("cat dance"))).state is State.COMPLETED
+
+
+async def test_run_submits_and_waits(luma):
+    """`run()` is both steps at once."""
+    assert (await luma.run("cat dance", aspect_ratio="9:16")).state is State.COMPLETED
+
+
+async def test_a_request_and_fields_at_once_are_a_type_error(luma, gateway):
+    """Fields beside a request could contradict it, so nothing is sent."""
+    with pytest.raises(TypeError):
+        await luma.submit(VideoRequest("cat dance"), aspect_ratio="1:1")
+    assert gateway.counts.total() == 0
+
+
+async def test_extend_and_add_audio_take_an_id_a_handle_or_a_generation(luma, gateway):
+    """Sugar over submit: a continuation and sound for a completed video, each a purchase of its own."""
+    handle = await luma.submit("cat dance")
+    generation = await handle
+    more = [
+        await luma.extend(handle.id, "it sits down"),
+        await luma.extend(handle, "it stands up"),
+        await luma.add_audio(generation, "purring"),
+        await handle.extend("it sleeps"),
+        await handle.add_audio("snoring"),
+    ]
+    assert [charge.kind for charge in gateway.charges] == ["video", "extend", "extend", "audio", "extend", "audio"]
+    assert len({one.id for one in more} | {handle.id}) == 6
+
+
+async def test_a_failed_generation_raises_from_wait_and_not_from_a_look(luma, gateway):
+    """`wait` raises with the reason; `get`, `refresh` and `updates` return the failed generation."""
+    gateway.scripts["cat dance"] = fails("Frame moderation failed", after=3)
+    handle = await luma.submit("cat dance")
+    with pytest.raises(GenerationFailed, match="Frame moderation failed") as caught:
+        await handle
+    assert caught.value.generation.state is State.FAILED
+    assert (await handle.refresh()).state is State.FAILED
+    assert (await luma.get(handle.id)).failure_reason == "Frame moderation failed"
+    assert [one.state async for one in handle.updates()] == [State.FAILED]
+
+
+async def test_updates_yield_each_change_and_end(luma):
+    """The current state, then each change, ending after a final one."""
+    handle = await luma.submit("cat dance")
+    states = [generation.state async for generation in handle.updates()]
+    assert states[0] is State.PENDING
+    assert states[-1] is State.COMPLETED
+    assert State.PROCESSING in states
+
+
+async def test_a_wait_survives_a_run_of_bad_answers(luma, gateway):
+    """A 500, a disconnect and garbage in a row disturb no wait."""
+    handle = await luma.submit("cat dance")
+    for fault in (server_error(500), drop_after_reading(), garbage()):
+        gateway.inject(fault, on="query")
+    assert (await handle).state is State.COMPLETED
+
+
+async def test_a_wait_ends_at_once_when_the_key_is_refused(luma, gateway):
+    """401 is not waited out."""
+    handle = await luma.submit("cat dance")
+    gateway.inject(server_error(401), on="query", times=ALWAYS)
+    with pytest.raises(Unauthorized):
+        await handle
+    assert gateway.counts["query"] == 1
+
+
+async def test_a_word_nobody_knows_keeps_a_wait_waiting(luma, gateway):
+    """An unknown state is UNKNOWN, keeps its own word, and is not final."""
+    gateway.scripts["cat dance"] = new_state("rendering_4d", then=succeeds(after=20))
+    handle = await luma.submit("cat dance")
+    seen = [(one.state, one.raw_state) async for one in handle.updates()]
+    assert (State.UNKNOWN, "rendering_4d") in seen
+    assert seen[-1][0] is State.COMPLETED
+
+
+async def test_a_timeout_leaves_a_live_handle(luma, gateway):
+    """`WaitTimeout` is a TimeoutError, says that the video runs on and is paid, and its handle still completes."""
+    handle = await luma.submit("cat dance")
+    with pytest.raises(TimeoutError) as caught:
+        await handle.wait(timeout=5)
+    assert isinstance(caught.value, WaitTimeout)
+    assert caught.value.handle is handle
+    assert "paid" in str(caught.value)
+    assert (await caught.value.handle.wait()).state is State.COMPLETED
+
+
+async def test_a_timeout_of_zero_is_over_at_once(luma, gateway):
+    """Zero seconds is a limit like any other."""
+    gateway.scripts["cat dance"] = stalls()
+    handle = await luma.submit("cat dance")
+    with pytest.raises(WaitTimeout):
+        await handle.wait(timeout=0)
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "10", True])
+async def test_a_timeout_that_no_clock_can_reach_is_refused(luma, timeout):
+    """A negative or wordy timeout is refused by name, before any I/O."""
+    with pytest.raises(InvalidInput, match="timeout"):
+        await luma.handle("some-id").wait(timeout=timeout)
+
+
+async def test_cancelling_one_wait_disturbs_no_other(luma):
+    """Two wait for one video; one leaves, the other gets it."""
+    handle = await luma.submit("cat dance")
+    first, second = asyncio.ensure_future(handle.wait()), asyncio.ensure_future(luma.handle(handle.id).wait())
+    await asyncio.sleep(2)
+    first.cancel()
+    assert (await second).state is State.COMPLETED
+    assert first.cancelled()
+
+
+async def test_get_many_returns_what_is_known(luma):
+    """Many at once, in the order asked; unknown ids are absent."""
+    handles = [await luma.submit(f"cat {number}") for number in range(3)]
+    found = await luma.get_many([handles[2].id, "nobody", handles[0].id])
+    assert list(found) == [handles[2].id, handles[0].id]
+
+
+async def test_an_unknown_id_is_not_found(luma):
+    """`get` of an id that the service does not know says so."""
+    with pytest.raises(GenerationNotFound):
+        await luma.get("nobody")
+
+
+@pytest.mark.parametrize("generation_id", ["", "../../admin", "a/b", "a?b", "ü", "x" * 129, None])
+async def test_a_malformed_id_never_leaves(luma, gateway, generation_id):
+    """An id that could bend an address is refused before any I/O."""
+    with pytest.raises(InvalidInput):
+        luma.handle(generation_id)
+    with pytest.raises(InvalidInput):
+        await luma.get(generation_id)
+    assert gateway.counts.total() == 0
+
+
+async def test_a_key_buys_one_generation(luma, gateway):
+    """The same key again is the same generation; another request under it is a conflict."""
+    first = await luma.submit("cat dance", key="cat")
+    again = await luma.submit("cat dance", key="cat")
+    assert first.id == again.id
+    with pytest.raises(KeyConflict, match="different request"):
+        await luma.submit("dog dance", key="cat")
+    assert len(gateway.charges) == 1
+
+
+async def test_without_a_key_each_call_buys(luma, gateway):
+    """Two submits of one prompt without a key are two purchases."""
+    await luma.submit("cat dance")
+    await luma.submit("cat dance")
+    assert len(gateway.charges) == 2
+
+
+async def test_a_finished_purchase_is_remembered_with_its_result(luma, gateway, journal):
+    """Submitting a finished key again returns the generation without any request; a failed one raises again."""
+    gateway.scripts["bad cat"] = fails("Job failed", after=1)
+    await luma.run("cat dance", key="cat")
+    with pytest.raises(GenerationFailed):
+        await luma.run("bad cat", key="bad")
+    await asyncio.sleep(0.1)
+    asked = gateway.counts.total()
+    assert (await luma.run("cat dance", key="cat")).state is State.COMPLETED
+    with pytest.raises(GenerationFailed):
+        await luma.run("bad cat", key="bad")
+    assert gateway.counts.total() == asked
+    assert {entry.phase for entry in await journal.entries()} == {Phase.COMPLETED, Phase.FAILED}
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "a\nb", 7])
+async def test_a_key_that_nobody_could_find_again_is_refused(luma, gateway, key):
+    """Keys are 1-200 printable characters."""
+    with pytest.raises(InvalidInput, match="key"):
+        await luma.submit("cat dance", key=key)
+    assert gateway.counts.total() == 0
+
+
+async def test_what_the_format_lacks_is_refused_before_any_request(luma, gateway):
+    """`supports` answers beforehand, and the call names what is missing."""
+    assert luma.supports("extend")
+    assert not luma.supports("upscale")
+    with pytest.raises(UnsupportedOperation, match="upscale"):
+        await luma.submit(UpscaleRequest("some-id"))
+    assert gateway.counts.total() == 0
+
+
+async def test_resume_returns_what_is_unfinished(gateway, journal):
+    """A later session over the same journal finds what is accepted and not finished, and completes it."""
+    settings = {"base_url": gateway.base_url, "journal": journal, "poll": PollPolicy.fixed(1)}
+    async with LumaSession(gateway.api_key, **settings) as luma:
+        await luma.run("done before", key="done")
+        await luma.submit("cat dance", key="cat")
+    async with LumaSession(gateway.api_key, **settings) as luma:
+        handles = await luma.resume()
+        assert [handle.key for handle in handles] == ["cat"]
+        assert [outcome.generation.state async for outcome in luma.as_completed(handles)] == [State.COMPLETED]
+        assert await luma.resume() == []
+
+
+async def test_as_completed_yields_failures_as_values(luma, gateway):
+    """Many handles, in the order in which they end; what failed carries its error."""
+    gateway.scripts["slow"] = succeeds(after=30)
+    gateway.scripts["bad"] = fails("Job failed", after=5)
+    handles = [await luma.submit(prompt) for prompt in ("slow", "bad", "cat dance")]
+    outcomes = [outcome async for outcome in luma.as_completed(handles)]
+    assert [outcome.index for outcome in outcomes] == [1, 2, 0]
+    assert isinstance(outcomes[0].error, GenerationFailed)
+    assert outcomes[1].generation.state is State.COMPLETED
+
+
+async def test_closing_tells_those_who_wait(gateway):
+    """A wait that is under way when the session closes ends with SessionClosed."""
+    luma = LumaSession(gateway.api_key, base_url=gateway.base_url)
+    await luma.open()
+    waiting = asyncio.ensure_future((await luma.submit("cat dance")).wait())
+    await asyncio.sleep(1)
+    await luma.aclose()
+    await luma.aclose()
+    with pytest.raises(SessionClosed):
+        await waiting
+
+
+async def test_a_session_that_is_not_open_says_so(gateway):
+    """Before opening and after closing each call names the remedy; a session opens again."""
+    luma = LumaSession(gateway.api_key, base_url=gateway.base_url)
+    with pytest.raises(SessionClosed, match="async with"):
+        await luma.submit("cat dance")
+    for _ in range(2):
+        async with luma:
+            await luma.submit("cat dance")
+            with pytest.raises(ConfigurationError, match="open already"):
+                await luma.open()
+    with pytest.raises(SessionClosed):
+        luma.handle("some-id")
+
+
+async def test_completed_without_a_link_still_downloads(gateway, tmp_path):
+    """A relay that completes without a link is asked for one, once."""
+    gateway.scripts["cat dance"] = completes_without_link(after=3)
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(1)) as luma:
+        handle = await luma.submit("cat dance")
+        assert (await handle).state is State.COMPLETED
+        assert (await handle.download(tmp_path / "cat.mp4")).exists()
+    assert gateway.counts["link"] == 1
+
+
+async def test_balances_come_from_the_relay(gateway):
+    """The key's quota with the API key, the account's with the access token, which never stand in for each other."""
+    dialect = RixAPI(access_token="at-secret", user_id=1)
+    gateway_with_account = gateway.__class__(access_token="at-secret", user_id=1)
+    async with gateway_with_account as running:
+        async with LumaSession(running.api_key, base_url=running.base_url, dialect=dialect) as luma:
+            assert (await luma.account.user()).username
+            assert (await luma.account.key()).available is not None
+            with pytest.raises(UnsupportedOperation):
+                await luma.account.credits()
+        assert running.leaks == ()
+
+
+async def test_events_tell_the_story_and_cannot_break_it(gateway, caplog):
+    """`on_event` sees submit, change and finish; what it raises is logged and swallowed."""
+    seen = []
+
+    def listen(event):
+        seen.append(type(event).__name__)
+        raise RuntimeError("a listener's own trouble")
+
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, on_event=listen) as luma:
+        await luma.run("cat dance")
+    assert seen[0] == "Submitted"
+    assert {"Looked", "Changed", "Finished"} <= set(seen)
+    assert "a listener's own trouble" in caplog.text
