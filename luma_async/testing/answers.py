@@ -1,0 +1,42 @@
+"""Answers of a fake relay that no store is needed for."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_JSON = {"Content-Type": "application/json; charset=utf-8"}
+
+
+def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Spell an answer as JSON."""
+    data = json.dumps(body, ensure_ascii=False).encode()
+    return web.Response(body=data, status=status, headers={**_JSON, **(headers or {})})
+
+
+def error_answer(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """An error as the relay's own front end spells it."""
+    error = {"message": message, "type": "new_api_error", "code": code}
+    return json_answer({"error": error}, status, headers)
+
+
+def task_error(status: int, code: str, message: str) -> web.Response:
+    """An error as the relay's task part spells it."""
+    return json_answer({"code": code, "message": message, "data": None}, status)
+
+
+def html_answer(status: int) -> web.Response:
+    """A web page where JSON belongs."""
+    text = f"<html><head><title>{status}</title></head><body><center><h1>{status}</h1></center></body></html>"
+    return web.Response(status=status, text=text, content_type="text/html")
+
+
+def body_of(response: web.Response) -> bytes:
+    """The bytes of an answer that was not sent yet."""
+    body = response.body
+    return body if isinstance(body, bytes) else b""

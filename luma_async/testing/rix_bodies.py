@@ -1,0 +1,173 @@
+"""How the relay spells a generation, field by field as its recorded answers do.
+
+Source: the recorded answers of the relay and of relays of its family, in both editions of 2024 and 2025.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from luma_async.testing import clips
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from luma_async.testing.store import FakeGeneration
+
+Edition: TypeAlias = Literal["2024", "2025"]
+SubmitShape: TypeAlias = Literal["flat", "server_id", "nested"]
+Link: TypeAlias = Callable[[str], str]
+"""A file's name → its address."""
+
+_QUEUED_WORDS = {"pending": "queued", "processing": "dreaming"}
+_ROW_STATUS = {"pending": "SUBMITTED", "processing": "IN_PROGRESS", "completed": "SUCCESS", "failed": "FAILURE"}
+_SIZE = {"width": clips.WIDTH, "height": clips.HEIGHT}
+
+
+def submitted(generation: FakeGeneration, *, status: int, shape: SubmitShape) -> dict[str, Any]:
+    """The answer to a submit: the documented one with 201, that of a sister relay with 200."""
+    if shape == "nested":
+        second = int(generation.created.timestamp())
+        data = {"task_id": generation.id, "task_status": "submitted", "created_at": second, "updated_at": second}
+        return {"code": 0, "message": "success", "request_id": f"r-{generation.number}", "data": data}
+    if shape == "server_id":
+        return {
+            "batch_id": "3f86837d-69c4-43c4-8e7d-e0772346f420",
+            **_flat_submit(generation),
+            "pipeline_id": "V1.5",
+            "queue_state": None,
+            "server_id": "123",
+            "user_id": "1e75ee66",
+        }
+    return _flat_submit(generation) if status == 201 else sister(generation)
+
+
+def sister(generation: FakeGeneration) -> dict[str, Any]:
+    """The answer of a sister relay to a submit or an extend: without the prompt."""
+    return {
+        "id": generation.id,
+        "prompt": "",
+        "state": _word(generation, generation.state),
+        "queue_state": None,
+        "created_at": _iso(generation.created, "microseconds"),
+        "batch_id": "",
+        "video": None,
+        "video_raw": None,
+        "liked": None,
+        "estimate_wait_seconds": generation.estimate_s,
+        "thumbnail": None,
+        "last_frame": None,
+    }
+
+
+def flat(generation: FakeGeneration, edition: Edition, origin: str) -> dict[str, Any]:
+    """The answer to a query."""
+    state = generation.state
+    completed = state == "completed"
+    body: dict[str, Any] = {"id": generation.id, "state": _word(generation, state)}
+    if state == "failed":
+        reason = generation.script.failure_reason
+        return {**body, "video": None, "prompt": generation.prompt, "failure_reason": reason}
+    if completed and not generation.shows_link:
+        return {**body, "video": None, "prompt": generation.prompt}
+    link = functools.partial(clips.link, origin, generation)
+    if edition == "2024":
+        body |= {"liked": None, "prompt": generation.prompt, "queue_state": None}
+        body |= {"estimate_wait_seconds": generation.estimate_s}
+        body |= _files_2024(generation, link) if completed else _NO_FILES
+    else:
+        body |= {"request": {"prompt": generation.prompt, "aspect_ratio": generation.body.get("aspect_ratio", "")}}
+        if completed:
+            files = _files_2025(generation, link)
+            body |= {**files, "artifact": {**files, "created_at": "0001-01-01T00:00:00Z"}}
+        else:
+            # Assumed: no recorded answer shows a running generation of 2025. The older keys stay, the new one is null.
+            body |= {**_NO_FILES, "artifact": None, "estimate_wait_seconds": generation.estimate_s}
+    body["created_at"] = _iso(generation.created, "milliseconds")
+    return body
+
+
+def row(generation: FakeGeneration, edition: Edition, origin: str) -> dict[str, Any]:
+    """One row of the envelope that answers a query for many."""
+    state, created = generation.state, _iso(generation.created, "milliseconds")
+    return {
+        "id": generation.number,
+        "created_at": created,
+        "updated_at": created,
+        "task_id": generation.id,
+        "platform": "luma_free",
+        "action": "LUMA_VIDEO",
+        "status": _ROW_STATUS.get(state, state.upper()),
+        "fail_reason": generation.script.failure_reason if state == "failed" else "",
+        "submit_time": _second(generation.created),
+        "start_time": _second(generation.running_since),
+        "finish_time": _second(generation.ended_since),
+        "progress": f"{generation.progress:.0%}",
+        "data": flat(generation, edition, origin),
+    }
+
+
+_NO_FILES: dict[str, Any] = {"video": None, "video_raw": None, "thumbnail": None, "last_frame": None}
+
+
+def _flat_submit(generation: FakeGeneration) -> dict[str, Any]:
+    """The documented answer to a submit."""
+    return {
+        "created_at": _iso(generation.created, "microseconds"),
+        "estimate_wait_seconds": generation.estimate_s,
+        "id": generation.id,
+        "last_frame": None,
+        "liked": None,
+        "prompt": generation.prompt,
+        "state": _word(generation, generation.state),
+        "thumbnail": None,
+        "video": None,
+    }
+
+
+def _files_2024(generation: FakeGeneration, link: Link) -> dict[str, Any]:
+    """The files of a completed generation; a relay that shows only the watermark has a string for the thumbnail."""
+    video: dict[str, Any] = {"url": link(clips.WATERMARKED), **_SIZE, "download_url": ""}
+    if generation.script.watermark_only:
+        video["thumbnail"] = link(clips.THUMBNAIL)
+        return {"video": video, "thumbnail": {"url": link(clips.THUMBNAIL), **_SIZE}, "video_raw": None}
+    return {
+        "video": {**video, "download_url": link(clips.CLEAN)},
+        "video_raw": {"url": link(clips.RAW), **_SIZE},
+        "thumbnail": {"url": link(clips.THUMBNAIL), **_SIZE},
+        "last_frame": {"url": link(clips.LAST_FRAME), **_SIZE},
+    }
+
+
+def _files_2025(generation: FakeGeneration, link: Link) -> dict[str, Any]:
+    """The files of a completed generation, which stand at the top and again in its artifact."""
+    marked_only = generation.script.watermark_only
+    raw = {"url": link(clips.RAW), **_SIZE, "duration": clips.DURATION_S, "media_type": "video"}
+    thumbnail = {"url": link(clips.THUMBNAIL), **_SIZE, "palette": {"grid": "em9csKqX"}, "media_type": "image"}
+    return {
+        "video": {
+            "url": link(clips.WATERMARKED),
+            **_SIZE,
+            "download_url": "" if marked_only else link(clips.CLEAN),
+        },
+        "video_raw": None if marked_only else raw,
+        "thumbnail": thumbnail,
+        "last_frame": {"url": link(clips.LAST_FRAME), **_SIZE, "palette": None, "media_type": "image"},
+    }
+
+
+def _word(generation: FakeGeneration, state: str) -> str:
+    """The state in the words that its script chose."""
+    return _QUEUED_WORDS.get(state, state) if generation.script.queued_words else state
+
+
+def _iso(moment: datetime, precision: Literal["milliseconds", "microseconds"]) -> str:
+    """A moment in UTC. The submit's answer has microseconds where a query's has milliseconds."""
+    return moment.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
+
+
+def _second(moment: datetime | None) -> int:
+    """Unix seconds, 0 for not yet."""
+    return 0 if moment is None else int(moment.timestamp())

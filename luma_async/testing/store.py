@@ -1,0 +1,179 @@
+"""The generations of a fake service, in time, and what was charged for them. It speaks no wire format."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from luma_async.testing.clock import FakeClock
+from luma_async.testing.scripts import COMPLETED, FAILED, PENDING, Rejection, Script, ScriptChoice
+
+SATURATED = Rejection(status=429, code="", message="当前分组上游负载已饱和")
+_STALLED_PROGRESS = 0.3
+
+
+@attrs.frozen(kw_only=True)
+class Charge:
+    """One paid submit that started a generation."""
+
+    generation_id: str
+    kind: str
+    """What was bought: video, extend, audio, …"""
+    prompt: str
+    body: Mapping[str, Any] = attrs.field(repr=False)
+    """The request body as it came, unknown fields included."""
+    at: float
+    """Seconds of the loop's clock."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class FakeGeneration:
+    """One generation, as old as the clock says."""
+
+    id: str
+    number: int
+    """Counts from 1 in the order of submits."""
+    kind: str
+    """What was bought: video, extend, audio, …"""
+    prompt: str
+    body: Mapping[str, Any] = attrs.field(repr=False)
+    """The request body that started it."""
+    source: str | None
+    """The generation that it extends or adds sound to."""
+    script: Script
+    started_at: float
+    """Seconds of the loop's clock."""
+    created: datetime
+    """The time of day of its submit."""
+    clock: FakeClock = attrs.field(repr=False)
+    links_live_s: int | None
+    """Seconds that a watermark-free link works; None for ever."""
+    links_revoked: int = 0
+    """Links given out before the last revocation answer 403."""
+    object_version: int = 0
+    """Counts how often its files were replaced by others."""
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the submit."""
+        return self.clock.now() - self.started_at
+
+    @property
+    def state(self) -> str:
+        """The state now: pending, processing, completed, failed, or a new word that a script made up."""
+        return self.script.step_at(self.age_s).state
+
+    @property
+    def known(self) -> bool:
+        """Whether the service admits now that it exists."""
+        return self.script.known_after_s <= self.age_s < self.script.known_until_s
+
+    @property
+    def completed(self) -> bool:
+        """Whether its state is completed now."""
+        return self.state == COMPLETED
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is completed or failed now."""
+        return self.state in {COMPLETED, FAILED}
+
+    @property
+    def shows_link(self) -> bool:
+        """Whether a query shows a link now."""
+        return self.completed and self.age_s >= self.script.ends_after_s + self.script.link_delay_s
+
+    @property
+    def running_since(self) -> datetime | None:
+        """The time of day at which it left the queue; None before."""
+        step = next((step for step in self.script.steps if step.state != PENDING), None)
+        return None if step is None or self.age_s < step.at_s else self.clock.wall(self.started_at + step.at_s)
+
+    @property
+    def ended_since(self) -> datetime | None:
+        """The time of day at which it ended; None before."""
+        return self.clock.wall(self.started_at + self.script.ends_after_s) if self.ended else None
+
+    @property
+    def progress(self) -> float:
+        """How much of it is done, 0 to 1; a stalled one stays in between."""
+        end_s = self.script.ends_after_s
+        if math.isinf(end_s):
+            return _STALLED_PROGRESS
+        return 1.0 if self.ended else self.age_s / end_s
+
+    @property
+    def estimate_s(self) -> int | None:
+        """Seconds that are left, rounded up, if its script tells them."""
+        left_s = self.script.ends_after_s - self.age_s
+        return math.ceil(left_s) if self.script.tells_estimate and 0 < left_s < math.inf else None
+
+
+class Store:
+    """All generations of a fake service."""
+
+    def __init__(
+        self, *, clock: FakeClock, script: ScriptChoice, free_slots: int | None, links_live_s: int | None
+    ) -> None:
+        self.clock = clock
+        self.script = script
+        self.scripts: dict[str, ScriptChoice] = {}
+        self.free_slots = free_slots
+        self.generations: dict[str, FakeGeneration] = {}
+        self.charges: list[Charge] = []
+        self._links_live_s = links_live_s
+        self._asked = 0
+        self._ends: list[float] = []
+
+    @property
+    def running(self) -> int:
+        """How many generations have not ended."""
+        now = self.clock.now()
+        while self._ends and self._ends[0] <= now:
+            heapq.heappop(self._ends)
+        return len(self._ends)
+
+    def find(self, generation_id: str) -> FakeGeneration | None:
+        """The generation, if the service admits now that it exists."""
+        generation = self.generations.get(generation_id)
+        return generation if generation is not None and generation.known else None
+
+    def buy(
+        self, *, kind: str, prompt: str, body: Mapping[str, Any], source: str | None = None
+    ) -> FakeGeneration | Rejection:
+        """Start a generation and charge for it, unless all slots are taken or its script refuses."""
+        if self.free_slots is not None and self.running >= self.free_slots:
+            return SATURATED
+        script = self._choose(prompt)
+        if script.rejection is not None:
+            return script.rejection
+        now = self.clock.now()
+        generation = FakeGeneration(
+            id=str(uuid.uuid4()),
+            number=len(self.generations) + 1,
+            kind=kind,
+            prompt=prompt,
+            body=body,
+            source=source,
+            script=script,
+            started_at=now,
+            created=self.clock.wall(now),
+            clock=self.clock,
+            links_live_s=self._links_live_s if script.links_live_s is None else script.links_live_s,
+        )
+        self.generations[generation.id] = generation
+        heapq.heappush(self._ends, now + script.ends_after_s)
+        self.charges.append(Charge(generation_id=generation.id, kind=kind, prompt=prompt, body=body, at=now))
+        return generation
+
+    def _choose(self, prompt: str) -> Script:
+        """The script for this prompt, or the default one."""
+        choice = self.scripts.get(prompt, self.script)
+        index, self._asked = self._asked, self._asked + 1
+        return choice if isinstance(choice, Script) else choice(prompt, index)
