@@ -10,6 +10,8 @@ aiohttp's exceptions never get out of here: their repr holds the request's heade
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,7 @@ BODY_CAP_BYTES = 4 * 1024 * 1024
 """More than a thousand generations in one answer; what is longer is an attack or a mistake."""
 
 _CHUNK_BYTES = 64 * 1024
+_STREAMED_BYTES = 512 * 1024
 _SCRUBBED = b"[secret]"
 _SHORTEST_SCRUBBED = 6
 """Shorter texts stand in many a body by chance; no service issues such a key."""
@@ -140,8 +143,8 @@ class Transport:
             async with session.request(
                 call.method,
                 self._url(call),
-                json=call.body,
                 headers=self._headers(call),
+                data=_body(call),
                 allow_redirects=False,
                 proxy=self._proxy,
                 **options,
@@ -156,7 +159,11 @@ class Transport:
         return url.with_query(call.query) if call.query else url
 
     def _headers(self, call: Call) -> dict[str, str]:
-        return {"Authorization": f"Bearer {call.bearer or self._api_key.reveal()}", **dict(call.headers)}
+        return {
+            "Authorization": f"Bearer {call.bearer or self._api_key.reveal()}",
+            "Content-Type": "application/json",
+            **dict(call.headers),
+        }
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes | None:
         """Read a body, decompressed, up to the cap; a service that repeats the key has it blotted out."""
@@ -188,6 +195,14 @@ class Transport:
 
 
 _NO_CONNECTION = "There is no connection to"
+
+
+def _body(call: Call) -> bytes | io.BytesIO | None:
+    """Spell a body; one that holds an inline image goes out as a stream, since aiohttp warns of its size."""
+    if call.body is None:
+        return None
+    payload = json.dumps(call.body).encode()
+    return payload if len(payload) <= _STREAMED_BYTES else io.BytesIO(payload)
 
 
 def _submit_connector(connections: int, keepalive_s: float) -> aiohttp.TCPConnector:

@@ -1,0 +1,143 @@
+"""A gateway that does as little as possible, so that a benchmark measures its clients.
+
+    python light_gateway.py SHORTEST_S LONGEST_S
+
+It prints its port. It speaks as much of both formats as the clients of the benchmarks need. `prompt` in each answer
+holds the moment at which the generation ends, on the machine's monotonic clock: with it a client knows how late it
+noticed. `GET /counts` tells how many requests there were of each kind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import sys
+import time
+import uuid
+from collections import Counter
+
+from aiohttp import web
+
+LINK = "https://storage.example.com/dream-machine/" + "0123456789abcdef" * 6 + "/video.mp4?" + "X-Amz-Signature=" * 6
+SHORTEST_S, LONGEST_S = float(sys.argv[1]), float(sys.argv[2])
+
+ends: dict[str, float] = {}
+counts: Counter[str] = Counter()
+luck = random.Random(7)
+
+
+def flat(generation_id):
+    """The relay's body of a generation, about 1 KB once it is completed."""
+    end = ends[generation_id]
+    body = {
+        "id": generation_id,
+        "prompt": repr(end),
+        "state": "processing",
+        "created_at": "2024-12-22T13:38:40.139409Z",
+        "estimate_wait_seconds": None,
+        "video": None,
+        "video_raw": None,
+        "thumbnail": None,
+        "last_frame": None,
+        "liked": None,
+    }
+    if time.monotonic() >= end:
+        video = {"url": LINK, "download_url": LINK, "width": 1360, "height": 752}
+        picture = {"url": LINK, "width": 1360, "height": 752, "palette": None, "media_type": "image"}
+        body |= {"state": "completed", "video": video, "video_raw": video, "thumbnail": picture, "last_frame": picture}
+    return body
+
+
+def official(generation_id):
+    """The official body of a generation."""
+    end = ends[generation_id]
+    done = time.monotonic() >= end
+    return {
+        "id": generation_id,
+        "generation_type": "video",
+        "state": "completed" if done else "dreaming",
+        "failure_reason": None,
+        "created_at": "2024-12-22T13:38:40.139409Z",
+        "assets": {"video": LINK} if done else None,
+        "model": "ray-2",
+        "request": {"generation_type": "video", "prompt": repr(end), "model": "ray-2"},
+    }
+
+
+def answer(document, status=200):
+    return web.Response(body=json.dumps(document).encode(), status=status, content_type="application/json")
+
+
+def begin():
+    generation_id = str(uuid.uuid4())
+    ends[generation_id] = time.monotonic() + luck.uniform(SHORTEST_S, LONGEST_S)
+    return generation_id
+
+
+async def submit(request):
+    await request.read()
+    counts["submit"] += 1
+    return answer(flat(begin()), 201)
+
+
+async def query(request):
+    counts["query"] += 1
+    return answer(flat(request.match_info["id"]))
+
+
+async def tasks(request):
+    counts["tasks"] += 1
+    ids = (await request.json())["ids"]
+    rows = [
+        {"task_id": one, "action": "LUMA_VIDEO", "status": "IN_PROGRESS", "fail_reason": "", "data": flat(one)}
+        for one in ids
+    ]
+    for row in rows:
+        if row["data"]["state"] == "completed":
+            row["status"] = "SUCCESS"
+    return answer({"code": "success", "message": "", "data": rows})
+
+
+async def create_official(request):
+    await request.read()
+    counts["submit"] += 1
+    return answer(official(begin()), 201)
+
+
+async def query_official(request):
+    counts["query"] += 1
+    return answer(official(request.match_info["id"]))
+
+
+async def tell(_request):
+    return answer(dict(counts))
+
+
+async def main():
+    app = web.Application()
+    app.add_routes(
+        [
+            web.post("/luma/generations", submit),
+            web.get("/luma/generations/{id}", query),
+            web.post("/luma/tasks", tasks),
+            web.post("/dream-machine/v1/generations/video", create_official),
+            web.post("/dream-machine/v1/generations", create_official),
+            web.get("/dream-machine/v1/generations/{id}", query_official),
+            web.get("/counts", tell),
+        ]
+    )
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
+    await site.start()
+    print(runner.addresses[0][1], flush=True)
+    # It ends with the program that started it.
+    await asyncio.to_thread(sys.stdin.read)
+    await runner.cleanup()
+
+
+if __name__ == "__main__":
+    os.sched_setaffinity(0, {0})
+    asyncio.run(main())

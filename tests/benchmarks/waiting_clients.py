@@ -1,0 +1,166 @@
+"""The programs that `waiting.py` compares: each submits and waits for its generations in one way.
+
+python waiting_clients.py NAME BASE_URL COUNT
+"""
+
+import asyncio
+import json
+import os
+import resource
+import sys
+import time
+
+TICK_S = 1.0
+CHUNK = 50
+
+
+async def ours(base_url, count, note):
+    """This library, as a user writes it, with one look a second."""
+    from luma_async import LumaSession, PollPolicy
+
+    async def one(luma, number):
+        handle = await luma.submit(f"prompt {number}")
+        note((await handle).prompt)
+
+    session = LumaSession("sk-bench", base_url=base_url, poll=PollPolicy.fixed(TICK_S))
+    async with session as luma, asyncio.TaskGroup() as group:
+        for number in range(count):
+            group.create_task(one(luma, number))
+
+
+def aiohttp_session():
+    import aiohttp
+
+    connector = aiohttp.TCPConnector(limit=100)
+    return aiohttp.ClientSession(connector=connector, headers={"Authorization": "Bearer sk-bench"})
+
+
+async def submit_bare(http, base_url, number):
+    body = {"prompt": f"prompt {number}", "aspect_ratio": "16:9"}
+    async with http.post(f"{base_url}/luma/generations", json=body) as response:
+        return json.loads(await response.read())["id"]
+
+
+async def floor(base_url, count, note):
+    """A loop by hand: one batch query a tick for each fifty, typed with cattrs. Nobody's program is this bare."""
+    import attrs
+    import cattrs
+
+    @attrs.frozen
+    class Video:
+        url: str
+        download_url: str
+        width: int
+        height: int
+
+    @attrs.frozen
+    class Generation:
+        id: str
+        state: str
+        prompt: str
+        video: Video | None
+
+    converter = cattrs.Converter()
+    async with aiohttp_session() as http:
+        async with asyncio.TaskGroup() as group:
+            submits = [group.create_task(submit_bare(http, base_url, number)) for number in range(count)]
+        pending = [submit.result() for submit in submits]
+
+        async def look(ids):
+            async with http.post(f"{base_url}/luma/tasks", json={"ids": ids}) as response:
+                rows = json.loads(await response.read())["data"]
+            return [converter.structure(row["data"], Generation) for row in rows]
+
+        while pending:
+            await asyncio.sleep(TICK_S)
+            async with asyncio.TaskGroup() as group:
+                looks = [
+                    group.create_task(look(pending[start : start + CHUNK])) for start in range(0, len(pending), CHUNK)
+                ]
+            seen = [generation for done in looks for generation in done.result()]
+            for generation in seen:
+                if generation.state == "completed":
+                    note(generation.prompt)
+            pending = [generation.id for generation in seen if generation.state != "completed"]
+
+
+async def bare(base_url, count, note):
+    """Bare aiohttp, one GET for each generation and tick."""
+
+    async def one(http, number):
+        generation_id = await submit_bare(http, base_url, number)
+        while True:
+            await asyncio.sleep(TICK_S)
+            async with http.get(f"{base_url}/luma/generations/{generation_id}") as response:
+                body = json.loads(await response.read())
+            if body["state"] == "completed":
+                return note(body["prompt"])
+
+    async with aiohttp_session() as http, asyncio.TaskGroup() as group:
+        for number in range(count):
+            group.create_task(one(http, number))
+
+
+async def official(base_url, count, note, *, places=None, **options):
+    """The official SDK, as its documentation shows it."""
+    from lumaai import AsyncLumaAI
+
+    gate = asyncio.Semaphore(places or count)
+    client = AsyncLumaAI(auth_token="sk-bench", base_url=f"{base_url}/dream-machine/v1", **options)
+
+    async def one(number):
+        async with gate:
+            generation = await client.generations.create(prompt=f"prompt {number}", model="ray-2")
+        while generation.state != "completed":
+            await asyncio.sleep(TICK_S)
+            async with gate:
+                generation = await client.generations.get(id=generation.id)
+        note(generation.request.prompt)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(count):
+            group.create_task(one(number))
+    await client.close()
+
+
+async def lumaai_gated(base_url, count, note):
+    """The official SDK behind a semaphore of 100."""
+    await official(base_url, count, note, places=100)
+
+
+async def lumaai_aiohttp(base_url, count, note):
+    """The official SDK over aiohttp."""
+    from lumaai import DefaultAioHttpClient
+
+    await official(base_url, count, note, http_client=DefaultAioHttpClient())
+
+
+CLIENTS = {"floor": floor, "ours": ours, "bare": bare, "lumaai+100": lumaai_gated, "lumaai[aiohttp]": lumaai_aiohttp}
+
+
+def main(name, base_url, count):
+    """Run one client and print what it cost."""
+    delays = []
+
+    def note(end):
+        delays.append(time.monotonic() - float(end))
+
+    began_at = time.monotonic()
+    used_before = resource.getrusage(resource.RUSAGE_SELF)
+    asyncio.run(CLIENTS[name](base_url, count, note))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    delays.sort()
+    report = {
+        "done": len(delays),
+        "cpu_s": used.ru_utime + used.ru_stime - used_before.ru_utime - used_before.ru_stime,
+        "wall_s": time.monotonic() - began_at,
+        "p50_s": delays[len(delays) // 2],
+        "p99_s": delays[int(len(delays) * 0.99)],
+        "peak_mb": used.ru_maxrss / 1024,
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    os.sched_setaffinity(0, {1 % os.cpu_count()})
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -1,0 +1,1 @@
+"""Mocked HTTP for tests of the shape of requests."""
