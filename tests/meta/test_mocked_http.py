@@ -1,0 +1,37 @@
+"""The mocks of HTTP work, and the day they work by themselves is noticed."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from aioresponses import aioresponses, compat, core
+
+URL = "http://mocked.example/clip.mp4"
+
+
+async def _get():
+    async with aiohttp.ClientSession() as session, session.get(URL) as response:
+        return response.status, await response.read()
+
+
+async def test_a_mocked_call_is_answered_whole(mocked_http):
+    """A body of many reader limits comes back byte for byte."""
+    clip = bytes(range(256)) * 4096
+    mocked_http.get(URL, body=clip, content_type="video/mp4")
+    assert await _get() == (200, clip)
+
+
+async def test_the_shim_is_still_needed():
+    """Without it a mocked call fails for want of `stream_writer`; once it does not, tests/mocked_http.py can go."""
+    with aioresponses() as plain:
+        plain.get(URL, body=b"x")
+        with pytest.raises(TypeError, match="stream_writer"):
+            await _get()
+
+
+async def test_the_large_reader_is_still_needed(mocked_http, monkeypatch):
+    """With the reader that aioresponses makes, a body longer than its limit still trips aiohttp."""
+    monkeypatch.setattr(core, "stream_reader_factory", compat.stream_reader_factory)
+    mocked_http.get(URL, body=bytes(1024 * 1024))
+    with pytest.raises(AssertionError):
+        await _get()
