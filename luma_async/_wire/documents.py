@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from luma_async.errors import EXCERPT_CHARS, clip
+from luma_async.error_form import EXCERPT_CHARS, clip
 
 _HEAD_BYTES = 4 * EXCERPT_CHARS
 """A character takes four bytes at most."""
@@ -39,7 +39,7 @@ class Shape(StrEnum):
 
     JSON = "json"
     """One JSON document."""
-    SEVERAL = "several"
+    SEVERAL = "several documents"
     """JSON documents back to back; the first one is the payload."""
     HTML = "html"
     """A page meant for people."""

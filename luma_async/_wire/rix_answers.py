@@ -1,0 +1,165 @@
+"""Where a relay's answers keep what we look for.
+
+A generation comes in three forms: the flat task of a single query, a row of the query for many that may hold the
+flat task in `data`, and the bare bones that some relays answer a submit with. Ids are texts of a safe form; what
+else stands under their names, such as the number of a database row, is none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from luma_async._wire.dialect import Row
+from luma_async._wire.documents import Shape
+from luma_async._wire.json_shapes import is_list, is_object
+from luma_async.checks import ID_PATTERN
+from luma_async.errors import UnreadableAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from luma_async._wire.documents import Document
+
+_FAILED_WORDS = frozenset({"failed", "failure"})
+_FINAL_WORDS = frozenset({"completed", "success"}) | _FAILED_WORDS
+
+
+def find_submitted(document: Document) -> Row | None:
+    """Find the new generation; several documents, or one with something behind it, prove nothing."""
+    return _find(document.payload) if document.shape is Shape.JSON else None
+
+
+def find_one(document: Document, generation_id: str) -> Row:
+    """Find the generation that was asked for.
+
+    Raises:
+        UnreadableAnswer: it is not there, or it is another one.
+    """
+    row = _find(document.payload)
+    if row is not None and row.id == generation_id:
+        return row
+    what = "the answer names no generation" if row is None else "the answer is about another generation"
+    raise _unreadable(document, what, "id")
+
+
+def find_many(document: Document) -> tuple[Row, ...]:
+    """Find the generations; what has no id is left out.
+
+    Raises:
+        UnreadableAnswer: there is no list of them.
+    """
+    payload = document.payload
+    rows: Any = payload
+    if is_object(payload):
+        # An empty list is null in some relays' language.
+        rows = payload.get("data", payload) or ([] if "data" in payload else None)
+    if not is_list(rows):
+        raise _unreadable(document, "the answer holds no list of generations", "data")
+    return tuple(row for row in map(_find, rows) if row is not None)
+
+
+def find_link(document: Document) -> str:
+    """Find the watermark-free link.
+
+    Raises:
+        UnreadableAnswer: there is none.
+    """
+    payload = document.payload
+    link = payload.get("url") if is_object(payload) else None
+    if isinstance(link, str) and link.startswith(("http://", "https://")):
+        return link
+    raise _unreadable(document, "the answer holds no link", "url")
+
+
+def find_data(document: Document) -> dict[str, Any]:
+    """Find what an account page tells, without the account's access token.
+
+    Raises:
+        UnreadableAnswer: there is nothing; it shows no excerpt, which could hold that token.
+    """
+    payload = document.payload
+    data = payload.get("data") if is_object(payload) else None
+    if not is_object(data):
+        raise UnreadableAnswer(message="the answer holds no data", status=document.status, paths=("data",))
+    return {name: value for name, value in data.items() if name != "access_token"}
+
+
+def key_fields(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Spell an API key's quota as the converter reads it."""
+    return {
+        "name": data.get("name"),
+        "granted": data.get("total_granted"),
+        "used": data.get("total_used"),
+        "available": data.get("total_available"),
+        "unlimited": data.get("unlimited_quota"),
+        "expires_at": data.get("expires_at"),
+    }
+
+
+def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Spell a row's JSON as the converter reads it."""
+    data = raw.get("data")
+    task = data if is_object(data) else raw
+    state = _state_word(raw, task)
+    request = task.get("request")
+    failed = isinstance(state, str) and state.lower() in _FAILED_WORDS
+    fields: dict[str, Any] = {
+        "id": _id(raw),
+        "state": state,
+        "raw_state": state,
+        "prompt": task.get("prompt") or (request.get("prompt") if is_object(request) else None),
+        "created_at": task.get("created_at") or raw.get("created_at") or raw.get("submit_time"),
+        "failure_reason": task.get("failure_reason") or (raw.get("fail_reason") if failed else None),
+        "progress": raw.get("progress"),
+        "estimate_wait_s": task.get("estimate_wait_seconds"),
+        "server_id": task.get("server_id"),
+    }
+    artifact = task.get("artifact")
+    for name in ("video", "video_raw", "thumbnail", "last_frame"):
+        fields[name] = _completed(task.get(name), artifact.get(name)) if is_object(artifact) else task.get(name)
+    return fields
+
+
+def _find(payload: Any) -> Row | None:
+    """Find a generation in an object or in its `data`."""
+    if not is_object(payload):
+        return None
+    for candidate in (payload, payload.get("data")):
+        if is_object(candidate) and (generation_id := _id(candidate)) is not None:
+            return Row(id=generation_id, raw=candidate)
+    return None
+
+
+def _id(raw: Mapping[str, Any]) -> str | None:
+    # In a row of the query for many, `id` is the number of a database row.
+    for name in ("task_id", "id") if "data" in raw else ("id", "task_id"):
+        value = raw.get(name)
+        if isinstance(value, str) and ID_PATTERN.fullmatch(value):
+            return value
+    return None
+
+
+def _state_word(row: Mapping[str, Any], task: Mapping[str, Any]) -> Any:
+    """Choose between the task's word and the row's.
+
+    The task's own end counts first: it is what became of the video. Otherwise a row that ended counts, since a relay
+    that closes a task (after a day, say) never touches the task's word again.
+    """
+    own = task.get("state") or task.get("task_status")
+    outer = row.get("status")
+    if own is None or own == "":
+        return outer
+    if isinstance(outer, str) and outer.lower() in _FINAL_WORDS and str(own).lower() not in _FINAL_WORDS:
+        return outer
+    return own
+
+
+def _completed(shown: Any, spare: Any) -> Any:
+    """Complete a file's links by those of the artifact."""
+    if not is_object(shown) or not is_object(spare):
+        return shown or spare
+    return spare | {name: value for name, value in shown.items() if value}
+
+
+def _unreadable(document: Document, message: str, path: str) -> UnreadableAnswer:
+    return UnreadableAnswer(message=message, status=document.status, paths=(path,), body_excerpt=document.excerpt)
