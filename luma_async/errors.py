@@ -37,12 +37,14 @@ All of them are keyword-only attrs classes: they carry what a program needs to d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, dataclass_transform
+import functools
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import attrs
 
+from luma_async.error_form import clip, error, live
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
@@ -50,35 +52,8 @@ if TYPE_CHECKING:
     from luma_async.handle import GenerationHandle
     from luma_async.models import Generation
 
-EXCERPT_CHARS = 200
-"""How much of a service's body an error keeps: enough to recognise it, too little to flood a log."""
 
-_E = TypeVar("_E", bound=type)
-
-
-@dataclass_transform(kw_only_default=True, field_specifiers=(attrs.field,))
-def _error(cls: _E) -> _E:
-    """Make an attrs exception; it keeps a `__dict__`, or it could not derive from `TimeoutError` as well."""
-    return attrs.define(kw_only=True, eq=False, slots=False)(cls)
-
-
-def _live() -> Any:
-    """Declare a field that holds a live object: it is dropped from pickles."""
-    return attrs.field(default=None, repr=False, metadata={"live": True})
-
-
-def clip(text: str, limit: int = EXCERPT_CHARS) -> str:
-    """Shorten a service's text for an error: one line, at most `limit` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def _rebuild(cls: Callable[..., LumaError], fields: dict[str, Any]) -> LumaError:
-    """Build an error from its fields again; `pickle` needs a plain function."""
-    return cls(**fields)
-
-
-@_error
+@error
 class LumaError(Exception):
     """The base of every error that this library raises on purpose."""
 
@@ -94,18 +69,18 @@ class LumaError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the fields, without those that are alive only here."""
-        return _rebuild, (type(self), self._fields(alive=False))
+        return functools.partial(type(self), **self._fields(alive=False)), ()
 
     def __copy__(self) -> Self:
         return type(self)(**self._fields(alive=True))
 
 
-@_error
+@error
 class ConfigurationError(LumaError, ValueError):
     """A setting is missing or contradicts another one. Nothing was sent."""
 
 
-@_error
+@error
 class InvalidInput(LumaError, ValueError):
     """A value cannot be right. Nothing was sent."""
 
@@ -116,7 +91,7 @@ class InvalidInput(LumaError, ValueError):
         return f"{self.field}: {self.message}"
 
 
-@_error
+@error
 class UnsupportedOperation(LumaError):
     """This service has no such call. Nothing was sent; `session.supports()` answers beforehand."""
 
@@ -131,29 +106,27 @@ class UnsupportedOperation(LumaError):
         return f"{self.service} has no {self.operation}." + (f" {self.hint}" if self.hint else "")
 
 
-@_error
+@error
 class SessionClosed(LumaError):
     """The session is not open: it was never opened, or it is closing while somebody waited."""
 
     message: str = "The session is not open: use `async with LumaSession(...)`, or `await session.open()` first."
 
 
-@_error
+@error
 class TransportError(LumaError):
     """No usable answer came."""
 
 
-@_error
+@error
 class NotSent(TransportError):
     """The request provably never left this machine: repeating it is safe and costs nothing."""
 
     def __str__(self) -> str:
-        return (
-            f"{self.message} Nothing was sent and nothing was charged; check base_url and the network, then try again."
-        )
+        return f"{self.message} Nothing was sent or charged: check base_url and the network, then try again."
 
 
-@_error
+@error
 class NoAnswer(TransportError):
     """A call that costs nothing was sent and got no complete answer; it was already repeated where that helps."""
 
@@ -161,7 +134,7 @@ class NoAnswer(TransportError):
         return f"{self.message} The call costs nothing: try again later."
 
 
-@_error
+@error
 class SubmitInDoubt(LumaError):
     """A paid submit left this machine and its fate is unknown: it may have been charged.
 
@@ -176,20 +149,20 @@ class SubmitInDoubt(LumaError):
     """What came instead of an answer."""
     status: int | None = None
     """The HTTP status, when an answer came that proves nothing."""
-    body_excerpt: str = ""
-    """The beginning of that answer."""
+    body_excerpt: str = attrs.field(default="", converter=clip)
+    """The beginning of that answer, at most 200 characters."""
 
     def __str__(self) -> str:
         when = f" at {self.sent_at:%Y-%m-%d %H:%M:%S} UTC" if self.sent_at else ""
-        why = f": {self.reason}" if self.reason else "."
+        why = f": {self.reason.rstrip('.')}" if self.reason else ""
         return (
-            f"The submit {self.key!r} was sent{when} and its fate is unknown{why} "
+            f"The submit {self.key!r} was sent{when} and its fate is unknown{why}. "
             "It may have been charged, so it was not repeated. "
             "Look for it at the service, then settle it with session.doubts (or `luma-async in-doubt`)."
         )
 
 
-@_error
+@error
 class KeyConflict(LumaError):
     """The key already names another purchase. Nothing was sent."""
 
@@ -202,83 +175,85 @@ class KeyConflict(LumaError):
         return f"The key {self.entry.key!r} is taken: {self.reason} Nothing was sent; use another key to buy again."
 
 
-@_error
+@error
 class Refused(LumaError):
-    """The service said no. Nothing was charged. `message` holds its own words, clipped to 200 characters."""
+    """The service said no. Nothing was charged."""
 
+    message: str = attrs.field(default="", converter=clip)
+    """The service's own words, at most 200 characters."""
     status: int
     """The HTTP status."""
-    code: str = ""
+    code: str = attrs.field(default="", converter=clip)
     """The service's own code, or an empty string."""
     request_id: str | None = None
     """What the service calls this exchange; quote it when asking its operator."""
     retry_after_s: float | None = None
     """Seconds after which the service wants to be asked again."""
-    body_excerpt: str = ""
+    body_excerpt: str = attrs.field(default="", converter=clip)
     """The beginning of the body, at most 200 characters."""
     hint: str = ""
     """The next step, when this one is known to need a particular one."""
 
-    NEXT_STEP = ""
+    NEXT_STEP = "Change what it complains of, or ask the service's operator."
 
     def __str__(self) -> str:
         said = self.message or self.code or self.body_excerpt or "no explanation"
         code = f" {self.code}" if self.code and self.code != said else ""
         number = f" (request {self.request_id})" if self.request_id else ""
         step = self.hint or self.NEXT_STEP
-        return f"HTTP {self.status}{code}: {said}{number}" + (f" | {step}" if step else "")
+        return f"HTTP {self.status}{code}: {said}{number} | {step}"
 
 
-@_error
+@error
 class Unauthorized(Refused):
     """The API key is missing, wrong or disabled."""
 
     NEXT_STEP = "Check the API key (LUMA_API_KEY) and that it belongs to this base_url."
 
 
-@_error
+@error
 class OutOfCredit(Refused):
     """The account or the key has no quota left."""
 
     NEXT_STEP = "Top up the account, or raise the key's quota; no submit will be accepted before."
 
 
-@_error
+@error
 class InvalidRequest(Refused):
     """The service cannot do what the request says."""
 
     NEXT_STEP = "Change the request as the message says; the same one will be refused again."
 
 
-@_error
+@error
 class PromptRejected(InvalidRequest):
     """Moderation refused the prompt."""
 
     NEXT_STEP = "Reword the prompt; the same one will be refused again."
 
 
-@_error
+@error
 class GenerationNotFound(Refused):
     """The service knows no generation of this id."""
 
     NEXT_STEP = "Check the id, and that the key belongs to the account that submitted it."
 
 
-@_error
+@error
 class RateLimited(Refused):
     """Too many requests, or the service is saturated."""
 
     NEXT_STEP = "Wait, then try again; Limits(submits_per_minute=…) keeps below a known rate."
 
 
-@_error
+@error
 class ServiceUnavailable(Refused):
     """The service cannot answer at the moment."""
 
     NEXT_STEP = "Try again later; the service is in trouble, not the request."
 
 
-@_error
+@error
 class UnreadableAnswer(LumaError):
     """A success came whose body cannot be understood."""
 
@@ -286,16 +261,19 @@ class UnreadableAnswer(LumaError):
     """The fields at fault, such as `video.url`."""
     status: int = 200
     """The HTTP status."""
-    body_excerpt: str = ""
+    body_excerpt: str = attrs.field(default="", converter=clip)
     """The beginning of the body, at most 200 characters."""
 
     def __str__(self) -> str:
         where = f" (at {', '.join(self.paths)})" if self.paths else ""
         body = f": {self.body_excerpt!r}" if self.body_excerpt else ""
-        return f"HTTP {self.status}: {self.message}{where}{body}"
+        return (
+            f"HTTP {self.status}: {self.message}{where}{body} | "
+            "Try again later; should it stay so, check that base_url and dialect are those of the service."
+        )
 
 
-@_error
+@error
 class GenerationFailed(LumaError):
     """The service gave up on the video. Most services charge nothing for it; the account's usage tells."""
 
@@ -314,7 +292,7 @@ class GenerationFailed(LumaError):
         )
 
 
-@_error
+@error
 class WaitTimeout(LumaError, TimeoutError):
     """We stopped waiting. The video is still being made, and is paid: wait again, now or in another process."""
 
@@ -322,7 +300,7 @@ class WaitTimeout(LumaError, TimeoutError):
     """The id to attach to later: `session.handle(id)`."""
     key: str | None = None
     """The key of the paid intent, when the submit was ours."""
-    handle: GenerationHandle | None = _live()
+    handle: GenerationHandle | None = live()
     """The live handle, to wait again; None after unpickling."""
     last: Generation | None = None
     """The generation as last seen; None when no look succeeded."""
@@ -338,7 +316,7 @@ class WaitTimeout(LumaError, TimeoutError):
         )
 
 
-@_error
+@error
 class PollingFailed(LumaError):
     """Looking failed for longer than the policy's patience. The video may well be fine, and is paid."""
 
@@ -346,7 +324,7 @@ class PollingFailed(LumaError):
     """The id to attach to later: `session.handle(id)`."""
     key: str | None = None
     """The key of the paid intent, when the submit was ours."""
-    handle: GenerationHandle | None = _live()
+    handle: GenerationHandle | None = live()
     """The live handle, to wait again; None after unpickling."""
     last: Generation | None = None
     """The generation as last seen; None when no look succeeded."""
@@ -361,7 +339,7 @@ class PollingFailed(LumaError):
         )
 
 
-@_error
+@error
 class DownloadError(LumaError):
     """The file could not be fetched. The generation is unharmed, and no new one is ever made for it."""
 
@@ -375,17 +353,17 @@ class DownloadError(LumaError):
         return f"{whose}{self.message} Downloading again costs nothing."
 
 
-@_error
+@error
 class LinkGone(DownloadError):
     """There is no usable link, even after asking for a fresh one."""
 
 
-@_error
+@error
 class DamagedFile(DownloadError):
     """What came is not the whole video."""
 
 
-@_error
+@error
 class JournalError(LumaError):
     """The journal cannot be used. Nothing is sent without it."""
 
@@ -397,11 +375,11 @@ class JournalError(LumaError):
         return f"{where}{self.message}"
 
 
-@_error
+@error
 class JournalTooNew(JournalError):
     """A newer version of this library wrote the file."""
 
 
-@_error
+@error
 class JournalBusy(JournalError):
     """Another process held the file for too long."""

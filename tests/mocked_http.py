@@ -26,7 +26,7 @@ def _reader(loop=None):
 
 @pytest.fixture
 def mocked_http(monkeypatch):
-    """Answer aiohttp's requests from a list: `mocked_http.post(url, payload=…)`, then look at `mocked_http.requests`."""
+    """Answer aiohttp's requests from a list: `mocked_http.post(url, payload=…)`, then read `mocked_http.requests`."""
     monkeypatch.setattr(core, "ClientResponse", MockedResponse)
     monkeypatch.setattr(core, "stream_reader_factory", _reader)
     with aioresponses() as mocked:

@@ -25,6 +25,7 @@ from typing import TypeAlias
 
 import attrs
 
+from luma_async.error_form import clip
 from luma_async.errors import (
     GenerationNotFound,
     InvalidRequest,
@@ -189,11 +190,11 @@ def judge_submit(reading: Reading) -> Verdict:
 
 def _judge_success(reading: Reading) -> Verdict:
     error = reading.error
-    if reading.generation_id is not None:
-        if error is None:
-            return Accepted(generation_id=reading.generation_id)
-        return Doubtful(reason=f"{_what_came(reading)} that names a generation and an error at once")
-    if error is not None and reading.shape == "json" and (error.denied or error.refuses):
+    if reading.shape != "json":
+        return Doubtful(reason=_what_came(reading))
+    if reading.generation_id is not None and error is None:
+        return Accepted(generation_id=reading.generation_id)
+    if reading.generation_id is None and error is not None and (error.denied or error.refuses):
         return _denied(reading)
     return Doubtful(reason=_what_came(reading))
 
@@ -205,11 +206,15 @@ def _denied(reading: Reading) -> Denied:
 
 
 def _what_came(reading: Reading) -> str:
+    """Describe an answer that proves nothing; an id in it is what a person would settle the doubt with."""
     if reading.shape == "html":
         return f"HTTP {reading.status} with an HTML page: check base_url"
+    said = clip(reading.error.message or reading.error.code) if reading.error else ""
+    named = f" that names generation {reading.generation_id}" if reading.generation_id else ""
     if reading.shape != "json":
-        return f"HTTP {reading.status} whose body is {reading.shape}"
-    if reading.ok and reading.generation_id is None:
-        return f"HTTP {reading.status} without the id of a generation"
-    said = reading.error.message or reading.error.code if reading.error else ""
-    return f"HTTP {reading.status}" + (f" ({said})" if said else "")
+        what = f" whose body is {reading.shape}"
+    elif reading.ok and not named:
+        what = " without the id of a generation"
+    else:
+        what = " and an error at once" if reading.ok else ""
+    return f"HTTP {reading.status}{named}{what}" + (f" ({said})" if said else "")
