@@ -31,9 +31,8 @@ class Gate:
     async def passage(self) -> AsyncIterator[None]:
         """Wait for a place and a turn, and hold the place."""
         async with self._places:
-            if self._rate is not None or self._paused_until > loop_now() or self._turnstile.locked():
-                async with self._turnstile:
-                    await self._turn()
+            async with self._turnstile:
+                await self._turn()
             yield
 
     def pause(self, delay_s: float) -> None:
@@ -41,14 +40,16 @@ class Gate:
         self._paused_until = max(self._paused_until, loop_now() + delay_s)
 
     async def _turn(self) -> None:
-        while (delay_s := self._paused_until - loop_now()) > 0:
-            await asyncio.sleep(delay_s)
+        await self._outwait_pause()
         if self._rate is None:
             return
-        wait_s, arrival_at = next_start(self._arrival_at, loop_now(), self._rate)
+        wait_s, _ = next_start(self._arrival_at, loop_now(), self._rate)
         if wait_s > 0:
             await asyncio.sleep(wait_s)
-            # A pause may have begun meanwhile.
-            await self._turn()
-            return
-        self._arrival_at = arrival_at
+            # One may have begun meanwhile.
+            await self._outwait_pause()
+        _, self._arrival_at = next_start(self._arrival_at, loop_now(), self._rate)
+
+    async def _outwait_pause(self) -> None:
+        while (delay_s := self._paused_until - loop_now()) > 0:
+            await asyncio.sleep(delay_s)
