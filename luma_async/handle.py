@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from luma_async.requests import AudioFields, ExtendFields, Request
-    from luma_async.watcher import Target
+    from luma_async.targets import Target
 
 Watermark: TypeAlias = Literal["forbid", "allow"]
 """Whether a clip with a watermark will do when there is no other."""
@@ -109,8 +109,7 @@ class GenerationHandle:
         Cancellation:
             Safe; nothing changes.
         """
-        self._target.last = await self._deeds.refresh(self.id)
-        return self._target.last
+        return await self._deeds.refresh(self.id)
 
     async def wait(self, *, timeout: float | Unset | None = UNSET) -> Generation:
         """Wait until the generation is completed.

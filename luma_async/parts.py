@@ -23,13 +23,14 @@ from luma_async.doubts import Doubts
 from luma_async.downloads import Downloads
 from luma_async.gate import Gate
 from luma_async.handle import Deeds, GenerationHandle
+from luma_async.looks import Looks
 from luma_async.lookup import Lookup
 from luma_async.queries import Queries
 from luma_async.sender import Sender
-from luma_async.watcher import Target, Watcher
+from luma_async.watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import aiohttp
 
@@ -89,7 +90,9 @@ class Parts:
             random=random.random,
             emit=plan.emit,
         )
-        self.lookup = Lookup(queries=self.queries, dialect=dialect, width=limits.requests)
+        self._lookup = Lookup(
+            looks=Looks(ask=self.queries.ask, dialect=dialect, width=limits.requests, emit=plan.emit), dialect=dialect
+        )
         self.sender = Sender(
             attempts=Attempts(transport=transport, dialect=dialect, journal=journal, owner=owner),
             dialect=dialect,
@@ -117,14 +120,13 @@ class Parts:
         )
         stack.push_async_callback(self.downloads.aclose)
         self.watcher = Watcher(
-            queries=self.queries,
+            looks=Looks(ask=self.queries.look, dialect=dialect, width=limits.requests, emit=plan.emit),
             dialect=dialect,
             policy=plan.poll,
             random=random.random,
             emit=plan.emit,
             on_final=self.sender.finish,
             on_lost=self.sender.lose,
-            max_requests=limits.requests,
         )
         stack.push_async_callback(self.watcher.aclose)
         self._deeds = Deeds(
@@ -150,13 +152,22 @@ class Parts:
 
     async def refresh(self, generation_id: str) -> Generation:
         """Ask for a generation, and let everybody who waits for it know."""
-        generation = await self.lookup.get(generation_id)
-        self.watcher.observe(generation)
+        asked_at_s = loop_now()
+        generation = await self._lookup.get(generation_id)
+        self.watcher.observe(generation, asked_at_s)
         return generation
+
+    async def refresh_many(self, generation_ids: Iterable[str]) -> dict[str, Generation]:
+        """Ask for generations, and let everybody who waits for them know."""
+        asked_at_s = loop_now()
+        found = await self._lookup.get_many(generation_ids)
+        for generation in found.values():
+            self.watcher.observe(generation, asked_at_s)
+        return found
 
     def attach(self, generation_id: str) -> GenerationHandle:
         """Make a handle of an id."""
-        return GenerationHandle(Target(id=generation_id), self._deeds)
+        return GenerationHandle(self.watcher.target(generation_id), self._deeds)
 
     def handle_of(self, entry: Entry) -> GenerationHandle:
         """Make a handle of a journal's entry."""
@@ -169,13 +180,14 @@ class Parts:
     def _handle(self, bought: Bought) -> GenerationHandle:
         entry = bought.entry
         assert entry.generation_id is not None
-        target = Target(
-            id=entry.generation_id,
-            key=entry.key,
-            law=law_name(entry.request),
-            submitted_at_s=bought.accepted_at_s if bought.accepted_at_s is not None else _since(entry),
-            last=bought.generation,
-        )
+        target = self.watcher.target(entry.generation_id)
+        target.key = entry.key
+        target.law = law_name(entry.request)
+        if target.submitted_at_s is None:
+            target.fresh = bought.accepted_at_s is not None
+            target.submitted_at_s = bought.accepted_at_s if target.fresh else _since(entry)
+        if bought.generation is not None:
+            self.watcher.remember(target, bought.generation)
         return GenerationHandle(target, self._deeds)
 
     async def _ask_link(self, generation_id: str) -> str:

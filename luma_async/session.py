@@ -305,11 +305,7 @@ class LumaSession:
         Cancellation:
             Safe.
         """
-        parts = self._open()
-        found = await parts.lookup.get_many(generation_ids)
-        for generation in found.values():
-            parts.watcher.observe(generation)
-        return found
+        return await self._open().refresh_many(generation_ids)
 
     async def video_url(self, generation_id: str, /) -> str:
         """Return the watermark-free link of a completed generation; see `handle.video_url()`."""

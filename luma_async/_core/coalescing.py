@@ -1,0 +1,70 @@
+"""How many generations one request may look at, as far as this service has shown it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from luma_async.errors import LumaError, Refused, UnreadableAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeVar
+
+    _T = TypeVar("_T")
+
+_NO_SUCH_CALL = frozenset({404, 405, 501})
+_TOO_LARGE = frozenset({400, 413})
+_SMALLEST = 2
+
+
+@attrs.frozen
+class Width:
+    """How many generations a look may ask for at once."""
+
+    size: int
+    """1: there is only the single query."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether looks can be shared at all."""
+        return self.size > 1
+
+    def after(self, error: LumaError, asked: int) -> Width:
+        """Learn from a look at `asked` generations that failed; most failures say nothing about it.
+
+        A service without the call says so by its status, or with its web page. One that took fewer before says that
+        this was too many; when even two are, the call counts as missing.
+        """
+        if isinstance(error, UnreadableAnswer):
+            # A page has no paths; a list that has drifted names them, and may be readable the next time.
+            return self if error.paths or not error.body_excerpt.startswith("<") else Width(1)
+        if not isinstance(error, Refused):
+            return self
+        if error.status in _NO_SUCH_CALL:
+            return Width(1)
+        if error.status in _TOO_LARGE:
+            smaller = asked // 2
+            return Width(min(self.size, smaller) if smaller >= _SMALLEST else 1)
+        return self
+
+
+def chunks(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
+    """Split into pieces of at most `size`."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def room_left(count: int, size: int) -> int:
+    """Return how many more fit into the last of the requests that `count` generations need anyway."""
+    return -count % size
+
+
+COMPANY = 0.5
+"""A look takes along what falls due within half of its own interval. Half, since any two groups of like intervals then
+meet: either the second is due within half of an interval after the first, or the first after the second."""
+
+
+def comes_along(due_at: float, interval_s: float, now: float) -> bool:
+    """Whether a generation that is due later is looked at now, in a request that has room."""
+    return due_at - now <= COMPANY * interval_s

@@ -1,0 +1,54 @@
+"""What is known of a generation, from looks that come late, twice, or out of order.
+
+Looks are ranked: completed with a link, completed without one, failed, anything that is not final. The higher rank
+stays; of two that are not final, the one that was asked for later. So folding looks is commutative, associative and
+idempotent, and no late look takes back what an earlier one had seen.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from luma_async.models import Generation, State
+
+
+@attrs.frozen
+class Look:
+    """One observation."""
+
+    generation: Generation
+    """As it was seen."""
+    asked_at_s: float
+    """When it was asked for, on the loop's clock."""
+
+
+def fold(known: Look | None, seen: Look) -> Look:
+    """Return which of two looks tells more."""
+    if known is None:
+        return seen
+    ours, theirs = rank(known.generation), rank(seen.generation)
+    if ours != theirs:
+        return seen if theirs > ours else known
+    if ours == 0:
+        return max(known, seen, key=_lateness)
+    return min(known, seen, key=_lateness)
+
+
+def rank(generation: Generation) -> int:
+    """Return how final a look is: 0 for not at all."""
+    if generation.state is State.COMPLETED:
+        return 3 if has_link(generation) else 2
+    return 1 if generation.state is State.FAILED else 0
+
+
+def has_link(generation: Generation) -> bool:
+    """Whether there is anything to fetch."""
+    videos = (generation.video, generation.video_raw)
+    return any(video and (video.download_url or video.url) for video in videos) or bool(
+        generation.image and generation.image.url
+    )
+
+
+def _lateness(look: Look) -> tuple[float, str]:
+    # Two looks of one moment still need an order, or folding them would depend on theirs.
+    return look.asked_at_s, repr(look.generation)

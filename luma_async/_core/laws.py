@@ -1,0 +1,197 @@
+"""How long generations take: a law per kind of generation, learned from the ones that have finished.
+
+A duration is log-normal, mixed with a small part of generations that fail early (moderation, unreadable frames). What
+is ever seen of a finish is an interval: not final at one look, final at the next. Learning is expectation
+maximisation over those intervals, with a prior that counts as a few finishes and fades as real ones come.
+
+What the schedule needs of a law is only R(t) = ∫₀ᵗ √h, with h the hazard: the chance of finishing in the next moment,
+given that it has not finished yet. It is tabulated once per law.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EARLY_MEAN_S = 4.0
+"""How soon early failures come, on average: seconds."""
+EARLY_WEIGHT = 0.05
+"""How many generations fail early: one in twenty."""
+
+PRIOR_WORTH = 6.0
+"""Finishes that the prior counts for: a dozen real ones outweigh it, two unlucky ones do not."""
+REMEMBERED = 128
+"""Finishes learned from: more would move the law by less than a few per cent, and models change."""
+
+_FIRST_AGE_S = 0.05
+_LAST_AGE_S = 172_800.0
+_AGE_STEP = 1.05
+_SMALLEST_SPREAD = 0.1
+"""Services that take just as long each time still differ by a tenth."""
+_ROUNDS = 4
+"""Rounds of expectation maximisation from the law before: the rest is below the noise of a few finishes."""
+_SQRT2 = math.sqrt(2)
+_SQRT2PI = math.sqrt(2 * math.pi)
+_NOTHING = 1e-250
+
+
+@attrs.frozen(kw_only=True)
+class Law:
+    """The law of one kind of generation's duration."""
+
+    log_median: float = math.log(60.0)
+    """Natural logarithm of the median, seconds. A minute is what videos take."""
+    spread: float = math.log(3.0) / 1.645
+    """Standard deviation of the logarithm: one in twenty takes three times the median."""
+    early_weight: float = EARLY_WEIGHT
+    """The share that fails early."""
+
+    @cached_property
+    def roots(self) -> Roots:
+        """The table of R(t)."""
+        return Roots.of(self)
+
+    def hazard(self, age_s: float) -> float:
+        """Return the chance per second of finishing at this age, given that it has not finished before."""
+        z = (math.log(age_s) - self.log_median) / self.spread
+        late = 1 - self.early_weight
+        alive = late * 0.5 * math.erfc(z / _SQRT2) + self.early_weight * math.exp(-age_s / EARLY_MEAN_S)
+        if alive < _NOTHING:
+            # The tail of the log-normal, where both of its parts are too small for a float.
+            return z / (self.spread * age_s)
+        ending = late * math.exp(-z * z / 2) / (_SQRT2PI * self.spread * age_s)
+        return (ending + self.early_weight * math.exp(-age_s / EARLY_MEAN_S) / EARLY_MEAN_S) / alive
+
+
+PRIOR = Law()
+"""What is believed of a kind of generation that nobody has seen finish."""
+
+
+@attrs.frozen
+class Roots:
+    """R(t) = ∫₀ᵗ √h of a law, as a table to read in both directions."""
+
+    ages_s: tuple[float, ...]
+    """Ages, seconds, rising."""
+    sums: tuple[float, ...]
+    """R at each of them, rising."""
+
+    @classmethod
+    def of(cls, law: Law) -> Roots:
+        """Tabulate a law."""
+        count = math.ceil(math.log(_LAST_AGE_S / _FIRST_AGE_S) / math.log(_AGE_STEP)) + 1
+        ages = [_FIRST_AGE_S * _AGE_STEP**number for number in range(count)]
+        roots = [math.sqrt(law.hazard(age)) for age in ages]
+        total = ages[0] * roots[0]
+        ages_s, sums = [0.0, ages[0]], [0.0, total]
+        for before, after in zip(range(count), range(1, count), strict=False):
+            total += (ages[after] - ages[before]) * (roots[before] + roots[after]) / 2
+            ages_s.append(ages[after])
+            sums.append(total)
+        return cls(tuple(ages_s), tuple(sums))
+
+    def at(self, age_s: float) -> float:
+        """Return R at an age."""
+        return _read(self.ages_s, self.sums, age_s)
+
+    def age_of(self, total: float) -> float:
+        """Return the age at which R reaches `total`."""
+        return _read(self.sums, self.ages_s, total)
+
+
+def _read(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
+    """Read a table between its rows; beyond its end it goes on as its last two rows do."""
+    row = min(bisect_right(xs, x), len(xs) - 1)
+    rise = (ys[row] - ys[row - 1]) / max(xs[row] - xs[row - 1], 1e-12)
+    return ys[row - 1] + (x - xs[row - 1]) * rise
+
+
+@attrs.frozen(kw_only=True)
+class Finish:
+    """One finish, as far as it was seen."""
+
+    after_s: float
+    """The age at which it was last seen unfinished; 0 when it never was."""
+    until_s: float
+    """The age at which it was first seen finished."""
+
+
+@attrs.frozen(kw_only=True)
+class Learned:
+    """A law, the finishes that it was learned from, and how many have come since."""
+
+    prior: Law = PRIOR
+    """What was believed before any finish."""
+    law: Law = PRIOR
+    """What is believed now."""
+    finishes: tuple[Finish, ...] = ()
+    """The newest, oldest first."""
+    unread: int = 0
+    """How many of them the law does not know yet."""
+
+    @classmethod
+    def nothing(cls, prior: Law) -> Learned:
+        """Begin with a prior."""
+        return cls(prior=prior, law=prior)
+
+    def after(self, finish: Finish) -> Learned:
+        """Take a finish in; the law is fitted again whenever it knows a fifth less than there is."""
+        finishes = (*self.finishes, finish)[-REMEMBERED:]
+        unread = self.unread + 1
+        if unread * 5 < len(finishes):
+            return attrs.evolve(self, finishes=finishes, unread=unread)
+        return attrs.evolve(self, finishes=finishes, unread=0, law=fit(self.prior, self.law, finishes))
+
+
+def fit(prior: Law, law: Law, finishes: Sequence[Finish]) -> Law:
+    """Fit a log-normal to interval-censored finishes, beginning from `law`.
+
+    Each round spreads every finish over its interval as the law before says, leaves to the early failures what is
+    more likely theirs, and takes the mean and the spread of the whole together with the prior.
+    """
+    for _ in range(_ROUNDS):
+        weight = PRIOR_WORTH
+        first = PRIOR_WORTH * prior.log_median
+        second = PRIOR_WORTH * (prior.log_median**2 + prior.spread**2)
+        for finish in finishes:
+            share, mean, square = _expected(law, finish)
+            weight += share
+            first += share * mean
+            second += share * square
+        middle = first / weight
+        spread = math.sqrt(max(second / weight - middle**2, _SMALLEST_SPREAD**2))
+        law = attrs.evolve(law, log_median=middle, spread=spread)
+    return law
+
+
+def _expected(law: Law, finish: Finish) -> tuple[float, float, float]:
+    """Return how far a finish is the log-normal's, and the mean and mean square of its logarithm if so."""
+    low = math.log(max(finish.after_s, _FIRST_AGE_S))
+    high = math.log(max(finish.until_s, finish.after_s, _FIRST_AGE_S) + 1e-3)
+    a, b = (low - law.log_median) / law.spread, (high - law.log_median) / law.spread
+    if finish.after_s <= 0:
+        a = -math.inf
+    mass = 0.5 * (math.erfc(a / _SQRT2) - math.erfc(b / _SQRT2))
+    early = law.early_weight * (math.exp(-finish.after_s / EARLY_MEAN_S) - math.exp(-finish.until_s / EARLY_MEAN_S))
+    if mass < 1e-12:
+        # Too unlikely for this law to say where in the interval: the middle, and it counts unless it was early.
+        middle = high if a == -math.inf else (low + high) / 2
+        return (0.0 if early > mass else 1.0), middle, middle * middle
+    pa, pb = _bell(a), _bell(b)
+    tilt = (pa - pb) / mass
+    bend = ((0.0 if a == -math.inf else a * pa) - b * pb) / mass
+    mean = law.log_median + law.spread * tilt
+    square = law.log_median**2 + 2 * law.log_median * law.spread * tilt + law.spread**2 * (1 + bend)
+    whole = (1 - law.early_weight) * mass
+    return whole / (whole + max(early, 0.0)), mean, square
+
+
+def _bell(z: float) -> float:
+    return 0.0 if math.isinf(z) else math.exp(-z * z / 2) / _SQRT2PI

@@ -1,0 +1,106 @@
+"""What one session knows of one generation, shared by all its handles."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import attrs
+
+from luma_async._core.folding import Look, fold, rank
+from luma_async._core.patience import Failing
+from luma_async.errors import LumaError
+from luma_async.models import Generation
+
+News: TypeAlias = Generation | LumaError
+"""What somebody who waits is told: how it ended, or why waiting did."""
+
+LINKLESS_LOOKS = 3
+"""How often a generation that is completed without a link is looked at again before it is taken as it is."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class Target:
+    """One generation, as this session knows it. There is one for each id, as long as anybody holds it."""
+
+    id: str
+    """The service's id."""
+    key: str | None = None
+    """The key of the paid intent."""
+    law: str = ""
+    """Generations of one law are learned from together."""
+    submitted_at_s: float | None = None
+    """When it was accepted, on the loop's clock; None when that is not known."""
+    fresh: bool = False
+    """Whether it was submitted in this session, so that nobody can have missed its end."""
+    look: Look | None = None
+    """What is known of it."""
+    raw: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
+    """The JSON of the last look: an equal one is not structured again."""
+    waiters: dict[asyncio.Future[News | None], float | None] = attrs.field(factory=dict, repr=False)
+    """Who waits for its end, and until when."""
+    listeners: list[asyncio.Queue[News]] = attrs.field(factory=list, repr=False)
+    """Who wants to know of each change."""
+    due_at_s: float | None = None
+    """The slot in which it is looked at next; None while a look is on its way, or nobody waits."""
+    interval_s: float = 0.0
+    """The interval that ends then."""
+    began_at_s: float = 0.0
+    """When somebody began to wait: its age counts from here when its submit is not known."""
+    unfinished_at_s: float | None = None
+    """When the last look that saw it unfinished was asked for."""
+    company: int = 1
+    """How many shared the last request."""
+    unseen: bool = False
+    """Whether it was bought before this session and still waits for its first look."""
+    finished: bool = False
+    """Whether its end was told to the journal and to `on_event`."""
+    linkless: int = 0
+    """How often it was seen completed without a link."""
+    failing: Failing | None = None
+    """The unbroken run of failed looks, if there is one."""
+
+    @property
+    def last(self) -> Generation | None:
+        """The generation as last seen by anybody in this session."""
+        return self.look.generation if self.look is not None else None
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self.waiters) or bool(self.listeners)
+
+    @property
+    def settled(self) -> bool:
+        """Whether no further look can tell anything new."""
+        final = rank(self.look.generation) if self.look is not None else 0
+        return final in {1, 3} or (final == 2 and self.linkless > LINKLESS_LOOKS)
+
+    @property
+    def deadline_at_s(self) -> float | None:
+        """When the first of those who wait stops; None for never."""
+        ends = [end for end in self.waiters.values() if end is not None]
+        return min(ends, default=None)
+
+    def age_s(self, now_s: float) -> float:
+        """Return how old it is, as far as that is known."""
+        return max(0.0, now_s - (self.began_at_s if self.submitted_at_s is None else self.submitted_at_s))
+
+    def see(self, look: Look) -> bool:
+        """Take in what was seen; say whether that changed what is known."""
+        before = self.look
+        self.look = fold(before, look)
+        if self.look is before:
+            return False
+        return before is None or self.look.generation != before.generation
+
+    def tell(self, news: News) -> None:
+        """Tell everybody who waits how it ended; nobody waits then."""
+        waiters, self.waiters = self.waiters, {}
+        listeners, self.listeners = self.listeners, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(news)
+        for listener in listeners:
+            listener.put_nowait(news)

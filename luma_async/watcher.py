@@ -1,0 +1,353 @@
+"""Watching: one for a whole session, so that all who wait are served by the same few requests.
+
+A generation is watched only while somebody waits for it, and waiting owns nothing: who leaves changes nothing for
+anybody else. Looks fall due in slots, a heap of distinct moments with the generations of each; a request that has
+room takes along what is due soon. Looks run in tasks of the watcher's own, so a slow one delays no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from copy import copy
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from luma_async._core.coalescing import chunks, room_left
+from luma_async._core.folding import Look, has_link
+from luma_async._core.laws import PRIOR, Finish, Law, Learned
+from luma_async._core.patience import GoOn, consequence
+from luma_async._core.polling import NO_HINTS, Hints, before_deadline, first_delay, interval, next_delay, slot_of
+from luma_async._io.clock import loop_now
+from luma_async._io.tasks import TaskOwner
+from luma_async.errors import LumaError, PollingFailed, Refused, SessionClosed, UnreadableAnswer, WaitTimeout
+from luma_async.events import Changed, Finished
+from luma_async.models import Generation, State
+from luma_async.slots import Slots
+from luma_async.targets import LINKLESS_LOOKS, News, Target
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from luma_async._wire.dialect import Dialect
+    from luma_async.events import Event
+    from luma_async.looks import Looks, Sight
+    from luma_async.settings import PollPolicy
+
+_log = logging.getLogger("luma_async")
+
+
+class Watcher:
+    """Looks at what is waited for, and tells those who wait.
+
+    Args:
+        looks: carries out the requests.
+        dialect: structures what they saw.
+        policy: when to look, and when to give up.
+        random: numbers from 0 to 1.
+        emit: is told of each change.
+        on_final: is told once how a generation ended.
+        on_lost: is told the id that the service no longer knows.
+        prior: what is believed of durations before any generation has finished.
+    """
+
+    def __init__(
+        self,
+        *,
+        looks: Looks,
+        dialect: Dialect,
+        policy: PollPolicy,
+        random: Callable[[], float],
+        emit: Callable[[Event], None],
+        on_final: Callable[[Generation], None],
+        on_lost: Callable[[str], None],
+        prior: Law = PRIOR,
+    ) -> None:
+        self._looks = looks
+        self._dialect = dialect
+        self._policy = policy
+        self._random = random
+        self._emit = emit
+        self._on_final = on_final
+        self._on_lost = on_lost
+        self._prior = prior
+        self._targets: WeakValueDictionary[str, Target] = WeakValueDictionary()
+        self._learned: dict[str, Learned] = {}
+        self._slots = Slots()
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks = TaskOwner()
+        self._watched: set[Target] = set()
+        self._unseen = 0
+        self._strange_words: set[str] = set()
+        self._closed = False
+
+    def target(self, generation_id: str) -> Target:
+        """Return what this session knows of a generation; the same for everybody who asks."""
+        target = self._targets.get(generation_id)
+        if target is None:
+            target = self._targets[generation_id] = Target(id=generation_id)
+        return target
+
+    async def wait(self, target: Target, *, timeout_s: float | None) -> Generation:
+        """Wait until a generation is final; see `handle.wait()`, which raises for a failed one."""
+        if target.settled and target.last is not None:
+            return target.last
+        if self._closed:
+            raise SessionClosed
+        loop = asyncio.get_running_loop()
+        began_at_s = loop.time()
+        waiter: asyncio.Future[News | None] = loop.create_future()
+        target.waiters[waiter] = None if timeout_s is None else began_at_s + timeout_s
+        self._begin(target)
+        timer = loop.call_later(timeout_s, _expire, waiter) if timeout_s is not None else None
+        try:
+            news = await waiter
+        finally:
+            target.waiters.pop(waiter, None)
+            if timer is not None:
+                timer.cancel()
+            self._leave(target)
+        if news is not None:
+            return _good(news)
+        raise WaitTimeout(generation_id=target.id, key=target.key, last=target.last, waited_s=loop.time() - began_at_s)
+
+    async def updates(self, target: Target) -> AsyncIterator[Generation]:
+        """Yield what is known, then each change, and end after a final one; see `handle.updates()`."""
+        known = target.last
+        if known is not None and (target.settled or not known.final):
+            yield known
+        if target.settled:
+            return
+        if self._closed:
+            raise SessionClosed
+        news: asyncio.Queue[News] = asyncio.Queue()
+        target.listeners.append(news)
+        self._begin(target)
+        try:
+            while True:
+                generation = _good(await news.get())
+                yield generation
+                if generation.final:
+                    return
+        finally:
+            if news in target.listeners:
+                target.listeners.remove(news)
+            self._leave(target)
+
+    def observe(self, generation: Generation, asked_at_s: float) -> None:
+        """Take in what somebody else saw, and tell those who wait."""
+        target = self._targets.get(generation.id)
+        if target is not None:
+            self._see(target, generation, asked_at_s)
+
+    def remember(self, target: Target, generation: Generation) -> None:
+        """Take in the answer to the submit, or what the journal knows of the end."""
+        if target.fresh and generation.final:
+            self.observe(generation, loop_now())
+        elif target.see(Look(generation, target.submitted_at_s or 0.0)) and generation.final:
+            target.finished = True
+            target.linkless = LINKLESS_LOOKS + 1
+
+    async def aclose(self) -> None:
+        """Stop looking, and tell everybody who waits that the session closed."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for target in list(self._watched):
+            target.tell(SessionClosed(message=f"The session closed; generation {target.id} runs on and is paid."))
+        await self._tasks.cancel()
+
+    def _begin(self, target: Target) -> None:
+        if target in self._watched:
+            self._draw_nearer(target)
+            return
+        self._watched.add(target)
+        now_s = loop_now()
+        target.began_at_s = now_s
+        target.failing = None
+        if not target.fresh and target.unfinished_at_s is None:
+            target.unseen = True
+            self._unseen += 1
+        target.interval_s = self._interval(target, now_s)
+        bought_before = self._unseen if target.unseen else 0
+        self._put(target, now_s + first_delay(target.interval_s, self._random(), bought_before=bought_before))
+
+    def _leave(self, target: Target) -> None:
+        if not target.watched and target in self._watched:
+            self._watched.discard(target)
+            target.due_at_s = None
+            self._mark_seen(target)
+
+    def _mark_seen(self, target: Target) -> None:
+        """Note that the first look at what was bought before is no longer to come."""
+        if target.unseen:
+            target.unseen = False
+            self._unseen -= 1
+
+    def _again(self, target: Target, hints: Hints = NO_HINTS) -> None:
+        """Look again later, if anybody still waits."""
+        if target.watched:
+            now_s = loop_now()
+            target.interval_s = self._interval(target, now_s)
+            self._put(target, now_s + next_delay(self._policy, target.interval_s, self._random(), hints))
+
+    def _interval(self, target: Target, now_s: float) -> float:
+        # A look that was shared will be shared again.
+        weight = min(target.company, len(self._watched), self._looks.width.size)
+        return interval(self._policy, self._learned_of(target).law, target.age_s(now_s), max(weight, 1))
+
+    def _put(self, target: Target, due_at_s: float) -> None:
+        """Let a generation be looked at in the slot at or after a moment."""
+        moment_s = slot_of(before_deadline(due_at_s, loop_now(), target.deadline_at_s), target.interval_s)
+        first_at_s = self._slots.next_at_s
+        self._slots.put(target, moment_s)
+        if first_at_s is None or moment_s < first_at_s:
+            self._set_timer()
+
+    def _draw_nearer(self, target: Target) -> None:
+        """Look earlier if somebody who has just come will leave before the next look."""
+        if target.due_at_s is not None:
+            nearer_at_s = before_deadline(target.due_at_s, loop_now(), target.deadline_at_s)
+            if nearer_at_s < target.due_at_s:
+                self._put(target, nearer_at_s)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        next_at_s = None if self._closed else self._slots.next_at_s
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(next_at_s, self._fire) if next_at_s is not None else None
+
+    def _fire(self) -> None:
+        """Look at what is due, and at as much of what is due soon as the requests have room for."""
+        now_s = loop_now()
+        due = self._slots.take_due(now_s)
+        size = self._looks.width.size
+        if due:
+            due += self._slots.take_company(now_s, room_left(len(due), size))
+        for target in due:
+            self._mark_seen(target)
+        for chunk in chunks(due, size):
+            self._tasks.start(self._look(chunk), name="luma_async look")
+        self._set_timer()
+
+    async def _look(self, chunk: Sequence[Target]) -> None:
+        asked_at_s = loop_now()
+        ids = [target.id for target in chunk]
+        try:
+            seen = await self._looks.look(ids)
+        except Exception as error:  # whatever a dialect trips over must not leave anybody waiting for ever
+            _log.exception("a look could not be read")
+            seen = dict.fromkeys(ids, LumaError(message=f"The look could not be read ({type(error).__name__})."))
+        unreadable: list[Target] = []
+        for target in chunk:
+            target.company = len(chunk)
+            failure = self._take_in(target, seen[target.id], asked_at_s)
+            if isinstance(failure, UnreadableAnswer) and len(chunk) > 1:
+                unreadable.append(target)
+            elif failure is not None:
+                self._fail(target, failure)
+        for target in unreadable:
+            failure = self._take_in(target, await self._looks.look_closer(target.id), asked_at_s)
+            if failure is not None:
+                self._fail(target, failure)
+
+    def _take_in(self, target: Target, sight: Sight, asked_at_s: float) -> LumaError | None:
+        """Take in what a look saw; return what was wrong with it."""
+        if isinstance(sight, LumaError):
+            return sight
+        if sight.raw == target.raw and target.last is not None:
+            generation = target.last
+        else:
+            try:
+                generation = self._dialect.generation(sight.raw)
+            except UnreadableAnswer as error:
+                return error
+            target.raw = sight.raw
+        self._see(target, generation, asked_at_s)
+        if not target.settled:
+            self._again(target, Hints(estimate_s=generation.estimate_wait_s, linkless=target.linkless > 0))
+        return None
+
+    def _see(self, target: Target, generation: Generation, asked_at_s: float) -> None:
+        changed = target.see(Look(generation, asked_at_s))
+        known = target.last
+        assert known is not None
+        target.failing = None
+        if not known.final:
+            target.unfinished_at_s = asked_at_s
+        elif not has_link(known) and known.state is State.COMPLETED:
+            target.linkless += 1
+        if changed:
+            self._emit(Changed(generation=known))
+            self._wonder_at(known)
+            if not known.final:
+                for listener in target.listeners:
+                    listener.put_nowait(known)
+        if target.settled:
+            self._finish(target, known)
+
+    def _finish(self, target: Target, generation: Generation) -> None:
+        if not target.finished:
+            target.finished = True
+            self._learn(target)
+            self._emit(Finished(generation=generation))
+            self._on_final(generation)
+        target.tell(generation)
+        self._leave(target)
+
+    def _fail(self, target: Target, error: LumaError) -> None:
+        """Go on in spite of a failed look, or tell those who wait that it is over."""
+        what = consequence(
+            error,
+            target.failing,
+            generation_id=target.id,
+            key=target.key,
+            submitted_at_s=target.submitted_at_s,
+            now_s=loop_now(),
+            policy=self._policy,
+        )
+        if isinstance(what, GoOn):
+            target.failing = what.failing
+            named_s = error.retry_after_s if isinstance(error, Refused) else None
+            self._again(target, Hints(retry_after_s=named_s, failures=what.failing.count if what.failing else 0))
+            return
+        if what.lost:
+            self._on_lost(target.id)
+        if isinstance(what.error, PollingFailed):
+            what.error.last = target.last
+        target.tell(what.error)
+        self._leave(target)
+
+    def _learned_of(self, target: Target) -> Learned:
+        learned = self._learned.get(target.law)
+        if learned is None:
+            learned = self._learned[target.law] = Learned.nothing(self._prior)
+        return learned
+
+    def _learn(self, target: Target) -> None:
+        """Learn how long this kind takes, where both ends of the interval are known."""
+        submitted_at_s, unfinished_at_s = target.submitted_at_s, target.unfinished_at_s
+        if self._policy.kind != "adaptive" or submitted_at_s is None or not (target.fresh or unfinished_at_s):
+            return
+        after_s = max(0.0, unfinished_at_s - submitted_at_s) if unfinished_at_s is not None else 0.0
+        finish = Finish(after_s=after_s, until_s=max(after_s, loop_now() - submitted_at_s))
+        self._learned[target.law] = self._learned_of(target).after(finish)
+
+    def _wonder_at(self, generation: Generation) -> None:
+        """Log a word that this version does not know, once."""
+        if generation.state is State.UNKNOWN and generation.raw_state not in self._strange_words:
+            self._strange_words.add(generation.raw_state)
+            _log.warning("the service says %r, which is no state we know; waiting goes on", generation.raw_state)
+
+
+def _expire(waiter: asyncio.Future[News | None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _good(news: News) -> Generation:
+    """Return a generation, or raise the error that came instead: a copy, since many may wait for it."""
+    if isinstance(news, LumaError):
+        raise copy(news)
+    return news
