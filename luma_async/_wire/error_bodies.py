@@ -22,7 +22,7 @@ import attrs
 from luma_async._core.judging import ErrorBody, Kind
 from luma_async._wire.documents import Answer, Shape, parse
 from luma_async._wire.json_shapes import is_list, is_object
-from luma_async.errors import clip
+from luma_async.error_form import clip
 
 if TYPE_CHECKING:
     from luma_async._wire.documents import Document
