@@ -7,7 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from luma_async._core.addressing import check_api_key, check_base_url, resolve
+from luma_async._core.addressing import as_api_key, check_base_url, resolve
 from luma_async._wire.rixapi import RixAPI
 from luma_async.account import Account
 from luma_async.checks import check_id
@@ -16,7 +16,7 @@ from luma_async.errors import ConfigurationError, InvalidInput, SessionClosed
 from luma_async.outcomes import as_completed
 from luma_async.parts import Parts, Plan, assemble
 from luma_async.requests import AudioRequest, ExtendRequest, Request, VideoRequest
-from luma_async.settings import UNSET, Limits, PollPolicy, RetryPolicy, Timeouts, Unset
+from luma_async.settings import UNSET, Limits, PollPolicy, RetryPolicy, Timeouts, Unset, check_timeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -82,11 +82,11 @@ class LumaSession:
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         allow_insecure: bool = False,
     ) -> None:
-        if api_key is not None:
-            check_api_key(api_key)
+        self._api_key = as_api_key(api_key)
+        # From here on the frame, which error reporters print, holds no key.
+        del api_key
         if base_url is not None:
             check_base_url(base_url, allow_insecure=allow_insecure)
-        self._api_key = api_key
         self._base_url = base_url
         self._dialect = dialect
         self._allow_insecure = allow_insecure
@@ -128,7 +128,7 @@ class LumaSession:
             api_key=self._api_key,
             base_url=self._base_url,
             default_base_url=self._dialect.default_base_url,
-            environ=os.environ,
+            variable=_variable,
             allow_insecure=self._allow_insecure,
         )
         self._opening = True
@@ -265,6 +265,7 @@ class LumaSession:
             As with `submit()` and `handle.wait()`. Without a journal or a key its id is then known to nobody:
             submit and wait in two steps where that matters.
         """
+        check_timeout(timeout)
         handle = await self._open().submit(_request(wanted, fields), key)
         return await handle.wait(timeout=timeout)
 
@@ -374,6 +375,11 @@ class LumaSession:
             _log.exception("on_event raised; the event was %s", type(event).__name__)
 
 
+def _variable(name: str) -> str | None:
+    # Not the environment itself: whoever printed that would print the key.
+    return os.environ.get(name)
+
+
 def _request(wanted: Request | str, fields: Any) -> Request:
     if isinstance(wanted, str):
         return VideoRequest(wanted, **fields)
@@ -385,4 +391,4 @@ def _request(wanted: Request | str, fields: Any) -> Request:
 
 
 def _id_of(source: str | GenerationHandle | Generation) -> str:
-    return source if isinstance(source, str) else source.id
+    return check_id(getattr(source, "id", source), "source")

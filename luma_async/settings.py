@@ -21,6 +21,9 @@ UNSET: Final = Unset.UNSET
 """Not given: the policy decides."""
 
 
+_SHORTEST_SCRUBBED = 6
+
+
 class Secret:
     """A text that shows itself to nobody who does not ask for it by name."""
 
@@ -33,10 +36,10 @@ class Secret:
         """Return the text."""
         return self._value
 
-    def scrub(self, text: str) -> str:
+    def scrub(self, text: bytes) -> bytes:
         """Blot the secret out of a text that somebody else wrote."""
-        # Three letters stand in many a message by chance; no service issues such a key.
-        return text.replace(self._value, "[secret]") if len(self._value) > 3 else text
+        # Shorter texts stand in many a body by chance; no service issues such a key.
+        return text.replace(self._value.encode(), b"[secret]") if len(self._value) >= _SHORTEST_SCRUBBED else text
 
     def __repr__(self) -> str:
         return "Secret(…)"

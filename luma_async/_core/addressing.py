@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,12 +13,13 @@ from luma_async.errors import ConfigurationError
 from luma_async.settings import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
 OFFICIAL_HOST = "api.lumalabs.ai"
 """Luma's own service; it has a key of its own. Source: the official SDK reads LUMAAI_API_KEY."""
 
 _OFFICIAL_PATH = "/dream-machine/v1"
+_API_KEY = re.compile(r"[!-~]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -33,39 +35,51 @@ class Address:
 
 def resolve(
     *,
-    api_key: str | None,
+    api_key: Secret | None,
     base_url: str | None,
     default_base_url: str | None,
-    environ: Mapping[str, str],
+    variable: Callable[[str], str | None],
     allow_insecure: bool,
 ) -> Address:
     """Find the service and its key.
 
+    Args:
+        api_key: what the caller gave.
+        base_url: what the caller gave.
+        default_base_url: where the service is when there is only one.
+        variable: reads a variable of the environment.
+        allow_insecure: whether the key may be sent unencrypted to another host than this machine.
+
     Raises:
         ConfigurationError: one of them is missing or cannot be right; the message names the setting.
     """
-    url = base_url or environ.get("LUMA_BASE_URL") or default_base_url
+    url = base_url or (variable("LUMA_BASE_URL") or "").strip() or default_base_url
     if not url:
         raise ConfigurationError(
             message="No base URL: every relay has its own. Pass LumaSession(base_url='https://…') or set LUMA_BASE_URL."
         )
     url = check_base_url(url, allow_insecure=allow_insecure)
-    variable = "LUMAAI_API_KEY" if urlsplit(url).hostname == OFFICIAL_HOST else "LUMA_API_KEY"
-    key = api_key if api_key is not None else environ.get(variable, "").strip()
-    if not key:
-        raise ConfigurationError(message=f"No API key: pass LumaSession(api_key='…') or set {variable} (for {url}).")
-    check_api_key(key)
-    return Address(base_url=url, api_key=Secret(key))
+    name = "LUMAAI_API_KEY" if urlsplit(url).hostname == OFFICIAL_HOST else "LUMA_API_KEY"
+    key = api_key or as_api_key((variable(name) or "").strip() or None, name)
+    if key is None:
+        raise ConfigurationError(message=f"No API key: pass LumaSession(api_key='…') or set {name} (for {url}).")
+    return Address(base_url=url, api_key=key)
 
 
-def check_api_key(key: object) -> None:
-    """Refuse a key that cannot stand in a header.
+def as_api_key(key: object, name: str = "api_key") -> Secret | None:
+    """Hide a key that can stand in a header.
 
     Raises:
         ConfigurationError: it is empty or holds anything but visible ASCII.
     """
-    if not isinstance(key, str) or not key.isascii() or not key.isprintable() or not key or " " in key:
-        raise ConfigurationError(message="api_key must be the key alone: visible ASCII characters without blanks.")
+    if key is None:
+        return None
+    hidden = Secret(key) if isinstance(key, str) and _API_KEY.fullmatch(key) else None
+    # From here on the frame, which error reporters print, holds no key.
+    del key
+    if hidden is None:
+        raise ConfigurationError(message=f"{name} must be the key alone: visible ASCII characters without blanks.")
+    return hidden
 
 
 def check_base_url(url: object, *, allow_insecure: bool) -> str:
@@ -77,7 +91,8 @@ def check_base_url(url: object, *, allow_insecure: bool) -> str:
     try:
         parts = urlsplit(url) if isinstance(url, str) else None
         port = parts.port if parts else None
-        host = parts.hostname if parts else None
+        # A dot at the end is the same host to the network, and must be to us.
+        host = (parts.hostname or "").removesuffix(".") if parts else None
     except ValueError:
         parts = host = port = None
     if parts is None or parts.scheme not in _DEFAULT_PORTS or not host or any(char.isspace() for char in str(url)):

@@ -10,6 +10,7 @@ aiohttp's exceptions never get out of here: their repr holds the request's heade
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Awaitable, Callable
@@ -21,22 +22,21 @@ from yarl import URL
 
 from luma_async._wire.documents import Answer
 from luma_async._wire.headers import read_request_id, read_retry_after_s
+from luma_async.error_form import clip
 from luma_async.errors import NoAnswer, NotSent
+from luma_async.settings import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from luma_async._wire.dialect import Call
-    from luma_async.settings import Secret, Timeouts
+    from luma_async.settings import Timeouts
 
 BODY_CAP_BYTES = 4 * 1024 * 1024
 """More than a thousand generations in one answer; what is longer is an attack or a mistake."""
 
 _CHUNK_BYTES = 64 * 1024
 _STREAMED_BYTES = 512 * 1024
-_SCRUBBED = b"[secret]"
-_SHORTEST_SCRUBBED = 6
-"""Shorter texts stand in many a body by chance; no service issues such a key."""
 
 
 @attrs.define(kw_only=True)
@@ -46,6 +46,11 @@ class _Flight:
     before_sending: Callable[[], Awaitable[None]]
     sent: bool = False
     fault: Exception | None = None
+    """What kept it from being sent, with no more of a traceback than our own frames."""
+
+
+class _NotToBeSent(Exception):
+    """Keeps aiohttp from sending a request that must not be."""
 
 
 async def _on_headers_sent(_: aiohttp.ClientSession, context: Any, __: aiohttp.TraceRequestHeadersSentParams) -> None:
@@ -54,7 +59,8 @@ async def _on_headers_sent(_: aiohttp.ClientSession, context: Any, __: aiohttp.T
         await flight.before_sending()
     except Exception as fault:
         flight.fault = fault
-        raise
+        # A twin goes through aiohttp: the frames there hold the key, and some reporters print what frames hold.
+        raise _NotToBeSent from None
     flight.sent = True
 
 
@@ -109,7 +115,7 @@ class Transport:
             NoAnswer: something left, and no complete answer came.
         """
         flight = _Flight(before_sending=before_sending)
-        answer, trouble = await self._exchange(self._submits, call, trace_request_ctx=flight)
+        answer, trouble = await self._exchange(self._submits, call, flight)
         if answer is not None:
             return answer
         if flight.fault is not None:
@@ -125,7 +131,7 @@ class Transport:
             NotSent: there was no connection.
             NoAnswer: no complete answer came.
         """
-        answer, trouble = await self._exchange(self._calls, call)
+        answer, trouble = await self._exchange(self._calls, call, None)
         if answer is not None:
             return answer
         if trouble.startswith(_NO_CONNECTION):
@@ -137,7 +143,9 @@ class Transport:
         await self._submits.close()
         await self._calls.close()
 
-    async def _exchange(self, session: aiohttp.ClientSession, call: Call, **options: Any) -> tuple[Answer | None, str]:
+    async def _exchange(
+        self, session: aiohttp.ClientSession, call: Call, flight: _Flight | None
+    ) -> tuple[Answer | None, str]:
         """Send and read to the end; instead of an exception return what went wrong, without address or key."""
         try:
             async with session.request(
@@ -147,12 +155,14 @@ class Transport:
                 data=_body(call),
                 allow_redirects=False,
                 proxy=self._proxy,
-                **options,
+                trace_request_ctx=flight,
             ) as response:
-                body = await self._read(response)
-                return _answer(response, body), ""
+                return await self._answer(response, call), ""
+        except asyncio.CancelledError as cancelled:
+            # Without aiohttp's frames: they hold the key, and some reporters print what frames hold.
+            raise cancelled.with_traceback(None) from None
         except Exception as error:
-            return None, self._describe(error)
+            return None, self._describe(error, unsent=flight is not None and not flight.sent)
 
     def _url(self, call: Call) -> URL:
         url = URL(self._base_url + call.path, encoded=True)
@@ -165,27 +175,35 @@ class Transport:
             **dict(call.headers),
         }
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes | None:
-        """Read a body, decompressed, up to the cap; a service that repeats the key has it blotted out."""
-        pieces: list[bytes] = []
-        room = BODY_CAP_BYTES
-        async for piece in response.content.iter_chunked(_CHUNK_BYTES):
-            room -= len(piece)
-            if room < 0:
-                response.close()
-                return None
-            pieces.append(piece)
-        body = b"".join(pieces)
-        key = self._api_key.reveal().encode()
-        return body.replace(key, _SCRUBBED) if len(key) >= _SHORTEST_SCRUBBED else body
+    async def _answer(self, response: aiohttp.ClientResponse, call: Call) -> Answer:
+        """Read an answer to its end; a service that repeats a secret has it blotted out."""
+        body = await _read(response)
+        request_id = read_request_id(response.headers)
+        return Answer(
+            status=response.status,
+            body=None if body is None else self._scrub(body, call),
+            content_type=response.content_type,
+            retry_after_s=read_retry_after_s(response.headers),
+            request_id=request_id and self._scrub(request_id.encode("utf-8", "replace"), call).decode(),
+        )
 
-    def _describe(self, error: Exception) -> str:
+    def _scrub(self, text: bytes, call: Call) -> bytes:
+        text = self._api_key.scrub(text)
+        return Secret(call.bearer).scrub(text) if call.bearer else text
+
+    def _describe(self, error: Exception, *, unsent: bool) -> str:
+        """Say what went wrong, for people: whether it was sent is decided elsewhere."""
         origin = URL(self._base_url).origin()
         if isinstance(error, aiohttp.ClientConnectorError):
-            return f"{_NO_CONNECTION} {origin}: {error.os_error.strerror or type(error.os_error).__name__}."
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            why = error.os_error.strerror or str(error.os_error) or type(error.os_error).__name__
+            return f"{_NO_CONNECTION} {origin}: {clip(why)}."
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return f"{_NO_CONNECTION} {origin}: the proxy answered HTTP {error.status}."
+        if isinstance(error, aiohttp.ConnectionTimeoutError) or (unsent and isinstance(error, TimeoutError)):
             return f"{_NO_CONNECTION} {origin} in time."
-        if isinstance(error, aiohttp.SocketTimeoutError | TimeoutError):
+        if unsent:
+            return f"{_NO_CONNECTION} {origin} ({type(error).__name__})."
+        if isinstance(error, TimeoutError):
             return f"{origin} did not answer in time."
         if isinstance(error, aiohttp.ClientPayloadError):
             return f"The answer of {origin} was cut off."
@@ -195,6 +213,19 @@ class Transport:
 
 
 _NO_CONNECTION = "There is no connection to"
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    """Read a body, decompressed, up to the cap."""
+    pieces: list[bytes] = []
+    room = BODY_CAP_BYTES
+    async for piece in response.content.iter_chunked(_CHUNK_BYTES):
+        room -= len(piece)
+        if room < 0:
+            response.close()
+            return None
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def _body(call: Call) -> bytes | io.BytesIO | None:
@@ -209,13 +240,3 @@ def _submit_connector(connections: int, keepalive_s: float) -> aiohttp.TCPConnec
     if keepalive_s <= 0:
         return aiohttp.TCPConnector(limit=connections, force_close=True)
     return aiohttp.TCPConnector(limit=connections, keepalive_timeout=keepalive_s)
-
-
-def _answer(response: aiohttp.ClientResponse, body: bytes | None) -> Answer:
-    return Answer(
-        status=response.status,
-        body=body,
-        content_type=response.content_type,
-        retry_after_s=read_retry_after_s(response.headers),
-        request_id=read_request_id(response.headers),
-    )
