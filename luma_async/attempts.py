@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
@@ -19,7 +19,7 @@ from luma_async._io.clock import loop_now, wall_now
 from luma_async._wire.dialect import Call
 from luma_async._wire.documents import parse
 from luma_async.entries import Entry, Phase
-from luma_async.errors import JournalError, KeyConflict, LumaError, NoAnswer, NotSent, SubmitInDoubt
+from luma_async.errors import JournalError, KeyConflict, LumaError, NoAnswer, NotSent, RateLimited, SubmitInDoubt
 from luma_async.models import Generation, State
 from luma_async.queries import read
 
@@ -57,6 +57,9 @@ class Unbought:
 
 Outcome: TypeAlias = Bought | Unbought
 
+GiveWay: TypeAlias = "Callable[[RateLimited], Awaitable[None]]"
+"""Returns when a submit that met a 429 may be sent again."""
+
 
 class Withdrawn(Exception):
     """Everybody who wanted it has gone before anything left."""
@@ -82,6 +85,8 @@ class Intent:
     """Whether the caller gave the key, so that it may be known already."""
     claim: Callable[[], lifecycle.Change]
     """Makes the step that claims it."""
+    give_way: GiveWay | None = None
+    """What a 429 makes it wait for, as long as that takes; None for a pause, and a bounded number of attempts."""
     waiters: int = 0
     """How many wait for the outcome."""
     exposed: bool = False
@@ -223,7 +228,9 @@ class Attempts:
         entry = await self._record(intent, lifecycle.settle(lifecycle.Step.DOUBT, reason, at=wall_now()))
         intent.exposed = False
         sent_at = entry.sent_at if entry is not None else wall_now()
-        return SubmitInDoubt(key=intent.entry.key, sent_at=sent_at, reason=reason, status=status, body_excerpt=excerpt)
+        return SubmitInDoubt(
+            key=intent.entry.key, sent_at=sent_at, reason=reason, status=status, body_excerpt=excerpt, fresh=True
+        )
 
     async def _record(self, intent: Intent, step: lifecycle.Change) -> Entry | None:
         """Write an outcome; should that fail, the entry stays *sending*, which means a doubt later."""

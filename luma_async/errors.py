@@ -151,6 +151,8 @@ class SubmitInDoubt(LumaError):
     """The HTTP status, when an answer came that proves nothing."""
     body_excerpt: str = attrs.field(default="", converter=clip)
     """The beginning of that answer, at most 200 characters."""
+    fresh: bool = False
+    """Whether it was sent by the call that raised this; False when an earlier one left the doubt."""
 
     def __str__(self) -> str:
         when = f" at {self.sent_at:%Y-%m-%d %H:%M:%S} UTC" if self.sent_at else ""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from luma_async._io.journal import Journal
     from luma_async._wire.dialect import Dialect
+    from luma_async.attempts import GiveWay
     from luma_async.events import Event
     from luma_async.gate import Gate
     from luma_async.models import Generation
@@ -90,12 +91,13 @@ class Sender:
         self._tasks = TaskOwner()
         self._closing = False
 
-    async def buy(self, request: Request, *, key: str | None) -> Bought:
+    async def buy(self, request: Request, *, key: str | None, give_way: GiveWay | None = None) -> Bought:
         """Buy what `request` says, once.
 
         Args:
             request: what to buy.
             key: the caller's name for the purchase; None makes one of its own.
+            give_way: awaited after each 429; without it those are counted as attempts.
 
         Raises:
             InvalidInput, UnsupportedOperation, SessionClosed, KeyConflict, JournalError, NotSent: nothing was sent.
@@ -111,7 +113,17 @@ class Sender:
         def claim() -> lifecycle.Change:
             return lifecycle.claim(entry, at=wall_now())
 
-        return await self._join(Intent(entry=entry, call=call, named=key is not None, claim=claim))
+        return await self._join(Intent(entry=entry, call=call, named=key is not None, claim=claim, give_way=give_way))
+
+    def unsent(self, key: str) -> bool:
+        """Whether a submit under this key is waiting here and has not left, so that cancelling it withdraws it."""
+        intent = self._intents.get(key)
+        return intent is not None and not intent.exposed
+
+    def pause(self, delay_s: float) -> None:
+        """Let no submit of the session leave for so long."""
+        self._gate.pause(delay_s)
+        self._emit(Paused(delay_s=delay_s))
 
     async def buy_again(self, doubt: Entry, request: Request) -> Bought:
         """Send a doubt again, as a person decided; otherwise like `buy()`."""
@@ -243,22 +255,28 @@ class Sender:
             pause_s = min(pause_s * 1.5, _LONGEST_OWNER_POLL_S)
 
     async def _send_until_decided(self, intent: Intent) -> Bought:
-        began_at_s = loop_now()
-        attempt = 0
+        # Counted from the first send: waiting at the gate is nobody's fault.
+        began_at_s: float | None = None
+        attempt = 1
         while True:
-            attempt += 1
             async with self._gate.passage():
+                began_at_s = loop_now() if began_at_s is None else began_at_s
                 outcome = await self._attempts.send(intent)
             if isinstance(outcome, Bought):
                 return outcome
             if not intent.waiters:
                 intent.withdrawn = True
                 raise Withdrawn
+            if intent.give_way is not None and isinstance(outcome.error, RateLimited):
+                await intent.give_way(outcome.error)
+                began_at_s = None
+                continue
             delay_s = self._delay_s(outcome.error, attempt, loop_now() - began_at_s) if outcome.repeat else None
             if delay_s is None:
                 raise outcome.error
             self._emit(Retried(what="submit", attempt=attempt, delay_s=delay_s, error=outcome.error))
             await self._pause(outcome.error, delay_s)
+            attempt += 1
 
     def _delay_s(self, error: LumaError, attempt: int, elapsed_s: float) -> float | None:
         return repeat_submit(error, attempt=attempt, elapsed_s=elapsed_s, policy=self._retry, luck=self._random())
@@ -266,8 +284,7 @@ class Sender:
     async def _pause(self, error: LumaError, delay_s: float) -> None:
         """Wait before the next attempt; a 429 makes every submit of the session wait."""
         if isinstance(error, RateLimited):
-            self._gate.pause(delay_s)
-            self._emit(Paused(delay_s=delay_s))
+            self.pause(delay_s)
         else:
             await asyncio.sleep(delay_s)
 
