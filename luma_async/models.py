@@ -8,6 +8,9 @@ from typing import Any
 
 import attrs
 
+from luma_async.errors import clip
+from luma_async.notebook import figure
+
 Json = dict[str, Any]
 """A JSON object as it came."""
 
@@ -36,15 +39,25 @@ class State(StrEnum):
 
 
 _FINAL = frozenset({State.COMPLETED, State.FAILED})
+_SHOWN_CHARS = 60
+"""How much of a prompt a repr shows."""
+
+
+def _show_link(url: str | None) -> str:
+    """Show a link without its query, which may hold a signature that opens the file to anybody."""
+    if url is None:
+        return "None"
+    place, mark, _ = url.partition("?")
+    return repr(clip(place) + ("?…" if mark else ""))
 
 
 @attrs.frozen(kw_only=True)
 class Video:
     """The links to one clip."""
 
-    url: str | None = None
+    url: str | None = attrs.field(default=None, repr=_show_link)
     """Where it plays; at relays this one carries a watermark."""
-    download_url: str | None = None
+    download_url: str | None = attrs.field(default=None, repr=_show_link)
     """The same clip without a watermark, when the service gives one."""
     width: int | None = None
     """Pixels."""
@@ -52,7 +65,7 @@ class Video:
     """Pixels."""
     duration_s: float | None = None
     """Seconds."""
-    thumbnail_url: str | None = None
+    thumbnail_url: str | None = attrs.field(default=None, repr=_show_link)
     """A still picture of it."""
 
 
@@ -60,7 +73,7 @@ class Video:
 class Image:
     """The link to one picture."""
 
-    url: str | None = None
+    url: str | None = attrs.field(default=None, repr=_show_link)
     """Where it is."""
     width: int | None = None
     """Pixels."""
@@ -70,7 +83,10 @@ class Image:
 
 @attrs.frozen(kw_only=True)
 class Generation:
-    """A generation as the service last described it: a snapshot, never updated in place."""
+    """A generation as the service last described it: a snapshot, never updated in place.
+
+    Its repr is short and holds no link; in a notebook it shows itself.
+    """
 
     id: str
     """The service's id."""
@@ -111,6 +127,25 @@ class Generation:
     def final(self) -> bool:
         """Whether the service will not change it any more."""
         return self.state.final
+
+    def __repr__(self) -> str:
+        words = {"prompt": self.prompt, "failure_reason": self.failure_reason}
+        shown = [f", {name}={clip(text, _SHOWN_CHARS)!r}" for name, text in words.items() if text]
+        return f"Generation(id={self.id!r}, state={str(self.state)!r}{''.join(shown)})"
+
+    def _repr_html_(self) -> str:
+        """Show the clip or the picture in a notebook, by its link, watermark-free if there is one."""
+        video, raw = self.video or Video(), self.video_raw or Video()
+        clip_link = video.download_url or raw.download_url or raw.url or video.url or ""
+        still = (self.thumbnail.url if self.thumbnail else None) or video.thumbnail_url
+        return figure(
+            state=self.raw_state or str(self.state),
+            prompt=self.prompt or "",
+            reason=self.failure_reason or "",
+            link=clip_link or (self.image.url if self.image else None) or "",
+            poster=still or "",
+            picture=not clip_link,
+        )
 
 
 @attrs.frozen(kw_only=True)

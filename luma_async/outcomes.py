@@ -11,6 +11,7 @@ from luma_async._io.tasks import TaskOwner
 from luma_async.errors import LumaError
 from luma_async.handle import GenerationHandle
 from luma_async.models import Generation
+from luma_async.notebook import figure
 from luma_async.requests import Request
 
 if TYPE_CHECKING:
@@ -33,6 +34,13 @@ class Outcome:
     """Why there is none."""
     handle: GenerationHandle | None = attrs.field(default=None, eq=False)
     """The live handle, once it was accepted."""
+
+    def _repr_html_(self) -> str:
+        """Show the generation in a notebook, or what was wanted and why there is none."""
+        if self.generation is not None:
+            return self.generation._repr_html_()
+        prompt = getattr(self.request, "prompt", None)
+        return figure(state=type(self.error).__name__, prompt=prompt or "", reason=str(self.error))
 
 
 async def as_completed(handles: Iterable[GenerationHandle]) -> AsyncIterator[Outcome]:

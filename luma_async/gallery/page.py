@@ -1,0 +1,229 @@
+"""The gallery's page: cards in, one HTML text out.
+
+Everything dynamic is escaped text or an attribute in quotes; the script and the style are constants, named by their
+hashes in the page's own policy. So whatever a prompt holds, nothing but our script can run, and nothing can be
+fetched but the files beside the page.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from collections import Counter
+from datetime import UTC
+from html import escape
+from importlib import resources
+from string import Template
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import attrs
+
+from luma_async.entries import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from luma_async.gallery.cards import Card, Clip
+
+SIGNATURE = '<meta name="generator" content="luma_async gallery">'
+"""By this a page is known as ours."""
+
+_LONG_CHARS, _LONG_LINES = 150, 3
+"""A prompt beyond either is folded: three lines of a card hold about so much."""
+
+
+@attrs.frozen
+class _Look:
+    tone: str
+    icon: str
+    title: str
+    hint: str
+
+
+_LOOKS = {
+    Phase.SENDING: _Look("running", "clock", "Being sent", "No answer was noted yet."),
+    Phase.NOT_SENT: _Look("quiet", "slash", "Not sent", "Nothing left this machine, nothing was charged."),
+    Phase.REFUSED: _Look("bad", "cross", "Refused", "Nothing was charged."),
+    Phase.IN_DOUBT: _Look("doubt", "question", "In doubt", "Maybe charged: luma-async in-doubt settles it."),
+    Phase.ABANDONED: _Look("quiet", "slash", "Abandoned", "A person closed this doubt."),
+    Phase.ACCEPTED: _Look("running", "clock", "Being made", "It is paid: luma-async resume fetches it."),
+    Phase.COMPLETED: _Look("good", "fetch", "Not downloaded", "It is paid and done."),
+    Phase.FAILED: _Look("bad", "cross", "Failed", "The service gave up on it."),
+    Phase.LOST: _Look("bad", "question", "Lost", "The service no longer knows its id."),
+}
+
+
+def render(cards: Iterable[Card], *, title: str) -> str:
+    """Return the page that shows these cards, in this order; the same cards make the same text.
+
+    Args:
+        cards: newest first: the page sorts by age by their order.
+        title: the page's name.
+    """
+    shown = tuple(cards)
+    style, script = asset("page.css"), asset("page.js")
+    return Template(asset("page.html")).substitute(
+        policy=policy(style=style, script=script),
+        signature=SIGNATURE,
+        title=escape(title),
+        style=style,
+        script=script,
+        count=len(shown),
+        noun="generation" if len(shown) == 1 else "generations",
+        phases=_phases(shown),
+        cards="\n".join(_card(card, place) for place, card in enumerate(shown)),
+        empty="hidden" if shown else "",
+    )
+
+
+@functools.cache
+def asset(name: str) -> str:
+    """Return a file of the page's source."""
+    return (resources.files("luma_async.gallery") / name).read_text("utf-8")
+
+
+def policy(*, style: str, script: str) -> str:
+    """Return the Content-Security-Policy of a page that holds just this style and this script."""
+    # `file:` beside 'self': browsers do not agree on whether a page opened from disk has a self.
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src '{_hash(script)}'",
+            f"style-src '{_hash(style)}'",
+            "img-src 'self' file:",
+            "media-src 'self' file:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "require-trusted-types-for 'script'",
+        )
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _phases(cards: Sequence[Card]) -> str:
+    """Offer the phases that occur, in the order of a paid intent's life."""
+    counts = Counter(card.phase for card in cards)
+    found = [_chip(phase, f"{_dot(phase)}<b>{counts[phase]}</b>") for phase in Phase if counts[phase]]
+    return "\n".join([_chip("", f"All<b>{len(cards)}</b>", " checked"), *found])
+
+
+def _chip(value: str, label: str, checked: str = "") -> str:
+    choice = f'<input type="radio" name="phase" value="{value}" autocomplete="off"{checked}>'
+    return f'<label class="chip">{choice}<span>{label}</span></label>'
+
+
+def _dot(phase: Phase) -> str:
+    return f'<i class="dot {_LOOKS[phase].tone}"></i>{phase.replace("_", " ").capitalize()}'
+
+
+def _card(card: Card, place: int) -> str:
+    seconds = "" if card.took_s is None else f"{card.took_s:g}"
+    find = escape(" ".join(filter(None, (card.kind, card.key, card.generation_id, *card.details))))
+    return (
+        f'<li><article class="card" tabindex="-1" aria-labelledby="prompt-{place}" data-phase="{card.phase}"'
+        f' data-seconds="{seconds}" data-find="{find}">\n'
+        f"{_stage(card)}\n"
+        f'<div class="text">{_prompt(card, place)}{_reason(card)}\n{_facts(card)}</div>\n'
+        "</article></li>"
+    )
+
+
+def _stage(card: Card) -> str:
+    """Show the clip, or why there is none to show."""
+    clip, look = card.clip, _LOOKS[card.phase]
+    if clip is None:
+        return f'<div class="stage bare {look.tone}">{_notice(look.icon, look.title, look.hint)}</div>'
+    gone = _notice("film", "File missing", f"It is not at {escape(unquote(clip.address))}")
+    if clip.missing:
+        return f'<div class="stage bare quiet">{gone}</div>'
+    return f'<div class="stage">{_media(clip)}<div class="gone" hidden>{gone}</div></div>'
+
+
+def _media(clip: Clip) -> str:
+    address = escape(clip.address)
+    if clip.kind == "picture":
+        return f'<img src="{address}" alt="" loading="lazy" decoding="async">'
+    poster = f' data-poster="{escape(clip.poster)}"' if clip.poster else ""
+    return (
+        f'<video src="{address}"{poster} preload="none" muted loop playsinline controls></video>'
+        f'<button class="play" type="button" aria-label="Play">{_icon("play")}{_icon("pause")}</button>'
+    )
+
+
+def _notice(icon: str, title: str, hint: str) -> str:
+    return f'{_icon(icon)}<p class="notice">{title}<small>{hint}</small></p>'
+
+
+def _prompt(card: Card, place: int) -> str:
+    if not card.prompt:
+        return f'<p class="prompt none" id="prompt-{place}">No prompt ({escape(card.kind)})</p>'
+    text = f'<span class="prompt" id="prompt-{place}" dir="auto">{escape(card.prompt)}</span>'
+    if len(card.prompt) > _LONG_CHARS or card.prompt.count("\n") >= _LONG_LINES:
+        return f'<details class="long"><summary>{text}</summary></details>'
+    return f"<div>{text}</div>"
+
+
+def _reason(card: Card) -> str:
+    if not card.reason:
+        return ""
+    return f'<p class="reason {_LOOKS[card.phase].tone}" dir="auto">{escape(card.reason)}</p>'
+
+
+def _facts(card: Card) -> str:
+    took = (
+        ""
+        if card.took_s is None
+        else f'<span title="From the submit to the last change">{duration(card.took_s)}</span>'
+    )
+    kind = () if card.kind == "video" else (card.kind,)
+    more = " · ".join(escape(word) for word in (*kind, *card.details))
+    return (
+        f'<div class="foot"><div class="facts"><p class="lead"><span class="phase">{_dot(card.phase)}</span>{took}</p>'
+        f'<p title="{escape(card.key)}">{more}</p><p>{_time(card.sent_at)}</p></div>{_actions(card)}</div>'
+    )
+
+
+def _time(at: datetime | None) -> str:
+    if at is None:
+        return ""
+    at = at.astimezone(UTC)
+    return f'<time datetime="{at:%Y-%m-%dT%H:%M:%SZ}">{at:%Y-%m-%d %H:%M} UTC</time>'
+
+
+def _actions(card: Card) -> str:
+    buttons = ""
+    if card.prompt:
+        buttons += (
+            '<button class="copy" type="button" aria-label="Copy the prompt" title="Copy the prompt (c)">'
+            f"{_icon('copy')}{_icon('done')}</button>"
+        )
+    if card.clip is not None and not card.clip.missing:
+        buttons += (
+            f'<a class="open" href="{escape(card.clip.address)}" target="_blank" rel="noopener"'
+            f' aria-label="Open the file" title="Open the file">{_icon("open")}</a>'
+        )
+    return f'<div class="actions">{buttons}</div>'
+
+
+def _icon(name: str) -> str:
+    return f'<svg class="icon i-{name}" aria-hidden="true"><use href="#{name}"/></svg>'
+
+
+def duration(seconds: float) -> str:
+    """Spell a duration as people do: `7.4 s`, `64 s`, `2 min 5 s`, `3 h 12 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    if whole < 100:
+        return f"{whole} s"
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
