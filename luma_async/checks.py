@@ -9,14 +9,13 @@ import base64
 import binascii
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import urlsplit
 
 from luma_async.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     import attrs
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -42,10 +41,11 @@ def _require_web_url(value: object, field: str) -> None:
     """Refuse what no service could fetch: anything but http(s) with a host."""
     try:
         parts = urlsplit(value) if isinstance(value, str) else None
-        sound = parts is not None and parts.scheme in {"http", "https"} and bool(parts.hostname)
+        # A port that is none is found when it is asked for.
+        sound = parts is not None and parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         sound = False
-    if not sound or any(char.isspace() for char in str(value)):
+    if not sound or not str(value).isprintable() or " " in str(value):
         raise InvalidInput(field=field, message="must be an http:// or https:// address the service can reach.")
 
 
@@ -53,6 +53,11 @@ def check_web_url(_: object, attribute: attrs.Attribute[Any], value: str | None)
     """Take an http(s) address, or nothing."""
     if value is not None:
         _require_web_url(value, attribute.name)
+
+
+def check_media(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Take an http(s) address."""
+    _require_web_url(value, attribute.name)
 
 
 def check_prompt(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
@@ -76,7 +81,7 @@ def check_text(_: object, attribute: attrs.Attribute[Any], value: object) -> Non
 
 def check_ratio(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Take a ratio such as 16:9."""
-    if value is not None and (not isinstance(value, str) or not _RATIO_PATTERN.fullmatch(value)):
+    if not isinstance(value, str) or not _RATIO_PATTERN.fullmatch(value):
         raise InvalidInput(field=attribute.name, message='must read like "16:9".')
 
 
@@ -99,25 +104,42 @@ def check_whole(_: object, attribute: attrs.Attribute[Any], value: object) -> No
 
 def check_weight(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Take a number from 0 to 1, or nothing."""
-    if value is not None and (not isinstance(value, int | float) or not 0 <= value <= 1):
+    if value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1):
         raise InvalidInput(field=attribute.name, message="must lie between 0 and 1.")
 
 
-def as_texts(value: Iterable[str]) -> tuple[str, ...]:
-    """Keep a sequence of texts as a tuple; a lone text is a sequence of letters, which nobody means."""
-    if isinstance(value, str):
-        raise InvalidInput(field="concepts", message='must be a list of names, such as ("dolly_zoom",).')
-    return tuple(value)
+def is_tuple(value: object) -> TypeGuard[tuple[object, ...]]:
+    """Whether it is a tuple, whatever it holds."""
+    return isinstance(value, tuple)
 
 
-def as_mapping(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep a copy, so that nobody changes a request after it was checked."""
-    return dict(value)
+def _is_iterable(value: object) -> TypeGuard[Iterable[object]]:
+    return isinstance(value, Iterable)
 
 
-def check_json_mapping(_: object, attribute: attrs.Attribute[Any], value: dict[Any, Any]) -> None:
+def _is_mapping(value: object) -> TypeGuard[Mapping[object, object]]:
+    return isinstance(value, Mapping)
+
+
+def as_tuple(value: Any) -> Any:
+    """Keep a sequence as a tuple; the check refuses the rest, a lone text too: nobody means its letters."""
+    return tuple(value) if _is_iterable(value) and not isinstance(value, str) else value
+
+
+def check_texts(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Take texts that say something."""
+    if not is_tuple(value) or not all(isinstance(one, str) and one.strip() for one in value):
+        raise InvalidInput(field=attribute.name, message='must be a list of names, such as ("dolly_zoom",).')
+
+
+def as_mapping(value: Any) -> Any:
+    """Keep a copy of a mapping, so that adding to the original changes no request; the check refuses the rest."""
+    return dict(value) if _is_mapping(value) else value
+
+
+def check_json_mapping(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Take names of fields with JSON values."""
-    if not all(isinstance(name, str) and name for name in value):
+    if not _is_mapping(value) or not all(isinstance(name, str) and name for name in value):
         raise InvalidInput(field=attribute.name, message="must map names of fields to JSON values.")
     try:
         json.dumps(value, allow_nan=False)
@@ -137,8 +159,8 @@ def check_picture_url(_: object, attribute: attrs.Attribute[Any], value: object)
     """Take a web address or an inline image."""
     if not isinstance(value, str) or not value.startswith("data:"):
         _require_web_url(value, attribute.name)
-    elif not _DATA_URI_PATTERN.match(value):
-        raise InvalidInput(field=attribute.name, message="an inline image must begin `data:image/…;base64,`.")
+    elif not _DATA_URI_PATTERN.match(value) or value.endswith(","):
+        raise InvalidInput(field=attribute.name, message="an inline image must read `data:image/…;base64,…`.")
     else:
         _check_base64(value, attribute.name)
 
@@ -153,19 +175,22 @@ def _check_base64(value: str, field: str) -> None:
         raise InvalidInput(field=field, message="the inline image is not valid Base64; use ImageKeyframe.from_bytes().")
 
 
-def as_characters(value: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+def as_characters(value: Any) -> Any:
     """Keep the addresses of each identity as a tuple."""
-    return {name: tuple(urls) for name, urls in value.items()}
+    kept = as_mapping(value)
+    return {name: as_tuple(urls) for name, urls in kept.items()} if _is_mapping(kept) else kept
 
 
-def check_character_urls(_: object, attribute: attrs.Attribute[Any], value: Mapping[str, tuple[str, ...]]) -> None:
+def check_character_urls(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Take http(s) addresses by identity."""
+    if not _is_mapping(value):
+        raise InvalidInput(field=attribute.name, message='must read like {"identity0": ["https://…"]}.')
     for name, urls in value.items():
-        for url in urls:
+        for url in urls if is_tuple(urls) else (urls,):
             _require_web_url(url, f"{attribute.name}.{name}")
 
 
 def check_media_kind(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Take the two kinds of media that can be reframed."""
-    if value not in {"video", "image"}:
+    if not isinstance(value, str) or value not in {"video", "image"}:
         raise InvalidInput(field=attribute.name, message='must be "video" or "image".')

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from luma_async.checks import check_picture_url, check_source, check_weight, show_url
+from luma_async.checks import check_picture_url, check_source, check_weight, is_tuple, show_url
 from luma_async.errors import InvalidInput
 
 _IMAGE_MAGIC: tuple[tuple[bytes, int, str], ...] = (
@@ -50,8 +50,8 @@ class ImageKeyframe:
         """
         try:
             data = Path(path).read_bytes()
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
         else:
             try:
                 return cls.from_bytes(data)
@@ -108,9 +108,9 @@ class ImageReference:
     """How much it counts, 0 to 1."""
 
 
-def check_references(_: object, attribute: attrs.Attribute[Any], value: tuple[object, ...]) -> None:
+def check_references(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Take reference pictures."""
-    if not all(isinstance(one, ImageReference) for one in value):
+    if not is_tuple(value) or not all(isinstance(one, ImageReference) for one in value):
         raise InvalidInput(field=attribute.name, message="must be a list of ImageReference(url, weight=…).")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from luma_async.checks import check_id
-from luma_async.errors import GenerationNotFound, LumaError, UnreadableAnswer
+from luma_async.errors import GenerationNotFound, InvalidInput, LumaError, UnreadableAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +28,8 @@ class Lookup:
 
     async def get_many(self, generation_ids: Iterable[str]) -> dict[str, Generation]:
         """Return the generations that the service knows; see `session.get_many()`."""
+        if isinstance(generation_ids, str):
+            raise InvalidInput(field="generation_ids", message="must be a list of ids; session.get() takes one.")
         ids = list(dict.fromkeys(check_id(one) for one in generation_ids))
         seen = await self._looks.look(ids)
         found: dict[str, Generation] = {}

@@ -14,15 +14,17 @@ import attrs
 from luma_async.checks import (
     as_characters,
     as_mapping,
-    as_texts,
+    as_tuple,
     check_character_urls,
     check_flag,
     check_json_mapping,
+    check_media,
     check_media_kind,
     check_prompt,
     check_ratio,
     check_source,
     check_text,
+    check_texts,
     check_web_url,
     check_whole,
 )
@@ -53,7 +55,7 @@ class VideoRequest:
     """Such as `540p`, `720p`, `1080p`."""
     duration: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """As the service spells it, such as `5s`."""
-    concepts: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=as_texts)
+    concepts: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=as_tuple, validator=check_texts)
     """Names of concepts, such as `dolly_zoom`."""
     notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url)
     """An address that the service calls on changes."""
@@ -140,11 +142,11 @@ class ImageRequest:
     model: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """Such as `photon-1` or `photon-flash-1`."""
     image_refs: tuple[ImageReference, ...] = attrs.field(
-        default=(), kw_only=True, converter=tuple, validator=check_references
+        default=(), kw_only=True, converter=as_tuple, validator=check_references
     )
     """Pictures to follow in content."""
     style_refs: tuple[ImageReference, ...] = attrs.field(
-        default=(), kw_only=True, converter=tuple, validator=check_references
+        default=(), kw_only=True, converter=as_tuple, validator=check_references
     )
     """Pictures to follow in style."""
     character_refs: Mapping[str, tuple[str, ...]] = attrs.field(
@@ -175,7 +177,7 @@ class ImageRequest:
 class ReframeRequest:
     """A video or a picture in another aspect ratio."""
 
-    media: str = attrs.field(validator=check_web_url)
+    media: str = attrs.field(validator=check_media)
     """Where the original is."""
     aspect_ratio: str = attrs.field(default="16:9", kw_only=True, validator=check_ratio)
     """Width to height of the result."""
@@ -217,7 +219,7 @@ class ReframeRequest:
 class ModifyRequest:
     """A video restyled by a prompt."""
 
-    media: str = attrs.field(validator=check_web_url)
+    media: str = attrs.field(validator=check_media)
     """Where the original is."""
     mode: str = attrs.field(kw_only=True, validator=check_prompt)
     """How far it may go: `adhere_1` to `adhere_3`, `flex_1` to `flex_3`, `reimagine_1` to `reimagine_3`."""
@@ -239,6 +241,22 @@ Request: TypeAlias = (
     VideoRequest | ExtendRequest | AudioRequest | UpscaleRequest | ImageRequest | ReframeRequest | ModifyRequest
 )
 """Everything that `submit()` takes."""
+
+
+def as_request(wanted: Request | str, fields: Any) -> Request:
+    """Return a request as it is, or the video that a prompt and its fields describe.
+
+    Raises:
+        InvalidInput: it is neither, or a field cannot be right.
+        TypeError: fields beside a request.
+    """
+    if isinstance(wanted, str):
+        return VideoRequest(wanted, **fields)
+    if fields:
+        raise TypeError(f"a {type(wanted).__name__} carries its own fields; do not pass {', '.join(fields)} beside it")
+    if not isinstance(wanted, Request):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidInput(field="request", message="must be a prompt or a request such as VideoRequest(…).")
+    return wanted
 
 
 class VideoFields(TypedDict, total=False):

@@ -48,16 +48,24 @@ class Secret:
         raise TypeError("a secret is not pickled: give the new process its own")
 
 
-def _at_least(floor: float, *, exclusive: bool = False) -> Any:
-    """Refuse what is not a number, or below `floor`."""
+def _at_least(floor: float, *, exclusive: bool = False, endless: bool = False) -> Any:
+    """Refuse what is not a number, or below `floor`; infinity too, unless `endless`."""
 
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        sound = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-        if not sound or value < floor or (exclusive and value == floor):  # type: ignore[operator]
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        below = not number > floor if exclusive else not number >= floor
+        if below or (math.isinf(number) and not endless):
+            kind = "number" if endless else "finite number"
             bound = f"more than {floor:g}" if exclusive else f"{floor:g} or more"
-            raise InvalidInput(field=attribute.name, message=f"must be a number, {bound}.")
+            raise InvalidInput(field=attribute.name, message=f"must be a {kind}, {bound}.")
 
     return check
+
+
+def _whole(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Take what can be counted: 1, 2, 3 and so on."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidInput(field=attribute.name, message="must be a whole number, 1 or more.")
 
 
 def _optional(check: Any) -> Any:
@@ -66,7 +74,7 @@ def _optional(check: Any) -> Any:
 
 _SECONDS = _at_least(0)
 _POSITIVE = _at_least(0, exclusive=True)
-_COUNT = _at_least(1)
+_COUNT = _at_least(1, endless=True)
 
 
 def _in_flight(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -161,7 +169,7 @@ class PollPolicy:
 class RetryPolicy:
     """How often to repeat what is safe to repeat: calls that cost nothing, and submits that provably were not made."""
 
-    attempts: int = attrs.field(default=5, validator=_COUNT)
+    attempts: int = attrs.field(default=5, validator=_whole)
     """Sends in all. Five with these delays outlast a gateway's reload."""
     first_delay: float = attrs.field(default=0.5, validator=_SECONDS)
     """Seconds: the bound of the first random delay; it doubles each time."""
@@ -177,11 +185,13 @@ class Limits:
 
     max_in_flight: float | Literal["auto"] | None = attrs.field(default=None, validator=_in_flight)
     """Paid and unfinished generations of a batch; "auto" finds the service's cap by itself."""
-    submits_per_minute: float | None = attrs.field(default=None, validator=_optional(_POSITIVE))
+    submits_per_minute: float | None = attrs.field(
+        default=None, validator=_optional(_at_least(0, exclusive=True, endless=True))
+    )
     """Submits per minute, on average."""
     burst: float | None = attrs.field(default=None, validator=_optional(_COUNT))
     """Submits that may start at once before the rate holds."""
-    requests: int = attrs.field(default=100, validator=_COUNT)
+    requests: int = attrs.field(default=100, validator=_whole)
     """Requests on their way at the same time, and connections to the service. A hundred is what aiohttp allows too."""
 
 
