@@ -21,6 +21,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--port", type=int, default=8080, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="the interface to listen on (default: %(default)s)")
     parser.add_argument("--api-key", default="sk-fake", metavar="KEY", help="what it accepts (default: %(default)s)")
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse other keys, unknown ids and bad prompts (default: be easy)"
+    )
     parser.add_argument("--seconds", type=float, default=20.0, help="how long a video takes (default: %(default)s)")
     parser.add_argument("--slots", type=int, metavar="N", help="answer 429 above this many at once")
     parser.set_defaults(run=run)
@@ -32,6 +35,7 @@ async def run(arguments: argparse.Namespace) -> int:
 
     gateway = FakeGateway(
         api_key=arguments.api_key,
+        strict=arguments.strict,
         script=succeeds(after=_duration(arguments.seconds)),
         free_slots=arguments.slots,
         host=arguments.host,

@@ -1,6 +1,7 @@
-"""A fake relay for testing programs that buy videos: nothing is paid, and every charge is counted.
+"""A fake service for testing programs that buy videos: nothing is paid, and every charge is counted.
 
-`FakeGateway` is a real HTTP server; scripts say what becomes of a generation, faults what goes wrong on the way.
+`FakeGateway` is a real HTTP server, at once a relay and Luma's own service; scripts say what becomes of a generation,
+faults what goes wrong on the way.
 Fixtures for pytest are in `luma_async.testing.fixtures`, and only they need pytest.
 """
 
@@ -51,6 +52,7 @@ from luma_async.testing.file_faults import (
     wrong_length,
 )
 from luma_async.testing.gateway import FakeGateway
+from luma_async.testing.official_routes import OfficialBehaviour
 from luma_async.testing.scripts import (
     Rejection,
     Script,
@@ -78,6 +80,7 @@ __all__ = [
     "FakeGateway",
     "FakeGeneration",
     "Fault",
+    "OfficialBehaviour",
     "Rejection",
     "Script",
     "ScriptChoice",

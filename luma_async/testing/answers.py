@@ -30,6 +30,23 @@ def task_error(status: int, code: str, message: str) -> web.Response:
     return json_answer({"code": code, "message": message, "data": None}, status)
 
 
+def wrong_key() -> web.Response:
+    """The relay's front end knows no such key."""
+    return error_answer(401, "", "无效的令牌 (request id: 20250101)")
+
+
+def no_such_task() -> web.Response:
+    """The relay knows no such generation."""
+    return task_error(400, "task_not_exist", "task_not_exist")
+
+
+def wrong_path(method: str, path: str) -> web.Response:
+    """The relay has nothing under this path."""
+    message = f"Invalid URL ({method} {path})"
+    error = {"message": message, "type": "invalid_request_error", "param": "", "code": ""}
+    return json_answer({"error": error}, 404)
+
+
 def html_answer(status: int) -> web.Response:
     """A web page where JSON belongs."""
     text = f"<html><head><title>{status}</title></head><body><center><h1>{status}</h1></center></body></html>"

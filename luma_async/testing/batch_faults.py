@@ -1,4 +1,4 @@
-"""Lies of a query for many: faults for requests of the kind "tasks". None concerns a charge."""
+"""Lies of a query for many: faults for requests of the kinds "tasks" and "list". None concerns a charge."""
 
 from __future__ import annotations
 
@@ -50,12 +50,13 @@ def garbles_row() -> Fault:
 
 
 def _on_rows(name: str, change: Callable[[_Rows], _Rows]) -> Fault:
-    """Change the rows of either form of the answer."""
+    """Change the rows of any form of the answer."""
 
     def changed(document: Any) -> Any:
         if is_list(document):
             return change(document)
-        return {**document, "data": change(document["data"])}
+        rows = "data" if "data" in document else "generations"
+        return {**document, rows: change(document[rows])}
 
     return reshapes(changed, name=name)
 

@@ -24,6 +24,8 @@ WIDTH, HEIGHT, DURATION_S = 64, 36, 2.0
 
 CLEAN, RAW, WATERMARKED = "video.mp4", "raw.mp4", "watermarked.mp4"
 THUMBNAIL, LAST_FRAME = "thumb.jpg", "last_frame.jpg"
+PICTURE = "image.jpg"
+"""What an image generation gives, in whatever format it was asked for."""
 
 _DATA_FILES = {
     CLEAN: "clip.mp4",
@@ -31,16 +33,20 @@ _DATA_FILES = {
     WATERMARKED: "clip.mp4",
     THUMBNAIL: "thumb.jpg",
     LAST_FRAME: "frame.jpg",
+    PICTURE: "frame.jpg",
 }
+_SIGNED = frozenset({CLEAN, RAW, PICTURE})
+"""The files whose links can expire."""
 _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 
 
 @functools.cache
 def file_bytes(name: str = CLEAN, version: int = 0) -> bytes:
-    """The bytes served under a file's name: `video.mp4`, `raw.mp4`, `watermarked.mp4`, `thumb.jpg`, `last_frame.jpg`.
+    """The bytes served under a file's name.
 
-    All videos play alike. The watermarked one and later versions end in a `free` box, which players skip, so that a
-    test can tell them apart.
+    The names are `video.mp4`, `raw.mp4`, `watermarked.mp4`, `thumb.jpg`, `last_frame.jpg` and `image.jpg`. All videos
+    play alike. The watermarked one and later versions end in a `free` box, which players skip, so that a test can tell
+    them apart.
     """
     data = (resources.files("luma_async.testing") / "data" / _DATA_FILES[name]).read_bytes()
     mark = (b"watermark" if name == WATERMARKED else b"") + (b"version %d" % version if version else b"")
@@ -50,7 +56,7 @@ def file_bytes(name: str = CLEAN, version: int = 0) -> bytes:
 def link(origin: str, generation: FakeGeneration, name: str) -> str:
     """The address of a file of this generation, as good as it is given out at this moment."""
     query: dict[str, str] = {}
-    if generation.links_live_s is not None and name in {CLEAN, RAW}:
+    if generation.links_live_s is not None and name in _SIGNED:
         query |= {
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
             "X-Amz-Date": generation.clock.wall().strftime(_DATE_FORMAT),

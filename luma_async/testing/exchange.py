@@ -26,7 +26,7 @@ class Seen:
     """One request that arrived."""
 
     kind: str
-    """What it asked for: submit, extend, query, tasks, link, user, key, file, or unknown for a wrong path."""
+    """What it asked for, in the words of `FakeGateway.counts`."""
     method: str
     path: str
     """Decoded, without the query."""
@@ -66,6 +66,7 @@ class Exchange:
     """Set when the server stops: whoever hangs must let go."""
     ignore_range: bool = False
     """Set by a fault: a file is to be sent whole."""
+    _later: tuple[float, Callable[[], web.Response]] | None = attrs.field(default=None, init=False)
 
     @property
     def generation_id(self) -> str:
@@ -80,6 +81,19 @@ class Exchange:
     def serve(self) -> web.Response:
         """Do what was asked, charge for it, and return the answer that a working service gives."""
         return self.route.handle(self)
+
+    def answer_later(self, seconds: float, build: Callable[[], web.Response]) -> None:
+        """Let a route wait that long with its answer, and build it then."""
+        self._later = seconds, build
+
+    async def answer(self) -> web.Response:
+        """Do what was asked at once, and answer when the route wants to."""
+        response = self.serve()
+        if self._later is None:
+            return response
+        seconds, build = self._later
+        await self.idle(seconds)
+        return build()
 
     async def idle(self, seconds: float) -> None:
         """Let time pass, but not beyond the stop of the server."""

@@ -1,4 +1,4 @@
-"""A fake relay: a real HTTP server that speaks the whole RixAPI format and counts what it charges for."""
+"""A fake service: a real HTTP server that speaks the RixAPI and the official format and counts what it charges for."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from yarl import URL
 
 from luma_async.testing import clips
 from luma_async.testing.clock import FakeClock
+from luma_async.testing.credentials import Credentials
 from luma_async.testing.exchange import Exchange, Route, Seen
 from luma_async.testing.faults import Fault, FaultPlan
-from luma_async.testing.rix_routes import Credentials, RixBehaviour, RixRoutes
+from luma_async.testing.official_routes import ROOT, OfficialBehaviour, OfficialRoutes
+from luma_async.testing.rix_routes import RixBehaviour, RixRoutes
 from luma_async.testing.scripts import ScriptChoice, succeeds
 from luma_async.testing.store import Charge, FakeGeneration, Store
 
@@ -33,7 +35,10 @@ _STOP_S = 2.0
 
 
 class FakeGateway:
-    """Run a relay on this machine that plays scripts instead of making videos.
+    """Run a service on this machine that plays scripts instead of making videos.
+
+    It speaks the relay's format (`/luma/…`) and Luma's official one (`/dream-machine/v1/…`) about the same generations:
+    what was bought in one can be looked at in the other, except pictures, which relays do not know.
 
     Use it with `async with`, or `await start()` and `await stop()`; what it has seen stays readable afterwards, and it
     can be started again on the same port with the same generations. All durations run on the event loop's clock, so
@@ -41,6 +46,9 @@ class FakeGateway:
 
     Args:
         api_key: the key that clients must show.
+        strict: only this key opens, unknown ids are unknown, and prompts are checked. Otherwise any key does, the
+            official format has a completed video for every id, and takes whatever its schema allows, so that any client
+            can be pointed at it.
         script: what becomes of a generation whose prompt has no script of its own in `scripts`; or a function of the
             prompt and the number of generations asked for before, for shares and random ones.
         edition: the submit bodies that are understood: "2024" (`user_prompt`), "2025" (`prompt`), or both.
@@ -50,6 +58,7 @@ class FakeGateway:
         batch_limit: how many ids such a query may have; None for any number.
         batch_limit_status: the answer to more: 413 or 400.
         free_slots: how many generations may run at once; a submit above it gets 429. None for any number.
+        official: how the official format is spoken, by the service itself unless it says otherwise.
         links_live_s: seconds that a watermark-free link works after it was given out; None for ever.
         access_token: the system access token that the account endpoint wants; None lets nobody in.
         user_id: the id that its header must name.
@@ -65,6 +74,7 @@ class FakeGateway:
         self,
         *,
         api_key: str = "sk-fake",
+        strict: bool = True,
         script: ScriptChoice | None = None,
         edition: Edition | Literal["both"] = "both",
         submit_status: int = 201,
@@ -73,6 +83,7 @@ class FakeGateway:
         batch_limit: int | None = None,
         batch_limit_status: int = 413,
         free_slots: int | None = None,
+        official: OfficialBehaviour | None = None,
         links_live_s: int | None = None,
         access_token: str | None = None,
         user_id: int = 1,
@@ -89,9 +100,13 @@ class FakeGateway:
         self.host = host
         self.port = port
         self.counts: Counter[str] = Counter()
-        """Requests per kind: submit, extend, query, tasks, link, user, key, file, unknown."""
+        """Requests per kind.
+
+        Of both formats: submit, query, file, unknown. Of the relay's: extend, tasks, link, user, key. Of the official
+        one: list, delete, upscale, audio, image, reframe, modify, concepts, camera_motions, credits, ping.
+        """
         self.unknown_fields: set[str] = set()
-        """Fields that submits had and the relay's documentation has not. It ignores them."""
+        """Fields that submits had and the documentation of their format has not. They are ignored."""
         self.behaviour = RixBehaviour(
             edition=edition,
             submit_status=submit_status,
@@ -101,6 +116,8 @@ class FakeGateway:
             batch_limit_status=batch_limit_status,
         )
         """The differences between relays; may be changed at any moment."""
+        self.official = official or OfficialBehaviour()
+        """How the official format is spoken; may be changed at any moment."""
         self._prefix = prefix
         self._close_idle_after_s = close_idle_after
         self._record = record
@@ -115,9 +132,10 @@ class FakeGateway:
         self._leaks: list[Seen] = []
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
-        credentials = Credentials(api_key=api_key, access_token=access_token, user_id=user_id)
+        credentials = Credentials(api_key=api_key, access_token=access_token, user_id=user_id, strict=strict)
         rix = RixRoutes(self.behaviour, credentials, self.unknown_fields)
-        self._routes = [*clips.routes(), *rix.routes(prefix), rix.fallback()]
+        luma = OfficialRoutes(self.official, credentials, self.unknown_fields)
+        self._routes = [*clips.routes(), *rix.routes(prefix), *luma.routes(prefix), rix.fallback()]
 
     async def start(self) -> None:
         """Listen. It returns when connections are accepted."""
@@ -161,6 +179,11 @@ class FakeGateway:
     def base_url(self) -> str:
         """Where clients find it, without a slash at the end; the port is known once it is started."""
         return str(URL.build(scheme="http", host=self.host, port=self.port)) + self._prefix
+
+    @property
+    def official_url(self) -> str:
+        """The base URL as clients of Luma's own service want it, `…/dream-machine/v1`."""
+        return self.base_url + ROOT
 
     @property
     def charges(self) -> tuple[Charge, ...]:
@@ -245,7 +268,7 @@ class FakeGateway:
         fault = fault or self._faults.take(seen)
         exchange = Exchange(request=request, route=route, seen=seen, store=self._store, closing=self._closing)
         if fault is None:
-            return exchange.serve()
+            return await exchange.answer()
         try:
             return await fault.act(exchange)
         except ConnectionError:

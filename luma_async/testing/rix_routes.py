@@ -13,7 +13,15 @@ import attrs
 from aiohttp import web
 
 from luma_async.testing import clips, rix_bodies
-from luma_async.testing.answers import error_answer, html_answer, json_answer, task_error
+from luma_async.testing.answers import (
+    error_answer,
+    html_answer,
+    json_answer,
+    no_such_task,
+    task_error,
+    wrong_key,
+    wrong_path,
+)
 from luma_async.testing.exchange import Exchange, Route
 from luma_async.testing.json_shapes import is_list, is_object
 from luma_async.testing.rix_bodies import Edition, SubmitShape
@@ -21,6 +29,7 @@ from luma_async.testing.rix_orders import BadOrderError, edition_of, read_order,
 from luma_async.testing.scripts import Rejection
 
 if TYPE_CHECKING:
+    from luma_async.testing.credentials import Credentials
     from luma_async.testing.store import FakeGeneration
 
 Handle: TypeAlias = Callable[[Exchange], web.Response]
@@ -48,15 +57,6 @@ class RixBehaviour:
     """How many ids one such query may have; None for any number."""
     batch_limit_status: int = 413
     """The answer to more: 413 or 400."""
-
-
-@attrs.frozen(kw_only=True)
-class Credentials:
-    """What clients must show."""
-
-    api_key: str = attrs.field(repr=False)
-    access_token: str | None = attrs.field(repr=False)
-    user_id: int
 
 
 class RixRoutes:
@@ -93,9 +93,8 @@ class RixRoutes:
 
     def _check_key(self, handle: Handle, exchange: Exchange) -> web.Response:
         """Serve whoever shows the API key."""
-        if exchange.seen.headers.get("Authorization") == f"Bearer {self._credentials.api_key}":
-            return handle(exchange)
-        return error_answer(401, "", "无效的令牌 (request id: 20250101)")
+        admitted = self._credentials.admit(exchange.seen.headers.get("Authorization"))
+        return handle(exchange) if admitted else wrong_key()
 
     def _submit(self, exchange: Exchange) -> web.Response:
         """Start a video, or sound for a finished video.
@@ -121,7 +120,7 @@ class RixRoutes:
         except BadOrderError as error:
             return task_error(400, "invalid_request", str(error))
         if source_id is not None:
-            source = exchange.store.find(source_id)
+            source = _find(exchange, source_id)
             if source is None or not source.completed:
                 return _not_usable(source)
         self._unknown_fields |= unknown_fields(body, edition)
@@ -135,9 +134,9 @@ class RixRoutes:
 
     def _query(self, exchange: Exchange) -> web.Response:
         """Show one generation."""
-        generation = exchange.store.find(exchange.generation_id)
+        generation = _find(exchange, exchange.generation_id)
         if generation is None:
-            return _no_such_task()
+            return no_such_task()
         return json_answer(rix_bodies.flat(generation, self._edition(generation.body), exchange.origin))
 
     def _tasks(self, exchange: Exchange) -> web.Response:
@@ -153,13 +152,13 @@ class RixRoutes:
         if behaviour.batch_limit is not None and len(asked) > behaviour.batch_limit:
             return task_error(behaviour.batch_limit_status, "invalid_request", "too many ids")
         spell = rix_bodies.flat if behaviour.batch == "list" else rix_bodies.row
-        found = (generation for generation in map(exchange.store.find, dict.fromkeys(asked)) if generation is not None)
-        rows = [spell(generation, self._edition(generation.body), exchange.origin) for generation in found]
+        found = (_find(exchange, generation_id) for generation_id in dict.fromkeys(asked))
+        rows = [spell(each, self._edition(each.body), exchange.origin) for each in found if each is not None]
         return json_answer(rows if behaviour.batch == "list" else {"code": "success", "message": "", "data": rows})
 
     def _link(self, exchange: Exchange) -> web.Response:
         """Give out the watermark-free link."""
-        generation = exchange.store.find(exchange.generation_id)
+        generation = _find(exchange, exchange.generation_id)
         if generation is None or not generation.completed:
             return _not_usable(generation)
         if not generation.script.link_endpoint:
@@ -226,9 +225,10 @@ def _ids(body: Any) -> list[str] | None:
     return ids if is_list(ids) and all(isinstance(each, str) for each in ids) else None
 
 
-def _no_such_task() -> web.Response:
-    """The generation is not known."""
-    return task_error(400, "task_not_exist", "task_not_exist")
+def _find(exchange: Exchange, generation_id: str) -> FakeGeneration | None:
+    """The video of this id. There are no pictures in this format."""
+    generation = exchange.store.find(generation_id)
+    return None if generation is None or generation.is_image else generation
 
 
 def _not_usable(source: FakeGeneration | None) -> web.Response:
@@ -236,11 +236,9 @@ def _not_usable(source: FakeGeneration | None) -> web.Response:
 
     Assumed: the status 400 is documented, the code of the second answer is not.
     """
-    return _no_such_task() if source is None else task_error(400, "task_not_completed", "the task is not completed")
+    return no_such_task() if source is None else task_error(400, "task_not_completed", "the task is not completed")
 
 
 def _wrong_path(exchange: Exchange) -> web.Response:
     """There is nothing under this path."""
-    message = f"Invalid URL ({exchange.seen.method} {exchange.seen.path})"
-    error = {"message": message, "type": "invalid_request_error", "param": "", "code": ""}
-    return json_answer({"error": error}, 404)
+    return wrong_path(exchange.seen.method, exchange.seen.path)

@@ -12,10 +12,11 @@ from typing import Any
 import attrs
 
 from luma_async.testing.clock import FakeClock
-from luma_async.testing.scripts import COMPLETED, FAILED, PENDING, Rejection, Script, ScriptChoice
+from luma_async.testing.scripts import COMPLETED, FAILED, PENDING, Rejection, Script, ScriptChoice, succeeds
 
 SATURATED = Rejection(status=429, code="", message="当前分组上游负载已饱和")
 _STALLED_PROGRESS = 0.3
+_PICTURES = frozenset({"image", "reframe_image"})
 
 
 @attrs.frozen(kw_only=True)
@@ -24,7 +25,7 @@ class Charge:
 
     generation_id: str
     kind: str
-    """What was bought: video, extend, audio, …"""
+    """What was bought: video, extend, audio, upscale, image, reframe_image, reframe_video or modify."""
     prompt: str
     body: Mapping[str, Any] = attrs.field(repr=False)
     """The request body as it came, unknown fields included."""
@@ -40,7 +41,7 @@ class FakeGeneration:
     number: int
     """Counts from 1 in the order of submits."""
     kind: str
-    """What was bought: video, extend, audio, …"""
+    """What was bought: video, extend, audio, upscale, image, reframe_image, reframe_video or modify."""
     prompt: str
     body: Mapping[str, Any] = attrs.field(repr=False)
     """The request body that started it."""
@@ -58,6 +59,10 @@ class FakeGeneration:
     """Links given out before the last revocation answer 403."""
     object_version: int = 0
     """Counts how often its files were replaced by others."""
+    invented: bool = False
+    """Whether nobody bought it: it exists because a client asked a gateway for it that is not strict."""
+    deleted: bool = False
+    """Whether a client deleted it."""
 
     @property
     def age_s(self) -> float:
@@ -72,7 +77,12 @@ class FakeGeneration:
     @property
     def known(self) -> bool:
         """Whether the service admits now that it exists."""
-        return self.script.known_after_s <= self.age_s < self.script.known_until_s
+        return not self.deleted and self.script.known_after_s <= self.age_s < self.script.known_until_s
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is a picture rather than a video."""
+        return self.kind in _PICTURES
 
     @property
     def completed(self) -> bool:
@@ -153,9 +163,39 @@ class Store:
         script = self._choose(prompt)
         if script.rejection is not None:
             return script.rejection
+        generation = self._add(str(uuid.uuid4()), script, kind=kind, prompt=prompt, body=body, source=source)
+        now = generation.started_at
+        heapq.heappush(self._ends, now + script.ends_after_s)
+        self.charges.append(Charge(generation_id=generation.id, kind=kind, prompt=prompt, body=body, at=now))
+        return generation
+
+    def find_or_invent(self, generation_id: str) -> FakeGeneration | None:
+        """The generation; a completed video that nobody bought, if there never was one of this id."""
+        held = self.generations.get(generation_id)
+        if held is not None and not (held.invented and held.deleted):
+            return self.find(generation_id)
+        return self._add(generation_id, succeeds(after=0), kind="video", prompt="", body={}, invented=True)
+
+    def newest_first(self) -> list[FakeGeneration]:
+        """What was bought and is known now."""
+        held = reversed(self.generations.values())
+        return [generation for generation in held if generation.known and not generation.invented]
+
+    def _add(
+        self,
+        generation_id: str,
+        script: Script,
+        *,
+        kind: str,
+        prompt: str,
+        body: Mapping[str, Any],
+        source: str | None = None,
+        invented: bool = False,
+    ) -> FakeGeneration:
+        """Start a generation at this moment."""
         now = self.clock.now()
         generation = FakeGeneration(
-            id=str(uuid.uuid4()),
+            id=generation_id,
             number=len(self.generations) + 1,
             kind=kind,
             prompt=prompt,
@@ -166,10 +206,9 @@ class Store:
             created=self.clock.wall(now),
             clock=self.clock,
             links_live_s=self._links_live_s if script.links_live_s is None else script.links_live_s,
+            invented=invented,
         )
-        self.generations[generation.id] = generation
-        heapq.heappush(self._ends, now + script.ends_after_s)
-        self.charges.append(Charge(generation_id=generation.id, kind=kind, prompt=prompt, body=body, at=now))
+        self.generations[generation_id] = generation
         return generation
 
     def _choose(self, prompt: str) -> Script:
