@@ -11,24 +11,23 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter
 
 from luma_async._core.canonical import without_pictures
-from luma_async._wire.json_shapes import is_list, is_object
+from luma_async._wire.json_shapes import is_object
 from luma_async.errors import UnreadableAnswer
 from luma_async.models import Credits, Generation, Image, Json, KeyUsage, State, User, Video
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_T = TypeVar("_T")
-
 _SPELLINGS = {"duration_s": "duration", "thumbnail_url": "thumbnail"}
 """Fields of files whose name on the wire is another one, in all formats."""
 
+_WEB = ("http://", "https://")
 _STATES = {
     "pending": State.PENDING,
     "queued": State.PENDING,
@@ -44,37 +43,36 @@ _STATES = {
 }
 
 
-def generation(fields: Mapping[str, Any], raw: Mapping[str, Any]) -> Generation:
+def generation(fields: Mapping[str, Any]) -> Generation:
     """Structure a generation.
 
     Args:
-        fields: what the service said, by the names of `Generation`'s fields; files keep their spelling on the wire.
-        raw: the JSON as it came.
+        fields: what the service said, by the names of `Generation`'s fields, `raw` among them. Files keep their
+            spelling on the wire, which all formats share.
 
     Raises:
         UnreadableAnswer: there is no id or no state; `paths` names which.
     """
-    return _structure(Generation, fields, raw)
+    structured: Generation = _HOOKS[Generation](fields, Generation)
+    return structured
 
 
-def user(fields: Mapping[str, Any], raw: Mapping[str, Any]) -> User:
+def user(fields: Mapping[str, Any]) -> User:
     """Structure an account; see `generation()`."""
-    return _structure(User, fields, raw)
+    structured: User = _HOOKS[User](fields, User)
+    return structured
 
 
-def key_usage(fields: Mapping[str, Any], raw: Mapping[str, Any]) -> KeyUsage:
+def key_usage(fields: Mapping[str, Any]) -> KeyUsage:
     """Structure an API key's quota; see `generation()`."""
-    return _structure(KeyUsage, fields, raw)
+    structured: KeyUsage = _HOOKS[KeyUsage](fields, KeyUsage)
+    return structured
 
 
-def balance(fields: Mapping[str, Any], raw: Mapping[str, Any]) -> Credits:
+def balance(fields: Mapping[str, Any]) -> Credits:
     """Structure a balance; see `generation()`."""
-    return _structure(Credits, fields, raw)
-
-
-def _structure(cls: type[_T], fields: Mapping[str, Any], raw: Mapping[str, Any]) -> _T:
-    value: _T = _HOOKS[cls]({**fields, "raw": raw}, cls)
-    return value
+    structured: Credits = _HOOKS[Credits](fields, Credits)
+    return structured
 
 
 def _text(value: Any, _: Any) -> str | None:
@@ -88,7 +86,7 @@ def _link(value: Any, _: Any) -> str | None:
     """A link is a text in one place and an object with a `url` in the next; what nobody can fetch is none."""
     if is_object(value):
         value = value.get("url")
-    return value if isinstance(value, str) and value.startswith(("http://", "https://")) else None
+    return value if isinstance(value, str) and value.startswith(_WEB) else None
 
 
 def _number(value: Any, _: Any) -> float | None:
@@ -153,14 +151,16 @@ def _raw(value: Any, _: Any) -> Json | None:
 
 def _holds_picture(value: Any) -> bool:
     """Look before anything is copied: nearly no answer holds a picture."""
-    left: list[Any] = [value]
-    while left:
-        item = left.pop()
-        for inner in item.values() if is_object(item) else item:
-            if isinstance(inner, str):
-                if inner.startswith("data:"):
+    left = [value]
+    # The list grows while it is read. What json made has exactly these types, which is the fastest question.
+    for item in left:
+        inside: Any = item.values() if type(item) is dict else item
+        for inner in inside:
+            kind = type(inner)
+            if kind is str:
+                if inner[:5] == "data:":
                     return True
-            elif is_object(inner) or is_list(inner):
+            elif kind is dict or kind is list:
                 left.append(inner)
     return False
 
@@ -169,21 +169,22 @@ def _build_value(cls: type[Any], converter: Converter) -> Callable[[Any, Any], A
     """Build the hook of a class once: `X | None` is unwrapped here, not at each answer."""
     attrs.resolve_types(cls)
     fields = attrs.fields(cls)
-    plan = [(field.name, _SPELLINGS.get(field.name, field.name), *_hook_of(field, converter)) for field in fields]
-    required = frozenset(field.name for field in fields if field.default is attrs.NOTHING)
+    readers = {_SPELLINGS.get(field.name, field.name): (field.name, *_hook_of(field, converter)) for field in fields}
+    required = [field.name for field in fields if field.default is attrs.NOTHING]
 
     def structure(value: Any, _: Any) -> Any:
-        known: dict[str, Any] = {}
-        for name, spelling, hook, kind in plan:
-            item = value.get(spelling)
-            if item is not None:
-                item = hook(item, kind)
-                if item is not None:
-                    known[name] = item
-        if not required <= known.keys():
-            missing = tuple(sorted(required - known.keys()))
-            raise UnreadableAnswer(message="the answer lacks what it is about", paths=missing)
-        return cls(**known)
+        readable: dict[str, Any] = {}
+        for spelling, item in value.items():
+            if item is not None and spelling in readers:
+                name, hook, kind = readers[spelling]
+                read = hook(item, kind)
+                if read is not None:
+                    readable[name] = read
+        for name in required:
+            if name not in readable:
+                missing = tuple(name for name in required if name not in readable)
+                raise UnreadableAnswer(message="the answer lacks what it is about", paths=missing)
+        return cls(**readable)
 
     return structure
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from luma_async._wire.dialect import Row
-from luma_async._wire.documents import Shape
 from luma_async._wire.json_shapes import is_list, is_object
 from luma_async.checks import ID_PATTERN
 from luma_async.errors import UnreadableAnswer
@@ -20,13 +19,14 @@ if TYPE_CHECKING:
 
     from luma_async._wire.documents import Document
 
+_FILES = ("video", "video_raw", "thumbnail", "last_frame")
 _FAILED_WORDS = frozenset({"failed", "failure"})
 _FINAL_WORDS = frozenset({"completed", "success"}) | _FAILED_WORDS
 
 
 def find_submitted(document: Document) -> Row | None:
-    """Find the new generation; several documents, or one with something behind it, prove nothing."""
-    return _find(document.payload) if document.shape is Shape.JSON else None
+    """Find the new generation. Whether the answer proves that it exists is not decided here."""
+    return _find(document.payload)
 
 
 def find_one(document: Document, generation_id: str) -> Row:
@@ -84,7 +84,7 @@ def find_data(document: Document) -> dict[str, Any]:
     return {name: value for name, value in data.items() if name != "access_token"}
 
 
-def key_fields(data: Mapping[str, Any]) -> dict[str, Any]:
+def key_fields(data: dict[str, Any]) -> dict[str, Any]:
     """Spell an API key's quota as the converter reads it."""
     return {
         "name": data.get("name"),
@@ -93,6 +93,7 @@ def key_fields(data: Mapping[str, Any]) -> dict[str, Any]:
         "available": data.get("total_available"),
         "unlimited": data.get("unlimited_quota"),
         "expires_at": data.get("expires_at"),
+        "raw": data,
     }
 
 
@@ -101,22 +102,28 @@ def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
     data = raw.get("data")
     task = data if is_object(data) else raw
     state = _state_word(raw, task)
-    request = task.get("request")
-    failed = isinstance(state, str) and state.lower() in _FAILED_WORDS
     fields: dict[str, Any] = {
         "id": _id(raw),
         "state": state,
         "raw_state": state,
-        "prompt": task.get("prompt") or (request.get("prompt") if is_object(request) else None),
+        "prompt": task.get("prompt"),
         "created_at": task.get("created_at") or raw.get("created_at") or raw.get("submit_time"),
-        "failure_reason": task.get("failure_reason") or (raw.get("fail_reason") if failed else None),
+        "failure_reason": task.get("failure_reason"),
         "progress": raw.get("progress"),
         "estimate_wait_s": task.get("estimate_wait_seconds"),
         "server_id": task.get("server_id"),
+        "raw": raw,
     }
-    artifact = task.get("artifact")
-    for name in ("video", "video_raw", "thumbnail", "last_frame"):
-        fields[name] = _completed(task.get(name), artifact.get(name)) if is_object(artifact) else task.get(name)
+    for name in _FILES:
+        fields[name] = task.get(name)
+    if not fields["prompt"] and is_object(request := task.get("request")):
+        fields["prompt"] = request.get("prompt")
+    if not fields["failure_reason"] and _is_word(state, _FAILED_WORDS):
+        # Old rows that succeeded hold the address of the result there.
+        fields["failure_reason"] = raw.get("fail_reason")
+    if is_object(artifact := task.get("artifact")):
+        for name in _FILES:
+            fields[name] = _completed(fields[name], artifact.get(name))
     return fields
 
 
@@ -147,11 +154,12 @@ def _state_word(row: Mapping[str, Any], task: Mapping[str, Any]) -> Any:
     """
     own = task.get("state") or task.get("task_status")
     outer = row.get("status")
-    if own is None or own == "":
-        return outer
-    if isinstance(outer, str) and outer.lower() in _FINAL_WORDS and str(own).lower() not in _FINAL_WORDS:
-        return outer
-    return own
+    ended_outside = _is_word(outer, _FINAL_WORDS) and not _is_word(own, _FINAL_WORDS)
+    return outer if ended_outside or not own else own
+
+
+def _is_word(value: Any, words: frozenset[str]) -> bool:
+    return isinstance(value, str) and value.lower() in words
 
 
 def _completed(shown: Any, spare: Any) -> Any:

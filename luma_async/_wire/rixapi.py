@@ -232,7 +232,7 @@ class RixAPI:
         from luma_async._wire.converter import user  # noqa: PLC0415 - cattrs is loaded with the first answer
 
         data = rix_answers.find_data(document)
-        return user(data, data)
+        return user({**data, "raw": data})
 
     def read_key(self, document: Document) -> KeyUsage:
         """Read the API key's quota.
@@ -243,7 +243,7 @@ class RixAPI:
         from luma_async._wire.converter import key_usage  # noqa: PLC0415 - the same
 
         data = rix_answers.find_data(document)
-        return key_usage(rix_answers.key_fields(data), data)
+        return key_usage(rix_answers.key_fields(data))
 
     def read_credits(self, document: Document) -> Credits:
         """Refuse: relays count quota instead.
@@ -259,7 +259,7 @@ class RixAPI:
         Raises:
             UnreadableAnswer: not even its id and state can be read.
         """
-        return _structure()(rix_answers.generation_fields(raw), raw)
+        return _structure()(rix_answers.generation_fields(raw))
 
     def _one(self, generation_id: str) -> str:
         return f"{self.prefix}/generations/{check_id(generation_id)}"
@@ -270,7 +270,7 @@ class RixAPI:
 
 
 @cache
-def _structure() -> Callable[[Mapping[str, Any], Mapping[str, Any]], Generation]:
+def _structure() -> Callable[[Mapping[str, Any]], Generation]:
     from luma_async._wire.converter import generation  # noqa: PLC0415 - cattrs is loaded with the first answer
 
     return generation
