@@ -1,0 +1,292 @@
+"""A file on its way: it grows beside its place, ending in `.part`, and takes it whole or not at all.
+
+What may block for long (opening, syncing, taking the place) happens in a thread; a piece is written where it arrives,
+since handing it to a thread takes longer than the system takes to remember it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from luma_async._core.downloading import Kept, read_note, spell_note
+from luma_async._core.media import BOX_HEAD_BYTES, Medium, fault_of
+from luma_async._core.naming import NOTE_SUFFIX, PART_SUFFIX, Standing, check_place
+from luma_async.errors import DamagedFile, InvalidInput
+
+if sys.platform != "win32":
+    import fcntl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_T = TypeVar("_T")
+
+# Nobody may have us follow a link of theirs in a folder that others can write to.
+_OPEN_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_LONGEST_NOTE_BYTES = 4096
+
+
+async def find_place(dest: str | os.PathLike[str], name: str | None, *, overwrite: bool) -> Path:
+    """Return where a file goes: `dest`, or what it is called in that folder; without a name, the folder.
+
+    Raises:
+        InvalidInput: no file can be put there.
+    """
+    return await _off_loop(_find_place, dest, name, overwrite)
+
+
+class PartFile:
+    """What has been received of one file. It is locked while it is open, so that no two programs write to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.part = path.with_name(path.name + PART_SUFFIX)
+        self.size_bytes = 0
+        self.kept: Kept | None = None
+        self._note = path.with_name(path.name + NOTE_SUFFIX)
+        self._fd = -1
+
+    async def open(self) -> None:
+        """Open it, making it if need be; `kept` says what is there.
+
+        Raises:
+            InvalidInput: somebody else is downloading there.
+            OSError: it cannot be opened.
+        """
+        await _off_loop(self._open)
+
+    def begin(self, start_bytes: int, *, source: str, etag: str | None) -> None:
+        """Make ready for the bytes from `start_bytes` on, noting whose they are."""
+        try:
+            if start_bytes == 0:
+                self._note.unlink(missing_ok=True)
+            os.ftruncate(self._fd, start_bytes)
+            os.lseek(self._fd, start_bytes, os.SEEK_SET)
+            self.size_bytes = start_bytes
+            self.kept = None
+            if etag is not None:
+                self.kept = Kept(size_bytes=start_bytes, source=source, etag=etag)
+                if start_bytes == 0:
+                    self._note.write_text(spell_note(source, etag), "ascii")
+        except OSError as error:
+            trouble = self._named(error)
+        else:
+            return
+        raise trouble
+
+    def write(self, piece: bytes) -> None:
+        """Append what came.
+
+        Raises:
+            OSError: the disk is full, or fails; what was written before is kept.
+        """
+        left = memoryview(piece)
+        try:
+            while left:
+                written = os.write(self._fd, left)
+                self.size_bytes += written
+                left = left[written:]
+        except OSError as error:
+            trouble = self._named(error)
+        else:
+            return
+        raise trouble
+
+    async def finish(self, medium: Medium, *, overwrite: bool) -> None:
+        """Check that it is whole, and let it take its place, durably.
+
+        Raises:
+            DamagedFile: it is not what it should be; it is gone.
+            FileExistsError: another file took the place meanwhile; this one is kept.
+            OSError: the disk is full, or fails.
+        """
+        await _off_loop(self._finish, medium, overwrite)
+
+    def discard(self) -> None:
+        """Drop what was received: nobody can go on with it."""
+        self.kept = None
+        with suppress(OSError):
+            self._note.unlink(missing_ok=True)
+            os.ftruncate(self._fd, 0)
+            self.part.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close it, and keep what was received, if anything was. Closing twice is fine."""
+        if self._fd < 0:
+            return
+        if self.size_bytes == 0:
+            self.discard()
+        os.close(self._fd)
+        self._fd = -1
+
+    def _open(self) -> None:
+        try:
+            self._take()
+            if os.fstat(self._fd).st_nlink > 1:
+                # A program was killed while this took its place: it is the finished file too, and not ours to change.
+                self.close()
+                self.part.unlink()
+                self._take()
+        except OSError as error:
+            trouble = self._named(error)
+        else:
+            self.size_bytes = os.fstat(self._fd).st_size
+            self.kept = self._read_note()
+            return
+        raise trouble
+
+    def _take(self) -> None:
+        fd = os.open(self.part, _OPEN_FLAGS, 0o666)
+        if not _lock(fd) or not _is_at(fd, self.part):
+            os.close(fd)
+            raise InvalidInput(field="dest", message=f"{self.path} is being downloaded to by somebody else.")
+        self._fd = fd
+
+    def _read_note(self) -> Kept | None:
+        try:
+            with self._note.open("rb") as file:
+                return read_note(file.read(_LONGEST_NOTE_BYTES).decode("ascii", "replace"), self.size_bytes)
+        except OSError:
+            return None
+
+    def _finish(self, medium: Medium, overwrite: bool) -> None:
+        fault = fault_of(medium, self.size_bytes, self._peek)
+        if fault is not None:
+            self.discard()
+            raise DamagedFile(message=fault)
+        try:
+            self._sync()
+            self._publish(overwrite)
+            self._note.unlink(missing_ok=True)
+        except OSError as error:
+            trouble = self._named(error)
+        else:
+            _sync_folder(self.path.parent)
+            return
+        raise trouble
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._fd)
+        except OSError:
+            # What the system could not write it may have forgotten: nobody can go on with holes.
+            self._note.unlink(missing_ok=True)
+            raise
+
+    def _publish(self, overwrite: bool) -> None:
+        if sys.platform == "win32":
+            # An open file cannot be moved there, and moving replaces nothing unasked.
+            self.close()
+            (self.part.replace if overwrite else self.part.rename)(self.path)
+        elif overwrite:
+            self.part.replace(self.path)
+        else:
+            _claim(self.part, self.path)
+
+    def _peek(self, at_bytes: int) -> bytes:
+        os.lseek(self._fd, at_bytes, os.SEEK_SET)
+        return os.read(self._fd, BOX_HEAD_BYTES)
+
+    def _named(self, error: OSError) -> OSError:
+        """Say which file an error is about; the system's own does not always."""
+        where = self.path if isinstance(error, FileExistsError) else self.part
+        return OSError(error.errno, error.strerror, str(where))
+
+
+def _find_place(dest: str | os.PathLike[str], name: str | None, overwrite: bool) -> Path:
+    text = _checked(dest)
+    path = Path(text)
+    standing = _standing(path)
+    if standing is Standing.FOLDER or text.endswith(("/", os.sep)):
+        if standing is not Standing.FOLDER:
+            raise InvalidInput(field="dest", message=f"there is no folder {text}; make it first.")
+        if name is None:
+            return path
+        path = path / name
+        standing = _standing(path)
+    has_folder = _standing(path.parent) is Standing.FOLDER
+    check_place(str(path), standing=standing, has_folder=has_folder, overwrite=overwrite)
+    return path
+
+
+def _checked(dest: str | os.PathLike[str]) -> str:
+    try:
+        text = os.fspath(dest)
+        sound = bool(text) and b"\0" not in text.encode(sys.getfilesystemencoding(), "surrogateescape")
+    except (AttributeError, TypeError, UnicodeEncodeError):
+        text, sound = "", False
+    if not sound:
+        raise InvalidInput(field="dest", message="must be the path of a file or a folder.")
+    return text
+
+
+def _standing(path: Path) -> Standing:
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        # A link that leads nowhere takes its place all the same.
+        return Standing.OTHER if path.is_symlink() else Standing.NOTHING
+    if stat.S_ISDIR(mode):
+        return Standing.FOLDER
+    return Standing.FILE if stat.S_ISREG(mode) else Standing.OTHER
+
+
+def _lock(fd: int) -> bool:
+    """Lock a file that nobody else has locked; where there are no locks, take it as it is."""
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Whether an open file is still the one at a path: while we opened it, its owner may have finished it."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _claim(part: Path, path: Path) -> None:
+    """Move a file to a place where there is none: a link replaces nothing, where a rename would."""
+    try:
+        path.hardlink_to(part)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without links: an empty file claims the place, and we replace that.
+        path.touch(exist_ok=False)
+        part.replace(path)
+    else:
+        part.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the move durable; where a folder cannot be synced, the file is in its place nevertheless."""
+    with suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+async def _off_loop(work: Callable[..., _T], *arguments: Any) -> _T:
+    """Run what may block in a thread. A thread cannot be stopped: when cancelled, we wait for it first."""
+    future = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        raise

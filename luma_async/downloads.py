@@ -1,0 +1,251 @@
+"""Getting files onto disk: whole, byte for byte, and without ever costing a generation.
+
+A download runs in a task of ours, so that closing the session ends it in order. Each attempt finds a link, goes on
+with what an earlier one left, and either ends with the file in its place or leaves a `.part` that the next goes on
+with, in this session or in a later one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from luma_async._core.downloading import (
+    Have,
+    Misfit,
+    Pace,
+    Take,
+    Tries,
+    count_failure,
+    judge,
+    keep_pace,
+    range_headers,
+    repeat_download,
+    resumable,
+    source_of,
+    too_long,
+)
+from luma_async._core.linking import FileKind, Link, Watermark, clean_links, is_picture, suffix_of, urgency_of
+from luma_async._core.naming import safe_name
+from luma_async._io.clock import loop_now
+from luma_async._io.part_file import PartFile, find_place
+from luma_async._io.tasks import TaskOwner
+from luma_async.errors import DamagedFile, DownloadError, InvalidInput, LinkGone, SessionClosed
+from luma_async.events import Downloaded, Downloading, Retried
+from luma_async.finding import LinkFinder, Search
+from luma_async.places import Places
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Awaitable, Callable
+
+    from luma_async._core.media import Medium
+    from luma_async._io.files import Files, Incoming
+    from luma_async.events import Event
+    from luma_async.models import Generation
+    from luma_async.settings import RetryPolicy
+
+AT_ONCE = 8
+"""Downloads at the same time: enough to fill a line, few enough to leave a file server and the memory alone."""
+
+_PROGRESS_EVERY_S = 1.0
+"""Between two events about one download: what people watch, and nothing to thousands of downloads."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class _Errand:
+    """One file to fetch."""
+
+    search: Search
+    path: Path
+    overwrite: bool
+    tries: Tries = attrs.field(factory=Tries)
+    resumable_bytes: int = 0
+    """How much the last attempt left to go on from."""
+    named_s: float | None = None
+    """The delay that the file server asked for last."""
+    told_at_s: float = float("-inf")
+    """When progress was told last."""
+
+    @property
+    def id(self) -> str:
+        return self.search.generation.id
+
+
+class Downloads:
+    """Fetches the files of one session's generations."""
+
+    def __init__(
+        self,
+        *,
+        files: Files,
+        refresh: Callable[[str], Awaitable[Generation]],
+        ask_link: Callable[[str], Awaitable[str]],
+        may_ask_link: bool,
+        note: Callable[[str, Path], None],
+        emit: Callable[[Event], None],
+        retry: RetryPolicy,
+        stall_s: float,
+        random: Callable[[], float],
+    ) -> None:
+        self._files = files
+        self._finder = LinkFinder(refresh=refresh, ask=ask_link, may_ask=may_ask_link)
+        self._note = note
+        self._emit = emit
+        self._retry = retry
+        self._stall_s = stall_s
+        self._random = random
+        self._places = Places(AT_ONCE)
+        self._taken: set[Path] = set()
+        self._tasks = TaskOwner()
+        self._closing = False
+
+    async def check(self, dest: str | os.PathLike[str], *, overwrite: bool) -> None:
+        """Refuse a destination before anybody waits for the generation; see `handle.download()`."""
+        await find_place(dest, None, overwrite=overwrite)
+
+    async def fetch(
+        self,
+        generation: Generation,
+        dest: str | os.PathLike[str],
+        *,
+        overwrite: bool,
+        watermark: Watermark,
+        what: FileKind = "video",
+    ) -> Path:
+        """Put a file of a completed generation on disk; see `handle.download()`."""
+        suffix = suffix_of(generation, what)
+        name = safe_name(generation.id, suffix=suffix if what == "video" else f"-{what}{suffix}")
+        path = await find_place(dest, name, overwrite=overwrite)
+        if self._closing:
+            raise SessionClosed
+        if path in self._taken:
+            raise InvalidInput(field="dest", message=f"{path} is being downloaded to already.")
+        search = Search(generation=generation, kind=what, watermark=watermark)
+        self._taken.add(path)
+        try:
+            return await self._outwait(_Errand(search=search, path=path, overwrite=overwrite))
+        finally:
+            self._taken.discard(path)
+
+    async def link(self, generation: Generation) -> str:
+        """Return a watermark-free link; see `handle.video_url()`."""
+        search = Search(generation=generation)
+        try:
+            return (await self._finder.find(search)).url
+        except LinkGone as error:
+            failure = search.refusal or error
+        raise failure
+
+    async def aclose(self) -> None:
+        """End every download; what was received is kept."""
+        self._closing = True
+        await self._tasks.cancel()
+        await self._finder.aclose()
+
+    async def _outwait(self, errand: _Errand) -> Path:
+        task = self._tasks.start(self._run(errand), name="luma_async download")
+        try:
+            return await task
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if not self._closing or (caller is not None and caller.cancelling()):
+                raise
+        raise SessionClosed(message="The session closed during the download; downloading again continues it.")
+
+    async def _run(self, errand: _Errand) -> Path:
+        while True:
+            search = errand.search
+            urgency = urgency_of(clean_links(search.generation, search.kind))
+            try:
+                async with self._places.place(urgency):
+                    return await self._attempt(errand)
+            except DownloadError as error:
+                failure = error
+            delay_s = self._delay_s(errand, failure)
+            if delay_s is None:
+                failure.generation_id, failure.path = errand.id, errand.path
+                raise failure
+            self._emit(Retried(what="download", attempt=errand.tries.fruitless, delay_s=delay_s, error=failure))
+            await asyncio.sleep(delay_s)
+
+    def _delay_s(self, errand: _Errand, failure: DownloadError) -> float | None:
+        errand.tries = count_failure(errand.tries, failure, errand.resumable_bytes)
+        return repeat_download(failure, errand.tries, policy=self._retry, luck=self._random(), named_s=errand.named_s)
+
+    async def _attempt(self, errand: _Errand) -> Path:
+        """Fetch from the first link that works."""
+        while True:
+            link = await self._finder.find(errand.search)
+            try:
+                await self._fetch_from(link, errand)
+            except LinkGone:
+                self._finder.refuse(errand.search, link)
+            else:
+                return errand.path
+
+    async def _fetch_from(self, link: Link, errand: _Errand) -> None:
+        source = source_of(errand.id, link)
+        part = PartFile(errand.path)
+        errand.named_s = None
+        try:
+            await part.open()
+            kept = resumable(part.kept, source)
+            incoming = await self._files.get(link.url, range_headers(kept))
+            try:
+                errand.named_s = incoming.head.retry_after_s
+                verdict = judge(incoming.head, kept)
+                if isinstance(verdict, Misfit):
+                    part.discard()
+                    raise DamagedFile(message=verdict.reason)
+                if isinstance(verdict, Take):
+                    part.begin(verdict.start_bytes, source=source, etag=verdict.etag)
+                    errand.search.worked()
+                    await self._receive(incoming, part, verdict.total_bytes, errand)
+                elif not isinstance(verdict, Have):
+                    raise verdict
+            finally:
+                incoming.close()
+            await part.finish(_medium(errand.search), overwrite=errand.overwrite)
+        finally:
+            errand.resumable_bytes = part.size_bytes if part.kept is not None else 0
+            part.close()
+        if errand.search.kind == "video":
+            self._note(errand.id, errand.path.absolute())
+        self._emit(Downloaded(generation_id=errand.id, path=errand.path, size_bytes=part.size_bytes))
+
+    async def _receive(self, incoming: Incoming, part: PartFile, total_bytes: int | None, errand: _Errand) -> None:
+        """Write what comes, as long as it comes fast enough and is not too much."""
+        host = incoming.head.host
+        pace = Pace(at_s=loop_now(), at_bytes=part.size_bytes)
+        self._tell(errand, part, total_bytes)
+        while piece := await incoming.read():
+            if too_long(part.size_bytes + len(piece), total_bytes):
+                part.discard()
+                raise DamagedFile(message=f"{host} sends more than the file can be.")
+            part.write(piece)
+            kept_up = keep_pace(pace, received_bytes=part.size_bytes, now_s=loop_now(), stall_s=self._stall_s)
+            if kept_up is None:
+                raise DownloadError(message=f"{host} sends next to nothing.")
+            pace = kept_up
+            self._tell(errand, part, total_bytes)
+        if total_bytes is not None and part.size_bytes < total_bytes:
+            raise DownloadError(message=f"{host} sent {part.size_bytes} of {total_bytes} bytes.")
+
+    def _tell(self, errand: _Errand, part: PartFile, total_bytes: int | None) -> None:
+        now_s = loop_now()
+        if now_s - errand.told_at_s < _PROGRESS_EVERY_S:
+            return
+        errand.told_at_s = now_s
+        self._emit(
+            Downloading(
+                generation_id=errand.id, path=errand.path, received_bytes=part.size_bytes, total_bytes=total_bytes
+            )
+        )
+
+
+def _medium(search: Search) -> Medium:
+    return "picture" if is_picture(search.generation, search.kind) else "mp4"
