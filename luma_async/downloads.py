@@ -103,7 +103,7 @@ class Downloads:
         self._tasks = TaskOwner()
         self._closing = False
 
-    async def check(self, dest: str | os.PathLike[str], *, overwrite: bool) -> None:
+    async def check_place(self, dest: str | os.PathLike[str], *, overwrite: bool) -> None:
         """Refuse a destination before anybody waits for the generation; see `handle.download()`."""
         await find_place(dest, None, overwrite=overwrite)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -18,18 +18,30 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Unpack
 
+    from luma_async._core.linking import FileKind, Watermark
     from luma_async.requests import AudioFields, ExtendFields, Request
     from luma_async.targets import Target
 
-Watermark: TypeAlias = Literal["forbid", "allow"]
-"""Whether a clip with a watermark will do when there is no other."""
+
+class CheckPlace(Protocol):
+    """Refuses a destination where no file can be put."""
+
+    async def __call__(self, dest: str | os.PathLike[str], *, overwrite: bool) -> None:
+        """Raise, or do nothing."""
+        ...
 
 
 class Fetch(Protocol):
-    """Downloads the file of a completed generation."""
+    """Downloads a file of a completed generation."""
 
     async def __call__(
-        self, generation: Generation, dest: str | os.PathLike[str], *, overwrite: bool, watermark: Watermark
+        self,
+        generation: Generation,
+        dest: str | os.PathLike[str],
+        *,
+        overwrite: bool,
+        watermark: Watermark,
+        what: FileKind,
     ) -> Path:
         """Return where the file is."""
         ...
@@ -45,8 +57,10 @@ class Deeds:
     """Yields what changes."""
     refresh: Callable[[str], Awaitable[Generation]]
     """Asks once for the current state."""
+    check_place: CheckPlace
+    """Looks at a destination before anybody waits."""
     fetch: Fetch
-    """Downloads the file."""
+    """Downloads a file."""
     link: Callable[[Generation], Awaitable[str]]
     """Finds the watermark-free link."""
     submit: Callable[[Request, str | None], Awaitable[GenerationHandle]]
@@ -167,7 +181,12 @@ class GenerationHandle:
         return self._deeds.updates(self._target)
 
     async def download(
-        self, dest: str | os.PathLike[str], *, overwrite: bool = False, watermark: Watermark = "forbid"
+        self,
+        dest: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        watermark: Watermark = "forbid",
+        what: FileKind = "video",
     ) -> Path:
         """Wait for the generation and put its file on disk.
 
@@ -177,27 +196,32 @@ class GenerationHandle:
             dest: a file, or a folder, in which the file is named after the id.
             overwrite: whether an existing file may be replaced.
             watermark: "allow" takes a clip with a watermark when there is no other.
+            what: "video" is the result, which for an image request is the picture; "thumbnail" and "last_frame" are
+                still pictures of a video, where the service has them.
 
         Returns:
             Where the file is.
 
         Raises:
-            InvalidInput: `dest` exists or has no folder; nothing was sent.
+            InvalidInput: `dest` exists, has no folder, or is being downloaded to; nothing was sent.
             LinkGone: there is no usable link, even after asking for a fresh one.
-            DamagedFile: what came is not the whole video.
+            DamagedFile: what came is not the whole file, several times.
             DownloadError: the file server failed for longer than retries help. Downloading again continues.
-            OSError: the disk is full or not writable; the `.part` is kept.
+            OSError: the disk is full or not writable, or `dest` appeared meanwhile (FileExistsError); the `.part` is
+                kept, and downloading again continues.
+            SessionClosed: the session closed meanwhile; the `.part` is kept.
             Everything that `wait()` raises.
 
         Costs:
             Requests that cost nothing; some relays bill the question for a link, which is asked only when the
-            generation carries none. Never a new generation.
+            generation carries none, or only such as have expired. Never a new generation.
 
         Cancellation:
             Safe: the `.part` is kept, and downloading again continues it.
         """
+        await self._deeds.check_place(dest, overwrite=overwrite)
         generation = await self.wait()
-        return await self._deeds.fetch(generation, dest, overwrite=overwrite, watermark=watermark)
+        return await self._deeds.fetch(generation, dest, overwrite=overwrite, watermark=watermark, what=what)
 
     async def video_url(self) -> str:
         """Return the watermark-free link; it may expire within the hour.
@@ -208,7 +232,8 @@ class GenerationHandle:
             LumaError: no usable answer came.
 
         Costs:
-            Nothing when the generation carries the link; else one question, which some relays bill.
+            Nothing when the generation carries a link that has not expired, or a fresh look shows one; else one
+            question, which some relays bill.
 
         Cancellation:
             Safe.

@@ -133,6 +133,7 @@ class Parts:
             wait=lambda target, timeout_s: self.watcher.wait(target, timeout_s=timeout_s),
             updates=self.watcher.updates,
             refresh=self.refresh,
+            check_place=self.downloads.check_place,
             fetch=self.downloads.fetch,
             link=self.downloads.link,
             submit=self.submit,
