@@ -154,13 +154,11 @@ def _holds_picture(value: Any) -> bool:
     left = [value]
     # The list grows while it is read. What json made has exactly these types, which is the fastest question.
     for item in left:
-        inside: Any = item.values() if type(item) is dict else item
-        for inner in inside:
-            kind = type(inner)
-            if kind is str:
+        for inner in item.values() if is_object(item) else item:
+            if type(inner) is str:
                 if inner[:5] == "data:":
                     return True
-            elif kind is dict or kind is list:
+            elif type(inner) is dict or type(inner) is list:
                 left.append(inner)
     return False
 

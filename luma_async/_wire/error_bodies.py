@@ -9,7 +9,7 @@
 ```
 
 What a code means is taken from the relays' published source. *Refuses* is said of few codes: it lets a paid
-submit be sent again whatever the status, so it needs proof that the relay gave up before it asked anybody.
+submit be sent again whatever the status.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import attrs
 from luma_async._core.judging import ErrorBody, Kind
 from luma_async._wire.documents import Answer, Shape, parse
 from luma_async._wire.json_shapes import is_list, is_object
-from luma_async.error_form import clip
 
 if TYPE_CHECKING:
     from luma_async._wire.documents import Document
@@ -42,8 +41,8 @@ _KINDS = {
     "build_request_failed": Kind.INVALID,
     "task_not_exist": Kind.NOT_FOUND,
 }
-_REFUSES = frozenset(_KINDS) - {"task_not_exist", "invalid_request"}
-"""Decided before the relay sends anything on."""
+_REFUSES = frozenset(_KINDS) - {"model_not_found", "invalid_request", "task_not_exist"}
+"""Said when the relay gave up before it asked anybody, or gave the money back; of the others the status decides."""
 
 _OUT_OF_CREDIT = re.compile(
     r"额度已用尽|额度不足|余额不足|quota is not enough|insufficient[ _](?:\w+[ _])?(?:quota|balance|credit)",
@@ -52,7 +51,10 @@ _OUT_OF_CREDIT = re.compile(
 _PROMPT = re.compile(r"敏感词|sensitive word|moderation|blacklisted", re.IGNORECASE)
 _NOT_FOUND = re.compile(r"(?:task|generation|record)\b.{0,60}?\bnot[ _](?:exist|found)|任务不存在", re.IGNORECASE)
 _UNAUTHORIZED = re.compile(r"无权|未登录|令牌|token|unauthorized", re.IGNORECASE)
-_TROUBLE = re.compile(r"internal|unexpected|unknown|time(?:d )?.?out|unavailable|overload|gateway|again", re.IGNORECASE)
+_TROUBLE = re.compile(
+    r"internal|unexpected|unknown|timed? ?out|unavailable|overload|gateway|again|内部|异常|超时|稍后|繁忙",
+    re.IGNORECASE,
+)
 """Words of a service in trouble, which are no refusal."""
 
 _FINE = frozenset({"", "0", "200", "ok", "success"})
@@ -77,7 +79,7 @@ def read_error(document: Document) -> ErrorBody | None:
         return _read_wrapped(words, document)
     return ErrorBody(
         code=words.code,
-        message=clip(words.message),
+        message=words.message,
         kind=_kind(words, document.status),
         # Of two documents back to back the second shows that the relay went on after the first.
         refuses=words.code in _REFUSES and document.shape is Shape.JSON,
@@ -95,7 +97,7 @@ def _find(payload: dict[str, Any], *, ok: bool) -> _Words | None:
         return _Words()
     if payload.get("success") is False:
         return _Words(_code(payload.get("code")), _text(payload.get("message")), denied=True)
-    if payload.get("detail") and "id" not in payload:
+    if payload.get("detail") and not (ok and "id" in payload):
         return _detail(payload["detail"])
     if _complains(payload.get("code")) or ("code" in payload and not ok):
         return _Words(_code(payload["code"]), _text(payload.get("message")))
@@ -130,7 +132,7 @@ def _read_wrapped(words: _Words, document: Document) -> ErrorBody:
     """Read what the service behind the relay said."""
     inside = parse(Answer(status=document.status, body=words.message.encode("utf-8", "replace")))
     error = read_error(inside)
-    kind = error.kind if error else None
+    kind = error.kind if error else _kind(words, document.status)
     if kind in {Kind.UNAUTHORIZED, Kind.OUT_OF_CREDIT} or (kind is None and document.status in {401, 402, 403}):
         # It is the relay's own account there that is in trouble; the caller's was taken before.
         kind = Kind.UNAVAILABLE
@@ -139,7 +141,7 @@ def _read_wrapped(words: _Words, document: Document) -> ErrorBody:
     whole = document.shape is Shape.JSON and inside.shape is Shape.JSON
     return ErrorBody(
         code=words.code,
-        message=error.message if error and error.message else clip(words.message),
+        message=error.message if error and error.message else words.message,
         kind=kind,
         refuses=document.status == 500 and whole and error is not None and not _TROUBLE.search(words.message),
     )

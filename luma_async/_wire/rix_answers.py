@@ -50,9 +50,9 @@ def find_many(document: Document) -> tuple[Row, ...]:
     """
     payload = document.payload
     rows: Any = payload
-    if is_object(payload):
-        # An empty list is null in some relays' language.
-        rows = payload.get("data", payload) or ([] if "data" in payload else None)
+    if is_object(payload) and "data" in payload:
+        # An empty list is null in the language of relays.
+        rows = [] if payload["data"] is None else payload["data"]
     if not is_list(rows):
         raise _unreadable(document, "the answer holds no list of generations", "data")
     return tuple(row for row in map(_find, rows) if row is not None)
