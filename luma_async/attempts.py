@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
@@ -24,6 +23,8 @@ from luma_async.models import Generation, State
 from luma_async.queries import read
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from luma_async._core.judging import Verdict
     from luma_async._io.journal import Journal
     from luma_async._io.transport import Transport
@@ -83,8 +84,8 @@ class Intent:
     """What will be sent."""
     named: bool
     """Whether the caller gave the key, so that it may be known already."""
-    claim: Callable[[], lifecycle.Change]
-    """Makes the step that claims it."""
+    doubt: Entry | None = None
+    """The doubt that a person sends again: its first send may be paid, whatever becomes of this one."""
     give_way: GiveWay | None = None
     """What a 429 makes it wait for, as long as that takes; None for a pause, and a bounded number of attempts."""
     waiters: int = 0
@@ -95,6 +96,12 @@ class Intent:
     """Whether it is being taken back."""
     task: asyncio.Task[Bought] = attrs.field(init=False)
     """What carries it out."""
+
+    def claim(self) -> lifecycle.Change:
+        """Make the step that claims it."""
+        if self.doubt is not None:
+            return lifecycle.resubmit(self.doubt, self.entry, at=wall_now())
+        return lifecycle.claim(self.entry, at=wall_now())
 
 
 class Attempts:
@@ -127,21 +134,18 @@ class Attempts:
 
         try:
             answer = await self._transport.submit(intent.call, before_sending=before_sending)
-        except NotSent as error:
-            unsent = error
-        except NoAnswer as error:
-            lost = error.message
-            unsent = None
+        except (NotSent, NoAnswer) as error:
+            failure = error
         except Withdrawn:
             await self._withdraw(intent)
             raise
         else:
             # An answer proves that it was sent, whatever the trace says.
             return await self._settle(intent, answer, claimed=claimed)
-        if unsent is None:
-            raise await self._doubt(intent, lost)
+        if isinstance(failure, NoAnswer):
+            raise await self._doubt(intent, failure.message)
         await self._withdraw(intent)
-        return Unbought(error=unsent, repeat=True)
+        return Unbought(error=failure, repeat=True)
 
     async def _claim(self, intent: Intent) -> None:
         """Write the claim; what follows may leave this machine."""
@@ -157,16 +161,29 @@ class Attempts:
         except KeyConflict as conflict:
             intent.exposed = False
             raise Taken(conflict) from None
-        except Exception:
+        except LumaError:
             # A journal that raises has changed nothing.
             intent.exposed = False
             raise
+        except Exception as error:
+            intent.exposed = False
+            message = f"the submit could not be noted ({type(error).__name__}: {error}), so it was not sent."
+            raise JournalError(message=message) from error
 
     async def _withdraw(self, intent: Intent) -> None:
         """Take the claim back, if there is one."""
         if intent.exposed:
-            await self._record(intent, lifecycle.withdraw(self._owner, at=wall_now()))
-            intent.exposed = False
+            await self._unbuy(intent, lifecycle.withdraw(self._owner, at=wall_now()), "it was not sent again")
+
+    async def _unbuy(self, intent: Intent, step: lifecycle.Change, what: str) -> None:
+        """Write down that this send bought nothing. A doubt that was sent again stays one, for its first send."""
+        if intent.doubt is None:
+            await self._record(intent, step)
+        else:
+            reason = f"{intent.doubt.reason or 'its first answer never came'} ({what})"
+            entry = await self._record(intent, lifecycle.settle(lifecycle.Step.DOUBT, reason, at=wall_now()))
+            intent.doubt = entry or intent.doubt
+        intent.exposed = False
 
     async def _settle(self, intent: Intent, answer: Answer, *, claimed: bool) -> Outcome:
         """Judge a complete answer and write the verdict down."""
@@ -180,8 +197,8 @@ class Attempts:
                 assert row is not None
                 return await self._accept(intent, row)
             case Denied(error=error, repeat=repeat):
-                await self._record(intent, lifecycle.settle(lifecycle.Step.REFUSE, str(error), at=wall_now()))
-                intent.exposed = False
+                step = lifecycle.settle(lifecycle.Step.REFUSE, str(error), at=wall_now())
+                await self._unbuy(intent, step, f"sent again, it was refused: HTTP {error.status}")
                 return Unbought(error=error, repeat=repeat)
             case Doubtful(reason=reason):
                 raise await self._doubt(intent, reason, answer.status, document.excerpt)

@@ -109,11 +109,7 @@ class Sender:
         """
         entry = self._entry(request, key)
         call = self._dialect.submit(request)
-
-        def claim() -> lifecycle.Change:
-            return lifecycle.claim(entry, at=wall_now())
-
-        return await self._join(Intent(entry=entry, call=call, named=key is not None, claim=claim, give_way=give_way))
+        return await self._join(Intent(entry=entry, call=call, named=key is not None, give_way=give_way))
 
     def unsent(self, key: str) -> bool:
         """Whether a submit under this key is waiting here and has not left, so that cancelling it withdraws it."""
@@ -130,14 +126,7 @@ class Sender:
         entry = self._entry(request, doubt.key)
         if entry.digest != doubt.digest:
             raise KeyConflict(entry=doubt, reason="it stands for a different request.")
-        call = self._dialect.submit(request)
-        # Only the first claim has the person's word; a later one finds an unpaid entry or stops.
-        first = [lifecycle.resubmit(doubt, entry, at=wall_now())]
-
-        def claim() -> lifecycle.Change:
-            return first.pop() if first else lifecycle.claim(entry, at=wall_now())
-
-        return await self._join(Intent(entry=entry, call=call, named=False, claim=claim))
+        return await self._join(Intent(entry=entry, call=self._dialect.submit(request), named=False, doubt=doubt))
 
     def finish(self, generation: Generation) -> None:
         """Note how a generation ended, in the background."""
@@ -193,7 +182,7 @@ class Sender:
             return intent.task.result()
         if intent.exposed:
             raise SubmitInDoubt(key=key, sent_at=wall_now(), reason="the session closed before the answer came")
-        raise SessionClosed(message="The session closed before this submit was sent; nothing was charged.")
+        raise _closed_before_sending()
 
     async def _outwait(self, intent: Intent) -> None:
         """Wait for the end of an intent; the last to leave withdraws what has not left."""
@@ -229,7 +218,7 @@ class Sender:
         raise failure
 
     async def _buy_or_find(self, intent: Intent) -> Bought:
-        while True:
+        while not self._closing:
             if intent.named and (standing := await self._standing(intent)) is not None:
                 return Bought(entry=standing, generation=standing.generation)
             try:
@@ -239,6 +228,7 @@ class Sender:
             # A named purchase that another session claimed first is that session's to make: wait for its result.
             if not intent.named:
                 raise conflict
+        raise _closed_before_sending()
 
     async def _standing(self, intent: Intent) -> Entry | None:
         """Return the entry that this key bought already, once no other session is deciding it."""
@@ -246,6 +236,9 @@ class Sender:
         while True:
             entry = await self._journal.get(intent.entry.key)
             alive = entry is not None and entry.owner != self._owner and await self._journal.alive(entry.owner)
+            if entry is not None and not alive:
+                # Its last words may have come between the two questions.
+                entry = await self._journal.get(intent.entry.key)
             admission = lifecycle.admit(entry, intent.entry, owner_alive=alive)
             if isinstance(admission, lifecycle.Existing):
                 return admission.entry
@@ -255,23 +248,29 @@ class Sender:
             pause_s = min(pause_s * 1.5, _LONGEST_OWNER_POLL_S)
 
     async def _send_until_decided(self, intent: Intent) -> Bought:
-        # Counted from the first send: waiting at the gate is nobody's fault.
-        began_at_s: float | None = None
         attempt = 1
+        unsent_since_s: float | None = None
         while True:
             async with self._gate.passage():
-                began_at_s = loop_now() if began_at_s is None else began_at_s
+                began_at_s = loop_now()
                 outcome = await self._attempts.send(intent)
             if isinstance(outcome, Bought):
                 return outcome
             if not intent.waiters:
                 intent.withdrawn = True
                 raise Withdrawn
+            if self._closing:
+                raise outcome.error
+            if not isinstance(outcome.error, NotSent):
+                unsent_since_s = None
+            elif unsent_since_s is None:
+                # Counted from the first send of an unbroken run: waiting at the gate is nobody's fault.
+                unsent_since_s = began_at_s
             if intent.give_way is not None and isinstance(outcome.error, RateLimited):
                 await intent.give_way(outcome.error)
-                began_at_s = None
                 continue
-            delay_s = self._delay_s(outcome.error, attempt, loop_now() - began_at_s) if outcome.repeat else None
+            elapsed_s = loop_now() - (began_at_s if unsent_since_s is None else unsent_since_s)
+            delay_s = self._delay_s(outcome.error, attempt, elapsed_s) if outcome.repeat else None
             if delay_s is None:
                 raise outcome.error
             self._emit(Retried(what="submit", attempt=attempt, delay_s=delay_s, error=outcome.error))
@@ -298,3 +297,7 @@ class Sender:
                 await self._journal.change(entry.key, step)
         except Exception as error:
             _log.warning("the journal could not note the end of generation %s: %s", generation_id, error)
+
+
+def _closed_before_sending() -> SessionClosed:
+    return SessionClosed(message="The session closed before this submit was sent; nothing was charged. Submit it anew.")
