@@ -219,7 +219,7 @@ class OfficialRoutes:
         """Refuse a request; a relay wraps what the service said."""
         body = {"detail": detail}
         if self._behaviour.relay:
-            return task_error(status, "fail_to_fetch_task", json.dumps(body))
+            return task_error(status, "fail_to_fetch_task", json.dumps(body, separators=(",", ":")))
         return json_answer(body, status)
 
 

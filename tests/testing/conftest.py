@@ -56,6 +56,15 @@ class Client:
     async def link(self, generation_id):
         return await self.ask("GET", f"/luma/generations/{generation_id}/download_video_url")
 
+    async def luma(self, method, path, body=None, **more):
+        """Ask in the official format."""
+        return await self.ask(method, f"/dream-machine/v1{path}", **({} if body is None else {"json": body}), **more)
+
+    async def buy_at_luma(self, prompt="cat dance", **fields):
+        """Submit in the official format and return the id."""
+        body = {"model": "ray-2", "prompt": prompt} | fields
+        return (await self.luma("POST", "/generations/video", body)).body["id"]
+
     async def file(self, url, *, method="GET", **headers):
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.http.request(method, url, headers=headers, allow_redirects=False) as response:
