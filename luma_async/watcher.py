@@ -165,12 +165,14 @@ class Watcher:
         now_s = loop_now()
         target.began_at_s = now_s
         target.failing = None
-        if not target.fresh and target.unfinished_at_s is None:
+        target.interval_s = self._interval(target, now_s)
+        if target.fresh or target.unfinished_at_s is not None:
+            delay_s = self._interval(target, now_s, part=self._random())
+        else:
             target.unseen = True
             self._unseen += 1
-        target.interval_s = self._interval(target, now_s)
-        bought_before = self._unseen if target.unseen else 0
-        self._put(target, now_s + first_delay(target.interval_s, self._random(), bought_before=bought_before))
+            delay_s = first_delay(target.interval_s, self._random(), self._unseen)
+        self._put(target, now_s + delay_s)
 
     def _leave(self, target: Target) -> None:
         if not target.watched and target in self._watched:
@@ -191,10 +193,10 @@ class Watcher:
             target.interval_s = self._interval(target, now_s)
             self._put(target, now_s + next_delay(self._policy, target.interval_s, self._random(), hints))
 
-    def _interval(self, target: Target, now_s: float) -> float:
+    def _interval(self, target: Target, now_s: float, *, part: float = 1.0) -> float:
         # A look that was shared will be shared again.
         weight = min(target.company, len(self._watched), self._looks.width.size)
-        return interval(self._policy, self._learned_of(target).law, target.age_s(now_s), max(weight, 1))
+        return interval(self._policy, self._learned_of(target).law, target.age_s(now_s), max(weight, 1), part)
 
     def _put(self, target: Target, due_at_s: float) -> None:
         """Let a generation be looked at in the slot at or after a moment."""
@@ -332,7 +334,14 @@ class Watcher:
             return
         after_s = max(0.0, unfinished_at_s - submitted_at_s) if unfinished_at_s is not None else 0.0
         finish = Finish(after_s=after_s, until_s=max(after_s, loop_now() - submitted_at_s))
-        self._learned[target.law] = self._learned_of(target).after(finish)
+        learned = self._learned_of(target).after(finish)
+        if learned.stale:
+            learned = learned.fitted(self._running_ages(target.law))
+        self._learned[target.law] = learned
+
+    def _running_ages(self, law: str) -> list[float]:
+        now_s = loop_now()
+        return [one.age_s(now_s) for one in self._watched if one.law == law and one.fresh and not one.settled]
 
     def _wonder_at(self, generation: Generation) -> None:
         """Log a word that this version does not know, once."""

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from luma_async._core.laws import Law
     from luma_async.settings import PollPolicy
 
-SHORTEST_S = 0.5
-"""No adaptive interval is shorter: a video that took a minute is not worth knowing half a second earlier."""
+SHORTEST_S = 1.0
+"""No adaptive interval is shorter: a video that took a minute is not worth knowing a second earlier."""
 SHORTEST_SHARE_OF_AGE = 0.01
 """Nor shorter than a hundredth of the age: an outlier that outlives its law is not chased for a day."""
 LONGEST_S = 60.0
@@ -63,7 +63,7 @@ class Hints:
 NO_HINTS = Hints()
 
 
-def interval(policy: PollPolicy, law: Law, age_s: float, weight: float) -> float:
+def interval(policy: PollPolicy, law: Law, age_s: float, weight: float, part: float = 1.0) -> float:
     """Return the seconds between a look at this age and the next, before jitter and hints.
 
     Args:
@@ -71,27 +71,27 @@ def interval(policy: PollPolicy, law: Law, age_s: float, weight: float) -> float
         law: how long generations of this kind take.
         age_s: seconds since the submit.
         weight: how many generations share the request, times the share of finishes that no callback tells.
+        part: how much of the way to the next look; a random part of it is a random phase.
     """
     if policy.kind == "adaptive":
-        step = math.sqrt(2 * policy.delay_worth / weight)
+        step = part * math.sqrt(2 * policy.delay_worth / weight)
         roots = law.roots
-        free = roots.age_of(roots.at(age_s) + step) - age_s
-        return min(max(free, SHORTEST_S, age_s * SHORTEST_SHARE_OF_AGE), LONGEST_S)
+        free_s = roots.age_of(roots.at(age_s) + step) - age_s
+        return min(max(free_s, SHORTEST_S * part, age_s * SHORTEST_SHARE_OF_AGE), LONGEST_S)
     # The n-th of the intervals first·factorⁿ begins at the age where first + age·(factor-1) is as long.
-    return min(policy.first + age_s * (policy.factor - 1), policy.last)
+    return part * min(policy.first + age_s * (policy.factor - 1), policy.last)
 
 
-def first_delay(interval_s: float, luck: float, *, bought_before: int = 0) -> float:
-    """Return the seconds until the first look.
+def first_delay(interval_s: float, luck: float, bought_before: int) -> float:
+    """Return the seconds until the first look at what was bought in an earlier session or elsewhere.
+
+    It may have finished long ago, so it is looked at soon, but not all of it at once.
 
     Args:
-        interval_s: the interval that it begins.
+        interval_s: the interval that would pass otherwise.
         luck: a random number from 0 to 1.
-        bought_before: for what was bought in an earlier session or elsewhere, and may have finished long ago: how
-            many such wait for their first look. They are looked at soon, but not all at once. 0 for a fresh submit.
+        bought_before: how many such wait for their first look.
     """
-    if not bought_before:
-        return interval_s * luck
     return min(interval_s, bought_before * SPREAD_S, LONGEST_SPREAD_S) * luck
 
 

@@ -1,0 +1,136 @@
+"""A service that exists only as numbers: what the schedule of the real watcher costs, without sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections import Counter
+
+import attrs
+
+from luma_async._core.coalescing import Width
+from luma_async._core.laws import EARLY_MEAN_S, PRIOR
+from luma_async._wire.dialect import Row
+from luma_async.models import Generation, State, Video
+from luma_async.watcher import Watcher
+
+
+class VirtualClock(asyncio.SelectorEventLoop):
+    """An event loop without sockets, in which waiting takes no time."""
+
+    def __init__(self):
+        super().__init__()
+        self._now = 0.0
+        self._selector.select = self._skip
+
+    def _skip(self, timeout):
+        self._now += timeout or 0.0
+        return []
+
+    def time(self):
+        return self._now
+
+
+def imagine(coroutine):
+    """Run something on a virtual clock."""
+    with asyncio.Runner(loop_factory=VirtualClock) as runner:
+        return runner.run(coroutine)
+
+
+DONE = Video(url="https://example.com/video.mp4")
+
+
+class Dialect:
+    """Reads the rows of the imagined service."""
+
+    def generation(self, raw):
+        if raw["done"]:
+            return Generation(id=raw["id"], state=State.COMPLETED, video=DONE)
+        return Generation(id=raw["id"], state=State.PROCESSING)
+
+
+class Service:
+    """Stands in for `Looks`: it counts requests, and answers at once from when each generation ends."""
+
+    def __init__(self, batch_size=1):
+        self.width = Width(batch_size)
+        self.ends = {}
+        self.requests = 0
+        self.per_second = Counter()
+
+    async def look(self, ids):
+        now = asyncio.get_running_loop().time()
+        self.requests += 1
+        self.per_second[math.floor(now)] += 1
+        return {one: Row(id=one, raw={"id": one, "done": now >= self.ends[one]}) for one in ids}
+
+
+@attrs.frozen
+class Cost:
+    """What waiting cost, and what it bought."""
+
+    requests: float
+    """For each generation."""
+    delay_s: float
+    """From the end to the knowledge of it, on average."""
+    late_s: float
+    """The same, exceeded by one in twenty."""
+    peak: int
+    """Requests in the busiest second."""
+    early_delay_s: float
+    """The average delay for those that ended within ten seconds."""
+
+
+async def watch(durations, policy, *, batch_size=1, gap_s=0.0, prior=PRIOR, luck=None, watchers=None):
+    """Let a watcher wait for generations that take so long, begun `gap_s` apart; must run on a virtual clock."""
+    luck = luck or random.Random(1)
+    service = Service(batch_size)
+    watcher = Watcher(
+        looks=service,
+        dialect=Dialect(),
+        policy=policy,
+        random=luck.random,
+        emit=lambda _: None,
+        on_final=lambda _: None,
+        on_lost=lambda _: None,
+        prior=prior,
+    )
+    if watchers is not None:
+        watchers.append(watcher)
+    loop = asyncio.get_running_loop()
+    delays, early = [], []
+
+    async def one(number, duration):
+        await asyncio.sleep(number * gap_s)
+        target = watcher.target(str(number))
+        target.submitted_at_s, target.fresh = loop.time(), True
+        service.ends[target.id] = loop.time() + duration
+        await watcher.wait(target, timeout_s=None)
+        delays.append(loop.time() - service.ends[target.id])
+        if duration < 10:
+            early.append(delays[-1])
+
+    async with asyncio.TaskGroup() as group:
+        for number, duration in enumerate(durations):
+            group.create_task(one(number, duration))
+    await watcher.aclose()
+    delays.sort()
+    count = len(delays)
+    return Cost(
+        requests=service.requests / count,
+        delay_s=sum(delays) / count,
+        late_s=delays[int(count * 0.95)],
+        peak=max(service.per_second.values()),
+        early_delay_s=sum(early) / len(early) if early else math.nan,
+    )
+
+
+def durations(count, *, median_s=60.0, p95_s=180.0, early=0.0, seed=3):
+    """Draw how long generations take: log-normal, with a share that ends early."""
+    luck = random.Random(seed)
+    spread = math.log(p95_s / median_s) / 1.645
+    return [
+        luck.expovariate(1 / EARLY_MEAN_S) if luck.random() < early else luck.lognormvariate(math.log(median_s), spread)
+        for _ in range(count)
+    ]
