@@ -132,6 +132,7 @@ class Reading:
 
 
 CHECK_BASE_URL = "Check base_url: the service has no such path. It is the address without /luma or /dream-machine."
+NOT_FOLLOWED = "Check base_url: the service redirects, and redirects are never followed."
 _BY_KIND: dict[Kind, type[Refused]] = {
     Kind.UNAUTHORIZED: Unauthorized,
     Kind.OUT_OF_CREDIT: OutOfCredit,
@@ -158,20 +159,31 @@ _BY_STATUS: dict[int, type[Refused]] = {
 def refusal(reading: Reading) -> Refused:
     """Build the error that an unwelcome answer stands for: by what the code means, else by the status."""
     error = reading.error or ErrorBody()
-    lost_path = error.wrong_path or (reading.status in {404, 405} and error.kind is None)
-    if error.kind is not None and not error.wrong_path:
-        refused = _BY_KIND[error.kind]
-    else:
-        refused = ServiceUnavailable if reading.status >= 500 else _BY_STATUS.get(reading.status, Refused)
-    return refused(
+    return _kind_of(reading.status, error)(
         status=reading.status,
         code=error.code,
         message=error.message,
         request_id=reading.request_id,
         retry_after_s=reading.retry_after_s,
         body_excerpt=reading.excerpt,
-        hint=CHECK_BASE_URL if lost_path else "",
+        hint=_hint(reading, error),
     )
+
+
+def _kind_of(status: int, error: ErrorBody) -> type[Refused]:
+    if error.kind is not None and not error.wrong_path:
+        return _BY_KIND[error.kind]
+    if status >= 500:
+        # A service that refuses while it calls itself in trouble passes on what the one behind it said of the request.
+        return InvalidRequest if error.refuses else ServiceUnavailable
+    return _BY_STATUS.get(status, Refused)
+
+
+def _hint(reading: Reading, error: ErrorBody) -> str:
+    if 300 <= reading.status < 400:
+        return NOT_FOLLOWED
+    lost_path = error.wrong_path or (reading.status in {404, 405} and error.kind is None)
+    return CHECK_BASE_URL if lost_path else ""
 
 
 def judge_submit(reading: Reading) -> Verdict:
@@ -207,6 +219,8 @@ def _denied(reading: Reading) -> Denied:
 
 def _what_came(reading: Reading) -> str:
     """Describe an answer that proves nothing; an id in it is what a person would settle the doubt with."""
+    if 300 <= reading.status < 400:
+        return f"HTTP {reading.status}, a redirect, which is never followed: check base_url"
     if reading.shape == "html":
         return f"HTTP {reading.status} with an HTML page: check base_url"
     said = clip(reading.error.message or reading.error.code) if reading.error else ""
