@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from luma_async._io.journal import Journal, MemoryJournal
 from luma_async._wire.rixapi import RixAPI
 from luma_async.account import Account
@@ -69,6 +71,9 @@ from luma_async.requests import (
 from luma_async.session import LumaSession
 from luma_async.settings import Limits, PollPolicy, RetryPolicy, Timeouts
 
+if TYPE_CHECKING:
+    from luma_async._io.sqlite_journal import SqliteJournal
+
 __all__ = [
     "Account",
     "AudioFields",
@@ -129,6 +134,7 @@ __all__ = [
     "RixAPI",
     "ServiceUnavailable",
     "SessionClosed",
+    "SqliteJournal",
     "State",
     "SubmitFailed",
     "SubmitInDoubt",
@@ -145,3 +151,12 @@ __all__ = [
     "VideoRequest",
     "WaitTimeout",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs sqlite3 when it is asked for."""
+    if name == "SqliteJournal":
+        from luma_async._io.sqlite_journal import SqliteJournal  # noqa: PLC0415 - sqlite3 is loaded when it is wanted
+
+        return SqliteJournal
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -77,9 +77,9 @@ class Doubts:
             Safe: the decision is noted or not.
         """
         check_id(generation_id, "generation_id")
-        await self._doubt(key, lifecycle.Step.RESOLVE)
+        doubt = await self._doubt(key, lifecycle.Step.RESOLVE)
         await self._look(generation_id)
-        step = lifecycle.accept(generation_id, at=wall_now(), step=lifecycle.Step.RESOLVE)
+        step = lifecycle.resolve(doubt, generation_id, at=wall_now())
         return self._handle(self._kept(await self._journal.change(key, step), key))
 
     async def resubmit(
@@ -125,8 +125,8 @@ class Doubts:
         Cancellation:
             Safe: the decision is noted or not.
         """
-        await self._doubt(key, lifecycle.Step.ABANDON)
-        step = lifecycle.settle(lifecycle.Step.ABANDON, "abandoned by a person", at=wall_now())
+        doubt = await self._doubt(key, lifecycle.Step.ABANDON)
+        step = lifecycle.abandon(doubt, "abandoned by a person", at=wall_now())
         return self._kept(await self._journal.change(key, step), key)
 
     async def _doubt(self, key: str, step: lifecycle.Step) -> Entry:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
+from luma_async._core.canonical import without_pictures
 from luma_async.entries import Entry, Phase
 from luma_async.errors import JournalError, KeyConflict, SubmitInDoubt
 from luma_async.models import Generation, State
@@ -190,11 +191,35 @@ def resubmit(doubt: Entry, intent: Entry, *, at: datetime) -> Change:
     """Prepare a person's decision to send a doubt again; it fails if the doubt changed in the meantime."""
 
     def change(standing: Entry | None) -> Entry | None:
-        if standing is None or (standing.phase, standing.attempts) != (doubt.phase, doubt.attempts):
-            raise KeyConflict(entry=standing or doubt, reason="it changed while you decided; look at it again.")
-        return _claimed(standing, intent, Step.RESUBMIT, at)
+        return _claimed(_as_decided(standing, doubt), intent, Step.RESUBMIT, at)
 
     return change
+
+
+def resolve(doubt: Entry, generation_id: str, *, at: datetime) -> Change:
+    """Prepare noting what a doubt did buy; it fails if the doubt changed in the meantime."""
+
+    def change(standing: Entry | None) -> Entry | None:
+        return _bought(_as_decided(standing, doubt), Step.RESOLVE, generation_id, at)
+
+    return change
+
+
+def abandon(doubt: Entry, reason: str, *, at: datetime) -> Change:
+    """Prepare closing a doubt for good; it fails if the doubt changed in the meantime."""
+
+    def change(standing: Entry | None) -> Entry | None:
+        entry = _as_decided(standing, doubt)
+        return attrs.evolve(entry, phase=next_phase(entry, Step.ABANDON), reason=reason, updated_at=at)
+
+    return change
+
+
+def _as_decided(standing: Entry | None, doubt: Entry) -> Entry:
+    """Refuse a decision about a doubt that is another one by now: sent again, or settled by somebody else."""
+    if standing is None or (standing.phase, standing.attempts) != (doubt.phase, doubt.attempts):
+        raise KeyConflict(entry=standing or doubt, reason="it changed while you decided; look at it again.")
+    return standing
 
 
 def _claimed(standing: Entry | None, intent: Entry, step: Step, at: datetime) -> Entry:
@@ -218,18 +243,24 @@ def withdraw(owner: str, *, at: datetime) -> Change:
     return change
 
 
-def accept(generation_id: str, *, at: datetime, step: Step = Step.ACCEPT) -> Change:
-    """Prepare noting the generation that was bought."""
+def accept(generation_id: str, *, at: datetime) -> Change:
+    """Prepare noting the generation that an answer names; naming it once more changes nothing."""
 
     def change(standing: Entry | None) -> Entry | None:
-        phase = next_phase(standing, step)
-        return attrs.evolve(_standing(standing), phase=phase, generation_id=generation_id, reason="", updated_at=at)
+        if standing is not None and standing.generation_id == generation_id:
+            return standing
+        return _bought(standing, Step.ACCEPT, generation_id, at)
 
     return change
 
 
+def _bought(standing: Entry | None, step: Step, generation_id: str, at: datetime) -> Entry:
+    phase = next_phase(standing, step)
+    return attrs.evolve(_standing(standing), phase=phase, generation_id=generation_id, reason="", updated_at=at)
+
+
 def settle(step: Step, reason: str, *, at: datetime) -> Change:
-    """Prepare an end without a generation: `REFUSE`, `DOUBT` or `ABANDON`, and why."""
+    """Prepare an end without a generation: `REFUSE` or `DOUBT`, and why."""
 
     def change(standing: Entry | None) -> Entry | None:
         return attrs.evolve(_standing(standing), phase=next_phase(standing, step), reason=reason, updated_at=at)
@@ -238,15 +269,19 @@ def settle(step: Step, reason: str, *, at: datetime) -> Change:
 
 
 def finish(generation: Generation, *, at: datetime) -> Change:
-    """Prepare noting how a generation ended; a repeated or late look changes nothing."""
+    """Prepare noting how a generation ended; a repeated or late look changes nothing.
+
+    Services repeat the request in their answers, pictures and all; those are not kept.
+    """
     step = Step.FAIL if generation.state is State.FAILED else Step.COMPLETE
+    kept = attrs.evolve(generation, raw=without_pictures(generation.raw))
 
     def change(standing: Entry | None) -> Entry | None:
         entry = _standing(standing)
         if entry.phase in {Phase.COMPLETED, Phase.FAILED}:
             return entry
         reason = generation.failure_reason or ""
-        return attrs.evolve(entry, phase=next_phase(entry, step), generation=generation, reason=reason, updated_at=at)
+        return attrs.evolve(entry, phase=next_phase(entry, step), generation=kept, reason=reason, updated_at=at)
 
     return change
 

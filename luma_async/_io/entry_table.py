@@ -1,0 +1,104 @@
+"""The table of entries: what is asked of it, in SQL."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import TYPE_CHECKING
+
+from luma_async._io.entry_rows import COLUMNS, changed_columns, from_row, to_row
+from luma_async.errors import KeyConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from typing import Any
+
+    from luma_async.entries import Entry, Phase
+
+TABLE = """
+CREATE TABLE entries (
+    number INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    phase TEXT NOT NULL,
+    service TEXT NOT NULL,
+    generation_id TEXT,
+    digest TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    sent_at TEXT,
+    updated_at TEXT,
+    reason TEXT NOT NULL,
+    path TEXT,
+    request TEXT NOT NULL,
+    generation TEXT
+)
+"""
+INDEX = "CREATE UNIQUE INDEX bought ON entries (service, generation_id) WHERE generation_id IS NOT NULL"
+
+# The names of the columns are ours; everything else is bound.
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM entries"  # noqa: S608
+_BY_KEY = f"{_SELECT} WHERE key = ?"
+_BY_GENERATION = f"{_SELECT} WHERE service = ? AND generation_id = ?"
+_IN_ORDER = (
+    f"{_SELECT} WHERE (?1 IS NULL OR service = ?1) "  # noqa: S608
+    "AND (?2 IS NULL OR phase IN (SELECT value FROM json_each(?2))) ORDER BY number"
+)
+_INSERT = f"INSERT INTO entries ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+
+
+def by_key(connection: sqlite3.Connection, key: str) -> Entry | None:
+    """Return the entry of a key."""
+    return _read(connection.execute(_BY_KEY, (key,)).fetchone())
+
+
+def by_generation(connection: sqlite3.Connection, service: str, generation_id: str | None) -> Entry | None:
+    """Return the entry that bought a generation."""
+    return _read(connection.execute(_BY_GENERATION, (service, generation_id)).fetchone())
+
+
+def in_order(connection: sqlite3.Connection, service: str | None, phases: Collection[Phase] | None) -> list[Entry]:
+    """Return the entries of a service in the given phases, oldest first; None means all."""
+    wanted = None if phases is None else json.dumps(list(phases))
+    rows = connection.execute(_IN_ORDER, (service, wanted))
+    return [entry for entry in map(_read, rows) if entry is not None]
+
+
+def change(connection: sqlite3.Connection, key: str, step: Callable[[Entry | None], Entry | None]) -> Entry | None:
+    """Replace an entry by what a step makes of it, with one statement.
+
+    Raises:
+        KeyConflict: another entry of the same service holds the generation id.
+    """
+    standing = by_key(connection, key)
+    entry = step(standing)
+    if entry is None or entry is standing:
+        return entry
+    try:
+        _put(connection, standing, entry)
+    except sqlite3.IntegrityError:
+        holder = by_generation(connection, entry.service, entry.generation_id)
+        if holder is None:
+            raise
+    else:
+        return entry
+    raise KeyConflict(entry=holder, reason=f"it holds generation {entry.generation_id}.")
+
+
+def _put(connection: sqlite3.Connection, standing: Entry | None, entry: Entry) -> None:
+    if standing is None:
+        connection.execute(_INSERT, to_row(entry))
+        return
+    changed = changed_columns(standing, entry)
+    update = f"UPDATE entries SET {', '.join(f'{name} = ?' for name in changed)} WHERE key = ?"  # noqa: S608
+    connection.execute(update, [*to_row(entry, changed), standing.key])
+
+
+def _read(row: Sequence[Any] | None) -> Entry | None:
+    if row is None:
+        return None
+    try:
+        return from_row(row)
+    except (ValueError, KeyError, TypeError) as error:
+        damage = sqlite3.DatabaseError(f"the entry {row[0]!r} cannot be read: {error}")
+    damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    raise damage

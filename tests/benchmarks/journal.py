@@ -1,0 +1,134 @@
+"""What a journal on disk costs a client that submits: `python tests/benchmarks/journal.py [COUNT]`.
+
+COUNT submits with keys, a hundred at a time, against a fast gateway, once with `MemoryJournal` and once with
+`SqliteJournal`. The gateway is pinned to one core and the client to another; runs are interleaved, and medians of
+three are printed, with ratios. Then the journal alone: how many changes a second it makes durable, and how long each
+of 300 at once takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROUNDS = 3
+JOURNALS = ("memory", "sqlite")
+RECORDS = 20_000
+AT_ONCE = 300
+
+
+def make_journal(name, folder):
+    from luma_async import MemoryJournal, SqliteJournal
+
+    return MemoryJournal() if name == "memory" else SqliteJournal(Path(folder) / "jobs.db")
+
+
+async def submits(journal, base_url, count):
+    """Submit under keys, as fast as the session lets them through."""
+    from luma_async import LumaSession
+
+    session = LumaSession("sk-bench", base_url=base_url, journal=journal)
+    async with session as luma, asyncio.TaskGroup() as group:
+        for number in range(count):
+            group.create_task(luma.submit(f"prompt {number}", key=f"bench/{number}"))
+    return {}
+
+
+async def records(journal, _base_url, count):
+    """Claim and accept, so many at once, without a gateway."""
+    from luma_async import Entry, Phase
+    from luma_async._core import lifecycle
+
+    took_s = []
+    numbers = iter(range(count // 2))
+    request = {"class": "VideoRequest", "prompt": "cat dance", "aspect_ratio": "16:9"}
+
+    async def change(key, step):
+        began_at = time.perf_counter()
+        await journal.change(key, step)
+        took_s.append(time.perf_counter() - began_at)
+
+    async def work():
+        for number in numbers:
+            key, now = f"bench/{number}", datetime.now(UTC)
+            entry = Entry(key=key, phase=Phase.SENDING, service="rixapi", digest="0" * 64, request=request, owner=owner)
+            await change(key, lifecycle.claim(entry, at=now))
+            await change(key, lifecycle.accept(f"generation-{number}", at=now))
+
+    owner = await journal.enter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(work())
+    await journal.leave(owner)
+    return {"p50_ms": statistics.median(took_s) * 1000}
+
+
+def client(what, name, base_url, count):
+    """Do one run in this process, and print what it cost."""
+    os.sched_setaffinity(0, {1 % os.cpu_count()})
+    with tempfile.TemporaryDirectory() as folder:
+        journal = make_journal(name, folder)
+        before, began_at = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+        more = asyncio.run({"submits": submits, "records": records}[what](journal, base_url, count))
+        wall_s, after = time.perf_counter() - began_at, resource.getrusage(resource.RUSAGE_SELF)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(json.dumps({"wall_s": wall_s, "cpu_s": cpu_s, **more}))
+
+
+def run(what, name, count):
+    """Do one run in a process of its own, against a gateway of its own."""
+    server = subprocess.Popen(
+        [sys.executable, str(HERE / "light_gateway.py"), "60", "60"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        base_url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+        arguments = [sys.executable, __file__, what, name, base_url, str(count)]
+        return json.loads(subprocess.run(arguments, stdout=subprocess.PIPE, timeout=300, check=True).stdout)
+    finally:
+        server.stdin.close()
+        server.wait()
+
+
+def medians(what, count):
+    """Interleave the journals, and return the middle of each figure."""
+    runs = {name: [] for name in JOURNALS}
+    for _ in range(ROUNDS):
+        for name in JOURNALS:
+            runs[name].append(run(what, name, count))
+    return {
+        name: {figure: statistics.median(one[figure] for one in reports) for figure in reports[0]}
+        for name, reports in runs.items()
+    }
+
+
+def main(count):
+    """Print both tables."""
+    middle = medians("submits", count)
+    print(f"{count} submits; medians of {ROUNDS}")
+    print(f"{'journal':10} {'wall s':>8} {'CPU s':>8} {'x wall':>8} {'x CPU':>8}")
+    floor = middle["memory"]
+    for name, one in middle.items():
+        ratios = f"{one['wall_s'] / floor['wall_s']:8.2f} {one['cpu_s'] / floor['cpu_s']:8.2f}"
+        print(f"{name:10} {one['wall_s']:8.2f} {one['cpu_s']:8.2f} {ratios}")
+    one = medians("records", RECORDS)["sqlite"]
+    rate = RECORDS / one["wall_s"]
+    print(
+        f"\nsqlite alone: {rate:.0f} durable changes a second; each of {AT_ONCE} at once takes {one['p50_ms']:.1f} ms"
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        client(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
