@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from luma_async._io.journal import Journal, MemoryJournal
 from luma_async._wire.rixapi import RixAPI
 from luma_async.account import Account
+from luma_async.batch import Batch, BatchStats
 from luma_async.doubts import Doubts
 from luma_async.entries import Entry, Phase
 from luma_async.errors import (
@@ -78,6 +79,8 @@ __all__ = [
     "Account",
     "AudioFields",
     "AudioRequest",
+    "Batch",
+    "BatchStats",
     "Changed",
     "ConfigurationError",
     "Credits",

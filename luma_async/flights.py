@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import asyncio
 
     from luma_async._core.limiting import Window
 
 
 class Flights:
-    """Gives out places to jobs. A job holds one from before its submit until its outcome is taken."""
+    """Gives out seats. An item of a batch holds one from before its submit until its outcome is taken."""
 
     def __init__(self, window: Window) -> None:
         self.window = window
         self.in_flight = 0
         """How many are paid and unfinished."""
         self.used = 0
-        """How many places are given out."""
+        """How many seats are taken."""
         self.refusals = 0
         """How many 429s came since the last accepted submit."""
         self.shrunk = 0
         """How often the window has shrunk."""
-        self.listeners: set[Callable[[], None]] = set()
-        """Who wants to know that a place came free."""
+        self.listeners: WeakSet[asyncio.Event] = WeakSet()
+        """What is set when a seat came free."""
 
     @property
     def full(self) -> bool:
-        """Whether no place is left."""
+        """Whether no seat is left."""
         return not self.window.admits(self.used)
 
 
 class Seat:
-    """One job's place. Giving it back twice is fine."""
+    """One item's seat. Giving it back twice is fine."""
 
     __slots__ = ("_flights", "_flying", "_held", "_shrunk")
 
@@ -44,13 +45,13 @@ class Seat:
         self._shrunk = 0
 
     def take(self) -> None:
-        """Take a place; whether one is left is for the caller to ask."""
+        """Take a seat; whether one is left is for the caller to ask."""
         self._held = True
         self._flights.used += 1
         self._shrunk = self._flights.shrunk
 
     def accepted(self, *, now: bool) -> None:
-        """Note that the job is paid and unfinished; one that was bought earlier proves nothing about today."""
+        """Note that the item is paid and unfinished; one that was bought earlier proves nothing about today."""
         flights = self._flights
         self._flying = True
         flights.in_flight += 1
@@ -59,7 +60,7 @@ class Seat:
             flights.window = flights.window.accepted(flights.used)
 
     def refused(self) -> int:
-        """Note a 429, and give the place back. Return how many came in a row.
+        """Note a 429, and give the seat back. Return how many came in a row.
 
         Those that were sent before the window shrank tell nothing new.
         """
@@ -72,16 +73,16 @@ class Seat:
         return flights.refusals
 
     def finished(self) -> None:
-        """Note that the job is no longer in flight; the place is held until its outcome is taken."""
+        """Note that the item is no longer in flight; the seat is held until its outcome is taken."""
         if self._flying:
             self._flying = False
             self._flights.in_flight -= 1
 
     def free(self) -> None:
-        """Give the place back."""
+        """Give the seat back."""
         self.finished()
         if self._held:
             self._held = False
             self._flights.used -= 1
-            for tell in tuple(self._flights.listeners):
-                tell()
+            for changed in self._flights.listeners:
+                changed.set()

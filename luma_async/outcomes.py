@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -34,11 +35,13 @@ class Outcome:
     """Why there is none."""
     handle: GenerationHandle | None = attrs.field(default=None, eq=False)
     """The live handle, once it was accepted."""
+    path: Path | None = None
+    """The file, where a batch was told to download."""
 
     def _repr_html_(self) -> str:
         """Show the generation in a notebook, or what was wanted and why there is none."""
         if self.generation is not None:
-            return self.generation._repr_html_()
+            return self.generation._repr_html_()  # pyright: ignore[reportPrivateUsage] - notebooks chose the name
         prompt = getattr(self.request, "prompt", None)
         return figure(state=type(self.error).__name__, prompt=prompt or "", reason=str(self.error))
 

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING
 import attrs
 
 from luma_async._core.canonical import law_name
-from luma_async._core.limiting import Rate
+from luma_async._core.limiting import rate
 from luma_async._io.clock import loop_now, wall_now
+from luma_async._io.finished_files import is_whole
 from luma_async._io.journal import Journal, MemoryJournal
 from luma_async.attempts import Attempts, Bought
+from luma_async.batches import Batches
 from luma_async.doubts import Doubts
 from luma_async.downloads import Downloads
+from luma_async.errands import Deeds as BatchDeeds
 from luma_async.gate import Gate
 from luma_async.handle import Deeds, GenerationHandle
 from luma_async.looks import Looks
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     import aiohttp
 
     from luma_async._core.addressing import Address
+    from luma_async._io.files import Files
+    from luma_async._io.transport import Transport
     from luma_async._wire.dialect import Dialect
     from luma_async.entries import Entry
     from luma_async.events import Event
@@ -93,41 +98,13 @@ class Parts:
         self._lookup = Lookup(
             looks=Looks(ask=self.queries.ask, dialect=dialect, width=limits.requests, emit=plan.emit), dialect=dialect
         )
-        self.sender = Sender(
-            attempts=Attempts(transport=transport, dialect=dialect, journal=journal, owner=owner),
-            dialect=dialect,
-            journal=journal,
-            owner=owner,
-            service=self.service,
-            gate=Gate(width=limits.requests, rate=_rate(limits)),
-            retry=plan.retry,
-            random=random.random,
-            emit=plan.emit,
-        )
+        self.sender = self._sender(transport, owner)
         stack.push_async_callback(self.sender.aclose, timeouts.close)
         files = Files(timeouts=timeouts, proxy=plan.proxy, trust_env=plan.trust_env)
         stack.push_async_callback(files.aclose)
-        self.downloads = Downloads(
-            files=files,
-            refresh=self.refresh,
-            ask_link=self._ask_link,
-            may_ask_link=dialect.supports("video_url"),
-            note=self.sender.keep_file,
-            emit=plan.emit,
-            retry=plan.retry,
-            stall_s=timeouts.download_stall,
-            random=random.random,
-        )
+        self.downloads = self._downloads(files)
         stack.push_async_callback(self.downloads.aclose)
-        self.watcher = Watcher(
-            looks=Looks(ask=self.queries.look, dialect=dialect, width=limits.requests, emit=plan.emit),
-            dialect=dialect,
-            policy=plan.poll,
-            random=random.random,
-            emit=plan.emit,
-            on_final=self.sender.finish,
-            on_lost=self.sender.lose,
-        )
+        self.watcher = self._watcher()
         stack.push_async_callback(self.watcher.aclose)
         self._deeds = Deeds(
             wait=lambda target, timeout_s: self.watcher.wait(target, timeout_s=timeout_s),
@@ -146,6 +123,8 @@ class Parts:
             buy_again=self.sender.buy_again,
             handle=self.handle_of,
         )
+        self.batches = self._batches(transport)
+        stack.push_async_callback(self.batches.aclose)
 
     async def submit(self, request: Request, key: str | None) -> GenerationHandle:
         """Buy, and return the handle of what was bought."""
@@ -191,6 +170,63 @@ class Parts:
             self.watcher.remember(target, bought.generation)
         return GenerationHandle(target, self._deeds)
 
+    def _sender(self, transport: Transport, owner: str) -> Sender:
+        plan, dialect, limits = self._plan, self._plan.dialect, self._plan.limits
+        return Sender(
+            attempts=Attempts(transport=transport, dialect=dialect, journal=self.journal, owner=owner),
+            dialect=dialect,
+            journal=self.journal,
+            owner=owner,
+            service=self.service,
+            gate=Gate(width=limits.requests, rate=rate(limits, dialect.limits)),
+            retry=plan.retry,
+            random=random.random,
+            emit=plan.emit,
+        )
+
+    def _downloads(self, files: Files) -> Downloads:
+        plan = self._plan
+        return Downloads(
+            files=files,
+            refresh=self.refresh,
+            ask_link=self._ask_link,
+            may_ask_link=plan.dialect.supports("video_url"),
+            note=self.sender.keep_file,
+            emit=plan.emit,
+            retry=plan.retry,
+            stall_s=plan.timeouts.download_stall,
+            random=random.random,
+        )
+
+    def _watcher(self) -> Watcher:
+        plan = self._plan
+        return Watcher(
+            looks=Looks(ask=self.queries.look, dialect=plan.dialect, width=plan.limits.requests, emit=plan.emit),
+            dialect=plan.dialect,
+            policy=plan.poll,
+            random=random.random,
+            emit=plan.emit,
+            on_final=self.sender.finish,
+            on_lost=self.sender.lose,
+        )
+
+    def _batches(self, transport: Transport) -> Batches:
+        plan = self._plan
+        deeds = BatchDeeds(
+            buy=self.sender.buy,
+            handle=self._handle,
+            find=self.journal.get,
+            unsent=self.sender.unsent,
+            pause=self.sender.pause,
+            is_whole=is_whole,
+            requests=lambda: transport.requests,
+            retry=plan.retry,
+            random=random.random,
+            emit=plan.emit,
+        )
+        forgetful = isinstance(self.journal, MemoryJournal)
+        return Batches(deeds=deeds, limits=plan.limits, known=plan.dialect.limits, forgetful=forgetful)
+
     async def _ask_link(self, generation_id: str) -> str:
         dialect = self._plan.dialect
         return dialect.read_link(await self.queries.look(dialect.link(generation_id)))
@@ -222,12 +258,6 @@ def _journal(journal: Journal | str | os.PathLike[str] | None) -> tuple[Journal,
 
         return SqliteJournal(journal), True
     return journal, False
-
-
-def _rate(limits: Limits) -> Rate | None:
-    if limits.submits_per_minute is None or limits.submits_per_minute == float("inf"):
-        return None
-    return Rate(per_second=limits.submits_per_minute / 60, burst=limits.burst or 1)
 
 
 def _since(entry: Entry) -> float | None:

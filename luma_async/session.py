@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Self
 
 from luma_async._core.addressing import as_api_key, check_base_url, resolve
 from luma_async._wire.rixapi import RixAPI
 from luma_async.account import Account
 from luma_async.checks import check_id
 from luma_async.entries import Phase
-from luma_async.errors import ConfigurationError, InvalidInput, SessionClosed
+from luma_async.errors import ConfigurationError, SessionClosed
 from luma_async.outcomes import as_completed
 from luma_async.parts import Parts, Plan, assemble
-from luma_async.requests import AudioRequest, ExtendRequest, Request, VideoRequest
-from luma_async.settings import UNSET, Limits, PollPolicy, RetryPolicy, Timeouts, Unset, check_timeout
+from luma_async.purchases import Purchases
+from luma_async.settings import Limits, PollPolicy, RetryPolicy, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from types import TracebackType
-    from typing import Unpack
 
     import aiohttp
 
@@ -33,12 +32,11 @@ if TYPE_CHECKING:
     from luma_async.models import Generation
     from luma_async.outcomes import Outcome
     from luma_async.queries import Queries
-    from luma_async.requests import AudioFields, ExtendFields, VideoFields
 
 _log = logging.getLogger("luma_async")
 
 
-class LumaSession:
+class LumaSession(Purchases):
     """Buys videos, waits for them and fetches them, over one service.
 
     A session never sends a paid POST twice, and loses no paid generation: with a journal file not even when the
@@ -162,113 +160,6 @@ class LumaSession:
     ) -> None:
         await self.aclose()
 
-    @overload
-    async def submit(self, request: Request, /, *, key: str | None = None) -> GenerationHandle: ...
-    @overload
-    async def submit(
-        self, prompt: str, /, *, key: str | None = None, **fields: Unpack[VideoFields]
-    ) -> GenerationHandle: ...
-    async def submit(
-        self, wanted: Request | str, /, *, key: str | None = None, **fields: Unpack[VideoFields]
-    ) -> GenerationHandle:
-        """Buy one generation, once, and return its handle as soon as the service has accepted it.
-
-        Args:
-            wanted: a request, or a prompt with the fields of `VideoRequest` by name.
-            key: your name for this purchase, 1-200 printable characters. A key buys one generation: submitting
-                it again returns the handle of the one that exists. Without a key each call buys.
-            fields: of `VideoRequest`, when `wanted` is a prompt.
-
-        Returns:
-            The handle; `await` it for the finished generation.
-
-        Raises:
-            InvalidInput, UnsupportedOperation: the request cannot be sent; nothing was.
-            TypeError: fields beside a request.
-            NotSent: there was no connection for as long as `RetryPolicy.not_sent_for`; nothing was sent.
-            Refused: the service said no, in one of its kinds; nothing was charged.
-            SubmitInDoubt: it was sent and nobody knows; it may have been charged, and is not repeated.
-            KeyConflict: the key stands for another purchase; nothing was sent.
-            JournalError: the journal cannot be written; nothing was sent.
-            SessionClosed: the session is not open; nothing was sent.
-
-        Costs:
-            One generation, once, unless this raises anything but SubmitInDoubt.
-
-        Cancellation:
-            Returns at once. What was not sent yet is withdrawn; what was is journalled when its answer comes.
-        """
-        return await self._open().submit(_request(wanted, fields), key)
-
-    async def extend(
-        self,
-        source: str | GenerationHandle | Generation,
-        prompt: str,
-        /,
-        *,
-        key: str | None = None,
-        **fields: Unpack[ExtendFields],
-    ) -> GenerationHandle:
-        """Buy a continuation of a completed video; otherwise like `submit()`.
-
-        Args:
-            source: the video: an id, a handle or a generation.
-            prompt: what happens next.
-            key: your name for this purchase.
-            fields: of `ExtendRequest`.
-        """
-        return await self._open().submit(ExtendRequest(_id_of(source), prompt, **fields), key)
-
-    async def add_audio(
-        self,
-        source: str | GenerationHandle | Generation,
-        prompt: str,
-        /,
-        *,
-        key: str | None = None,
-        **fields: Unpack[AudioFields],
-    ) -> GenerationHandle:
-        """Buy sound for a completed video; otherwise like `submit()`.
-
-        Args:
-            source: the video: an id, a handle or a generation.
-            prompt: what to hear.
-            key: your name for this purchase.
-            fields: of `AudioRequest`.
-        """
-        return await self._open().submit(AudioRequest(_id_of(source), prompt, **fields), key)
-
-    async def run(
-        self,
-        wanted: Request | str,
-        /,
-        *,
-        timeout: float | Unset | None = UNSET,
-        key: str | None = None,
-        **fields: Unpack[VideoFields],
-    ) -> Generation:
-        """Buy one generation and wait for it: `submit()`, then `handle.wait()`.
-
-        Args:
-            wanted: a request, or a prompt with the fields of `VideoRequest` by name.
-            timeout: seconds to wait after it was accepted; None for no limit.
-            key: your name for this purchase.
-            fields: of `VideoRequest`, when `wanted` is a prompt.
-
-        Raises:
-            Everything that `submit()` and `handle.wait()` raise; the latter's errors carry the handle.
-
-        Costs:
-            One generation.
-
-        Cancellation:
-            As with `submit()` and `handle.wait()`. Without a journal or a key its id is then known to nobody:
-            submit and wait in two steps where that matters.
-        """
-        check_timeout(timeout)
-        handle = await self._open().submit(_request(wanted, fields), key)
-        return await handle.wait(timeout=timeout)
-
     def handle(self, generation_id: str, /) -> GenerationHandle:
         """Attach to a generation by its id, without asking anybody.
 
@@ -378,17 +269,3 @@ class LumaSession:
 def _variable(name: str) -> str | None:
     # Not the environment itself: whoever printed that would print the key.
     return os.environ.get(name)
-
-
-def _request(wanted: Request | str, fields: Any) -> Request:
-    if isinstance(wanted, str):
-        return VideoRequest(wanted, **fields)
-    if fields:
-        raise TypeError(f"a {type(wanted).__name__} carries its own fields; do not pass {', '.join(fields)} beside it")
-    if not isinstance(wanted, Request):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidInput(field="request", message="must be a prompt or a request such as VideoRequest(…).")
-    return wanted
-
-
-def _id_of(source: str | GenerationHandle | Generation) -> str:
-    return check_id(getattr(source, "id", source), "source")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from luma_async._core.retrying import LONGEST_NAMED_DELAY_S, delay_before
 from luma_async.errors import JournalError, LumaError, OutOfCredit, SessionClosed, SubmitInDoubt, Unauthorized
+
+if TYPE_CHECKING:
+    from luma_async.errors import RateLimited
+    from luma_async.settings import RetryPolicy
 
 KEY_VERSION = 1
 """Changing how keys are derived would buy every batch of yesterday again: a golden test holds it."""
@@ -72,6 +77,19 @@ def count_doubts(in_a_row: int, error: LumaError | None) -> int:
     if not isinstance(error, SubmitInDoubt):
         return 0
     return in_a_row + 1 if error.fresh else in_a_row
+
+
+def pause_after_refusal(number: int, error: RateLimited, *, policy: RetryPolicy, luck: float) -> float:
+    """Return the seconds for which a 429 keeps all submits back.
+
+    Args:
+        number: how many came since the last accepted submit.
+        error: the 429. A delay that it names is obeyed up to a minute: asking again costs nothing.
+        policy: the bounds.
+        luck: a random number from 0 to 1.
+    """
+    named_s = None if error.retry_after_s is None else min(error.retry_after_s, LONGEST_NAMED_DELAY_S)
+    return delay_before(number, policy, luck, named_s) or 0.0
 
 
 @attrs.frozen(kw_only=True)

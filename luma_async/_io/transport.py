@@ -78,6 +78,8 @@ class Transport:
         trust_env: bool,
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
+        self.requests = 0
+        """How many were made."""
         self._base_url = base_url
         self._api_key = api_key
         self._proxy = proxy
@@ -147,6 +149,7 @@ class Transport:
         self, session: aiohttp.ClientSession, call: Call, flight: _Flight | None
     ) -> tuple[Answer | None, str]:
         """Send and read to the end; instead of an exception return what went wrong, without address or key."""
+        self.requests += 1
         try:
             async with session.request(
                 call.method,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from luma_async._core.judging import ErrorBody
+    from luma_async._core.limiting import KnownLimits
     from luma_async._wire.documents import Document
     from luma_async.models import Credits, Generation, KeyUsage, User
     from luma_async.requests import Request
@@ -66,6 +67,11 @@ class Dialect(Protocol):
     @property
     def batch_size(self) -> int:
         """How many generations one look may ask for; 1 for single queries only."""
+        ...
+
+    @property
+    def limits(self) -> KnownLimits:
+        """What the service is known to bear, where a session is told nothing else."""
         ...
 
     def supports(self, operation: str) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from luma_async._core.limiting import KnownLimits
 from luma_async._wire import rix_answers, rix_bodies
 from luma_async._wire.dialect import Call
 from luma_async._wire.error_bodies import read_error
@@ -118,6 +119,11 @@ class RixAPI:
     def default_base_url(self) -> str | None:
         """None: every relay has its own."""
         return None
+
+    @property
+    def limits(self) -> KnownLimits:
+        """No page names any, and relays differ: a batch finds out by itself."""
+        return KnownLimits()
 
     def supports(self, operation: str) -> bool:
         """Whether there is such a call: a method's name such as `upscale`, `user`, `query_many`."""

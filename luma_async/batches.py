@@ -1,0 +1,94 @@
+"""The batches of one session: what they share, and which names are taken."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from weakref import WeakSet
+
+import attrs
+
+from luma_async._core.limiting import window
+from luma_async._io.tasks import TaskOwner
+from luma_async.batch import Batch
+from luma_async.errands import Terms
+from luma_async.errors import ConfigurationError, InvalidInput, SessionClosed
+from luma_async.flights import Flights
+from luma_async.settings import Limits, check_timeout
+from luma_async.sources import Source
+
+if TYPE_CHECKING:
+    from luma_async._core.limiting import KnownLimits
+    from luma_async.errands import Deeds, Place
+    from luma_async.settings import Unset
+    from luma_async.sources import Keys, Wanted
+
+
+class Batches:
+    """Opens batches, and closes them with the session."""
+
+    def __init__(self, *, deeds: Deeds, limits: Limits, known: KnownLimits, forgetful: bool) -> None:
+        self._deeds = deeds
+        self._known = known
+        self._forgetful = forgetful
+        self._flights = Flights(window(limits.max_in_flight, known))
+        self._batches: WeakSet[Batch] = WeakSet()
+        self._tasks = TaskOwner()
+
+    def open(
+        self,
+        wanted: Wanted,
+        *,
+        name: str | None,
+        keys: Keys | None,
+        max_in_flight: float | Literal["auto"] | None,
+        timeout: float | Unset | None,
+        retry_failed: bool,
+        download_to: str | os.PathLike[str] | Place | None,
+    ) -> Batch:
+        """Begin a batch; see `session.batch()`."""
+        check_timeout(timeout)
+        self._check_name(name, named=keys is not None)
+        called = name if name is not None else os.urandom(8).hex()
+        flights = self._flights
+        if max_in_flight is not None:
+            flights = Flights(window(Limits(max_in_flight=max_in_flight).max_in_flight, self._known))
+        source = Source(wanted, keys, name=called)
+        terms = Terms(name=called, timeout=timeout, retry_failed=retry_failed)
+        if callable(download_to):
+            terms = attrs.evolve(terms, place=download_to)
+        elif download_to is not None:
+            terms = attrs.evolve(terms, folder=_folder(download_to))
+        batch = Batch(source, terms=terms, flights=flights, deeds=self._deeds, tasks=self._tasks)
+        self._batches.add(batch)
+        return batch
+
+    async def aclose(self) -> None:
+        """Leave every batch; those who take outcomes learn that the session closed."""
+        for batch in list(self._batches):
+            batch.abort(SessionClosed(message="The session closed; what is paid runs on, and is in the journal."))
+        await self._tasks.cancel()
+
+    def _check_name(self, name: str | None, *, named: bool) -> None:
+        if name is None:
+            if not named and not self._forgetful:
+                raise ConfigurationError(
+                    message="Over a journal that outlives the session a batch needs a name: the same name resumes "
+                    "and pays only for what is missing, a new one buys everything again. Pass batch(…, name='…')."
+                )
+            return
+        if not str(name).strip():
+            raise InvalidInput(field="name", message="must be a text that is not empty.")
+        if any(batch.name == name and not batch.closed for batch in self._batches):
+            raise ConfigurationError(
+                message=f"A batch named {name!r} is open in this session: take all of its outcomes, or aclose() it."
+            )
+
+
+def _folder(place: str | os.PathLike[str]) -> Path:
+    folder = Path(place)
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput(field="download_to", message=f"{folder} is not a folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

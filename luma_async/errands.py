@@ -1,0 +1,218 @@
+"""One item of a batch on its way: bought or found, awaited, and put on disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import attrs
+
+from luma_async._core.batching import pause_after_refusal, retry_key
+from luma_async._core.linking import is_picture, suffix_of
+from luma_async._core.naming import render
+from luma_async.attempts import Bought
+from luma_async.entries import Entry, Phase
+from luma_async.errors import DownloadError, LumaError
+from luma_async.events import Event, Retried
+from luma_async.flights import Seat
+from luma_async.handle import GenerationHandle
+from luma_async.outcomes import Outcome
+from luma_async.settings import RetryPolicy, Unset
+from luma_async.sources import Item
+
+if TYPE_CHECKING:
+    import os
+
+    from luma_async._core.media import Medium
+    from luma_async.attempts import GiveWay
+    from luma_async.errors import RateLimited
+    from luma_async.models import Generation
+    from luma_async.requests import Request
+
+Place: TypeAlias = "Callable[[Outcome], str | os.PathLike[str]]"
+"""Says where the file of an outcome goes."""
+
+FILE_NAME = "{index:04d}-{slug}-{id}.{ext}"
+"""What files are called: in the order of the input, by their prompt, and each by its own name."""
+
+
+class Buy(Protocol):
+    """Buys what a request says."""
+
+    async def __call__(self, request: Request, *, key: str, give_way: GiveWay) -> Bought:
+        """Return what was bought, now or earlier."""
+        ...
+
+
+class IsWhole(Protocol):
+    """Looks at a finished file."""
+
+    async def __call__(self, path: Path, medium: Medium) -> bool:
+        """Whether it is there, and undamaged."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class Deeds:
+    """What a batch can have done for it; a session is behind them."""
+
+    buy: Buy
+    """Buys, once for each key."""
+    handle: Callable[[Bought], GenerationHandle]
+    """Makes the handle of what was bought."""
+    find: Callable[[str], Awaitable[Entry | None]]
+    """Looks a key up in the journal."""
+    unsent: Callable[[str], bool]
+    """Says whether cancelling the purchase of a key would still withdraw it."""
+    pause: Callable[[float], None]
+    """Keeps all submits of the session back for so many seconds."""
+    is_whole: IsWhole
+    """Looks at a file that the journal knows."""
+    requests: Callable[[], int]
+    """Counts the requests of the session."""
+    retry: RetryPolicy
+    """Bounds the pauses after a 429."""
+    random: Callable[[], float]
+    """Numbers from 0 to 1."""
+    emit: Callable[[Event], None]
+    """Is told of each 429."""
+
+
+@attrs.frozen(kw_only=True)
+class Terms:
+    """What a batch was told."""
+
+    name: str
+    """What it is called."""
+    timeout: float | Unset | None
+    """How long to wait for each, seconds."""
+    retry_failed: bool
+    """Whether to buy again what failed in an earlier run."""
+    folder: Path | None = None
+    """Where files go; None for nowhere."""
+    place: Place | None = None
+    """Where the file of an outcome goes, as the caller says; it counts before the folder."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class Errand:
+    """An item, and how far it has come."""
+
+    item: Item
+    """What is wanted."""
+    key: str
+    """The key under which it is being bought."""
+    seat: Seat
+    """Its place among those in flight."""
+    task: asyncio.Task[Outcome | None] = attrs.field(init=False)
+    """What carries it out."""
+    turn: asyncio.Future[None] | None = None
+    """What it waits for after a 429."""
+    bought: Bought | None = None
+    """What its purchase ended in."""
+
+
+async def carry_out(
+    errand: Errand, *, terms: Terms, deeds: Deeds, queue: Callable[[Errand], Awaitable[None]], note: Callable[[], None]
+) -> Outcome:
+    """Buy, wait and download.
+
+    Args:
+        errand: what to do.
+        terms: the batch's.
+        deeds: the session's.
+        queue: waits for a place after a 429.
+        note: is called once the item is bought.
+
+    Returns:
+        How it ended; a failure is a value.
+    """
+    item = errand.item
+    handle = generation = path = None
+    error: LumaError | None = item.fault
+    try:
+        if item.request is not None:
+            errand.bought = await _buy(errand, item.request, terms, deeds, queue)
+            note()
+            handle = deeds.handle(errand.bought)
+            generation = await handle.wait(timeout=terms.timeout)
+            errand.seat.finished()
+            if terms.folder is not None or terms.place is not None:
+                path = await _download(errand, handle, generation, terms, deeds)
+    except LumaError as failure:
+        error = failure
+    return Outcome(
+        index=item.index,
+        key=errand.key or None,
+        request=item.request,
+        generation=generation,
+        error=error,
+        handle=handle,
+        path=path,
+    )
+
+
+async def _buy(
+    errand: Errand, request: Request, terms: Terms, deeds: Deeds, queue: Callable[[Errand], Awaitable[None]]
+) -> Bought:
+    """Buy once, or find what was bought; what failed in an earlier run may have been bought again since."""
+
+    async def give_way(error: RateLimited) -> None:
+        number = errand.seat.refused()
+        delay_s = pause_after_refusal(number, error, policy=deeds.retry, luck=deeds.random())
+        deeds.emit(Retried(what="submit", attempt=number, delay_s=delay_s, error=error))
+        deeds.pause(delay_s)
+        await queue(errand)
+
+    number = 1
+    while True:
+        bought = await deeds.buy(request, key=errand.key, give_way=give_way)
+        if bought.accepted_at_s is not None or bought.entry.phase is not Phase.FAILED:
+            break
+        number += 1
+        again = retry_key(errand.item.key, number)
+        if not terms.retry_failed and await deeds.find(again) is None:
+            break
+        errand.key = again
+    if bought.accepted_at_s is not None or bought.entry.phase is Phase.ACCEPTED:
+        errand.seat.accepted(now=bought.accepted_at_s is not None)
+    return bought
+
+
+async def _download(
+    errand: Errand, handle: GenerationHandle, generation: Generation, terms: Terms, deeds: Deeds
+) -> Path:
+    """Put the file on disk, unless it is there whole."""
+    assert errand.bought is not None
+    noted = errand.bought.entry.path
+    ours = [] if noted is None else [Path(noted)]
+    item = errand.item
+    if terms.place is not None:
+        path = Path(
+            terms.place(
+                Outcome(index=item.index, key=errand.key, request=item.request, generation=generation, handle=handle)
+            )
+        )
+    else:
+        assert terms.folder is not None
+        path = terms.folder / render(
+            FILE_NAME,
+            index=item.index,
+            prompt=getattr(item.request, "prompt", None) or "",
+            generation_id=generation.id,
+            extension=suffix_of(generation, "video").removeprefix("."),
+        )
+        # The id in it tells whose it is, even if the program was killed before the journal knew.
+        ours.append(path)
+    medium: Medium = "picture" if is_picture(generation, "video") else "mp4"
+    for standing in ours:
+        if await deeds.is_whole(standing, medium):
+            return standing
+    try:
+        # What is ours and damaged may be replaced; anything else never is.
+        return await handle.download(path, overwrite=path.absolute() in [standing.absolute() for standing in ours])
+    except OSError as failure:
+        trouble = DownloadError(message=f"{failure}.", generation_id=generation.id, path=path)
+    raise trouble
