@@ -1,0 +1,37 @@
+"""Recorded answers, as payloads and as documents."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from luma_async._wire.documents import Answer, parse
+
+FOLDER = Path(__file__).parent / "samples"
+
+
+def names(kind):
+    """The names of all samples of a kind, such as `rixapi` or `errors`."""
+    return sorted(path.stem for path in (FOLDER / kind).glob("*.json"))
+
+
+def sample(kind, name):
+    """One sample, decoded."""
+    return json.loads((FOLDER / kind / f"{name}.json").read_text())
+
+
+def document(payload, status=200):
+    """The document of an answer with this JSON."""
+    return raw_document(json.dumps(payload), status)
+
+
+def raw_document(text, status=200):
+    """The document of an answer with this body."""
+    return parse(Answer(status=status, body=text.encode()))
+
+
+def error_document(name):
+    """The document of a recorded error: its JSON, or its bytes where it is no JSON."""
+    recorded = sample("errors", name)
+    text = recorded["raw"] if "raw" in recorded else json.dumps(recorded["body"], ensure_ascii=False)
+    return raw_document(text, recorded["status"])

@@ -1,0 +1,75 @@
+"""Whatever bytes an answer has, there is a shape for them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_async._wire.documents import Answer, Shape, parse
+
+BODIES = {
+    "an object": (b'{"a": 1}', Shape.JSON, {"a": 1}),
+    "a list": (b"[1]", Shape.JSON, [1]),
+    "a scalar": (b"null", Shape.JSON, None),
+    "with blanks around": (b' \r\n{"a": 1}\n', Shape.JSON, {"a": 1}),
+    "with a byte order mark": (b'\xef\xbb\xbf{"a": 1}', Shape.JSON, {"a": 1}),
+    "two objects": (b'{"a": 1}{"b": 2}', Shape.SEVERAL, {"a": 1}),
+    "two objects on two lines": (b'{"a": 1}\n\n{"b": 2}', Shape.SEVERAL, {"a": 1}),
+    "an object and a list": (b'{"a": 1}[2]', Shape.SEVERAL, {"a": 1}),
+    "an object and something": (b'{"a": 1} bye', Shape.GARBAGE, {"a": 1}),
+    "a page": (b"<html><body>502</body></html>", Shape.HTML, None),
+    "a page after blanks": (b"\n  <!DOCTYPE html>", Shape.HTML, None),
+    "nothing": (b"", Shape.EMPTY, None),
+    "blanks": (b" \n\t", Shape.EMPTY, None),
+    "half an object": (b'{"a": ', Shape.GARBAGE, None),
+    "words": (b"upstream timed out", Shape.GARBAGE, None),
+    "no text at all": (b"\xff\xfe\x00\x01", Shape.GARBAGE, None),
+    "more than is read": (None, Shape.TOO_LARGE, None),
+    "nested beyond reason": (b"[" * 100_000, Shape.GARBAGE, None),
+    "nested beyond reason, and closed": (b"[" * 100_000 + b"]" * 100_000, Shape.GARBAGE, None),
+    "a number beyond reason": (b"9" * 5_000, Shape.GARBAGE, None),
+}
+
+
+@pytest.mark.parametrize(("body", "shape", "payload"), BODIES.values(), ids=BODIES.keys())
+def test_every_body_has_a_shape(body, shape, payload):
+    """A body is JSON, several documents, a page, empty, too large, or garbage; the first document is the payload."""
+    document = parse(Answer(status=200, body=body))
+    assert (document.shape, document.payload) == (shape, payload)
+
+
+@pytest.mark.parametrize(("status", "ok"), [(199, False), (200, True), (201, True), (299, True), (300, False)])
+def test_a_success_is_a_2xx(status, ok):
+    """Statuses from 200 to 299 are successes, whatever the body."""
+    assert parse(Answer(status=status, body=b"")).ok is ok
+
+
+def test_what_the_headers_said_stays_with_the_document():
+    """Status, the named delay and the request's id go from the answer to the document."""
+    document = parse(Answer(status=429, body=b"{}", retry_after_s=7.0, request_id="r-1"))
+    assert (document.status, document.retry_after_s, document.request_id) == (429, 7.0, "r-1")
+
+
+def test_an_excerpt_is_one_short_line():
+    """An excerpt has at most 200 characters on one line, and says so when it was cut."""
+    document = parse(Answer(status=502, body=("<p>\n" + "ü" * 1_000).encode()))
+    assert document.excerpt.startswith("<p> ü")
+    assert document.excerpt.endswith("…")
+    assert len(document.excerpt) == 200
+    assert parse(Answer(status=502, body=None)).excerpt == ""
+
+
+@given(st.binary())
+def test_no_bytes_are_an_exception(body):
+    """Any bytes at all are parsed into a document."""
+    assert isinstance(parse(Answer(status=200, body=body)).shape, Shape)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner), max_leaves=9))
+def test_json_is_read_as_it_was_written(payload):
+    """What a service encodes is what is read."""
+    document = parse(Answer(status=200, body=json.dumps(payload).encode()))
+    assert (document.shape, document.payload) == (Shape.JSON, payload)

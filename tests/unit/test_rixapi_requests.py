@@ -1,0 +1,360 @@
+"""How the relay format spells calls, in both editions."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from samples_of import sample
+
+from luma_async import (
+    AudioRequest,
+    ConfigurationError,
+    ExtendRequest,
+    GenerationKeyframe,
+    ImageKeyframe,
+    ImageRequest,
+    InvalidInput,
+    Keyframes,
+    ModifyRequest,
+    ReframeRequest,
+    RixAPI,
+    UnsupportedOperation,
+    UpscaleRequest,
+    VideoRequest,
+)
+from luma_async.settings import Secret
+
+NEW, OLD = RixAPI(), RixAPI(edition="2024")
+TIGER = ImageKeyframe("https://pictures.example/tiger.jpg")
+LION = ImageKeyframe("https://pictures.example/lion.jpg")
+INLINE = ImageKeyframe.from_bytes(b"\x89PNG\r\n\x1a\n")
+EARLIER = GenerationKeyframe("749d328e-4fd0-43a8-8c89-32394d60da69")
+HOOK = "https://me.example/hook"
+CAT = {"prompt": "cat dance", "aspect_ratio": "16:9"}
+OLD_CAT = {"user_prompt": "cat dance", "aspect_ratio": "16:9"}
+
+
+def test_the_documented_example_is_sent_as_documented():
+    """The example of the 2025 page is sent with exactly its fields, in exactly its spelling."""
+    documented = sample("rixapi", "submit-request-2025")
+    frame = ImageKeyframe(documented["keyframes"]["frame0"]["url"])
+    call = NEW.submit(VideoRequest("cat dance", keyframes=Keyframes(frame0=frame)))
+    assert (call.method, call.path, call.body) == ("POST", "/luma/generations", documented)
+    assert (call.query, call.headers, call.bearer) == ((), (), None)
+
+
+def test_the_documented_examples_of_2024_are_sent_as_documented():
+    """A video and a continuation of the 2024 pages have exactly the documented fields."""
+    assert OLD.submit(VideoRequest("cat dance")).body == sample("rixapi", "submit-request-2024")
+    call = OLD.submit(ExtendRequest("some-id", "add cat", expand_prompt=True))
+    assert call.body == sample("rixapi", "extend-request-2024")
+
+
+VIDEOS = {
+    "bare": (NEW, {}, CAT),
+    "all": (
+        NEW,
+        {"aspect_ratio": "9:16", "loop": True, "expand_prompt": False, "notify_hook": HOOK},
+        {"prompt": "cat dance", "aspect_ratio": "9:16", "loop": True, "expand_prompt": False, "notify_hook": HOOK},
+    ),
+    "both frames": (
+        NEW,
+        {"keyframes": Keyframes(TIGER, LION)},
+        {
+            **CAT,
+            "keyframes": {"frame0": {"type": "image", "url": TIGER.url}, "frame1": {"type": "image", "url": LION.url}},
+        },
+    ),
+    "the last frame": (
+        NEW,
+        {"keyframes": Keyframes(frame1=LION)},
+        {**CAT, "keyframes": {"frame1": {"type": "image", "url": LION.url}}},
+    ),
+    "fields of tomorrow": (
+        NEW,
+        {"extra": {"seed": 7, "model_name": "ray-v2", "nothing": None}},
+        {**CAT, "seed": 7, "model_name": "ray-v2", "nothing": None},
+    ),
+    "bare, 2024": (OLD, {}, OLD_CAT),
+    "all, 2024": (
+        OLD,
+        {"loop": False, "expand_prompt": True, "notify_hook": HOOK, "keyframes": Keyframes(TIGER, INLINE)},
+        {
+            **OLD_CAT,
+            "loop": False,
+            "expand_prompt": True,
+            "notify_hook": HOOK,
+            "image_url": TIGER.url,
+            "image_end_url": INLINE.url,
+        },
+    ),
+    "the last frame, 2024": (OLD, {"keyframes": Keyframes(frame1=LION)}, {**OLD_CAT, "image_end_url": LION.url}),
+    "what sisters take, 2024": (
+        OLD,
+        {"model": "ray-v2", "resolution": "720p", "duration": "5s", "extra": {"seed": 7}},
+        {**OLD_CAT, "model_name": "ray-v2", "resolution": "720p", "duration": "5s", "seed": 7},
+    ),
+}
+
+
+@pytest.mark.parametrize(("dialect", "fields", "body"), VIDEOS.values(), ids=VIDEOS.keys())
+def test_a_video(dialect, fields, body):
+    """A video is one POST whose body has the fields that were given, in the edition's spelling, and no other."""
+    call = dialect.submit(VideoRequest("cat dance", **fields))
+    assert (call.name, call.method, call.path, call.body) == ("submit", "POST", "/luma/generations", body)
+
+
+MORE = {
+    "extend": (
+        NEW,
+        ExtendRequest("some-id", "it sits", loop=True, keyframes=Keyframes(frame1=LION), notify_hook=HOOK),
+        "/luma/generations/some-id/extend",
+        {
+            "prompt": "it sits",
+            "loop": True,
+            "keyframes": {"frame1": {"type": "image", "url": LION.url}},
+            "notify_hook": HOOK,
+        },
+    ),
+    "extend, 2024": (
+        OLD,
+        ExtendRequest("some-id", "it sits", keyframes=Keyframes(frame1=LION), model="ray-v2", extra={"seed": 7}),
+        "/luma/generations/some-id/extend",
+        {"user_prompt": "it sits", "image_end_url": LION.url, "model_name": "ray-v2", "seed": 7},
+    ),
+    "extend, bare": (
+        NEW,
+        ExtendRequest("some-id", "it sits"),
+        "/luma/generations/some-id/extend",
+        {"prompt": "it sits"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("dialect", "request_", "path", "body"), MORE.values(), ids=MORE.keys())
+def test_a_continuation(dialect, request_, path, body):
+    """A continuation is a POST below the video's own path, without an aspect ratio."""
+    call = dialect.submit(request_)
+    assert (call.name, call.method, call.path, call.body) == ("extend", "POST", path, body)
+
+
+@pytest.mark.parametrize(("dialect", "prompt"), [(NEW, "prompt"), (OLD, "user_prompt")])
+def test_assumed_sound_is_a_submit_that_names_its_video(dialect, prompt):
+    """Assumed: sound is bought at the path of a submit, with the finished video as `task_id`."""
+    call = dialect.submit(AudioRequest("some-id", "purring", notify_hook=HOOK))
+    assert (call.name, call.method, call.path) == ("add_audio", "POST", "/luma/generations")
+    assert call.body == {prompt: "purring", "task_id": "some-id", "notify_hook": HOOK}
+
+
+@pytest.mark.parametrize(
+    ("audio_path", "path"),
+    [("/luma/generations/{id}/audio", "/luma/generations/some-id/audio"), ("/v1/sound", "/v1/sound")],
+)
+def test_the_path_of_sound_can_be_set(audio_path, path):
+    """A relay with another path for sound is a setting, and the video's id may stand in it."""
+    call = RixAPI(audio_path=audio_path).submit(AudioRequest("some-id", "purring"))
+    assert (call.path, call.body) == (path, {"prompt": "purring", "task_id": "some-id"})
+
+
+def test_assumed_a_frame_may_be_an_earlier_generation():
+    """Assumed: a frame of the 2025 edition that is a video is spelled as in the official format."""
+    body = NEW.submit(VideoRequest("cat dance", keyframes=Keyframes(EARLIER, LION))).body
+    assert body["keyframes"]["frame0"] == {"type": "generation", "id": EARLIER.id}
+
+
+def test_assumed_an_inline_image_goes_where_its_address_would():
+    """Assumed: the 2025 edition takes a `data:` URI as the `url` of a frame."""
+    body = NEW.submit(VideoRequest("cat dance", keyframes=Keyframes(INLINE))).body
+    assert body["keyframes"]["frame0"] == {"type": "image", "url": INLINE.url}
+
+
+UNCARRIED = {
+    "model": (NEW, VideoRequest("x", model="ray-2"), "model"),
+    "resolution": (NEW, VideoRequest("x", resolution="720p"), "resolution"),
+    "duration": (NEW, ExtendRequest("some-id", "x", duration="5s"), "duration"),
+    "concepts": (NEW, VideoRequest("x", concepts=("dolly_zoom",)), "concepts"),
+    "concepts, 2024": (OLD, VideoRequest("x", concepts=("dolly_zoom",)), "concepts"),
+    "negative prompt": (NEW, AudioRequest("some-id", "x", negative_prompt="y"), "negative_prompt"),
+    "negative prompt, 2024": (OLD, AudioRequest("some-id", "x", negative_prompt="y"), "negative_prompt"),
+    "first frame, 2024": (OLD, VideoRequest("x", keyframes=Keyframes(EARLIER)), "keyframes.frame0"),
+    "last frame, 2024": (OLD, VideoRequest("x", keyframes=Keyframes(TIGER, EARLIER)), "keyframes.frame1"),
+    "last frame of more, 2024": (
+        OLD,
+        ExtendRequest("some-id", "x", keyframes=Keyframes(None, EARLIER)),
+        "keyframes.frame1",
+    ),
+    "a field of its own": (NEW, VideoRequest("x", extra={"loop": True}), "extra.loop"),
+    "the prompt": (NEW, VideoRequest("x", extra={"prompt": "y"}), "extra.prompt"),
+    "another video": (NEW, VideoRequest("x", extra={"task_id": "some-id"}), "extra.task_id"),
+    "another video, sound": (NEW, AudioRequest("some-id", "x", extra={"task_id": "y"}), "extra.task_id"),
+    "a field of its own, 2024": (OLD, VideoRequest("x", extra={"model_name": "ray-v2"}), "extra.model_name"),
+    "a frame, 2024": (OLD, VideoRequest("x", extra={"image_url": "y"}), "extra.image_url"),
+}
+
+
+@pytest.mark.parametrize(("dialect", "request_", "field"), UNCARRIED.values(), ids=UNCARRIED.keys())
+def test_what_an_edition_cannot_carry_is_refused_by_name(dialect, request_, field):
+    """A field that would be paid for and not be done, or that would be written twice, is refused before any I/O."""
+    with pytest.raises(InvalidInput) as caught:
+        dialect.submit(request_)
+    assert caught.value.field == field
+
+
+def test_a_refused_field_names_the_edition_that_has_it():
+    """Only what the other edition carries is said to be carried there."""
+    with pytest.raises(InvalidInput, match="edition='2024'"):
+        NEW.submit(VideoRequest("x", model="ray-2"))
+    with pytest.raises(InvalidInput) as caught:
+        NEW.submit(VideoRequest("x", concepts=("dolly_zoom",)))
+    assert "2024" not in str(caught.value)
+    with pytest.raises(InvalidInput, match="edition='2025'"):
+        OLD.submit(VideoRequest("x", keyframes=Keyframes(EARLIER)))
+
+
+ELSEWHERE = {
+    "upscale": UpscaleRequest("some-id"),
+    "image": ImageRequest("x"),
+    "reframe": ReframeRequest("https://videos.example/cat.mp4"),
+    "modify": ModifyRequest("https://videos.example/cat.mp4", mode="flex_1"),
+}
+
+
+@pytest.mark.parametrize(("operation", "request_"), ELSEWHERE.items(), ids=ELSEWHERE.keys())
+def test_what_the_format_lacks_is_unsupported(operation, request_):
+    """Requests of the official format alone are refused by the name under which `supports` knows them."""
+    with pytest.raises(UnsupportedOperation) as caught:
+        NEW.submit(request_)
+    assert (caught.value.operation, caught.value.service) == (operation, "rixapi")
+    assert not NEW.supports(operation)
+
+
+@pytest.mark.parametrize("ask", [NEW.credits, lambda: NEW.read_credits(None)], ids=["call", "answer"])
+def test_a_relay_has_no_credits(ask):
+    """Relays count quota instead, and the error says where."""
+    with pytest.raises(UnsupportedOperation, match=r"account\.key\(\)"):
+        ask()
+
+
+QUESTIONS = {
+    "one": (NEW.query("some-id"), "GET", "/luma/generations/some-id", None),
+    "many": (NEW.query_many(["b", "a"]), "POST", "/luma/tasks", {"ids": ["b", "a"]}),
+    "link": (NEW.link("some-id"), "GET", "/luma/generations/some-id/download_video_url", None),
+    "one, without a prefix": (RixAPI(prefix="").query("some-id"), "GET", "/generations/some-id", None),
+    "one, further down": (RixAPI(prefix="/pro/luma").query("i"), "GET", "/pro/luma/generations/i", None),
+    "many, further down": (RixAPI(prefix="/luma/v1").query_many(["a"]), "POST", "/luma/v1/tasks", {"ids": ["a"]}),
+}
+
+
+@pytest.mark.parametrize(("call", "method", "path", "body"), QUESTIONS.values(), ids=QUESTIONS.keys())
+def test_a_question(call, method, path, body):
+    """Looks and links have the documented paths, below the prefix that is set, and need nothing but the API key."""
+    assert (call.method, call.path, call.body) == (method, path, body)
+    assert (call.headers, call.bearer, call.query) == ((), None, ())
+
+
+def test_assumed_the_account_is_asked_with_the_access_token():
+    """Assumed: the account's path, and the header with its number, are those of the relay's relatives."""
+    call = RixAPI(access_token="at-secret", user_id=7).user()
+    assert (call.method, call.path, call.body) == ("GET", "/api/user/self", None)
+    assert (call.headers, call.bearer) == ((("New-Api-User", "7"),), "at-secret")
+    named = RixAPI(access_token="at-secret", user_id="7", user_id_header="Rix-Api-User", prefix="/pro/luma")
+    assert named.user().headers == (("Rix-Api-User", "7"),)
+    assert named.user().path == "/api/user/self"
+
+
+def test_assumed_the_keys_quota_is_asked_with_the_key():
+    """Assumed: the path of the key's quota is that of the relay's relatives; it needs nothing but the key."""
+    call = NEW.key()
+    assert (call.method, call.path, call.headers, call.bearer) == ("GET", "/api/usage/token", (), None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [({}, "access_token"), ({"user_id": 7}, "access_token"), ({"access_token": "at-secret"}, "user_id")],
+)
+def test_an_account_without_its_token_is_a_configuration_error(settings, missing):
+    """The error names the setting that is missing, before any I/O."""
+    with pytest.raises(ConfigurationError, match=f"{missing} is missing"):
+        RixAPI(**settings).user()
+
+
+@pytest.mark.parametrize("generation_id", ["", "../../admin", "a/b", "a?b", "ü", "x" * 129, None, 7])
+def test_an_id_that_could_bend_an_address_is_refused(generation_id):
+    """No path is built from an id of an unsafe form."""
+    for spell in (NEW.query, NEW.link, lambda one: NEW.query_many(["some-id", one])):
+        with pytest.raises(InvalidInput):
+            spell(generation_id)
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer"),
+    [
+        *[(name, True) for name in ("submit", "extend", "add_audio", "get", "get_many", "query_many", "video_url")],
+        *[(name, True) for name in ("user", "key")],
+        *[(name, False) for name in ("credits", "list", "delete", "concepts", "camera_motions", "library", "all")],
+        ("no such thing", False),
+    ],
+)
+def test_supports_answers_beforehand(operation, answer):
+    """What the format has is known without asking."""
+    assert NEW.supports(operation) is answer
+
+
+def test_a_batch_of_one_is_no_batch():
+    """With `batch_size=1` only single queries are asked, and many generations are still looked up."""
+    single = RixAPI(batch_size=1)
+    assert not single.supports("query_many")
+    assert single.supports("get_many")
+
+
+BAD_SETTINGS = {
+    "edition": ["2023", 2025, None],
+    "prefix": ["luma", "/luma/", "/", "//luma", "/lu ma", "/luma?x=1", "/luma/../admin", "/.luma", None],
+    "audio_path": ["", "/", "audio", "/audio/", "/{name}/audio", "/x/../y", "/audio?x", 7],
+    "batch_size": [0, -1, 2.5, "50", True, None],
+    "access_token": ["", "two words", "tökén", "line\nbreak"],
+    "user_id": ["", "a b", "7\r\nX-Evil: 1"],
+    "user_id_header": ["", "New Api User", "X:Y", None],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field, values in BAD_SETTINGS.items() for value in values]
+)
+def test_a_setting_that_cannot_be_right_is_refused_by_name(field, value):
+    """Settings are checked when the dialect is built."""
+    with pytest.raises(InvalidInput) as caught:
+        RixAPI(**{field: value})
+    assert caught.value.field == field
+
+
+def test_the_access_token_shows_itself_to_nobody():
+    """Neither the dialect, nor its call, nor the error about a bad token prints the token, and it is not pickled."""
+    dialect = RixAPI(access_token="at-secret", user_id=7)
+    assert "at-secret" not in repr(dialect) + repr(dialect.user())
+    assert RixAPI(access_token=Secret("at-secret")).access_token.reveal() == "at-secret"
+    with pytest.raises(InvalidInput) as caught:
+        RixAPI(access_token="at secret")
+    assert "at secret" not in str(caught.value)
+    with pytest.raises(TypeError):
+        pickle.dumps(dialect)
+
+
+def test_an_inline_image_stays_out_of_the_calls_repr():
+    """A call that is printed shows no body."""
+    call = NEW.submit(VideoRequest("cat dance", keyframes=Keyframes(INLINE)))
+    assert "base64" not in repr(call)
+
+
+def test_purchases_are_known_whatever_the_settings():
+    """The name, which the journal keeps, depends on no setting, so nothing bought is lost by changing one."""
+    assert {RixAPI(edition="2024").name, RixAPI(prefix="", batch_size=1).name, RixAPI().name} == {"rixapi"}
+    assert RixAPI().default_base_url is None
+
+
+def test_dialects_are_values():
+    """Two dialects with equal settings are equal, and frozen."""
+    assert RixAPI() == RixAPI()
+    assert hash(RixAPI(edition="2024")) == hash(RixAPI(edition="2024"))
+    assert RixAPI() != RixAPI(batch_size=1)
