@@ -1,0 +1,116 @@
+"""Settings: each default has its reason, and what no clock or counter can follow is refused by name."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import attrs
+import pytest
+
+from luma_async import InvalidInput, Limits, PollPolicy, RetryPolicy, Timeouts
+from luma_async.settings import UNSET, Secret, check_timeout
+
+NOT_NUMBERS = [None, "10", True, math.nan, [1]]
+
+
+@pytest.mark.parametrize(
+    ("build", "field", "bad"),
+    [
+        (Timeouts, "connect", [0, -1, math.inf, *NOT_NUMBERS]),
+        (Timeouts, "request", [0, -1, math.inf, *NOT_NUMBERS]),
+        (Timeouts, "submit", [0, -1, math.inf, *NOT_NUMBERS]),
+        (Timeouts, "submit_keepalive", [-1, math.inf, *NOT_NUMBERS]),
+        (Timeouts, "download_stall", [0, -1, math.inf, *NOT_NUMBERS]),
+        (Timeouts, "close", [-1, math.inf, *NOT_NUMBERS]),
+        (RetryPolicy, "attempts", [0, -1, 2.5, math.inf, *NOT_NUMBERS]),
+        (RetryPolicy, "first_delay", [-1, math.inf, *NOT_NUMBERS]),
+        (RetryPolicy, "max_delay", [-1, math.inf, *NOT_NUMBERS]),
+        (RetryPolicy, "not_sent_for", [-1, math.inf, *NOT_NUMBERS]),
+        (Limits, "requests", [0, -1, 2.5, math.inf, *NOT_NUMBERS]),
+        (Limits, "max_in_flight", [0, -1, 0.5, "many", True, math.nan]),
+        (Limits, "submits_per_minute", [0, -1, "10", True, math.nan]),
+        (Limits, "burst", [0, 0.5, "10", True, math.nan]),
+        (PollPolicy, "delay_worth", [0, -1, math.inf, *NOT_NUMBERS]),
+        (PollPolicy, "first", [0, -1, math.inf, *NOT_NUMBERS]),
+        (PollPolicy, "last", [0, -1, math.inf, *NOT_NUMBERS]),
+        (PollPolicy, "factor", [0, 0.9, math.inf, *NOT_NUMBERS]),
+        (PollPolicy, "give_up", [-1, "10", True, math.nan]),
+        (PollPolicy, "patience", [-1, *NOT_NUMBERS]),
+        (PollPolicy, "grace", [-1, *NOT_NUMBERS]),
+    ],
+)
+def test_a_setting_that_cannot_be_right_is_refused_by_name(build, field, bad):
+    """Negative, endless where that makes no sense, or no number at all: the error names the field and the bound."""
+    for value in bad:
+        with pytest.raises(InvalidInput, match=r"must be .*(more|whole)") as caught:
+            build(**{field: value})
+        assert caught.value.field == field, value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Limits(max_in_flight=math.inf, submits_per_minute=math.inf, burst=math.inf),
+        Limits(max_in_flight="auto", submits_per_minute=0.5, burst=1),
+        Timeouts(submit_keepalive=0, close=0),
+        RetryPolicy(attempts=1, first_delay=0, max_delay=0, not_sent_for=0),
+        PollPolicy.adaptive(0.125, give_up=None, patience=0, grace=0),
+        PollPolicy.fixed(5, give_up=60),
+        PollPolicy.exponential(1, 60, 2),
+    ],
+)
+def test_the_ends_of_each_range_are_allowed(value):
+    """Zero where nothing is meant, infinity where no limit is."""
+    assert attrs.evolve(value) == value
+
+
+def test_the_three_policies_differ_in_kind_alone():
+    """A fixed policy is an interval that does not grow; all share the budgets."""
+    fixed, growing = PollPolicy.fixed(5), PollPolicy.exponential(1, 30, 1.5)
+    assert (fixed.kind, fixed.first, fixed.last, fixed.factor) == ("fixed", 5, 5, 1)
+    assert (growing.kind, growing.first, growing.last, growing.factor) == ("exponential", 1, 30, 1.5)
+    assert {
+        (one.give_up, one.patience, one.grace) for one in (PollPolicy(), PollPolicy.adaptive(), fixed, growing)
+    } == {(86_400, 300, 30)}
+
+
+@pytest.mark.parametrize("timeout", [0, 0.5, 10**9, math.inf, None, UNSET])
+def test_a_timeout_may_be_anything_a_clock_can_reach(timeout):
+    """Seconds from 0 on, None for no limit, or not given."""
+    check_timeout(timeout)
+
+
+@pytest.mark.parametrize("timeout", [-1, -0.1, math.nan, -math.inf, "10", True, [1]])
+def test_a_timeout_that_no_clock_can_reach_is_named(timeout):
+    """Negative or no number: refused with what is allowed."""
+    with pytest.raises(InvalidInput, match="timeout: must be seconds, 0 or more, or None"):
+        check_timeout(timeout)
+
+
+class TestSecret:
+    """A text that shows itself to nobody who does not ask for it by name."""
+
+    secret = Secret("sk-abcdef")
+
+    def test_it_is_shown_nowhere(self):
+        """Neither printed, nor formatted, nor in a container."""
+        shown = [repr(self.secret), str(self.secret), f"{self.secret}", f"{[self.secret]}", f"{self.secret!s:>20}"]
+        assert not any("abc" in text for text in shown)
+
+    def test_it_is_not_pickled(self):
+        """A pickle goes to other machines; a copy of it would go along."""
+        for action in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="not pickled"):
+                action(self.secret)
+
+    def test_it_has_no_dictionary(self):
+        """What dumps `vars()` finds nothing."""
+        assert not hasattr(self.secret, "__dict__")
+        assert self.secret.reveal() == "sk-abcdef"
+
+    def test_it_is_blotted_out_of_foreign_texts(self):
+        """Every occurrence goes, unless it is so short that it stands anywhere by chance."""
+        assert self.secret.scrub(b"key sk-abcdef, again sk-abcdef") == b"key [secret], again [secret]"
+        assert Secret("a").scrub(b"a cat") == b"a cat"
