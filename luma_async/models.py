@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from luma_async.errors import clip
+from luma_async.error_form import clip
 from luma_async.notebook import figure
 
 Json = dict[str, Any]
