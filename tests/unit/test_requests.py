@@ -1,0 +1,332 @@
+"""Requests: what can never be right is refused when it is built, by the name of the field, before any I/O."""
+
+from __future__ import annotations
+
+import base64
+import math
+from contextlib import nullcontext
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_async import (
+    AudioRequest,
+    ExtendRequest,
+    GenerationKeyframe,
+    ImageKeyframe,
+    ImageReference,
+    ImageRequest,
+    InvalidInput,
+    Keyframes,
+    ModifyRequest,
+    ReframeRequest,
+    Request,
+    UpscaleRequest,
+    VideoRequest,
+)
+from luma_async.checks import check_id
+from luma_async.requests import as_request
+
+PICTURE = ImageKeyframe("https://example.com/tiger.jpg")
+REFERENCE = ImageReference("https://example.com/tiger.jpg")
+JPEG, PNG = b"\xff\xd8\xff\xe0 rest", b"\x89PNG\r\n\x1a\n rest"
+WEBP, GIF = b"RIFF\x00\x00\x00\x00WEBPVP8 ", b"GIF89a rest"
+
+BUILD = {
+    VideoRequest: lambda **fields: VideoRequest(**{"prompt": "cat dance", **fields}),
+    ExtendRequest: lambda **fields: ExtendRequest(**{"source": "g1", "prompt": "it sits", **fields}),
+    AudioRequest: lambda **fields: AudioRequest(**{"source": "g1", "prompt": "purring", **fields}),
+    UpscaleRequest: lambda **fields: UpscaleRequest(**{"source": "g1", **fields}),
+    ImageRequest: lambda **fields: ImageRequest(**{"prompt": "a cat", **fields}),
+    ReframeRequest: lambda **fields: ReframeRequest(**{"media": "https://example.com/cat.mp4", **fields}),
+    ModifyRequest: lambda **fields: ModifyRequest(
+        **{"media": "https://example.com/cat.mp4", "mode": "flex_1", **fields}
+    ),
+}
+
+BAD_PROMPTS = ["", "  \n", None, 7, b"cat", "\ud800"]
+BAD_IDS = ["", "../../admin", "a/b", "a?b", "a#b", "a%2Fb", "ü", "x" * 129, "g1\n", " g1", None, 7, b"g1"]
+BAD_TEXTS = ["", "  ", 7, ["ray-2"]]
+BAD_FLAGS = ["yes", 1, 0]
+BAD_RATIOS = ["", "16", "16x9", "0:1", "1:0", "16:9 ", "160:90", "16:9:1", None, 1.78]
+BAD_URLS = [
+    "",
+    "example.com",
+    "ftp://example.com/x",
+    "https://",
+    "https:///x",
+    "https://exa mple.com",
+    "https://example.com/\n",
+    "\x00https://example.com",
+    "https://example.com:99999",
+    "https://example.com:0",
+    "https://[::1",
+    "javascript:alert(1)",
+    "file:///etc/passwd",
+    7,
+    b"https://example.com",
+]
+BAD_COUNTS = [-1, 1.5, "1", True]
+BAD_EXTRAS = [
+    {1: "x"},
+    {"": "x"},
+    {"x": math.nan},
+    {"x": math.inf},
+    {"x": object()},
+    {"x": {1, 2}},
+    {"x": b"y"},
+    "x",
+    ["x"],
+    None,
+    7,
+]
+
+BAD = [
+    *((kind, "prompt", BAD_PROMPTS) for kind in (VideoRequest, ExtendRequest, AudioRequest, ImageRequest)),
+    *((kind, "source", BAD_IDS) for kind in (ExtendRequest, AudioRequest, UpscaleRequest)),
+    *((kind, "media", [*BAD_URLS, None]) for kind in (ReframeRequest, ModifyRequest)),
+    *((kind, "aspect_ratio", BAD_RATIOS) for kind in (VideoRequest, ImageRequest, ReframeRequest)),
+    *((kind, "notify_hook", BAD_URLS) for kind in BUILD),
+    *((kind, "extra", BAD_EXTRAS) for kind in BUILD),
+    *((kind, "loop", BAD_FLAGS) for kind in (VideoRequest, ExtendRequest)),
+    *((kind, "expand_prompt", BAD_FLAGS) for kind in (VideoRequest, ExtendRequest)),
+    *((kind, "model", BAD_TEXTS) for kind in (VideoRequest, ExtendRequest, ImageRequest, ReframeRequest)),
+    *((kind, "resolution", BAD_TEXTS) for kind in (VideoRequest, ExtendRequest, UpscaleRequest)),
+    *((kind, "duration", BAD_TEXTS) for kind in (VideoRequest, ExtendRequest)),
+    *((kind, "keyframes", [PICTURE, "https://example.com/x.jpg", {}]) for kind in (VideoRequest, ExtendRequest)),
+    (VideoRequest, "concepts", ["dolly_zoom", "", None, 7, [7], [""], [None]]),
+    (AudioRequest, "negative_prompt", BAD_TEXTS),
+    (ImageRequest, "image_refs", [["https://example.com/x.jpg"], REFERENCE, "x", None]),
+    (ImageRequest, "style_refs", [[PICTURE], REFERENCE, 7]),
+    (ImageRequest, "modify_image_ref", ["https://example.com/x.jpg", PICTURE]),
+    (ImageRequest, "format", BAD_TEXTS),
+    (ImageRequest, "sync", BAD_FLAGS),
+    (ImageRequest, "sync_timeout", BAD_COUNTS),
+    (ReframeRequest, "kind", ["film", "", None, 7, []]),
+    *((ReframeRequest, edge, BAD_COUNTS) for edge in ("x_start", "x_end", "y_start", "y_end", "resized_width")),
+    (ReframeRequest, "first_frame", BAD_URLS),
+    (ModifyRequest, "mode", BAD_PROMPTS),
+    (ModifyRequest, "first_frame", BAD_URLS),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        pytest.param(kind, field, value, id=f"{kind.__name__}.{field}-{number}")
+        for kind, field, values in BAD
+        for number, value in enumerate(values)
+    ],
+)
+def test_bad_input_is_refused_by_name(kind, field, value):
+    """Each value that can never be right is an InvalidInput that names its field and what would be right."""
+    with pytest.raises(InvalidInput) as caught:
+        BUILD[kind](**{field: value})
+    assert caught.value.field.split(".")[0] == field
+    assert caught.value.message.startswith(("must ", "holds "))
+    assert isinstance(caught.value, ValueError)
+
+
+GOOD = [
+    (VideoRequest, {"prompt": "猫が踊る", "aspect_ratio": "9:16", "keyframes": Keyframes(frame0=PICTURE)}),
+    (VideoRequest, {"concepts": ["dolly_zoom", "pan_left"], "loop": True, "expand_prompt": False}),
+    (
+        VideoRequest,
+        {"extra": {"seed": 7, "nested": {"a": [1, None, "x"]}}, "notify_hook": "https://example.com:8443/h"},
+    ),
+    (ExtendRequest, {"keyframes": Keyframes(frame1=GenerationKeyframe("g2"))}),
+    (AudioRequest, {"negative_prompt": "barking"}),
+    (UpscaleRequest, {"resolution": "4k"}),
+    (ImageRequest, {"image_refs": [REFERENCE], "character_refs": {"identity0": ["https://example.com/me.jpg"]}}),
+    (ReframeRequest, {"kind": "image", "x_start": 0}),
+    (ModifyRequest, {"prompt": "in watercolour"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields"), GOOD)
+def test_good_input_is_a_value(kind, fields):
+    """A request is frozen, and equal to another one of the same fields; lists have become tuples."""
+    request = BUILD[kind](**fields)
+    assert request == BUILD[kind](**fields)
+    assert isinstance(request, Request)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        request.prompt = "another"
+    assert not any(isinstance(getattr(request, field.name), list) for field in attrs.fields(kind))
+
+
+def test_every_request_has_a_builder_here():
+    """A new kind of request needs its rows above."""
+    assert set(BUILD) == set(Request.__args__)
+
+
+def test_a_request_keeps_a_copy_of_what_it_was_given():
+    """Adding to a mapping or a list afterwards changes no request."""
+    extra, concepts, urls = {"seed": 7}, ["pan_left"], ["https://example.com/me.jpg"]
+    video = VideoRequest("cat dance", extra=extra, concepts=concepts)
+    image = ImageRequest("a cat", character_refs={"identity0": urls})
+    extra["seed"], concepts[0] = 8, "pan_right"
+    urls.append("nonsense")
+    assert video.extra == {"seed": 7}
+    assert video.concepts == ("pan_left",)
+    assert image.character_refs == {"identity0": ("https://example.com/me.jpg",)}
+
+
+def test_nesting_without_end_is_refused():
+    """A value too deep to be spelled as JSON is bad input, not a crash."""
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(InvalidInput, match="extra: must hold JSON values only"):
+        VideoRequest("cat dance", extra={"x": deep})
+
+
+@pytest.mark.parametrize(
+    ("refs", "field"),
+    [
+        ({"identity0": ["nonsense"]}, "character_refs.identity0"),
+        ({"identity0": "https://example.com/me.jpg"}, None),
+        ({"identity0": "nonsense"}, "character_refs.identity0"),
+        ({"identity0": 7}, "character_refs.identity0"),
+        (["https://example.com/me.jpg"], "character_refs"),
+        (None, "character_refs"),
+    ],
+)
+def test_the_pictures_of_a_character_are_addresses(refs, field):
+    """A bad address is named by its identity; a lone one is taken for a list of one."""
+    if field is None:
+        assert ImageRequest("a cat", character_refs=refs)
+        return
+    with pytest.raises(InvalidInput) as caught:
+        ImageRequest("a cat", character_refs=refs)
+    assert caught.value.field == field
+
+
+def test_an_extension_begins_where_its_source_ends():
+    """The first frame of an extension is the source; only the last one can be given."""
+    with pytest.raises(InvalidInput, match="frame0: is the source itself"):
+        ExtendRequest("g1", "it sits", keyframes=Keyframes(frame0=PICTURE))
+
+
+def test_keyframes_need_one_end_at_least():
+    """Neither frame0 nor frame1 is no keyframes at all."""
+    with pytest.raises(InvalidInput, match="frame0, frame1 or both"):
+        Keyframes()
+
+
+@pytest.mark.parametrize("field", ["frame0", "frame1"])
+@pytest.mark.parametrize("value", ["https://example.com/x.jpg", REFERENCE, 7])
+def test_an_end_is_a_picture_or_a_generation(field, value):
+    """A bare address could be either, so it is refused with the two names."""
+    with pytest.raises(InvalidInput, match="ImageKeyframe or a GenerationKeyframe") as caught:
+        Keyframes(**{field: value})
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("value", BAD_IDS)
+def test_a_keyframe_of_a_generation_is_named_by_its_id(value):
+    """An id that could bend an address is refused here too."""
+    with pytest.raises(InvalidInput, match="1-128 letters, digits"):
+        GenerationKeyframe(value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *BAD_URLS,
+        None,
+        "data:text/plain;base64,aGk=",
+        "data:image/jpeg,abc",
+        "data:image/jpeg;base64,",
+        "data:image/jpeg;base64,%%%",
+        "data:image/jpeg;base64,aGk",
+        "data:image/jpeg;base64,aGk=\n",
+        "data:",
+    ],
+)
+def test_a_picture_is_an_address_or_valid_base64(url):
+    """Anything else is refused by the name `url`, for keyframes and references alike."""
+    for build in (ImageKeyframe, ImageReference):
+        with pytest.raises(InvalidInput) as caught:
+            build(url)
+        assert caught.value.field == "url"
+
+
+@pytest.mark.parametrize(("data", "kind"), [(JPEG, "jpeg"), (PNG, "png"), (WEBP, "webp"), (GIF, "gif")])
+def test_bytes_of_a_picture_become_a_data_uri(data, kind, tmp_path):
+    """The kind is read from the first bytes, never from a name; the file and the bytes give the same."""
+    keyframe = ImageKeyframe.from_bytes(data)
+    assert keyframe.url == f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    (tmp_path / "picture.txt").write_bytes(data)
+    assert ImageKeyframe.from_file(tmp_path / "picture.txt") == keyframe
+    assert ImageKeyframe.from_file(str(tmp_path / "picture.txt")) == keyframe
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"%PDF-1.7", b"\xff\xd8", b"<svg/>", b"\x00\x00\x00 ftypmp42"])
+def test_what_is_no_picture_is_refused(data, tmp_path):
+    """A text, a PDF, a video, a cut file: refused before it is sent, with the path when there is one."""
+    with pytest.raises(InvalidInput, match="data: is not a JPEG, PNG, WebP or GIF picture"):
+        ImageKeyframe.from_bytes(data)
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(data)
+    with pytest.raises(InvalidInput, match=r"picture\.jpg: is not a JPEG") as caught:
+        ImageKeyframe.from_file(path)
+    assert caught.value.field == "path"
+
+
+def test_a_file_that_cannot_be_read_is_bad_input(tmp_path):
+    """Missing, a folder, or a name that no system allows: InvalidInput with the reason."""
+    for path, reason in ((tmp_path / "none.jpg", "No such file"), (tmp_path, "directory"), ("a\0b", "null")):
+        with pytest.raises(InvalidInput, match=reason) as caught:
+            ImageKeyframe.from_file(path)
+        assert caught.value.field == "path"
+
+
+def test_an_inline_picture_stays_out_of_reprs():
+    """A megabyte of Base64 shows its first letters only."""
+    keyframe = ImageKeyframe.from_bytes(JPEG + bytes(1_000_000))
+    assert len(repr(VideoRequest("cat dance", keyframes=Keyframes(frame0=keyframe)))) < 500
+    assert "data:image/jpeg;base64," in repr(keyframe)
+    assert repr(PICTURE) == "ImageKeyframe(url='https://example.com/tiger.jpg')"
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1, math.nan, "0.5", True])
+def test_a_weight_lies_between_0_and_1(weight):
+    """Anything else is refused by name."""
+    with pytest.raises(InvalidInput, match="weight: must lie between 0 and 1"):
+        ImageReference("https://example.com/x.jpg", weight=weight)
+
+
+@pytest.mark.parametrize("weight", [None, 0, 0.5, 1])
+def test_a_weight_may_be_left_out(weight):
+    """None leaves it to the service."""
+    assert ImageReference("https://example.com/x.jpg", weight=weight).weight == weight
+
+
+@given(st.text(max_size=200))
+def test_an_id_is_safe_in_an_address_or_refused(text):
+    """What is taken holds nothing but letters, digits, `_` and `-`, 128 at most."""
+    safe = 1 <= len(text) <= 128 and all(char.isascii() and (char.isalnum() or char in "_-") for char in text)
+    with nullcontext() if safe else pytest.raises(InvalidInput):
+        assert check_id(text) == text
+
+
+@given(st.text(max_size=60))
+def test_any_prompt_is_taken_or_refused(text):
+    """What says something is taken as it is; a text of blanks is refused."""
+    with nullcontext() if text.strip() else pytest.raises(InvalidInput):
+        assert VideoRequest(text).prompt == text
+
+
+def test_a_prompt_or_a_request_is_what_can_be_bought():
+    """A prompt takes its fields by name, a request carries its own, and nothing else is taken."""
+    request = VideoRequest("cat dance", loop=True)
+    assert as_request("cat dance", {"loop": True}) == request
+    assert as_request(request, {}) is request
+    with pytest.raises(TypeError, match="do not pass loop beside it"):
+        as_request(request, {"loop": True})
+    with pytest.raises(InvalidInput, match="request: must be a prompt or a request"):
+        as_request(7, {})
+    with pytest.raises(TypeError, match="colour"):
+        as_request("cat dance", {"colour": "red"})
