@@ -49,7 +49,7 @@ _OUT_OF_CREDIT = re.compile(
     re.IGNORECASE,
 )
 _PROMPT = re.compile(r"敏感词|sensitive word|moderation|blacklisted", re.IGNORECASE)
-_NOT_FOUND = re.compile(r"(?:task|generation|record)\b.{0,60}?\bnot[ _](?:exist|found)|任务不存在", re.IGNORECASE)
+_NOT_FOUND = re.compile(r"(?:task|generation|record)(?:_|\b.{0,60}?\b)not[ _](?:exist|found)|任务不存在", re.IGNORECASE)
 _UNAUTHORIZED = re.compile(r"无权|未登录|令牌|token|unauthorized", re.IGNORECASE)
 _TROUBLE = re.compile(
     r"internal|unexpected|unknown|timed? ?out|unavailable|overload|gateway|again|内部|异常|超时|稍后|繁忙",
@@ -138,12 +138,13 @@ def _read_wrapped(words: _Words, document: Document) -> ErrorBody:
         kind = Kind.UNAVAILABLE
     elif kind is None and document.status == 404:
         kind = Kind.NOT_FOUND
+    said = error.message if error and error.message else words.message
     whole = document.shape is Shape.JSON and inside.shape is Shape.JSON
     return ErrorBody(
         code=words.code,
-        message=error.message if error and error.message else words.message,
+        message=said,
         kind=kind,
-        refuses=document.status == 500 and whole and error is not None and not _TROUBLE.search(words.message),
+        refuses=document.status == 500 and whole and error is not None and not _TROUBLE.search(said),
     )
 
 

@@ -1,0 +1,439 @@
+"""What the relay's recorded answers say, and what is made of answers that drift from them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import attrs
+import pytest
+from samples_of import document, names, raw_document, sample
+
+from luma_async import Generation, Image, KeyUsage, RixAPI, State, UnreadableAnswer, User, Video
+
+RIX = RixAPI()
+CDN = "https://storage.cdn-luma.com"
+SIZE_2025 = {"width": 1360, "height": 752}
+FOLDER_2025 = f"{CDN}/dream-machine/b0d67582-c6f0-4973-a89c-3fea9d46d5e9"
+CLIP_2025 = f"{FOLDER_2025}/35049450-c008-4607-b1d0-0b025599f15d/video0b6619468da8e409da860706bbf26bbad.mp4"
+STILL_2025 = "https://imagedelivery.net/1KomXrSWiTojGGip43n0SQ/e4268de5-4a74-45ff-67b8-dc46df12de00/public"
+LITE = f"{CDN}/lit_lite_inference_v1.6-xl"
+FOLDER_2024 = f"{LITE}/5bf08990-71ed-4a56-b531-2c2f02e18f51"
+
+
+def utc(*parts):
+    return datetime(*parts, tzinfo=UTC)
+
+
+COMPLETED_2025 = Generation(
+    id="4665a07c-7641-4809-a133-10786201bb56",
+    state=State.COMPLETED,
+    raw_state="completed",
+    prompt="cat dance",
+    created_at=utc(2024, 12, 22, 13, 38, 40, 139_000),
+    video=Video(url=CLIP_2025, download_url=CLIP_2025, **SIZE_2025),
+    video_raw=Video(url=CLIP_2025, duration_s=5.041667, **SIZE_2025),
+    thumbnail=Image(url=STILL_2025, **SIZE_2025),
+    last_frame=Image(
+        url=f"{FOLDER_2025}/606108d9-9daf-4265-84fb-595f18240ac5/video_0_last_frame.jpg",
+        **SIZE_2025,
+    ),
+)
+"""As the page of 2025 shows it, by itself and in the bare list."""
+
+SUBMITTED = {
+    "submit-201-pending": Generation(
+        id="fc7fb008-7a5e-40ad-a7ff-dbb63db61be8",
+        state=State.PENDING,
+        raw_state="pending",
+        prompt="cat dance",
+        created_at=utc(2024, 7, 22, 12, 47, 28, 553_735),
+    ),
+    "submit-201-server-id": Generation(
+        id="656f64c3-6903-4171-a2c6-34c6cd6119f7",
+        state=State.PENDING,
+        raw_state="pending",
+        prompt="cat dance",
+        created_at=utc(2024, 10, 20, 6, 41, 46, 293_298),
+        server_id="123",
+    ),
+    "submit-200-pending-sister": Generation(
+        id="4665a07c-7641-4809-a133-10786201bb56",
+        state=State.PENDING,
+        raw_state="pending",
+        created_at=utc(2024, 12, 22, 13, 38, 40, 139_409),
+    ),
+    "submit-200-queued-sister": Generation(
+        id="luma_gen_abc123", state=State.PENDING, raw_state="queued", created_at=utc(2024, 3, 1, 12)
+    ),
+    "submit-200-nested-id": Generation(
+        id="d1f0a8d2-0a51-4c3a-9a63-2f6b1d5d0e11",
+        state=State.PENDING,
+        raw_state="submitted",
+        created_at=utc(2024, 7, 1, 7, 35, 13),
+    ),
+    "extend-200": Generation(
+        id="749d328e-4fd0-43a8-8c89-32394d60da69",
+        state=State.PENDING,
+        raw_state="pending",
+        created_at=utc(2024, 12, 22, 14, 48, 39, 947_851),
+    ),
+}
+
+QUERIED = {
+    "query-completed-2025": COMPLETED_2025,
+    "query-completed-2024": Generation(
+        id="32ec5549-7b7a-4111-a43b-445b3a89c8ef",
+        state=State.COMPLETED,
+        raw_state="completed",
+        prompt="Please generate a video simulating the gentle undulating heights of water waves and sand dunes",
+        created_at=utc(2024, 10, 15, 8, 50, 11),
+        video=Video(
+            url=f"{FOLDER_2024}/5f7ca010-7e0e-4faf-a654-f41ce735d0ff"
+            "_watermarked_video05a8efbcf1ba2498bb02aa9dcefab47f8.mp4",
+            download_url=sample("rixapi", "download-url")["url"],
+            width=752,
+            height=1360,
+        ),
+        video_raw=Video(url=f"{LITE}/raw.mp4", width=752, height=1360),
+        thumbnail=Image(url=f"{FOLDER_2024}/thumb.jpg", width=752, height=1360),
+        last_frame=Image(url=f"{LITE}/last.jpg", width=752, height=1360),
+    ),
+    "query-completed-no-link": Generation(
+        id="77aae5b1-7e0e-4038-9e8d-d59a0dd79b5f", state=State.COMPLETED, raw_state="completed", prompt="cat dance"
+    ),
+    "query-completed-thumbnail-string": Generation(
+        id="77aae5b1-7e0e-4038-9e8d-d59a0dd79b5e",
+        state=State.COMPLETED,
+        raw_state="completed",
+        prompt="In a modern airport, travelers rush to check in.",
+        video=Video(
+            url=f"{LITE}/w.mp4",
+            download_url=f"{LITE}/v.mp4",
+            width=656,
+            height=1552,
+            thumbnail_url=f"{LITE}/video_0_thumb.jpg",
+        ),
+        thumbnail=Image(url=f"{LITE}/video_0_thumb.jpg", width=656, height=1552),
+    ),
+    "query-failed-assumed": Generation(
+        id="9d4b7516-77e5-481a-b015-48313946f33c",
+        state=State.FAILED,
+        raw_state="failed",
+        prompt="cat dance",
+        failure_reason="Advanced prompt moderation failed",
+    ),
+}
+
+LISTED = {
+    "tasks-bare-list": COMPLETED_2025,
+    "tasks-envelope": Generation(
+        id="9d4b7516-77e5-481a-b015-48313946f33b",
+        state=State.PROCESSING,
+        raw_state="processing",
+        prompt="cat dance",
+        created_at=utc(2024, 7, 1, 7, 35, 13, 498_000),
+    ),
+    "tasks-envelope-failure-assumed": Generation(
+        id="9d4b7516-77e5-481a-b015-48313946f33c",
+        state=State.FAILED,
+        raw_state="FAILURE",
+        created_at=utc(2024, 7, 1, 7, 35, 13),
+        failure_reason="任务超时\uff081440分钟\uff09",
+        progress=1.0,
+    ),
+}
+
+BALANCES = {"user-self", "usage-token"}
+REQUESTS = {"submit-request-2024", "submit-request-2025", "extend-request-2024"}
+
+
+def plain(generation):
+    """The same value without its JSON."""
+    return attrs.evolve(generation, raw={})
+
+
+def test_every_sample_is_read_by_a_test():
+    """No recorded answer lies about without anybody holding the reader to it."""
+    read = {*SUBMITTED, *QUERIED, *LISTED, *BALANCES, *REQUESTS, "download-url"}
+    assert read == set(names("rixapi"))
+
+
+@pytest.mark.parametrize(("name", "expected"), SUBMITTED.items(), ids=SUBMITTED.keys())
+def test_an_answer_to_a_submit(name, expected):
+    """Every recorded answer to a submit names its generation, holds no error, and is pending."""
+    answer = document(sample("rixapi", name), 201)
+    assert RIX.read_error(answer) is None
+    row = RIX.read_submit(answer)
+    assert row.id == expected.id
+    generation = RIX.generation(row.raw)
+    assert plain(generation) == expected
+    assert generation.created_at.tzinfo is UTC
+
+
+@pytest.mark.parametrize(("name", "expected"), QUERIED.items(), ids=QUERIED.keys())
+def test_an_answer_to_a_query(name, expected):
+    """Every recorded answer to a query is read in full, and keeps its JSON untouched."""
+    answer = document(sample("rixapi", name))
+    assert RIX.read_error(answer) is None
+    generation = RIX.generation(RIX.read_query(answer, expected.id).raw)
+    assert plain(generation) == expected
+    assert generation.raw == sample("rixapi", name)
+
+
+@pytest.mark.parametrize(("name", "expected"), LISTED.items(), ids=LISTED.keys())
+def test_an_answer_to_a_query_for_many(name, expected):
+    """Both forms of the answer, the envelope and the bare list, give the generation under its own id."""
+    answer = document(sample("rixapi", name))
+    assert RIX.read_error(answer) is None
+    (row,) = RIX.read_many(answer)
+    assert row.id == expected.id
+    assert plain(RIX.generation(row.raw)) == expected
+
+
+def test_the_link():
+    """The watermark-free link is the answer's `url`."""
+    answer = document(sample("rixapi", "download-url"))
+    assert RIX.read_error(answer) is None
+    assert RIX.read_link(answer).startswith("https://example.r2.cloudflarestorage.com/ai-lumalabs-storage/")
+
+
+def test_the_account():
+    """The account's quota is read; its JSON is kept without the access token."""
+    recorded = sample("rixapi", "user-self")
+    recorded["data"]["access_token"] = "at-secret"
+    answer = document(recorded)
+    assert RIX.read_error(answer) is None
+    user = RIX.read_user(answer)
+    expected = User(id=1, username="user123", group="default", quota=500_000, used_quota=123_456, request_count=2_048)
+    assert attrs.evolve(user, raw={}) == expected
+    assert user.raw == sample("rixapi", "user-self")["data"]
+
+
+def test_the_keys_quota():
+    """The key's quota is read; `expires_at: 0` is never, and the boolean `code` is no error."""
+    answer = document(sample("rixapi", "usage-token"))
+    assert RIX.read_error(answer) is None
+    usage = RIX.read_key(answer)
+    expected = KeyUsage(name="Default Token", granted=1_000_000, used=12_345, available=987_655, unlimited=False)
+    assert attrs.evolve(usage, raw={}) == expected
+    assert usage.raw == sample("rixapi", "usage-token")["data"]
+
+
+def test_a_key_that_ends():
+    """A key's end is a moment, given in Unix seconds."""
+    recorded = sample("rixapi", "usage-token")
+    recorded["data"]["expires_at"] = 1_719_819_313
+    assert RIX.read_key(document(recorded)).expires_at == utc(2024, 7, 1, 7, 35, 13)
+
+
+@pytest.mark.parametrize("read", [RIX.read_user, RIX.read_key], ids=["user", "key"])
+@pytest.mark.parametrize("payload", [[], None, "x", {}, {"data": None}, {"data": ["at-secret"]}])
+def test_a_balance_that_is_not_there(read, payload):
+    """An account page without data is unreadable; the error quotes nothing, since the page may hold a token."""
+    with pytest.raises(UnreadableAnswer) as caught:
+        read(document(payload))
+    assert caught.value.paths == ("data",)
+    assert "at-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("payload", [{}, {"url": None}, {"url": ""}, {"url": "soon"}, {"url": 7}, [], "https://x"])
+def test_a_link_that_is_none(payload):
+    """What cannot be fetched is no link."""
+    with pytest.raises(UnreadableAnswer) as caught:
+        RIX.read_link(document(payload))
+    assert caught.value.paths == ("url",)
+
+
+IDS = {
+    "id": ({"id": "a"}, "a"),
+    "task_id": ({"task_id": "a"}, "a"),
+    "id before task_id": ({"id": "a", "task_id": "b"}, "a"),
+    "data.id": ({"code": 0, "data": {"id": "a"}}, "a"),
+    "data.task_id": ({"code": "success", "data": {"task_id": "a"}}, "a"),
+    "a database number beside task_id": ({"id": 13917, "task_id": "a"}, "a"),
+    "a number": ({"id": 13917}, None),
+    "nothing": ({"state": "pending"}, None),
+    "null": ({"id": None, "task_id": None, "data": None}, None),
+    "empty": ({"id": ""}, None),
+    "a path": ({"id": "../../admin"}, None),
+    "with a line break": ({"id": "a\n"}, None),
+    "too long": ({"id": "x" * 129}, None),
+    "as long as can be": ({"id": "x" * 128}, "x" * 128),
+    "a list": ([{"id": "a"}], None),
+    "a text": ("a", None),
+}
+
+
+@pytest.mark.parametrize(("payload", "generation_id"), IDS.values(), ids=IDS.keys())
+def test_where_an_id_is_found(payload, generation_id):
+    """Ids are texts of a safe form under four names; what is malformed names no generation."""
+    row = RIX.read_submit(document(payload, 201))
+    assert (row.id if row else None) == generation_id
+
+
+def test_an_id_is_found_in_whatever_came_first():
+    """Of two documents the first one is read; whether that proves a purchase is judged elsewhere."""
+    assert RIX.read_submit(raw_document('{"id": "a"}{"detail": "x"}', 201)).id == "a"
+    assert RIX.read_submit(raw_document("<html>", 201)) is None
+
+
+def test_a_look_at_one_may_come_in_an_envelope():
+    """Relays that answer a single query with a row are understood."""
+    recorded = sample("rixapi", "tasks-envelope")
+    row = RIX.read_query(document({**recorded, "data": recorded["data"][0]}), LISTED["tasks-envelope"].id)
+    assert plain(RIX.generation(row.raw)) == LISTED["tasks-envelope"]
+
+
+@pytest.mark.parametrize("payload", [{"id": "another", "state": "completed"}, {"state": "completed"}, [], {"data": []}])
+def test_a_look_that_is_about_something_else(payload):
+    """An answer about another generation, or about none, is unreadable rather than taken for this one."""
+    with pytest.raises(UnreadableAnswer) as caught:
+        RIX.read_query(document(payload), "some-id")
+    assert caught.value.paths == ("id",)
+
+
+MANY = {
+    "an envelope": ({"code": "success", "data": [{"task_id": "a"}, {"task_id": "b"}]}, ["a", "b"]),
+    "a bare list": ([{"id": "a"}, {"id": "b"}], ["a", "b"]),
+    "an empty list": ([], []),
+    "an empty envelope": ({"code": "success", "data": []}, []),
+    "an envelope of null": ({"code": "success", "message": "", "data": None}, []),
+    "rows that are none": ([None, 7, "a", [], {}, {"id": 7}, {"id": "a"}], ["a"]),
+    "a row with a database number in words": ([{"id": "13917", "task_id": "a", "data": None}], ["a"]),
+    "a row without task_id": ([{"status": "SUCCESS", "data": {"id": "a"}}], ["a"]),
+    "a row twice": ([{"id": "a"}, {"id": "a"}], ["a", "a"]),
+}
+
+
+@pytest.mark.parametrize(("payload", "ids"), MANY.values(), ids=MANY.keys())
+def test_which_rows_are_found(payload, ids):
+    """Rows are found by id, in the answer's order; what has none is left out."""
+    assert [row.id for row in RIX.read_many(document(payload))] == ids
+
+
+@pytest.mark.parametrize("payload", [{}, {"data": {}}, {"data": "x"}, {"data": 0}, "x", 7, None])
+def test_a_look_at_many_without_rows(payload):
+    """An answer without any list is unreadable."""
+    with pytest.raises(UnreadableAnswer) as caught:
+        RIX.read_many(document(payload))
+    assert caught.value.paths == ("data",)
+
+
+def row(status, data=None, **fields):
+    return {"task_id": "some-id", "status": status, "data": data, **fields}
+
+
+def task(state, **fields):
+    return {"id": "some-id", "state": state, **fields}
+
+
+ENDS = {
+    "both run": (row("IN_PROGRESS", task("processing")), State.PROCESSING, "processing"),
+    "the task runs ahead": (row("SUBMITTED", task("processing")), State.PROCESSING, "processing"),
+    "the relay closed a task that ran": (row("FAILURE", task("processing")), State.FAILED, "FAILURE"),
+    "the relay is done with a task that lags": (row("SUCCESS", task("processing")), State.COMPLETED, "SUCCESS"),
+    "the task is done, the relay lags": (row("IN_PROGRESS", task("completed")), State.COMPLETED, "completed"),
+    "the task failed, the relay lags": (row("IN_PROGRESS", task("failed")), State.FAILED, "failed"),
+    "the video exists, whatever the relay says": (row("FAILURE", task("completed")), State.COMPLETED, "completed"),
+    "the video does not, whatever the relay says": (row("SUCCESS", task("failed")), State.FAILED, "failed"),
+    "a word of tomorrow inside": (row("IN_PROGRESS", task("rendering")), State.UNKNOWN, "rendering"),
+    "a word of tomorrow inside, closed": (row("FAILURE", task("rendering")), State.FAILED, "FAILURE"),
+    "no word inside": (row("QUEUED", task("")), State.PENDING, "QUEUED"),
+    "no task": (row("QUEUED"), State.PENDING, "QUEUED"),
+    "not started": (row("NOT_START"), State.PENDING, "NOT_START"),
+    "submitted": (row("SUBMITTED"), State.PENDING, "SUBMITTED"),
+    "running": (row("IN_PROGRESS"), State.PROCESSING, "IN_PROGRESS"),
+    "done": (row("SUCCESS"), State.COMPLETED, "SUCCESS"),
+    "failed": (row("FAILURE"), State.FAILED, "FAILURE"),
+    "unknown": (row("UNKNOWN"), State.UNKNOWN, "UNKNOWN"),
+}
+
+
+@pytest.mark.parametrize(("raw", "state", "word"), ENDS.values(), ids=ENDS.keys())
+def test_which_word_counts(raw, state, word):
+    """The task's own end counts before the relay's, the relay's end before a task that lags, and then the task."""
+    generation = RIX.generation(raw)
+    assert (generation.id, generation.state, generation.raw_state) == ("some-id", state, word)
+
+
+REASONS = {
+    "a task's own": (task("failed", failure_reason="Job failed"), "Job failed"),
+    "a task's, in the row's spelling": (task("failed", fail_reason="Job failed"), "Job failed"),
+    "a row's": (row("FAILURE", fail_reason="timeout"), "timeout"),
+    "a row's, while the task lags": (row("FAILURE", task("processing"), fail_reason="timeout"), "timeout"),
+    "the task's before the row's": (row("FAILURE", task("failed", failure_reason="a"), fail_reason="b"), "a"),
+    "an address in a row that succeeded": (row("SUCCESS", task("completed"), fail_reason="https://x/y.mp4"), None),
+    "an address in a row without a task": (row("SUCCESS", fail_reason="https://x/y.mp4"), None),
+    "empty": (row("FAILURE", fail_reason=""), None),
+}
+
+
+@pytest.mark.parametrize(("raw", "reason"), REASONS.values(), ids=REASONS.keys())
+def test_why_it_failed(raw, reason):
+    """A row's `fail_reason` is read only where the generation failed: elsewhere it holds other things."""
+    assert RIX.generation(raw).failure_reason == reason
+
+
+def test_a_row_carries_its_progress_beside_the_task():
+    """Progress stands in the row, the rest in its task."""
+    generation = RIX.generation(row("IN_PROGRESS", task("processing", prompt="cat dance"), progress="37%"))
+    assert (generation.progress, generation.prompt) == (0.37, "cat dance")
+
+
+def test_a_row_under_another_id_than_its_task():
+    """A row is keyed by its own `task_id`, the id that can be asked for."""
+    raw = {"id": 13917, "task_id": "task_1", "status": "IN_PROGRESS", "data": task("processing")}
+    (found,) = RIX.read_many(document([raw]))
+    assert found.id == RIX.generation(found.raw).id == "task_1"
+
+
+WATERMARKED, CLEAN = "https://x.example/w.mp4", "https://x.example/v.mp4"
+ARTIFACTS = {
+    "nothing shown": (None, {"url": WATERMARKED, "download_url": CLEAN}, Video(url=WATERMARKED, download_url=CLEAN)),
+    "nothing spare": ({"url": WATERMARKED}, None, Video(url=WATERMARKED)),
+    "a link missing": ({"url": WATERMARKED}, {"download_url": CLEAN}, Video(url=WATERMARKED, download_url=CLEAN)),
+    "a link empty": (
+        {"url": WATERMARKED, "download_url": ""},
+        {"url": "https://x.example/other.mp4", "download_url": CLEAN, "width": 64},
+        Video(url=WATERMARKED, download_url=CLEAN, width=64),
+    ),
+    "all links empty": ({"url": "", "download_url": ""}, {"url": WATERMARKED}, Video(url=WATERMARKED)),
+    "no links anywhere": ({"url": ""}, {"url": ""}, None),
+    "a bare link": (WATERMARKED, {"url": CLEAN}, Video(url=WATERMARKED)),
+}
+
+
+@pytest.mark.parametrize(("shown", "spare", "video"), ARTIFACTS.values(), ids=ARTIFACTS.keys())
+def test_the_artifact_completes_what_is_shown(shown, spare, video):
+    """Links that stand only under `artifact` are found; those that stand at the top count first."""
+    raw = task("completed", video=shown, artifact={"video": spare, "thumbnail": {"url": CLEAN}})
+    generation = RIX.generation(raw)
+    assert generation.video == video
+    assert generation.thumbnail == Image(url=CLEAN)
+
+
+def test_the_prompt_is_repeated_in_two_places():
+    """The prompt stands at the top or in the repeated request; an empty one says nothing."""
+    assert RIX.generation(task("pending", prompt="a", request={"prompt": "b"})).prompt == "a"
+    assert RIX.generation(task("pending", prompt="", request={"prompt": "b"})).prompt == "b"
+    assert RIX.generation(task("pending", request="b")).prompt is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "paths"),
+    [
+        ({}, ("id", "state")),
+        ({"id": "some-id"}, ("state",)),
+        ({"state": "pending"}, ("id",)),
+        (task(None), ("state",)),
+        (task(7), ("state",)),
+        (task("  "), ("state",)),
+        ({"id": "a b", "state": "pending"}, ("id",)),
+        (row(None), ("state",)),
+    ],
+)
+def test_what_a_generation_cannot_do_without(raw, paths):
+    """Without a readable id or state there is no generation, and the error names which."""
+    with pytest.raises(UnreadableAnswer) as caught:
+        RIX.generation(raw)
+    assert caught.value.paths == paths

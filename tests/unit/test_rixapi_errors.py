@@ -1,0 +1,437 @@
+"""What errors mean in every form in which relays send them, and what they prove about a paid submit."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from samples_of import document, error_document, names, raw_document, sample
+
+from luma_async import (
+    GenerationNotFound,
+    InvalidRequest,
+    OutOfCredit,
+    PromptRejected,
+    RateLimited,
+    Refused,
+    RixAPI,
+    ServiceUnavailable,
+    Unauthorized,
+    UnreadableAnswer,
+)
+from luma_async._core.judging import Accepted, Denied, Doubtful, Kind, judge_submit, refusal
+from luma_async._wire.documents import Answer, Shape, parse
+from luma_async.queries import read
+
+RIX = RixAPI()
+
+SAMPLES = {
+    "200-success-false": (Unauthorized, "", "无权进行此操作"),
+    "400-official-concepts": (InvalidRequest, "", "400: concepts are not supported for this model"),
+    "400-sensitive": (PromptRejected, "sensitive_words_detected", "sensitive words detected"),
+    "400-two-documents": (InvalidRequest, "", "Prompt is required"),
+    "400-unknown-task": (GenerationNotFound, "task_not_exist", "task_not_exist"),
+    "401-luma-api": (Unauthorized, "1", "unauthorized secret token"),
+    "401-new-api": (Unauthorized, "", "无效的令牌 (request id: 20250101)"),
+    "401-official": (Unauthorized, "", "Invalid API key is provided"),
+    "401-one-api-exhausted": (OutOfCredit, "", "该令牌额度已用尽"),
+    "403-quota": (OutOfCredit, "insufficient_user_quota", "user quota is not enough (request id: 20250101)"),
+    "403-token-quota": (OutOfCredit, "pre_consume_token_quota_failed", "token quota is not enough"),
+    "422-official-list": (InvalidRequest, "", "body.model: field required"),
+    "429-saturated": (RateLimited, "", "当前分组上游负载已饱和"),
+    "500-fetch": (
+        InvalidRequest,
+        "fail_to_fetch_task",
+        "Prompt is too short, minimum length is 3 characters",
+    ),
+    "503-no-channel": (ServiceUnavailable, "get_channel_failed", "当前分组 default 下对于模型 luma 无可用渠道"),
+}
+BARE = {"429-empty": (RateLimited, Shape.EMPTY), "502-html": (ServiceUnavailable, Shape.HTML)}
+
+
+def test_every_recorded_error_is_read_by_a_test():
+    """No recorded error lies about without anybody holding the reader to it."""
+    assert {*SAMPLES, *BARE} == set(names("errors"))
+
+
+@pytest.mark.parametrize(("name", "expected"), SAMPLES.items(), ids=SAMPLES.keys())
+def test_a_recorded_error(name, expected):
+    """Every recorded error becomes the exception that tells the caller what to do, with the service's own words."""
+    cls, code, message = expected
+    error = refusal(read(error_document(name), RIX))
+    assert type(error) is cls
+    assert error.code == code
+    assert error.message.startswith(message)
+    assert error.status == sample("errors", name)["status"]
+
+
+@pytest.mark.parametrize(("name", "expected"), BARE.items(), ids=BARE.keys())
+def test_an_error_without_words(name, expected):
+    """An answer that holds no error of the service's own is told by its status alone."""
+    cls, shape = expected
+    answer = error_document(name)
+    assert answer.shape is shape
+    assert RIX.read_error(answer) is None
+    assert type(refusal(read(answer, RIX))) is cls
+
+
+REFUSED_SAMPLES = {"200-success-false", "500-fetch", "503-no-channel", "429-empty"} | {
+    name for name in SAMPLES if name.startswith("4")
+}
+
+
+@pytest.mark.parametrize("name", names("errors"))
+def test_what_a_recorded_error_proves_about_a_submit(name):
+    """Every recorded error refuses a submit, but for the proxy's page, which proves nothing."""
+    verdict = judge_submit(read(error_document(name), RIX))
+    assert isinstance(verdict, Denied if name in REFUSED_SAMPLES else Doubtful)
+
+
+NO_ERRORS = {
+    "a task": {"id": "a", "state": "pending"},
+    "a word": {"code": "success", "message": "", "data": []},
+    "a word, in capitals": {"code": "SUCCESS"},
+    "a zero": {"code": 0, "message": "success", "data": {"task_id": "a"}},
+    "a zero in words": {"code": "0"},
+    "an HTTP status": {"code": 200},
+    "yes": {"code": True, "message": "ok", "data": {}},
+    "success": {"success": True, "message": "", "data": {}},
+    "no code": {"code": None, "message": "ok"},
+    "an empty code": {"code": "", "message": "ok"},
+    "an odd code": {"code": [1], "message": "ok"},
+    "no error": {"id": "a", "error": None},
+    "an empty error": {"id": "a", "error": {}},
+    "an error of no words": {"id": "a", "error": ""},
+    "no detail": {"detail": None},
+    "a detail of a task": {"id": "a", "detail": "queued behind two others"},
+    "a message": {"message": "hello"},
+    "a list": [{"error": {"message": "x"}}],
+    "a text": "error",
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("payload", NO_ERRORS.values(), ids=NO_ERRORS.keys())
+def test_a_good_answer_is_no_error(payload):
+    """Envelopes of success, and empty places for an error, are none."""
+    assert RIX.read_error(document(payload)) is None
+
+
+ERRORS = {
+    "an error object": ({"error": {"message": "x", "code": "y"}}, "y", "x"),
+    "an error beside an id": ({"id": "a", "error": {"message": "x"}}, "", "x"),
+    "a numeric code": ({"error": {"message": "x", "code": 1003}}, "1003", "x"),
+    "an error object without words": ({"error": {"type": "x"}}, "", ""),
+    "an error of odd words": ({"error": {"message": {"a": 1}, "code": [2]}}, "", ""),
+    "an error in words": ({"error": "Service Unavailable"}, "", ""),
+    "a list of errors": ({"error": ["x"]}, "", ""),
+    "success is false": ({"success": False, "message": "x"}, "", "x"),
+    "success is false, with a code": ({"success": False, "message": "x", "code": "y"}, "y", "x"),
+    "a code": ({"code": "y", "message": "x", "data": None}, "y", "x"),
+    "a code beside an id": ({"id": "a", "code": "y"}, "y", ""),
+    "a number": ({"code": 1003, "message": "x"}, "1003", "x"),
+    "a negative number": ({"code": -1, "message": "x"}, "-1", "x"),
+    "no": ({"code": False, "message": "x"}, "", "x"),
+    "a detail": ({"detail": "x"}, "", "x"),
+    "a detail with a reason": ({"detail": {"reason": "x", "code": 1}}, "1", "x"),
+    "a detail with a message": ({"detail": {"message": "x"}}, "", "x"),
+    "details about fields": (
+        {"detail": [{"loc": ["body", "keyframes", 0], "msg": "x"}, {"msg": "y"}, "z", 7, {"loc": "body"}]},
+        "",
+        "body.keyframes.0: x; y; z",
+    ),
+    "a detail of no words": ({"detail": 7}, "", ""),
+}
+
+
+@pytest.mark.parametrize(("payload", "code", "message"), ERRORS.values(), ids=ERRORS.keys())
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_error_in_any_form(payload, code, message, status):
+    """Each form is an error whatever the status, with the service's code and words where it has any."""
+    error = RIX.read_error(document(payload, status))
+    assert (error.code, error.message) == (code, message)
+    assert error.denied is (payload.get("success") is False)
+
+
+@pytest.mark.parametrize("code", [None, "", 0, "success", True])
+def test_a_failing_status_overrules_a_code_that_says_success(code):
+    """Behind an error status even an envelope of success is an error, in the service's own shape."""
+    payload = {"code": code, "message": "the database is gone", "data": None}
+    assert RIX.read_error(document(payload, 500)).message == "the database is gone"
+    assert read(document(payload, 503), RIX).in_shape
+
+
+KINDS = {
+    "insufficient_user_quota": Kind.OUT_OF_CREDIT,
+    "pre_consume_token_quota_failed": Kind.OUT_OF_CREDIT,
+    "sensitive_words_detected": Kind.PROMPT,
+    "prompt_blocked": Kind.PROMPT,
+    "get_channel_failed": Kind.UNAVAILABLE,
+    "channel:no_available_key": Kind.UNAVAILABLE,
+    "model_not_found": Kind.UNAVAILABLE,
+    "invalid_request": Kind.INVALID,
+    "build_request_failed": Kind.INVALID,
+    "task_not_exist": Kind.NOT_FOUND,
+    "do_request_failed": None,
+    "": None,
+}
+REFUSES = {
+    "insufficient_user_quota",
+    "pre_consume_token_quota_failed",
+    "sensitive_words_detected",
+    "prompt_blocked",
+    "get_channel_failed",
+    "channel:no_available_key",
+    "build_request_failed",
+}
+
+
+@pytest.mark.parametrize(("code", "kind"), KINDS.items(), ids=KINDS.keys())
+@pytest.mark.parametrize("status", [200, 400, 429, 500, 502])
+def test_what_a_code_means(code, kind, status):
+    """A known code means the same at any status, and few of them prove that nothing was charged."""
+    error = RIX.read_error(document({"error": {"code": code, "message": "x"}}, status))
+    assert error.kind is kind
+    assert error.refuses is (code in REFUSES)
+    assert error.wrong_path is False
+
+
+WORDS = {
+    "该令牌额度已用尽": Kind.OUT_OF_CREDIT,
+    "用户额度不足": Kind.OUT_OF_CREDIT,
+    "余额不足": Kind.OUT_OF_CREDIT,
+    "User quota is not enough": Kind.OUT_OF_CREDIT,
+    "Insufficient account balance": Kind.OUT_OF_CREDIT,
+    "insufficient_quota": Kind.OUT_OF_CREDIT,
+    "Insufficient credits": Kind.OUT_OF_CREDIT,
+    "insufficient permissions": None,
+    "prompt contains sensitive words": Kind.PROMPT,
+    "提示词包含敏感词": Kind.PROMPT,
+    "Advanced prompt moderation failed": Kind.PROMPT,
+    "Contains blacklisted words": Kind.PROMPT,
+    "Generation not found": Kind.NOT_FOUND,
+    "the task 123 does not exist": Kind.NOT_FOUND,
+    "task_not_found": Kind.NOT_FOUND,
+    "record not found": Kind.NOT_FOUND,
+    "任务不存在": Kind.NOT_FOUND,
+    "model not found": None,
+    "Not Found": None,
+    "access token invalid": None,
+}
+
+
+@pytest.mark.parametrize(("message", "kind"), WORDS.items(), ids=WORDS.keys())
+def test_what_words_mean_where_the_code_is_unknown(message, kind):
+    """Services without codes are understood by their words, which never prove that nothing was charged."""
+    error = RIX.read_error(document({"detail": message}, 400))
+    assert error.kind is kind
+    assert error.refuses is False
+
+
+def test_an_unknown_task_is_told_by_a_400_or_a_404():
+    """The words for an unknown id count only behind the two statuses that relays send them with."""
+    kinds = [RIX.read_error(document({"detail": "task not found"}, status)).kind for status in (400, 404, 500, 200)]
+    assert kinds == [Kind.NOT_FOUND, Kind.NOT_FOUND, None, None]
+
+
+@pytest.mark.parametrize("message", ["无权进行此操作", "未登录", "令牌无效", "access token invalid", "Unauthorized"])
+def test_a_denial_names_the_key(message):
+    """`success: false` comes with HTTP 200, so only its words tell that the key is the trouble."""
+    assert RIX.read_error(document({"success": False, "message": message})).kind is Kind.UNAUTHORIZED
+    assert RIX.read_error(document({"success": False, "message": "busy"})).kind is None
+
+
+def test_a_wrong_path_names_the_base_url():
+    """The relay's words for a path that it lacks lead to a refusal that says where to look."""
+    answer = document({"error": {"message": "Invalid URL (POST /luma/luma/generations)", "code": ""}}, 404)
+    assert RIX.read_error(answer).wrong_path
+    error = refusal(read(answer, RIX))
+    assert type(error) is Refused
+    assert "base_url" in str(error)
+
+
+def wrapped(message, status):
+    return document({"code": "fail_to_fetch_task", "message": message, "data": None}, status)
+
+
+TOO_SHORT = json.dumps({"detail": "Prompt is too short"})
+WRAPPED = {
+    "a refusal": (TOO_SHORT, 500, "Prompt is too short", None, True),
+    "a refusal of the prompt": (
+        json.dumps({"detail": "moderation failed"}),
+        500,
+        "moderation failed",
+        Kind.PROMPT,
+        True,
+    ),
+    "a refusal of fields": (json.dumps({"detail": [{"loc": ["body"], "msg": "x"}]}), 500, "body: x", None, True),
+    "the status of the other service": (TOO_SHORT, 422, "Prompt is too short", None, False),
+    "a proxy's status": (TOO_SHORT, 502, "Prompt is too short", None, False),
+    "trouble": (json.dumps({"detail": "Internal server error"}), 500, "Internal server error", None, False),
+    "trouble with time": (json.dumps({"detail": "Request timed out"}), 500, "Request timed out", None, False),
+    "trouble in Chinese": (json.dumps({"detail": "系统繁忙"}), 500, "系统繁忙", None, False),
+    "no refusal": (json.dumps({"id": "a"}), 500, '{"id": "a"}', None, False),
+    "two documents": (TOO_SHORT * 2, 500, "Prompt is too short", None, False),
+    "words": ("sensitive words", 500, "sensitive words", Kind.PROMPT, False),
+    "nothing": ("", 500, "", None, False),
+    "no text": ({"detail": "x"}, 500, "", None, False),
+    "the relay's own key is bad": (json.dumps({"detail": "bad key"}), 401, "bad key", Kind.UNAVAILABLE, False),
+    "the relay's own access is gone": ("Forbidden", 403, "Forbidden", Kind.UNAVAILABLE, False),
+    "the relay's own account is empty": (
+        json.dumps({"error": {"message": "x", "code": "insufficient_user_quota"}}),
+        403,
+        "x",
+        Kind.UNAVAILABLE,
+        False,
+    ),
+    "the account there denies the relay": (
+        json.dumps({"success": False, "message": "unauthorized"}),
+        500,
+        "unauthorized",
+        Kind.UNAVAILABLE,
+        True,
+    ),
+    "an unknown task": (json.dumps({"detail": "nope"}), 404, "nope", Kind.NOT_FOUND, False),
+    "an unknown task by its words": (
+        json.dumps({"detail": "Generation not found"}),
+        400,
+        "Generation not found",
+        Kind.NOT_FOUND,
+        False,
+    ),
+    "saturated": (json.dumps({"detail": "slow down"}), 429, "slow down", None, False),
+}
+
+
+@pytest.mark.parametrize(("message", "status", "said", "kind", "refuses"), WRAPPED.values(), ids=WRAPPED.keys())
+def test_what_the_service_behind_the_relay_said(message, status, said, kind, refuses):
+    """A wrapped body is unwrapped; it refuses a submit only as one whole refusal behind a 500, without trouble."""
+    error = RIX.read_error(wrapped(message, status))
+    assert (error.code, error.message, error.kind, error.refuses) == ("fail_to_fetch_task", said, kind, refuses)
+
+
+def test_a_relay_in_trouble_with_its_own_account_is_no_fault_of_the_key():
+    """The caller's key was taken before, so a 401 from behind the relay is not reported as a bad key."""
+    assert type(refusal(read(wrapped("bad key", 401), RIX))) is ServiceUnavailable
+
+
+TASK = {"id": "a", "state": "pending"}
+QUOTA = {"error": {"code": "insufficient_user_quota", "message": "x"}}
+VERDICTS = {
+    "201 with an id": (201, TASK, Accepted),
+    "200 with an id inside": (200, {"code": 0, "data": {"task_id": "a"}}, Accepted),
+    "200 with a malformed id": (200, {"id": "../x"}, Doubtful),
+    "200 with a database number": (200, {"id": 13917, "state": "pending"}, Doubtful),
+    "200 without an id": (200, {"state": "pending"}, Doubtful),
+    "200 with an id and an error": (200, {**TASK, "error": {"message": "x"}}, Doubtful),
+    "200 with an id and an error in words": (200, {**TASK, "error": "x"}, Doubtful),
+    "200 with an id and a denial": (200, {**TASK, "success": False}, Doubtful),
+    "200 with a denial": (200, {"success": False, "message": "x"}, Denied),
+    "200 with a refusing code": (200, QUOTA, Denied),
+    "200 with an unknown code": (200, {"code": "y", "message": "x"}, Doubtful),
+    "200 with an error in words": (200, {"error": "x"}, Doubtful),
+    "200 with a detail": (200, {"detail": "x"}, Doubtful),
+    "301": (301, {"detail": "x"}, Doubtful),
+    "400": (400, {"message": "x"}, Denied),
+    "404": (404, {"message": "x"}, Denied),
+    "408": (408, {"detail": "x"}, Doubtful),
+    "408 with a refusing code": (408, QUOTA, Denied),
+    "409": (409, {"detail": "x"}, Doubtful),
+    "425": (425, {"detail": "x"}, Doubtful),
+    "429": (429, {"detail": "x"}, Denied),
+    "499": (499, {"detail": "x"}, Doubtful),
+    "500": (500, {"error": {"message": "x", "code": ""}}, Doubtful),
+    "500 with a refusing code": (500, QUOTA, Denied),
+    "500, asked and unanswered": (500, {"code": "do_request_failed", "message": "x"}, Doubtful),
+    "500, the service behind refuses": (500, {"code": "fail_to_fetch_task", "message": TOO_SHORT}, Denied),
+    "502, the service behind refuses": (502, {"code": "fail_to_fetch_task", "message": TOO_SHORT}, Doubtful),
+    "502 with a refusing code": (502, QUOTA, Denied),
+    "503 in the relay's shape": (503, {"error": {"message": "x", "code": ""}}, Denied),
+    "503 in the task part's shape": (503, {"code": "y", "message": "x", "data": None}, Denied),
+    "503 in a proxy's shape": (503, {"message": "The upstream server is timing out"}, Doubtful),
+    "503 in a framework's shape": (503, {"status": 503, "error": "Service Unavailable", "path": "/"}, Doubtful),
+    "503 in no shape": (503, [], Doubtful),
+    "504": (504, {"detail": "x"}, Doubtful),
+}
+
+
+@pytest.mark.parametrize(("status", "payload", "verdict"), VERDICTS.values(), ids=VERDICTS.keys())
+def test_what_an_answer_to_a_submit_proves(status, payload, verdict):
+    """Only what names a generation and complains of nothing is accepted; only what surely cost nothing is refused."""
+    answer = document(payload, status)
+    row = RIX.read_submit(answer)
+    assert isinstance(judge_submit(read(answer, RIX, row.id if row else None)), verdict)
+
+
+BROKEN = {
+    "two documents with an id": (201, '{"id": "a"}{"id": "b"}', Doubtful),
+    "an id with something behind it": (201, '{"id": "a"} <html>', Doubtful),
+    "a page": (200, "<html></html>", Doubtful),
+    "nothing": (200, "", Doubtful),
+    "cut": (201, '{"id": "a", "st', Doubtful),
+    "a page behind a 404": (404, "<html></html>", Denied),
+    "nothing behind a 503": (503, "", Doubtful),
+    "a refusing code, and the relay went on": (500, json.dumps(QUOTA) + json.dumps(TASK), Doubtful),
+    "a refusal from behind, and the relay went on": (
+        500,
+        json.dumps({"code": "fail_to_fetch_task", "message": TOO_SHORT}) + json.dumps(TASK),
+        Doubtful,
+    ),
+}
+
+
+@pytest.mark.parametrize(("status", "text", "verdict"), BROKEN.values(), ids=BROKEN.keys())
+def test_what_a_broken_answer_to_a_submit_proves(status, text, verdict):
+    """What is not one whole JSON document accepts nothing, and refuses only by its status."""
+    answer = raw_document(text, status)
+    row = RIX.read_submit(answer)
+    assert isinstance(judge_submit(read(answer, RIX, row.id if row else None)), verdict)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
+WORDY = st.sampled_from(
+    ["fail_to_fetch_task", TOO_SHORT, "success", "Invalid URL (", json.dumps({"code": "fail_to_fetch_task"})]
+)
+NAMES = st.sampled_from(
+    ["error", "code", "message", "success", "detail", "data", "id", "task_id", "reason", "loc", "msg"]
+)
+JSON = st.recursive(
+    SCALARS | WORDY,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.text(max_size=3), inner, max_size=4),
+    max_leaves=8,
+)
+STATUSES = st.sampled_from([200, 201, 302, 400, 401, 403, 404, 408, 429, 500, 502, 503])
+
+
+@given(JSON, STATUSES)
+def test_no_json_is_an_exception_to_the_reader_of_errors(payload, status):
+    """Any JSON behind any status reads as an error or as none, and a judge can use it."""
+    answer = document(payload, status)
+    row = RIX.read_submit(answer)
+    judge_submit(read(answer, RIX, row.id if row else None))
+    refusal(read(answer, RIX))
+
+
+@given(st.binary(max_size=60), STATUSES)
+def test_no_bytes_are_an_exception_to_the_reader_of_errors(body, status):
+    """Any bytes behind any status can be judged."""
+    answer = parse(Answer(status=status, body=body))
+    judge_submit(read(answer, RIX))
+
+
+@given(JSON)
+def test_no_json_is_an_exception_to_the_other_readers(payload):
+    """Whatever a safe call is answered with, it is understood or an UnreadableAnswer."""
+    answer = document(payload)
+    for read_answer in (
+        lambda one: RIX.read_query(one, "some-id"),
+        RIX.read_many,
+        RIX.read_link,
+        RIX.read_user,
+        RIX.read_key,
+    ):
+        with suppress(UnreadableAnswer):
+            read_answer(answer)
