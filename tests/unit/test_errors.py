@@ -1,0 +1,311 @@
+"""Errors: a tree that tells what happened to the money, values that travel, and texts that name the next step."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from datetime import UTC, datetime
+from pathlib import Path
+
+import attrs
+import pytest
+
+import luma_async
+from luma_async import Entry, Generation, LumaError, Phase, State, errors
+from luma_async.error_form import clip
+
+TREE = """
+LumaError
+    ConfigurationError +ValueError
+    InvalidInput +ValueError
+    UnsupportedOperation
+    SessionClosed
+    TransportError
+        NotSent
+        NoAnswer
+    SubmitInDoubt
+    KeyConflict
+    Refused
+        Unauthorized
+        OutOfCredit
+        InvalidRequest
+            PromptRejected
+        GenerationNotFound
+        RateLimited
+        ServiceUnavailable
+    UnreadableAnswer
+    GenerationFailed
+    WaitTimeout +TimeoutError
+    PollingFailed
+    DownloadError
+        LinkGone
+        DamagedFile
+    JournalError
+        JournalTooNew
+        JournalBusy
+"""
+"""What callers catch: a name, its parent by the indent, and a built-in error that it also is."""
+
+GENERATION = Generation(
+    id="g1", state=State.FAILED, raw_state="failed", failure_reason="moderated", raw={"id": "g1", "n": [1]}
+)
+ENTRY = Entry(key="cat", phase=Phase.SENDING, service="rixapi https://relay.example", digest="d", generation=GENERATION)
+ANSWERED = {
+    "message": "no",
+    "status": 403,
+    "code": "c",
+    "request_id": "r-1",
+    "retry_after_s": 2.0,
+    "body_excerpt": "{}",
+    "hint": "Do this.",
+}
+ATTACHED = {"generation_id": "g1", "key": "cat", "last": GENERATION}
+FIELDS = {
+    "LumaError": {"message": "what happened"},
+    "ConfigurationError": {"message": "no key: set LUMA_API_KEY"},
+    "InvalidInput": {"message": "must be a text", "field": "prompt"},
+    "UnsupportedOperation": {"operation": "upscale", "service": "rixapi", "hint": "Use another."},
+    "SessionClosed": {},
+    "TransportError": {"message": "broken"},
+    "NotSent": {"message": "There is no connection."},
+    "NoAnswer": {"message": "It broke."},
+    "SubmitInDoubt": {
+        "key": "cat",
+        "sent_at": datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC),
+        "reason": "HTTP 502",
+        "status": 502,
+        "body_excerpt": "<html>",
+    },
+    "KeyConflict": {"entry": ENTRY, "reason": "it stands for a different request."},
+    "UnreadableAnswer": {"message": "no list", "paths": ("data.id", "data.state"), "status": 200, "body_excerpt": "{}"},
+    "GenerationFailed": {"generation": GENERATION, "reason": "moderated", "code": "m1"},
+    "WaitTimeout": {**ATTACHED, "waited_s": 5.0, "handle": "live"},
+    "PollingFailed": {**ATTACHED, "failures": (errors.NoAnswer(message="It broke."),), "handle": "live"},
+    "DownloadError": {"message": "The server failed.", "generation_id": "g1", "path": Path("cat.mp4")},
+    "LinkGone": {"message": "No link.", "generation_id": "g1", "path": None},
+    "DamagedFile": {"message": "Cut.", "generation_id": "g1", "path": Path("cat.mp4")},
+    "JournalError": {"message": "the disk is full", "path": "jobs.db"},
+    "JournalTooNew": {"message": "version 9", "path": "jobs.db"},
+    "JournalBusy": {"message": "locked", "path": "jobs.db"},
+}
+"""One of each, with every field that it has of its own."""
+
+NEXT_STEPS = {
+    "ConfigurationError": "set LUMA_API_KEY",
+    "InvalidInput": "prompt: must be a text",
+    "UnsupportedOperation": "rixapi has no upscale. Use another.",
+    "SessionClosed": "async with LumaSession",
+    "NotSent": "check base_url and the network, then try again",
+    "NoAnswer": "try again later",
+    "SubmitInDoubt": "settle it with session.doubts",
+    "KeyConflict": "use another key to buy again",
+    "Refused": "ask the service's operator",
+    "Unauthorized": "Check the API key (LUMA_API_KEY)",
+    "OutOfCredit": "Top up the account",
+    "InvalidRequest": "Change the request",
+    "PromptRejected": "Reword the prompt",
+    "GenerationNotFound": "Check the id",
+    "RateLimited": "Wait, then try again",
+    "ServiceUnavailable": "Try again later",
+    "UnreadableAnswer": "Try again later",
+    "GenerationFailed": "submit a new request",
+    "WaitTimeout": "wait again",
+    "PollingFailed": "attach again with session.handle('g1')",
+    "DownloadError": "Downloading again costs nothing",
+    "LinkGone": "Downloading again costs nothing",
+    "DamagedFile": "Downloading again costs nothing",
+    "JournalError": "jobs.db: the disk is full",
+    "JournalTooNew": "jobs.db: version 9",
+    "JournalBusy": "jobs.db: locked",
+}
+
+
+def _tree():
+    """Return name → (parent's name, built-in base) of the tree above."""
+    rows, path = {}, []
+    for line in TREE.strip().splitlines():
+        depth = (len(line) - len(line.lstrip())) // 4
+        name, _, builtin = line.strip().partition(" +")
+        path = [*path[:depth], name]
+        rows[name] = (path[-2] if depth else "Exception", builtin)
+    return rows
+
+
+ROWS = _tree()
+KINDS = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, LumaError)}
+
+
+def example(name):
+    kind = KINDS[name]
+    return kind(**(ANSWERED if issubclass(kind, errors.Refused) else FIELDS[name]))
+
+
+def data(error):
+    """What an error carries, live objects left out."""
+    return {
+        field.name: getattr(error, field.name)
+        for field in attrs.fields(type(error))
+        if not field.metadata.get("live") and field.name != "failures"
+    }
+
+
+def test_the_tree_is_whole():
+    """Every error class is in the tree, and the tree holds nothing else."""
+    assert set(KINDS) == set(ROWS)
+    assert set(ROWS) <= set(luma_async.__all__)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_each_error_has_its_place(name):
+    """The parent is what callers catch; three are built-in errors too, so that nobody has to know ours."""
+    parent, builtin = ROWS[name]
+    bases = [base.__name__ for base in KINDS[name].__bases__]
+    assert bases == [parent, *([builtin] if builtin else [])]
+    assert KINDS[name].__module__ == "luma_async.errors"
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_fields_are_given_by_name(name):
+    """No field is positional: a message alone never becomes a key or a status."""
+    with pytest.raises(TypeError):
+        KINDS[name]("something")
+
+
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_errors_travel(name, make):
+    """A copy and a pickle carry everything but what is alive, and say the same."""
+    error = example(name)
+    twin = make(error)
+    assert type(twin) is type(error)
+    assert data(twin) == data(error)
+    assert str(twin) == str(error)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_every_protocol_of_pickle_works(protocol):
+    """Old ones too: queues and caches choose their own."""
+    error = example("SubmitInDoubt")
+    assert data(pickle.loads(pickle.dumps(error, protocol))) == data(error)
+
+
+@pytest.mark.parametrize("name", ["WaitTimeout", "PollingFailed"])
+def test_a_live_handle_stays_where_it_lives(name):
+    """A copy in this process keeps the handle; a pickle drops it and keeps the id and the key."""
+    error = example(name)
+    assert copy.copy(error).handle == "live"
+    pickled = pickle.loads(pickle.dumps(error))
+    assert pickled.handle is None
+    assert (pickled.generation_id, pickled.key, pickled.last) == ("g1", "cat", GENERATION)
+
+
+def test_a_run_of_failures_travels_too():
+    """The failures inside a PollingFailed are errors like any other."""
+    twin = pickle.loads(pickle.dumps(example("PollingFailed")))
+    assert [str(one) for one in twin.failures] == [str(one) for one in example("PollingFailed").failures]
+
+
+@pytest.mark.parametrize("name", NEXT_STEPS)
+def test_the_text_names_the_next_step(name):
+    """`str()` says what to do, not only what happened."""
+    fields = {**ANSWERED, "hint": ""} if issubclass(KINDS[name], errors.Refused) else FIELDS[name]
+    assert NEXT_STEPS[name] in str(KINDS[name](**fields))
+
+
+def test_every_error_has_a_next_step_above():
+    """Only the two that nobody raises as such have none."""
+    assert set(ROWS) - set(NEXT_STEPS) == {"LumaError", "TransportError"}
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if issubclass(kind, errors.Refused)])
+def test_a_refusal_quotes_the_service(name):
+    """Status, code, words, and the number to quote to its operator; a particular hint beats the general one."""
+    text = str(example(name))
+    assert text == "HTTP 403 c: no (request r-1) | Do this."
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"status": 500}, "HTTP 500: no explanation | "),
+        ({"status": 500, "body_excerpt": "oops"}, "HTTP 500: oops | "),
+        ({"status": 500, "code": "c1"}, "HTTP 500: c1 | "),
+        ({"status": 500, "code": "c1", "message": "c1"}, "HTTP 500: c1 | "),
+        ({"status": 500, "code": "c1", "message": "said"}, "HTTP 500 c1: said | "),
+    ],
+)
+def test_a_refusal_says_what_there_is(fields, text):
+    """The message, else the code, else the body, and nothing twice."""
+    assert str(errors.Refused(**fields)).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (errors.SubmitInDoubt(key="cat"), "The submit 'cat' was sent and its fate is unknown. It may"),
+        (errors.SubmitInDoubt(key="cat", reason="HTTP 502"), "its fate is unknown: HTTP 502. It may"),
+        (errors.SubmitInDoubt(key="cat", reason="It broke."), "its fate is unknown: It broke. It may"),
+        (example("SubmitInDoubt"), "was sent at 2025-01-02 03:04:05 UTC and"),
+        (errors.WaitTimeout(generation_id="g1"), "(not seen yet). It runs on and is paid"),
+        (errors.WaitTimeout(generation_id="g1", last=GENERATION), "(last seen failed)"),
+        (errors.WaitTimeout(generation_id="g1", last=Generation(id="g1", state=State.UNKNOWN)), "(last seen unknown)"),
+        (errors.PollingFailed(generation_id="g1"), "attach again with session.handle('g1')."),
+        (example("PollingFailed"), "The newest failure: It broke."),
+        (errors.GenerationFailed(generation=GENERATION), "Generation g1 failed: no reason given. It is final"),
+        (example("GenerationFailed"), "Generation g1 failed [m1]: moderated."),
+        (errors.DownloadError(message="Cut."), "Cut. Downloading"),
+        (errors.JournalError(message="full"), "full"),
+        (errors.UnreadableAnswer(message="no list"), "HTTP 200: no list | "),
+        (example("UnreadableAnswer"), "HTTP 200: no list (at data.id, data.state): '{}' | "),
+        (errors.UnsupportedOperation(operation="upscale", service="rixapi"), "rixapi has no upscale."),
+    ],
+)
+def test_a_text_reads_well_with_much_and_with_little(error, text):
+    """Each text is a sentence whatever is known, and pieces that are missing leave no hole."""
+    assert text in str(error)
+    assert ".." not in str(error)
+    assert "None" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "clipped"),
+    [
+        (errors.Refused, {"status": 400}, ("message", "code", "body_excerpt")),
+        (errors.UnreadableAnswer, {}, ("body_excerpt",)),
+        (errors.SubmitInDoubt, {"key": "cat"}, ("body_excerpt",)),
+    ],
+)
+def test_what_a_service_wrote_is_clipped_to_200_characters(kind, fields, clipped):
+    """Whoever builds the error, no more of a body than one line of 200 characters is kept."""
+    error = kind(**fields, **dict.fromkeys(clipped, "line\n" * 1000))
+    assert all(len(getattr(error, name)) == 200 for name in clipped)
+    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "clipped"),
+    [("", ""), (" a \n b ", "a b"), ("x" * 200, "x" * 200), ("x" * 201, "x" * 199 + "…")],
+)
+def test_clipping_makes_one_line(text, clipped):
+    """Blanks are joined, and a cut shows."""
+    assert clip(text) == clipped
+    assert clip(clipped) == clipped
+
+
+def test_a_timeout_and_a_bad_value_are_what_python_calls_them():
+    """`except TimeoutError` and `except ValueError` catch ours."""
+    assert isinstance(example("WaitTimeout"), TimeoutError)
+    assert isinstance(example("InvalidInput"), ValueError)
+    assert isinstance(example("ConfigurationError"), ValueError)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_an_error_can_be_raised_chained_and_noted(name):
+    """They are exceptions like any other: a cause, a note and a traceback fit."""
+    with pytest.raises(KINDS[name]) as caught:
+        raise example(name) from ZeroDivisionError()
+    caught.value.add_note("on a Sunday")
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert caught.value.__notes__ == ["on a Sunday"]
+    assert len({caught.value, example(name)}) == 2
