@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Two busy cores make any example slow: how long one takes says nothing about the code.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("steady"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "steady")
 
 pytest_plugins = ["luma_async.testing.fixtures", "mocked_http"]
 

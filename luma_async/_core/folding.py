@@ -29,9 +29,8 @@ def fold(known: Look | None, seen: Look) -> Look:
     ours, theirs = rank(known.generation), rank(seen.generation)
     if ours != theirs:
         return seen if theirs > ours else known
-    if ours == 0:
-        return max(known, seen, key=_lateness)
-    return min(known, seen, key=_lateness)
+    later = _is_later(seen, known)
+    return seen if later == (ours == 0) else known
 
 
 def rank(generation: Generation) -> int:
@@ -49,6 +48,12 @@ def has_link(generation: Generation) -> bool:
     )
 
 
-def _lateness(look: Look) -> tuple[float, str]:
+def _is_later(one: Look, other: Look) -> bool:
+    if one.asked_at_s != other.asked_at_s:
+        return one.asked_at_s > other.asked_at_s
     # Two looks of one moment still need an order, or folding them would depend on theirs.
-    return look.asked_at_s, repr(look.generation)
+    return one.generation != other.generation and _spelled(one) > _spelled(other)
+
+
+def _spelled(look: Look) -> str:
+    return str(attrs.asdict(look.generation))

@@ -1,0 +1,66 @@
+"""How many generations a request may look at, as a service shows it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_async import (
+    GenerationNotFound,
+    InvalidRequest,
+    NoAnswer,
+    RateLimited,
+    Refused,
+    ServiceUnavailable,
+    UnreadableAnswer,
+)
+from luma_async._core.coalescing import Width, chunks, comes_along, room_left
+
+
+@pytest.mark.parametrize(
+    ("error", "asked", "size"),
+    [
+        (Refused(status=404), 50, 1),
+        (Refused(status=405), 50, 1),
+        (ServiceUnavailable(status=501), 50, 1),
+        (UnreadableAnswer(message="a page", body_excerpt="<html>"), 50, 1),
+        (UnreadableAnswer(message="drifted", paths=("data",), body_excerpt="{}"), 50, 50),
+        (UnreadableAnswer(message="cut", body_excerpt='{"data": ['), 50, 50),
+        (InvalidRequest(status=413), 50, 25),
+        (InvalidRequest(status=400), 9, 4),
+        (InvalidRequest(status=400), 4, 2),
+        (InvalidRequest(status=413), 3, 1),
+        (GenerationNotFound(status=400), 2, 1),
+        (InvalidRequest(status=413), 200, 50),
+        (ServiceUnavailable(status=500), 50, 50),
+        (RateLimited(status=429), 50, 50),
+        (NoAnswer(message="gone"), 50, 50),
+    ],
+)
+def test_what_a_refused_look_teaches(error, asked, size):
+    """No such call: single queries. Too many: half as many. Anything else says nothing about how many."""
+    assert Width(50).after(error, asked) == Width(size)
+
+
+def test_one_at_a_time_is_not_shared():
+    """Width 1 is the single query."""
+    assert not Width(1).shared
+    assert Width(2).shared
+
+
+@given(st.lists(st.integers(), max_size=300), st.integers(1, 60))
+def test_chunks_are_as_few_as_possible_and_lose_nothing(items, size):
+    """All items, in order, in the smallest number of chunks; what room is left fits into the last one."""
+    pieces = chunks(items, size)
+    assert [item for piece in pieces for item in piece] == items
+    assert len(pieces) == -(-len(items) // size)
+    assert 0 <= room_left(len(items), size) < size
+    assert len(chunks(items + [0] * room_left(len(items), size), size)) == len(pieces)
+
+
+@given(st.floats(0, 1e5), st.floats(1, 60), st.floats(0, 1))
+def test_two_groups_of_like_intervals_always_meet(now, interval, phase):
+    """Whatever their distance, one of two groups is near enough to come along with the other."""
+    later = now + phase * interval
+    assert comes_along(later, interval, now) or comes_along(now + interval, interval, later - 1e-6)

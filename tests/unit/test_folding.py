@@ -1,0 +1,84 @@
+"""Folding looks: late, repeated and out-of-order ones change nothing that is known better."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_async import Generation, Image, State, Video
+from luma_async._core.folding import Look, fold, has_link, rank
+
+LINKED = Video(url="https://example.com/a.mp4")
+BARE = Video()
+
+
+def look(state, at=0.0, **fields):
+    return Look(Generation(id="one", state=state, **fields), at)
+
+
+LOOKS = st.builds(
+    lambda state, at, video, progress: look(state, float(at), video=video, progress=progress),
+    st.sampled_from(list(State)),
+    st.integers(0, 3),
+    st.sampled_from([None, BARE, LINKED]),
+    st.sampled_from([None, 0.1, 0.9]),
+)
+
+
+@given(LOOKS, LOOKS)
+def test_folding_is_commutative(one, other):
+    """The order in which two looks arrive does not matter."""
+    assert fold(one, other) == fold(other, one)
+
+
+@given(LOOKS, LOOKS, LOOKS)
+def test_folding_is_associative(one, other, third):
+    """Nor does the order of many."""
+    assert fold(fold(one, other), third) == fold(one, fold(other, third))
+
+
+@given(LOOKS, LOOKS)
+def test_folding_is_idempotent(one, other):
+    """Nor does seeing one twice."""
+    assert fold(one, one) == one
+    assert fold(fold(one, other), other) == fold(one, other)
+
+
+@pytest.mark.parametrize(
+    ("known", "seen", "kept"),
+    [
+        (None, look(State.PENDING), "seen"),
+        (look(State.PENDING, 1), look(State.PROCESSING, 2), "seen"),
+        (look(State.PROCESSING, 2), look(State.PENDING, 1), "known"),
+        (look(State.PROCESSING, 2), look(State.UNKNOWN, 3), "seen"),
+        (look(State.COMPLETED, 1, video=LINKED), look(State.PROCESSING, 9), "known"),
+        (look(State.FAILED, 1), look(State.PROCESSING, 9), "known"),
+        (look(State.COMPLETED, 1), look(State.COMPLETED, 2, video=LINKED), "seen"),
+        (look(State.COMPLETED, 1, video=LINKED), look(State.COMPLETED, 2), "known"),
+        (look(State.COMPLETED, 1, video=LINKED), look(State.FAILED, 2), "known"),
+        (look(State.COMPLETED, 1, video=LINKED, progress=1.0), look(State.COMPLETED, 2, video=LINKED), "known"),
+    ],
+)
+def test_the_look_that_tells_more_stays(known, seen, kept):
+    """A final look is final, a link may replace none, and otherwise the newest counts."""
+    assert fold(known, seen) is (seen if kept == "seen" else known)
+
+
+def test_a_link_is_any_of_the_places_where_one_can_be():
+    """The clip, its original without a watermark, or the picture."""
+    there = [
+        Generation(id="one", state=State.COMPLETED, video=LINKED),
+        Generation(id="one", state=State.COMPLETED, video=Video(download_url="https://example.com/b.mp4")),
+        Generation(id="one", state=State.COMPLETED, video=BARE, video_raw=LINKED),
+        Generation(id="one", state=State.COMPLETED, image=Image(url="https://example.com/a.jpg")),
+    ]
+    missing = [
+        Generation(id="one", state=State.COMPLETED),
+        Generation(id="one", state=State.COMPLETED, video=BARE, video_raw=BARE, image=Image()),
+    ]
+    assert all(has_link(one) for one in there)
+    assert not any(has_link(one) for one in missing)
+    assert [rank(one) for one in itertools.chain(there, missing)] == [3] * 4 + [2] * 2

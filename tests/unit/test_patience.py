@@ -1,0 +1,74 @@
+"""What a failed look means for those who wait."""
+
+from __future__ import annotations
+
+import pytest
+
+from luma_async import (
+    GenerationNotFound,
+    InvalidRequest,
+    NoAnswer,
+    OutOfCredit,
+    PollingFailed,
+    PollPolicy,
+    ServiceUnavailable,
+    Unauthorized,
+    UnreadableAnswer,
+)
+from luma_async._core.patience import KEPT_FAILURES, Failing, GiveUp, GoOn, consequence
+
+POLICY = PollPolicy.fixed(1, patience=300, grace=30)
+
+
+def judge(error, *, failing=None, submitted_at_s=None, now_s=100.0):
+    return consequence(
+        error, failing, generation_id="one", key="cat", submitted_at_s=submitted_at_s, now_s=now_s, policy=POLICY
+    )
+
+
+@pytest.mark.parametrize("error", [Unauthorized(status=401), OutOfCredit(status=403)])
+def test_a_refused_key_ends_a_wait_at_once(error):
+    """Waiting will not make a key valid."""
+    assert judge(error) == GiveUp(error)
+
+
+@pytest.mark.parametrize(
+    ("submitted_at_s", "lost"), [(None, True), (100.0, False), (71.0, False), (70.0, True), (0.0, True)]
+)
+def test_an_unknown_id_is_forgiven_for_the_grace_after_its_submit(submitted_at_s, lost):
+    """Replicas lag behind each other; after half a minute an id that nobody knows is lost."""
+    error = GenerationNotFound(status=400)
+    expected = GiveUp(error, lost=True) if lost else GoOn(None)
+    assert judge(error, submitted_at_s=submitted_at_s) == expected
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NoAnswer(message="gone"),
+        ServiceUnavailable(status=502),
+        UnreadableAnswer(message="garbage"),
+        InvalidRequest(status=400),
+    ],
+)
+def test_everything_else_is_waited_out_until_patience_ends(error):
+    """A run of failures counts from its first; when it has lasted as long as the patience, the wait ends."""
+    first = judge(error, now_s=100)
+    assert first == GoOn(Failing(since_s=100, failures=(error,), count=1))
+    second = judge(error, failing=first.failing, now_s=399)
+    assert second.failing.count == 2
+    last = judge(error, failing=second.failing, now_s=400)
+    assert isinstance(last.error, PollingFailed)
+    assert not last.lost
+    assert (last.error.generation_id, last.error.key) == ("one", "cat")
+    assert last.error.failures == (error,) * 3
+
+
+def test_an_error_tells_of_the_newest_failures():
+    """Five of them are enough to see a pattern, and no run grows without bound."""
+    failing = None
+    for number in range(20):
+        failing = judge(ServiceUnavailable(status=500 + number), failing=failing).failing
+    assert [one.status for one in failing.failures] == [515, 516, 517, 518, 519]
+    assert len(failing.failures) == KEPT_FAILURES
+    assert failing.count == 20
