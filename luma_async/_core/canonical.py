@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, TypeGuard
 
 import attrs
 
@@ -51,10 +51,9 @@ _CLASSES: dict[str, type[Any]] = {
 def canonical(request: Request) -> dict[str, Any]:
     """Return the class and the non-default fields of a request as JSON; aspect_ratio is always among them."""
     form = _form(request)
-    if hasattr(request, "aspect_ratio"):
-        # Its default could change one day, and with it what was bought.
-        form["aspect_ratio"] = request.aspect_ratio
-    return form
+    ratio: str | None = getattr(request, "aspect_ratio", None)
+    # Its default could change one day, and with it what was bought.
+    return form if ratio is None else {**form, "aspect_ratio": ratio}
 
 
 def digest(form: dict[str, Any]) -> str:
@@ -74,6 +73,11 @@ def restore(form: dict[str, Any]) -> Request:
     Raises:
         InvalidInput: an inline image is only known by its digest, or a later version wrote the form.
     """
+    if _holds_digest(form):
+        raise InvalidInput(
+            field="request",
+            message="the journal keeps only the digest of its inline image; pass the request again.",
+        )
     request: Request = _restored(form)
     return request
 
@@ -82,17 +86,18 @@ def without_pictures(value: Any) -> Any:
     """Replace inline images anywhere in a JSON value by their digest."""
     if isinstance(value, str):
         return _short(value)
-    if isinstance(value, dict):
+    if _is_object(value):
         return {name: without_pictures(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
+    if _is_array(value):
         return [without_pictures(item) for item in value]
     return value
 
 
 def _form(value: Any) -> dict[str, Any]:
-    fields = attrs.fields(type(value))
+    cls = value.__class__
+    fields = attrs.fields(cls)
     kept = {field.name: getattr(value, field.name) for field in fields if not _is_default(value, field)}
-    return {"class": type(value).__name__, **{name: _plain(item) for name, item in kept.items()}}
+    return {"class": cls.__name__, **{name: _plain(item) for name, item in kept.items()}}
 
 
 def _is_default(value: Any, field: attrs.Attribute[Any]) -> bool:
@@ -102,9 +107,10 @@ def _is_default(value: Any, field: attrs.Attribute[Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    if attrs.has(type(value)):
+    cls = value.__class__
+    if attrs.has(cls):
         return _form(value)
-    if isinstance(value, tuple):
+    if _is_array(value):
         return [_plain(item) for item in value]
     return without_pictures(value)
 
@@ -115,19 +121,29 @@ def _short(text: str) -> str:
     return _DIGEST_PREFIX + hashlib.sha256(text.encode()).hexdigest()
 
 
+def _holds_digest(value: Any) -> bool:
+    if _is_object(value):
+        return any(_holds_digest(item) for item in value.values())
+    if _is_array(value):
+        return any(_holds_digest(item) for item in value)
+    return isinstance(value, str) and value.startswith(_DIGEST_PREFIX)
+
+
 def _restored(value: Any) -> Any:
-    if isinstance(value, list):
+    if _is_array(value):
         return tuple(_restored(item) for item in value)
-    if isinstance(value, str) and value.startswith(_DIGEST_PREFIX):
-        raise InvalidInput(
-            field="request",
-            message="the journal keeps only the digest of its inline image; pass the request again.",
-        )
-    if not isinstance(value, dict) or "class" not in value:
+    if not _is_object(value) or "class" not in value:
         return value
     cls = _CLASSES.get(value["class"])
-    if cls is None:
-        raise InvalidInput(field="request", message=f"a later version wrote {value['class']!r}; update luma_async.")
-    return cls(
-        **{name: _restored(item) if name != "extra" else item for name, item in value.items() if name != "class"}
-    )
+    fields = {name: item if name == "extra" else _restored(item) for name, item in value.items() if name != "class"}
+    if cls is None or not fields.keys() <= attrs.fields_dict(cls).keys():
+        raise InvalidInput(field="request", message=f"a later version wrote this {value['class']}; update luma_async.")
+    return cls(**fields)
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_array(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    return isinstance(value, list | tuple)

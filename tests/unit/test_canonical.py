@@ -1,0 +1,161 @@
+"""One form per purchase: it must never change, holds no picture, and gives the request back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_async import (
+    AudioRequest,
+    ExtendRequest,
+    GenerationKeyframe,
+    ImageKeyframe,
+    ImageReference,
+    ImageRequest,
+    InvalidInput,
+    Keyframes,
+    ModifyRequest,
+    ReframeRequest,
+    UpscaleRequest,
+    VideoRequest,
+)
+from luma_async._core.canonical import canonical, digest, law_name, restore, without_pictures
+
+PICTURE = ImageKeyframe.from_bytes(b"\xff\xd8\xff picture")
+TIGER = ImageKeyframe("https://pictures.example/tiger.jpg")
+REQUESTS = {
+    "a prompt": VideoRequest("cat dance"),
+    "every field": VideoRequest(
+        "cat dance",
+        aspect_ratio="9:16",
+        keyframes=Keyframes(frame0=TIGER, frame1=GenerationKeyframe("gen-1")),
+        loop=True,
+        expand_prompt=False,
+        model="ray-2",
+        resolution="720p",
+        duration="5s",
+        concepts=("dolly_zoom", "push_in"),
+        notify_hook="https://hooks.example/luma",
+        extra={"seed": 7, "class": "vip", "tags": ["a", "b"]},
+    ),
+    "an extension": ExtendRequest("gen-1", "it sits down"),
+    "sound": AudioRequest("gen-1", "purring", negative_prompt="barking"),
+    "an upscale": UpscaleRequest("gen-1", resolution="4k"),
+    "a picture": ImageRequest(
+        "a cat",
+        image_refs=(ImageReference("https://pictures.example/cat.jpg", weight=0.5),),
+        character_refs={"identity0": ("https://pictures.example/face.jpg",)},
+    ),
+    "a reframe": ReframeRequest("https://videos.example/cat.mp4", aspect_ratio="1:1"),
+    "a change": ModifyRequest("https://videos.example/cat.mp4", mode="flex_1", prompt="a dog"),
+    "beyond ASCII": VideoRequest("cat \U0001f408 кошка"),
+}
+GOLDEN = {
+    "a prompt": "e8bf073fa12cb96c1eec1aea3b7d82ec9438b0f947d5f580b03ba62a9268c141",
+    "every field": "1c9f2db9283f685709d62078682d80cf5adaafc1a4e9db77b0d6bed6f1ad68bd",
+    "an extension": "200d547a3f2c3305eadbba3453e06830fa4f0c9e94d4e2296a1b91635c7d79ac",
+    "sound": "4a340ef4bdfe34eceb2b1216a981a5f19bb0e5af65f9a81d748085adaaf4f132",
+    "an upscale": "0bc248d7fbf69f2800cdd9b27117ad6272c8ea7f75293f1a1ab233f662f11a10",
+    "a picture": "19f4213e965ccbb08cb33eb60c08f1893f37ad57362741d4deee60916200a897",
+    "a reframe": "e6397026c3055cd419234768a8507358d9a7b91575b621104d61ba4e7615cf30",
+    "a change": "f1c02ba251e4c9a0b7a0ec4abe5896475b37052afd87718cb976efda3ce5e311",
+    "beyond ASCII": "7e7388e845a350a705abadbacce10173ced87ee82aab423981d7d7f0d17e87a6",
+}
+GOLDEN_PICTURE = "873710168906296c9b041b954bff1b17a56962dc87268a2d5c5fdae6dfe68caa"
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_the_digest_of_a_request_never_changes(name):
+    """A digest that changed would make every purchase of yesterday look new, and buy it again."""
+    assert digest(canonical(REQUESTS[name])) == GOLDEN[name]
+
+
+def test_an_inline_picture_has_the_digest_it_always_had():
+    """The same for a request whose picture travels in it."""
+    form = canonical(VideoRequest("cat dance", keyframes=Keyframes(frame0=PICTURE)))
+    assert digest(form) == GOLDEN_PICTURE
+
+
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+def test_a_form_gives_its_request_back(request_):
+    """What a journal keeps, once through JSON, is the request again, with the same digest."""
+    form = json.loads(json.dumps(canonical(request_)))
+    restored = restore(form)
+    assert restored == request_
+    assert digest(canonical(restored)) == digest(form)
+
+
+def test_requests_that_differ_have_different_digests():
+    """No two of the requests of this page are the same purchase."""
+    assert len({digest(canonical(request)) for request in REQUESTS.values()}) == len(REQUESTS)
+
+
+def test_a_default_that_is_spelled_out_is_the_same_purchase():
+    """Fields that say what they would say anyway change nothing, but the aspect ratio is always kept."""
+    assert canonical(VideoRequest("cat", loop=None, extra={})) == canonical(VideoRequest("cat"))
+    assert canonical(VideoRequest("cat"))["aspect_ratio"] == "16:9"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        VideoRequest("cat dance", keyframes=Keyframes(frame0=PICTURE)),
+        VideoRequest("cat dance", extra={"image_url": PICTURE.url}),
+        VideoRequest("cat dance", extra={"images": [{"url": PICTURE.url}]}),
+    ],
+    ids=["in a keyframe", "in an extra field", "deep in an extra field"],
+)
+def test_an_inline_picture_is_never_kept_and_never_made_up(request_):
+    """The form holds its digest alone, and the request is not built again from that, which would buy nonsense."""
+    form = canonical(request_)
+    assert "base64" not in json.dumps(form)
+    with pytest.raises(InvalidInput, match="pass the request again"):
+        restore(form)
+
+
+def test_the_same_picture_is_the_same_purchase():
+    """Two requests with one inline picture have one digest; another picture has another."""
+    other = ImageKeyframe.from_bytes(b"\xff\xd8\xff another")
+    first, again, third = (
+        digest(canonical(VideoRequest("cat dance", keyframes=Keyframes(frame0=frame))))
+        for frame in (PICTURE, ImageKeyframe(PICTURE.url), other)
+    )
+    assert first == again
+    assert first != third
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"class": "HologramRequest", "prompt": "cat"},
+        {"class": "VideoRequest", "prompt": "cat", "smell": "fish"},
+        {"class": "VideoRequest", "prompt": "cat", "keyframes": {"class": "Keyframes", "frame2": None}},
+    ],
+    ids=["class", "field", "field inside"],
+)
+def test_what_a_later_version_wrote_is_not_guessed_at(form):
+    """A class or a field of tomorrow is refused, rather than bought without it."""
+    with pytest.raises(InvalidInput, match="update luma_async"):
+        restore(form)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text() | st.text().map("data:image/png;base64,{}".format),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_no_picture_is_left_in_any_json(value):
+    """However deep it lies, a `data:` URI is replaced by its digest; doing it twice is doing it once."""
+    kept = without_pictures(value)
+    assert "data:image" not in json.dumps(kept)
+    assert without_pictures(kept) == kept
+
+
+def test_generations_are_learned_from_together_that_last_alike():
+    """Class, model, resolution and duration name the law of a duration; nothing else does."""
+    assert law_name(canonical(REQUESTS["every field"])) == "VideoRequest|ray-2|720p|5s"
+    assert law_name(canonical(VideoRequest("cat"))) == law_name(canonical(VideoRequest("dog", loop=True)))
