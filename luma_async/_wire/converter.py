@@ -119,7 +119,10 @@ def _state(value: Any, _: Any) -> State | None:
 
 
 def _moment(value: Any, kind: Any) -> datetime | None:
-    """Moments are ISO texts of any precision or Unix seconds; 0 and the year 1 are Go's words for "not yet"."""
+    """Moments are ISO texts of any precision or Unix seconds; 0 and the year 1 are Go's words for "not yet".
+
+    Assumed: a text without a zone is UTC, as all recorded ones are.
+    """
     try:
         if isinstance(value, str) and not value.isdigit():
             moment = datetime.fromisoformat(value)
@@ -132,7 +135,7 @@ def _moment(value: Any, kind: Any) -> datetime | None:
 
 
 def _progress(value: Any, kind: Any) -> float | None:
-    """Progress is `37%`, or a number of which more than 1 can only mean percent."""
+    """Progress is `37%`. Assumed: a bare number is a share, unless it is more than 1, which can only be percent."""
     percent = isinstance(value, str) and value.endswith("%")
     number = _number(value.rstrip("%") if percent else value, kind)
     if number is None or not 0 <= number <= 100:
@@ -144,7 +147,8 @@ def _raw(value: Any, _: Any) -> Json | None:
     """Relays repeat the request, inline images and all; a journal keeps no picture."""
     try:
         kept: Json = without_pictures(value) if _holds_picture(value) else value
-    except RecursionError:
+    except (RecursionError, UnicodeEncodeError):
+        # Nested as deep as json reads, or a picture of half a surrogate pair.
         return None
     return kept
 

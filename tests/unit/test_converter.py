@@ -1,0 +1,473 @@
+"""How JSON becomes values: one drifted field degrades alone, and nothing that is recorded is overlooked."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from datetime import UTC, datetime
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from samples_of import document, names, sample
+
+from luma_async import Generation, Image, RixAPI, State, UnreadableAnswer, Video
+from luma_async._core.canonical import without_pictures
+from luma_async._wire import converter
+
+RIX = RixAPI()
+LINK, OTHER = "https://x.example/a.mp4", "https://x.example/b.jpg"
+
+
+def structured(**fields):
+    return converter.generation({"id": "some-id", "state": "completed", "raw": {}, **fields})
+
+
+TEXTS = {
+    "a text": ("cat", "cat"),
+    "a number": (123, "123"),
+    "empty": ("", None),
+    "null": (None, None),
+    "a boolean": (True, None),
+    "a fraction": (1.5, None),
+    "an object": ({"text": "cat"}, None),
+    "a list": (["cat"], None),
+}
+
+
+@pytest.mark.parametrize(("value", "expected"), TEXTS.values(), ids=TEXTS.keys())
+@pytest.mark.parametrize("field", ["prompt", "failure_reason", "failure_code", "server_id", "model"])
+def test_a_text(field, value, expected):
+    """A whole number stands for its digits; what is no text is nothing, and never the word `None`."""
+    assert getattr(structured(**{field: value}), field) == expected
+
+
+NUMBERS = {
+    "a whole number": (752, 752),
+    "in words": ("752", 752),
+    "with a point": (752.0, 752),
+    "with a point, in words": ("752.0", 752),
+    "zero": (0, 0),
+    "a fraction": (752.5, None),
+    "a fraction in words": ("752.5", None),
+    "a boolean": (True, None),
+    "no number": (math.nan, None),
+    "endless": (math.inf, None),
+    "endless in words": ("1e999", None),
+    "words": ("wide", None),
+    "empty": ("", None),
+    "null": (None, None),
+    "an object": ({"px": 752}, None),
+}
+
+
+@pytest.mark.parametrize(("value", "expected"), NUMBERS.values(), ids=NUMBERS.keys())
+def test_a_whole_number(value, expected):
+    """Pixels come as numbers and as texts; what is no whole number is nothing, beside a link that is kept."""
+    assert structured(thumbnail={"url": OTHER, "width": value}).thumbnail == Image(url=OTHER, width=expected)
+
+
+FRACTIONS = {
+    "a fraction": (5.041667, 5.041667),
+    "a whole number": (5, 5.0),
+    "in words": ("5.041667", 5.041667),
+    "a unit": ("5s", None),
+    "a boolean": (False, None),
+    "no number": (math.nan, None),
+    "beyond reason": (10**400, None),
+    "an object": ({}, None),
+}
+
+
+@pytest.mark.parametrize(("value", "expected"), FRACTIONS.values(), ids=FRACTIONS.keys())
+def test_a_number(value, expected):
+    """Durations and estimates come as numbers and as texts; NaN and infinities are none."""
+    generation = structured(video={"url": LINK, "duration": value}, estimate_wait_s=value)
+    assert generation.video == Video(url=LINK, duration_s=expected)
+    assert generation.estimate_wait_s == expected
+
+
+MOMENTS = {
+    "microseconds": ("2024-07-22T12:47:28.553735Z", datetime(2024, 7, 22, 12, 47, 28, 553_735, UTC)),
+    "milliseconds": ("2024-12-22T13:38:40.139Z", datetime(2024, 12, 22, 13, 38, 40, 139_000, UTC)),
+    "nanoseconds": ("2024-12-22T13:38:40.139409123Z", datetime(2024, 12, 22, 13, 38, 40, 139_409, UTC)),
+    "seconds": ("2024-03-01T12:00:00Z", datetime(2024, 3, 1, 12, tzinfo=UTC)),
+    "another zone": ("2024-03-01T20:00:00+08:00", datetime(2024, 3, 1, 12, tzinfo=UTC)),
+    "Unix seconds": (1_719_819_313, datetime(2024, 7, 1, 7, 35, 13, tzinfo=UTC)),
+    "Unix seconds with a fraction": (1_719_819_313.5, datetime(2024, 7, 1, 7, 35, 13, 500_000, UTC)),
+    "Unix seconds in words": ("1719819313", datetime(2024, 7, 1, 7, 35, 13, tzinfo=UTC)),
+    "not yet, in Go": ("0001-01-01T00:00:00Z", None),
+    "not yet, in Go and in another zone": ("0001-01-01T00:00:00+08:00", None),
+    "not yet": (0, None),
+    "before time": (-1, None),
+    "after time": (10**20, None),
+    "beyond reason": (10**400, None),
+    "a day that is none": ("2024-02-31T00:00:00Z", None),
+    "words": ("yesterday", None),
+    "digits of another kind": ("\u00b2", None),
+    "empty": ("", None),
+    "a boolean": (True, None),
+    "an object": ({"seconds": 1}, None),
+}
+
+
+@pytest.mark.parametrize(("value", "expected"), MOMENTS.values(), ids=MOMENTS.keys())
+def test_a_moment(value, expected):
+    """Moments of any precision and form are aware UTC; what is none is nothing."""
+    moment = structured(created_at=value).created_at
+    assert moment == expected
+    assert moment is None or moment.tzinfo is UTC
+
+
+def test_assumed_a_moment_without_a_zone_is_utc():
+    """Assumed: services that leave the zone out mean UTC."""
+    assert structured(created_at="2024-03-01T12:00:00").created_at == datetime(2024, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("0%", 0.0),
+        ("1%", 0.01),
+        ("37%", 0.37),
+        ("100%", 1.0),
+        ("101%", None),
+        ("-1%", None),
+        ("%", None),
+        ("soon", None),
+        ("", None),
+        (None, None),
+        (True, None),
+        ([], None),
+    ],
+)
+def test_progress(value, expected):
+    """Progress is a percentage in words, and becomes a share."""
+    assert structured(progress=value).progress == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0, 0.0), (0.37, 0.37), (1, 1.0), (37, 0.37), ("37", 0.37), (101, None)]
+)
+def test_assumed_progress_as_a_bare_number(value, expected):
+    """Assumed: a number up to 1 is a share, a larger one a percentage."""
+    assert structured(progress=value).progress == expected
+
+
+STATES = {
+    "pending": State.PENDING,
+    "queued": State.PENDING,
+    "processing": State.PROCESSING,
+    "dreaming": State.PROCESSING,
+    "completed": State.COMPLETED,
+    "failed": State.FAILED,
+    "Completed": State.COMPLETED,
+    " failed ": State.FAILED,
+    "rendering_4d": State.UNKNOWN,
+    "complete": State.UNKNOWN,
+}
+
+
+@pytest.mark.parametrize(("word", "state"), STATES.items(), ids=STATES.keys())
+def test_a_state(word, state):
+    """Known words have their state in any case; another word is UNKNOWN, is kept, and is not final."""
+    generation = structured(state=word, raw_state=word)
+    assert (generation.state, generation.raw_state) == (state, word)
+    assert generation.final is (state in {State.COMPLETED, State.FAILED})
+
+
+FILES = {
+    "an object": ({"url": LINK, "width": 64}, Video(url=LINK, width=64)),
+    "a bare link": (LINK, Video(url=LINK)),
+    "only the clean link": ({"download_url": LINK}, Video(download_url=LINK)),
+    "an empty link": ({"url": "", "download_url": LINK}, Video(download_url=LINK)),
+    "a link that is an object": ({"url": {"url": LINK}}, Video(url=LINK)),
+    "a link that nobody can fetch": ({"url": "soon", "download_url": LINK}, Video(download_url=LINK)),
+    "no link": ({"url": "", "width": 64}, None),
+    "an inline file": ({"url": "data:video/mp4;base64,AAAA"}, None),
+    "nothing": ({}, None),
+    "empty": ("", None),
+    "a list": ([LINK], None),
+    "a number": (7, None),
+    "a still as a link": ({"url": LINK, "thumbnail": OTHER}, Video(url=LINK, thumbnail_url=OTHER)),
+    "a still as an object": ({"url": LINK, "thumbnail": {"url": OTHER}}, Video(url=LINK, thumbnail_url=OTHER)),
+    "a still that is none": ({"url": LINK, "thumbnail": ["x"]}, Video(url=LINK)),
+    "odd neighbours": ({"url": LINK, "palette": {"grid": "x"}, "url2": [], "": 1}, Video(url=LINK)),
+}
+
+
+@pytest.mark.parametrize(("value", "video"), FILES.values(), ids=FILES.keys())
+def test_a_file(value, video):
+    """A file is an object with links or a bare link; without any link that can be fetched there is none."""
+    generation = structured(video=value, video_raw=value)
+    assert (generation.video, generation.video_raw) == (video, video)
+
+
+def test_what_a_value_cannot_do_without():
+    """A missing id, state or balance is an error that names it, whatever else is there."""
+    for structure, paths in (
+        (converter.generation, ("id", "state")),
+        (converter.balance, ("balance_cents",)),
+    ):
+        with pytest.raises(UnreadableAnswer) as caught:
+            structure({"raw": {"a": 1}})
+        assert caught.value.paths == paths
+
+
+def test_balances():
+    """A balance, an account and a key are structured by the same rules; only the balance needs its number."""
+    assert converter.balance({"balance_cents": "1234.5", "raw": {"a": 1}}).balance_cents == 1234.5
+    assert converter.user({"quota": "7", "username": None, "raw": {}}).quota == 7
+    assert converter.key_usage({"unlimited": "yes", "granted": True, "raw": {}}).unlimited is None
+
+
+PICTURE = "data:image/png;base64,iVBORw0KGgo="
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        {"image_url": PICTURE},
+        {"request": {"keyframes": {"frame0": {"type": "image", "url": PICTURE}}}},
+        {"list": [[{"deep": [PICTURE]}]]},
+    ],
+)
+def test_an_inline_image_is_kept_as_its_digest(holder):
+    """A service that repeats an inline image fills no memory and no journal with it."""
+    raw = {"id": "some-id", "state": "pending", **holder}
+    kept = RIX.generation(raw).raw
+    assert "iVBORw0KGgo" not in json.dumps(kept)
+    assert kept == without_pictures(raw)
+    assert "data:sha256," in json.dumps(kept)
+
+
+def test_json_without_an_image_is_kept_as_it_is():
+    """Without an inline image nothing is copied."""
+    raw = {"id": "some-id", "state": "pending", "a": [{"b": [None, 1.5, "data", "a data: b"]}]}
+    assert RIX.generation(raw).raw is raw
+
+
+@pytest.mark.parametrize("inside", [PICTURE, "data:\ud800"])
+def test_json_that_cannot_be_copied_is_left_out(inside):
+    """JSON nested too deep for a copy, and a picture that is no text, cost the raw JSON and nothing else."""
+    nested = inside
+    for _ in range(900 if inside is PICTURE else 1):
+        nested = [nested]
+    generation = RIX.generation({"id": "some-id", "state": "pending", "nested": nested})
+    assert (generation.id, generation.raw) == ("some-id", {})
+
+
+# What is recorded and deliberately not read, by the answer it stands in. Envelopes count as their content.
+IGNORED = {
+    "generation": {
+        "artifact.created_at": "Go's zero time",
+        "artifact.last_frame.media_type": "always image",
+        "artifact.last_frame.palette": "decoration",
+        "artifact.thumbnail.media_type": "always image",
+        "artifact.thumbnail.palette": "decoration",
+        "artifact.thumbnail.palette.grid": "decoration",
+        "artifact.video_raw.media_type": "always video",
+        "action": "the request told it",
+        "batch_id": "means nothing outside the service",
+        "finish_time": "when the relay noticed, not when it ended",
+        "last_frame.media_type": "always image",
+        "last_frame.palette": "decoration",
+        "liked": "a mark of the website",
+        "message": "said in words with an error only",
+        "pipeline_id": "means nothing outside the service",
+        "platform": "the relay's own account pool",
+        "queue_state": "always null",
+        "request.aspect_ratio": "the request told it",
+        "request_id": "comes as a header as well",
+        "start_time": "when the relay noticed, not when it began",
+        "thumbnail.media_type": "always image",
+        "thumbnail.palette": "decoration",
+        "thumbnail.palette.grid": "decoration",
+        "updated_at": "of the relay's database",
+        "user_id": "of the service's account, not of ours",
+        "video_raw.media_type": "always video",
+    },
+    "link": {},
+    "user": dict.fromkeys(
+        ["message", "display_name", "email", "role", "status", "inviter_id", "aff_code", "aff_count", "aff_quota"],
+        "not about money",
+    ),
+    "key": dict.fromkeys(
+        ["message", "object", "model_limits", "model_limits.gpt-4o-mini", "model_limits_enabled"],
+        "not about money",
+    ),
+}
+REQUESTS = {"submit-request-2024", "submit-request-2025", "extend-request-2024"}
+PROBES = (7, 0.5, LINK, "failed", "probe-id", True, False, None, {"url": OTHER}, [])
+
+
+def kind_of(name):
+    return {"download-url": "link", "user-self": "user", "usage-token": "key"}.get(name, "generation")
+
+
+def recorded_answers():
+    """Every recorded answer; the full one also without its top-level files, whose place the artifact's take."""
+    for name in names("rixapi"):
+        if name not in REQUESTS:
+            yield kind_of(name), sample("rixapi", name)
+    files = ("video", "video_raw", "thumbnail", "last_frame")
+    full = sample("rixapi", "query-completed-2025")
+    yield "generation", {key: value for key, value in full.items() if key not in files}
+
+
+def outcome(kind, payload):
+    """Everything that the reader makes of an answer, but for the JSON that is kept."""
+    answer = document(payload)
+    error = RIX.read_error(answer)
+    try:
+        if kind == "link":
+            return error, RIX.read_link(answer)
+        if kind in {"user", "key"}:
+            return error, attrs.evolve(getattr(RIX, f"read_{kind}")(answer), raw={})
+        rows = RIX.read_many(answer) if many(payload) else [RIX.read_submit(answer)]
+        return error, [(row.id, attrs.evolve(RIX.generation(row.raw), raw={})) if row else None for row in rows]
+    except UnreadableAnswer as unreadable:
+        return error, unreadable.paths
+
+
+def many(payload):
+    return isinstance(payload, list) or isinstance(payload.get("data"), list)
+
+
+def places(value, path=()):
+    """The path to every key in a JSON value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, inner in items:
+        if isinstance(step, str):
+            yield (*path, step)
+        yield from places(inner, (*path, step))
+
+
+def changed(payload, path, value):
+    """The same JSON with another value in one place."""
+    whole = copy.deepcopy(payload)
+    holder = whole
+    for step in path[:-1]:
+        holder = holder[step]
+    holder[path[-1]] = value
+    return whole
+
+
+def spelled(path):
+    """A path without the steps that only lead to the content."""
+    steps = [step for step in path if isinstance(step, str)]
+    while len(steps) > 1 and steps[0] == "data":
+        del steps[0]
+    return ".".join(steps)
+
+
+def used_and_recorded(answers):
+    """The keys that make a difference to the reader, and all keys, by the kind of the answer."""
+    used, recorded = {kind: set() for kind in IGNORED}, {kind: set() for kind in IGNORED}
+    for kind, payload in answers:
+        before = outcome(kind, payload)
+        for path in places(payload):
+            recorded[kind].add(spelled(path))
+            if any(outcome(kind, changed(payload, path, probe)) != before for probe in PROBES):
+                used[kind].add(spelled(path))
+    return used, recorded
+
+
+def test_every_recorded_key_is_read_or_known_and_ignored():
+    """A key of a recorded answer makes a difference, or stands in the list of what is ignored and why, never both."""
+    used, recorded = used_and_recorded(recorded_answers())
+    for kind, ignored in IGNORED.items():
+        assert recorded[kind] - used[kind] == set(ignored), kind
+
+
+def test_a_new_key_would_be_noticed():
+    """The test above sees a key that was never recorded before, wherever it stands."""
+    used, recorded = used_and_recorded([("generation", {"id": "a", "state": "completed", "video": {"codec": "av1"}})])
+    assert recorded["generation"] - used["generation"] == {"video.codec"}
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
+TELLING = st.sampled_from(
+    ["", "completed", "FAILURE", "queued", "37%", LINK, PICTURE, "a-b", "0001-01-01T00:00:00Z", "2024-07-22T12:47:28Z"]
+)
+JSON = st.recursive(
+    SCALARS | TELLING,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["url", "download_url", "id", "state", "prompt", "data"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+TASKS = [payload for kind, payload in recorded_answers() if kind == "generation" and not many(payload)] + [
+    sample("rixapi", "tasks-envelope")["data"][0],
+    sample("rixapi", "tasks-envelope-failure-assumed")["data"][0],
+]
+
+
+@st.composite
+def drifted(draw):
+    """A recorded generation with up to four places changed to anything."""
+    task = copy.deepcopy(draw(st.sampled_from(TASKS)))
+    for _ in range(draw(st.integers(1, 4))):
+        path = draw(st.sampled_from(sorted(places(task), key=str)))
+        task = changed(task, path, draw(JSON))
+    return task
+
+
+def acceptable(generation):
+    assert isinstance(generation, Generation)
+    assert isinstance(generation.state, State)
+    assert generation.created_at is None or generation.created_at.tzinfo is UTC
+    assert generation.progress is None or 0 <= generation.progress <= 1
+    for file in (generation.video, generation.video_raw, generation.thumbnail, generation.last_frame):
+        assert file is None or file.url or file.download_url
+
+
+@given(drifted())
+def test_no_drift_is_anything_but_a_generation_or_unreadable(task):
+    """Whatever is changed in a recorded answer, the result is a sound generation or an UnreadableAnswer."""
+    try:
+        generation = RIX.generation(task)
+    except UnreadableAnswer as unreadable:
+        missing = set(unreadable.paths)
+        assert {"id", "state"} >= missing > set()
+    else:
+        acceptable(generation)
+
+
+ALONE = {
+    "prompt": "prompt",
+    "created_at": "created_at",
+    "video": "video",
+    "video_raw": "video_raw",
+    "thumbnail": "thumbnail",
+    "last_frame": "last_frame",
+    "estimate_wait_seconds": "estimate_wait_s",
+    "server_id": "server_id",
+    "progress": "progress",
+    "failure_reason": "failure_reason",
+    "liked": "raw",
+}
+
+
+@given(st.sampled_from(sorted(ALONE)), JSON)
+def test_a_drifted_field_degrades_alone(spelling, value):
+    """Anything in the place of one field leaves every other field as it was."""
+    whole = sample("rixapi", "query-completed-2024")
+    before, after = RIX.generation(whole), RIX.generation({**whole, spelling: value})
+    field = ALONE[spelling]
+    same = {"raw": {}, field: None}
+    assert attrs.evolve(after, **same) == attrs.evolve(before, **same)
+
+
+@given(st.dictionaries(st.text(max_size=4), JSON))
+def test_no_object_is_an_exception(raw):
+    """Any JSON object is a generation or an UnreadableAnswer."""
+    with_id = {"id": "some-id", "state": "pending", **raw}
+    for one in (raw, with_id):
+        try:
+            acceptable(RIX.generation(one))
+        except UnreadableAnswer:
+            continue
