@@ -23,6 +23,7 @@ from luma_async import (
     UpscaleRequest,
     VideoRequest,
 )
+from luma_async._core.limiting import KnownLimits
 from luma_async.settings import Secret
 
 NEW, OLD = RixAPI(), RixAPI(edition="2024")
@@ -351,6 +352,11 @@ def test_purchases_are_known_whatever_the_settings():
     """The name, which the journal keeps, depends on no setting, so nothing bought is lost by changing one."""
     assert {RixAPI(edition="2024").name, RixAPI(prefix="", batch_size=1).name, RixAPI().name} == {"rixapi"}
     assert RixAPI().default_base_url is None
+
+
+def test_no_limit_of_a_relay_is_known():
+    """Relays differ and say nothing, so no bound is assumed."""
+    assert RixAPI().limits == KnownLimits()
 
 
 def test_dialects_are_values():
