@@ -29,6 +29,9 @@ from luma_async.settings import Secret
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
     from luma_async._wire.dialect import Call
     from luma_async.settings import Timeouts
 
@@ -64,6 +67,23 @@ async def _on_headers_sent(_: aiohttp.ClientSession, context: Any, __: aiohttp.T
     flight.sent = True
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Reuses no connection on which something came that nobody had asked for.
+
+    aiohttp would take it for the answer to the next request, and a purchase would go by another one's id.
+    """
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """Return a connection with nothing left on it."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
+
+
 class Transport:
     """The connections to one service. The API key goes to its origin alone, request by request."""
 
@@ -91,7 +111,7 @@ class Transport:
             "headers": {"Accept": "application/json", "User-Agent": "luma_async"},
         }
         self._calls = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections),
+            connector=_Connector(limit=connections),
             timeout=aiohttp.ClientTimeout(total=timeouts.request, sock_connect=timeouts.connect),
             trace_configs=list(trace_configs),
             **shared,
@@ -241,5 +261,5 @@ def _body(call: Call) -> bytes | io.BytesIO | None:
 
 def _submit_connector(connections: int, keepalive_s: float) -> aiohttp.TCPConnector:
     if keepalive_s <= 0:
-        return aiohttp.TCPConnector(limit=connections, force_close=True)
-    return aiohttp.TCPConnector(limit=connections, keepalive_timeout=keepalive_s)
+        return _Connector(limit=connections, force_close=True)
+    return _Connector(limit=connections, keepalive_timeout=keepalive_s)
