@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import nox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 nox.options.sessions = ["tests"]
 
@@ -28,3 +39,45 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "combine")
     session.run("coverage", "report", "--fail-under=95")
     session.run("coverage", "report", "--include=luma_async/_core/*,luma_async/_wire/*", "--fail-under=100")
+
+
+@nox.session(python="3.11")
+def sdk(session: nox.Session) -> None:
+    """Run the API tests of Luma's own SDK, as its source distribution holds them, against the gateway."""
+    folder = Path(session.create_tmp()) / "sdk"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("pip", "download", "-q", "--no-deps", "--no-binary", "lumaai", "-d", str(folder), "lumaai")
+    [archive] = folder.glob("lumaai-*.tar.gz")
+    with tarfile.open(archive) as sdist:
+        sdist.extractall(folder, filter="data")
+    source = folder / archive.name.removesuffix(".tar.gz")
+    session.install("-e", ".", f"{source}[aiohttp]", "pytest", "pytest-asyncio", "pytest-xdist")
+    session.install("dirty-equals", "importlib-metadata", "respx", "rich", "time-machine")
+    with _gateway(session) as base_url, session.chdir(source):
+        env = {"TEST_API_BASE_URL": f"{base_url}/dream-machine/v1"}
+        session.run("pytest", "-n0", "-W", "default", "-x", "-q", "tests/api_resources", env=env)
+
+
+@nox.session(python="3.11")
+def openapi(session: nox.Session) -> None:
+    """Hold the gateway and its clients against the service's own document, which `LUMA_OPENAPI` names."""
+    if "LUMA_OPENAPI" not in os.environ:
+        session.error("Say where the document is: LUMA_OPENAPI=openapi.yaml nox -s openapi")
+    document = str(Path(os.environ["LUMA_OPENAPI"]).resolve())
+    session.install("-e", ".[dev]", "schemathesis")
+    prism = session.create_tmp()
+    session.run("npm", "install", "--no-audit", "--no-fund", "--prefix", prism, "@stoplight/prism-cli", external=True)
+    path = os.pathsep.join([f"{prism}/node_modules/.bin", session.bin, os.environ["PATH"]])
+    session.run("pytest", "-q", "-s", "tests/conformance", env={"LUMA_OPENAPI": document, "PATH": path})
+
+
+@contextlib.contextmanager
+def _gateway(session: nox.Session) -> Iterator[str]:
+    """Run the gateway as a process of its own, and say where it is."""
+    command = [f"{session.bin}/luma-async", "gateway", "--port", "0", "--seconds", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own command
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().split()[0].removeprefix("LUMA_BASE_URL=")
+        finally:
+            process.terminate()

@@ -1,0 +1,55 @@
+"""Between a client and the gateway a proxy finds nothing to say about either."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from conformance import plain_client
+from conformance.document import ROOT
+from conformance.prism import prism
+
+from luma_async.testing import FakeGateway, fails, reshapes, stalls, succeeds
+
+CLIENTS = [plain_client.use_everything]
+"""Coroutine functions of a base URL and a key."""
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_client_and_the_gateway_keep_to_the_document(document, client):
+    """Every request and every answer passes, and all operations were used."""
+    async with FakeGateway(script=succeeds(0)) as gateway, prism(document, gateway.base_url) as proxy:
+        await client(proxy.base_url, gateway.api_key)
+    print(f"{proxy.passed} exchanges, {len(proxy.violations)} violations")
+    assert proxy.violations == []
+    assert proxy.passed == sum(gateway.counts.values())
+    assert {route.kind for route in gateway._routes if "dream-machine" in route.path} - set(gateway.counts) == {
+        "camera_motions",
+        "unknown",
+    }
+
+
+@pytest.mark.parametrize("script", [stalls(), fails("Job failed", after=0)])
+async def test_unfinished_and_failed_generations_keep_to_the_document(document, script):
+    """Queued and failed bodies pass as well."""
+    async with FakeGateway(script=script) as gateway, prism(document, gateway.base_url) as proxy:
+        await plain_client.use_everything(proxy.base_url, gateway.api_key)
+    assert (proxy.violations, proxy.passed) == ([], sum(gateway.counts.values()))
+
+
+async def test_the_proxy_would_see_a_bad_answer(document):
+    """One balance without its only field is one violation."""
+    async with FakeGateway(script=succeeds(0)) as gateway, prism(document, gateway.base_url) as proxy:
+        gateway.inject(reshapes(lambda _: {}), on="credits")
+        await plain_client.use_everything(proxy.base_url, gateway.api_key)
+    assert len(proxy.violations) == 1
+
+
+async def test_the_proxy_would_see_a_bad_request(document):
+    """One order without its model is one violation, and does not reach the gateway."""
+    async with FakeGateway() as gateway, prism(document, gateway.base_url) as proxy:
+        headers = {"Authorization": f"Bearer {gateway.api_key}"}
+        async with aiohttp.ClientSession(headers=headers) as http:
+            await http.post(f"{proxy.base_url}{ROOT}/generations/video", json={"prompt": "cat dance"})
+    assert (len(proxy.violations), proxy.passed, gateway.counts) == (1, 1, {})
