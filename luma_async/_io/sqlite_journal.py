@@ -113,8 +113,9 @@ class SqliteJournal:
         question = _question(work, writes=writes)
         with self._guard:
             if self._thread is None or not self._thread.ask(question):
-                self._thread = WriterThread(lambda: open_file(self._path), lambda error: explain(error, self._path))
-                self._thread.ask(question)
+                self._thread = WriterThread(
+                    lambda: open_file(self._path), lambda error: explain(error, self._path), question
+                )
         return question.future
 
     def _stop(self) -> asyncio.Future[Any]:

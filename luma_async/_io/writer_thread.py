@@ -56,13 +56,20 @@ class WriterThread:
     Args:
         connect: opens the database; should it fail, so does everything that was asked.
         explain: says what a failure of the database means.
+        first: the first question; asked later, it could come too late for a database that does not open.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], explain: Callable[[Exception], JournalError]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        explain: Callable[[Exception], JournalError],
+        first: Question,
+    ) -> None:
         self._connect = connect
         self._explain = explain
         self._connection: sqlite3.Connection | None = None
         self._questions: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
+        self._questions.put(first)
         self._taken: list[Question] = []
         self._farewell: Question | None = None
         self._lock = threading.Lock()

@@ -1,0 +1,301 @@
+"""What every journal promises: the one in memory and the one in a file are held to the same."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import attrs
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from luma_async import (
+    Entry,
+    Generation,
+    Image,
+    Journal,
+    JournalError,
+    KeyConflict,
+    MemoryJournal,
+    Phase,
+    SqliteJournal,
+    State,
+    Video,
+)
+from luma_async._core import lifecycle
+
+NOW = datetime(2025, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+SERVICE, ELSEWHERE = "rixapi https://relay.example", "rixapi https://elsewhere.example"
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def journal(request, tmp_path):
+    made = MemoryJournal() if request.param == "memory" else SqliteJournal(tmp_path / "jobs.db")
+    yield made
+    await made.aclose()
+
+
+def intent(key="cat", owner="0" * 16, **fields):
+    return Entry(
+        key=key, phase=Phase.SENDING, service=fields.pop("service", SERVICE), digest="d", owner=owner, **fields
+    )
+
+
+def put(entry):
+    """A step that replaces whatever stands."""
+    return lambda _: entry
+
+
+async def bought(journal, key, generation_id, service=SERVICE):
+    """Claim and accept."""
+    await journal.change(key, lifecycle.claim(intent(key, service=service), at=NOW))
+    return await journal.change(key, lifecycle.accept(generation_id, at=NOW))
+
+
+def test_they_are_journals(tmp_path):
+    """Both are what the protocol says, without being opened."""
+    assert isinstance(MemoryJournal(), Journal)
+    assert isinstance(SqliteJournal(tmp_path / "jobs.db"), Journal)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_is_written_is_found(journal):
+    """An entry is found by its key and by what it bought, and in no other way."""
+    assert await journal.get("cat") is None
+    entry = await bought(journal, "cat", "gen-1")
+    assert entry.phase is Phase.ACCEPTED
+    assert await journal.get("cat") == entry
+    assert await journal.find(SERVICE, "gen-1") == entry
+    assert await journal.find(ELSEWHERE, "gen-1") is None
+    assert await journal.find(SERVICE, "gen-2") is None
+    assert await journal.get("dog") is None
+
+
+async def test_a_step_sees_what_stands_and_what_it_returns_stands(journal):
+    """The step is handed the entry, None at first; the call returns the new one."""
+    seen = []
+
+    def step(standing):
+        seen.append(standing)
+        return intent(attempts=len(seen))
+
+    first = await journal.change("cat", step)
+    second = await journal.change("cat", step)
+    assert seen == [None, first]
+    assert await journal.get("cat") == second == intent(attempts=2)
+
+
+async def test_returning_what_stands_changes_nothing(journal):
+    """A step may leave things as they are, or leave nothing where nothing is."""
+    assert await journal.change("cat", lambda standing: standing) is None
+    assert await journal.entries() == []
+    entry = await bought(journal, "cat", "gen-1")
+    assert await journal.change("cat", lambda standing: standing) == entry
+
+
+async def test_a_step_that_raises_changes_nothing(journal):
+    """Its exception reaches the caller as it is, and the entry stays."""
+    entry = await bought(journal, "cat", "gen-1")
+
+    def step(_):
+        raise ZeroDivisionError("a step's own trouble")
+
+    with pytest.raises(ZeroDivisionError, match="own trouble"):
+        await journal.change("cat", step)
+    with pytest.raises(JournalError):
+        await journal.change("dog", lifecycle.accept("gen-2", at=NOW))
+    assert await journal.entries() == [entry]
+
+
+async def test_a_failing_step_fails_only_its_own_caller(journal):
+    """Of many changes at once each stands or falls alone."""
+
+    def step_of(number):
+        def step(_):
+            if number % 3 == 0:
+                raise ZeroDivisionError(number)
+            return intent(f"key-{number}", generation_id="the same" if number % 3 == 1 else f"gen-{number}")
+
+        return step
+
+    numbers = range(30)
+    calls = [asyncio.ensure_future(journal.change(f"key-{number}", step_of(number))) for number in numbers]
+    await asyncio.wait(calls)
+    kinds = [type(call.exception()) for call in calls]
+    assert kinds.count(ZeroDivisionError) == 10
+    assert kinds.count(KeyConflict) == 9
+    assert len(await journal.entries()) == 11
+
+
+async def test_a_generation_belongs_to_one_key(journal):
+    """A second key that names the same generation of the same service is a conflict that names the holder."""
+    holder = await bought(journal, "cat", "gen-1")
+    await journal.change("dog", lifecycle.claim(intent("dog"), at=NOW))
+    with pytest.raises(KeyConflict, match="holds generation gen-1") as caught:
+        await journal.change("dog", lifecycle.accept("gen-1", at=NOW))
+    assert caught.value.entry == holder
+    assert caught.value.__context__ is None
+    assert (await journal.get("dog")).phase is Phase.SENDING
+    assert (await bought(journal, "bird", "gen-1", service=ELSEWHERE)).generation_id == "gen-1"
+
+
+async def test_of_many_claims_of_one_key_one_succeeds(journal):
+    """However many ask at once, the key is claimed once."""
+    calls = [
+        asyncio.ensure_future(journal.change("cat", lifecycle.claim(intent(owner=f"{number:016x}"), at=NOW)))
+        for number in range(50)
+    ]
+    await asyncio.wait(calls)
+    winners = [call.result() for call in calls if call.exception() is None]
+    assert [await journal.get("cat")] == winners
+    assert all(isinstance(call.exception(), KeyConflict) for call in calls if call.exception() is not None)
+
+
+async def test_entries_come_oldest_first_however_they_change(journal):
+    """The order is that of the first claims; filters leave it alone."""
+    for number in range(5):
+        await journal.change(f"key-{number}", lifecycle.claim(intent(f"key-{number}"), at=NOW))
+    for number in (3, 1):
+        await journal.change(f"key-{number}", lifecycle.accept(f"gen-{number}", at=NOW))
+    await bought(journal, "other", "gen-1", service=ELSEWHERE)
+
+    async def keys(**wanted):
+        return [entry.key for entry in await journal.entries(**wanted)]
+
+    assert await keys() == ["key-0", "key-1", "key-2", "key-3", "key-4", "other"]
+    assert await keys(phases={Phase.ACCEPTED}) == ["key-1", "key-3", "other"]
+    assert await keys(service=SERVICE, phases={Phase.ACCEPTED}) == ["key-1", "key-3"]
+    assert await keys(service=ELSEWHERE) == ["other"]
+    assert await keys(phases=lifecycle.PAID | lifecycle.UNDECIDED, service=SERVICE) == [f"key-{n}" for n in range(5)]
+    assert await keys(phases=()) == []
+
+
+async def test_an_owner_lives_until_it_leaves(journal):
+    """Owners are told apart, and names that nobody has are dead, whatever they look like."""
+    first, second = await journal.enter(), await journal.enter()
+    assert first != second
+    assert await journal.alive(first)
+    assert await journal.alive(second)
+    await journal.leave(first)
+    assert not await journal.alive(first)
+    assert await journal.alive(second)
+    for nobody in ("", "0" * 16, "../jobs.db", "\0", "ü" * 16):
+        assert not await journal.alive(nobody)
+    await journal.leave(second)
+    await journal.leave(second)
+
+
+async def test_closing_twice_is_fine_and_entering_opens_again(journal):
+    """What was written is there when the journal is used again, and owners of before are dead."""
+    before = await journal.enter()
+    entry = await bought(journal, "cat", "gen-1")
+    await journal.leave(before)
+    await journal.aclose()
+    await journal.aclose()
+    owner = await journal.enter()
+    assert await journal.entries() == [entry]
+    assert await journal.alive(owner)
+    assert not await journal.alive(before)
+    await journal.leave(owner)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_event_loops_may_come_one_after_the_other(kind, tmp_path):
+    """A journal that one loop has left serves the next."""
+    journal = MemoryJournal() if kind == "memory" else SqliteJournal(tmp_path / "jobs.db")
+
+    async def buy(number):
+        owner = await journal.enter()
+        await bought(journal, f"key-{number}", f"gen-{number}")
+        await journal.leave(owner)
+        return len(await journal.entries())
+
+    assert [asyncio.run(buy(number)) for number in range(3)] == [1, 2, 3]
+    asyncio.run(journal.aclose())
+
+
+async def test_a_cancelled_caller_is_free_and_leaves_nothing_by_halves(journal):
+    """Cancelled at any moment, a change is made or not, others are not disturbed, and the journal serves on."""
+    for number in range(30):
+        calls = [
+            asyncio.ensure_future(bought(journal, f"{name}-{number}", f"{name}-{number}")) for name in ("gone", "stays")
+        ]
+        for _ in range(number):
+            await asyncio.sleep(0)
+        calls[0].cancel()
+        assert (await calls[1]).phase is Phase.ACCEPTED
+        await asyncio.wait(calls)
+        gone = await journal.get(f"gone-{number}")
+        assert gone is None or gone.phase in {Phase.SENDING, Phase.ACCEPTED}
+
+
+MOMENTS = st.datetimes(timezones=st.just(UTC)) | st.none()
+WORDS = st.text(st.characters(exclude_categories=()), max_size=20)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=8,
+)
+OBJECTS = st.dictionaries(WORDS, JSON, max_size=4)
+NUMBERS = st.integers(0, 10_000) | st.none()
+TEXTS = WORDS | st.none()
+IMAGES = st.builds(Image, url=TEXTS, width=NUMBERS, height=NUMBERS)
+VIDEOS = st.builds(Video, url=TEXTS, download_url=TEXTS, width=NUMBERS, duration_s=st.floats(0, 60) | st.none())
+GENERATION_FIELDS = {
+    "id": WORDS,
+    "state": st.sampled_from(State),
+    "raw_state": WORDS,
+    "prompt": TEXTS,
+    "created_at": MOMENTS,
+    "video": VIDEOS | st.none(),
+    "video_raw": VIDEOS | st.none(),
+    "image": IMAGES | st.none(),
+    "thumbnail": IMAGES | st.none(),
+    "last_frame": IMAGES | st.none(),
+    "failure_reason": TEXTS,
+    "failure_code": TEXTS,
+    "progress": st.floats(0, 1) | st.none(),
+    "estimate_wait_s": st.floats(0, 1000) | st.none(),
+    "server_id": TEXTS,
+    "model": TEXTS,
+    "raw": OBJECTS,
+}
+ENTRY_FIELDS = {
+    "key": st.just("cat"),
+    "phase": st.sampled_from(Phase),
+    "service": st.just(SERVICE),
+    "digest": st.just("d"),
+    "request": OBJECTS,
+    "owner": st.just("0" * 16),
+    "attempts": st.integers(1, 1_000_000),
+    "sent_at": MOMENTS,
+    "updated_at": MOMENTS,
+    "generation_id": st.sampled_from(["gen-1", "gen-2"]) | st.none(),
+    "reason": WORDS,
+    "generation": st.builds(Generation, **GENERATION_FIELDS) | st.none(),
+    "path": TEXTS,
+}
+
+
+@pytest.mark.parametrize(("cls", "fields"), [(Entry, ENTRY_FIELDS), (Generation, GENERATION_FIELDS)])
+def test_no_field_of_an_entry_is_left_out_below(cls, fields):
+    """A field of tomorrow has to be made up too, or nothing would show that a journal drops it."""
+    assert set(fields) == set(attrs.fields_dict(cls))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.builds(Entry, **ENTRY_FIELDS), min_size=1, max_size=3))
+def test_whatever_an_entry_holds_comes_back_equal(tmp_path, entries):
+    """Any text, time, request and result: what is read from the file again is what was written, raw JSON included."""
+
+    async def write_and_read():
+        journal = SqliteJournal(tmp_path / "jobs.db")
+        for entry in entries:
+            assert await journal.change("cat", put(entry)) == entry
+            assert await journal.get("cat") == entry
+        await journal.aclose()
+        assert await journal.get("cat") == entries[-1]
+        await journal.aclose()
+
+    asyncio.run(write_and_read())

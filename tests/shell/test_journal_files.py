@@ -1,0 +1,481 @@
+"""A journal's file in every state it can be found in: usable, or refused by an error that says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import pytest
+
+from luma_async import Entry, JournalBusy, JournalError, JournalTooNew, KeyConflict, LumaSession, Phase, SqliteJournal
+from luma_async._core import lifecycle
+from luma_async._io import sqlite_journal, sqlite_schema, writer_thread
+
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "jobs.db"
+
+
+@pytest.fixture
+async def journal(path):
+    made = SqliteJournal(path)
+    yield made
+    await made.aclose()
+
+
+def claim(key, owner="0" * 16):
+    return lifecycle.claim(Entry(key=key, phase=Phase.SENDING, service="rixapi", digest="d", owner=owner), at=NOW)
+
+
+async def used(path):
+    """Make a journal that has been in use, and close it."""
+    journal = SqliteJournal(path)
+    await journal.change("cat", claim("cat"))
+    await journal.aclose()
+
+
+def raw(path, *statements):
+    """Change a database behind the journal's back."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+
+
+def mode_of(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def refusal(path):
+    """What a session says that is to use this file; it must not get as far as being open."""
+    session = LumaSession("sk-test", base_url="http://127.0.0.1:9", journal=path)
+    with pytest.raises(JournalError) as caught:
+        await session.open()
+    await session.aclose()
+    assert str(path) in str(caught.value)
+    assert not isinstance(caught.value.__context__, sqlite3.Error)
+    return caught.value
+
+
+async def test_the_files_are_for_their_user_only(journal, path):
+    """The database, what SQLite puts beside it, and the owners are readable by nobody else, whatever the umask."""
+    before = os.umask(0)
+    try:
+        owner = await journal.enter()
+        await journal.change("cat", claim("cat", owner))
+    finally:
+        os.umask(before)
+    modes = {file.name: mode_of(file) for file in path.parent.iterdir()}
+    assert modes == {"jobs.db": 0o600, "jobs.db-wal": 0o600, "jobs.db-shm": 0o600, "jobs.db.owners": 0o700}
+    assert mode_of(path.parent / "jobs.db.owners" / owner) == 0o600
+    await journal.leave(owner)
+    assert [file.name for file in path.parent.iterdir()] == ["jobs.db"]
+
+
+async def test_what_is_committed_is_synced(path):
+    """Write-ahead logging with a sync at each commit: a power cut loses no claim whose POST has left."""
+    connection = sqlite_schema.open_file(path)
+    modes = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+    connection.close()
+    assert modes == ["wal", 2]
+
+
+NOT_OURS = {
+    "a text": lambda path: path.write_text("dear diary"),
+    "zeros": lambda path: path.write_bytes(bytes(4096)),
+    "tables of another application": lambda path: raw(path, "CREATE TABLE recipes (name)"),
+    "another application's number": lambda path: raw(path, "PRAGMA application_id = 77"),
+    "another application's tables": lambda path: raw(path, "CREATE TABLE entries (x)", "PRAGMA application_id = 77"),
+    "a write-ahead log of others": lambda path: raw(path, "PRAGMA journal_mode = WAL", "CREATE TABLE recipes (name)"),
+}
+
+
+@pytest.mark.parametrize("make", NOT_OURS.values(), ids=NOT_OURS)
+async def test_a_file_of_others_is_left_alone(path, make):
+    """What is not a journal is refused by name and not changed by a byte."""
+    make(path)
+    before = path.read_bytes()
+    assert "not a journal" in str(await refusal(path))
+    assert path.read_bytes() == before
+    assert not (path.parent / "jobs.db.owners").exists()
+
+
+async def test_a_folder_is_not_a_file(tmp_path):
+    """A folder as a path says so."""
+    assert "folder" in str(await refusal(tmp_path))
+
+
+async def test_a_pipe_is_not_a_file(path):
+    """What is neither file nor folder is refused, rather than waited at."""
+    os.mkfifo(path)
+    assert "not a journal" in str(await refusal(path))
+
+
+async def test_a_folder_that_does_not_exist_is_not_made(tmp_path):
+    """A missing folder is most likely a slip of the pen: it is named, not made."""
+    assert "make it first" in str(await refusal(tmp_path / "nowhere" / "jobs.db"))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_file_is_not_a_folder(tmp_path):
+    """A path through a file is refused."""
+    (tmp_path / "file").touch()
+    assert "its folder is a file" in str(await refusal(tmp_path / "file" / "jobs.db"))
+
+
+async def test_a_newer_schema_is_not_touched(path):
+    """A file of a later version is refused by an error of its own, which says to update."""
+    await used(path)
+    raw(path, "PRAGMA user_version = 99")
+    error = await refusal(path)
+    assert isinstance(error, JournalTooNew)
+    assert "update luma_async" in str(error)
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty file", "a database without tables"])
+async def test_a_making_that_was_cut_short_is_finished(path, left):
+    """A crash between making the file and making its tables leaves nothing to mend by hand."""
+    if left == "an empty file":
+        path.touch(mode=0o600)
+    elif left == "a database without tables":
+        raw(path, "VACUUM")
+    await used(path)
+    journal = SqliteJournal(path)
+    assert [entry.key for entry in await journal.entries()] == ["cat"]
+    await journal.aclose()
+
+
+async def test_a_damaged_file_sends_nothing(path):
+    """Pages of garbage are noticed before a claim is believed, and the message says what to do."""
+    await used(path)
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * 4096 * 3)
+    journal = SqliteJournal(path)
+    with pytest.raises(JournalError, match="restore a copy"):
+        await journal.change("cat", claim("cat"))
+    await journal.aclose()
+
+
+@pytest.mark.parametrize("column", ["phase", "request", "generation", "sent_at"])
+async def test_an_entry_that_makes_no_sense_sends_nothing(journal, path, column):
+    """An entry that cannot be read is named, and counts neither as paid nor as free to buy."""
+    await journal.change("cat", claim("cat"))
+    raw(path, f"UPDATE entries SET {column} = 'mauled'")
+    for call in (journal.get("cat"), journal.change("cat", claim("cat")), journal.entries()):
+        with pytest.raises(JournalError, match=r"'cat' cannot be read.*restore a copy"):
+            await call
+
+
+async def test_a_file_that_another_program_holds_is_busy(journal, path, monkeypatch):
+    """Held for too long, the file is reported busy; nothing changed, and afterwards it serves again."""
+    monkeypatch.setattr(sqlite_schema, "BUSY_S", 0.2)
+    await journal.change("cat", claim("cat"))
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(JournalBusy, match="end that program"):
+        await journal.change("dog", claim("dog"))
+    assert [entry.key for entry in await journal.entries()] == ["cat"]
+    holder.execute("ROLLBACK")
+    assert (await journal.change("dog", claim("dog"))).phase is Phase.SENDING
+    holder.close()
+
+
+async def test_a_new_file_that_another_program_holds_is_busy(path, monkeypatch):
+    """The same while the tables are to be made."""
+    monkeypatch.setattr(sqlite_schema, "BUSY_S", 0.2)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    assert isinstance(await refusal(path), JournalBusy)
+    holder.close()
+
+
+async def test_two_that_make_a_file_at_once_wait_for_each_other(path, monkeypatch):
+    """The switch to write-ahead logging is tried again while another process is in the middle of its own."""
+    real, attempts = sqlite_schema.sqlite3.connect, []
+
+    class Hasty(sqlite3.Connection):
+        def execute(self, sql, *parameters):
+            if "journal_mode" in sql and len(attempts) < 3:
+                attempts.append(sql)
+                busy = sqlite3.OperationalError("database is locked")
+                busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+                raise busy
+            return super().execute(sql, *parameters)
+
+    monkeypatch.setattr(sqlite_schema.sqlite3, "connect", lambda *a, **k: real(*a, **k, factory=Hasty))
+    connection = sqlite_schema.open_file(path)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert len(attempts) == 3
+    connection.close()
+
+
+async def test_a_full_disk_refuses_the_claim_and_changes_nothing(journal, path):
+    """What does not fit on the disk is refused as a whole; the rest stays readable; with room again it serves again."""
+    await journal.change("cat", claim("cat"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    wal = path.with_name("jobs.db-wal")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (wal.stat().st_size, hard))
+    try:
+        calls = [asyncio.ensure_future(journal.change(f"key-{n}", claim(f"key-{n}"))) for n in range(5)]
+        await asyncio.wait(calls)
+        entries = await journal.entries()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    for call in calls:
+        assert isinstance(call.exception(), JournalError)
+        assert "full" in str(call.exception())
+    assert [entry.key for entry in entries] == ["cat"]
+    assert (await journal.change("dog", claim("dog"))).phase is Phase.SENDING
+
+
+async def test_a_disk_that_is_full_by_sqlites_own_word(journal, path, monkeypatch):
+    """SQLITE_FULL takes the whole transaction back, and nobody in it is told that it stands."""
+    real = sqlite_journal.open_file
+
+    def tiny(path):
+        connection = real(path)
+        connection.execute("PRAGMA max_page_count = 8")
+        return connection
+
+    monkeypatch.setattr(sqlite_journal, "open_file", tiny)
+    calls = [asyncio.ensure_future(journal.change(f"{n}" * 199, claim(f"{n}" * 199))) for n in range(10)]
+    calls += [asyncio.ensure_future(journal.change(f"key-{n}", claim(f"key-{n}"))) for n in range(200)]
+    await asyncio.wait(calls)
+    stood = [call for call in calls if call.exception() is None]
+    assert len(await journal.entries()) == len(stood) < len(calls)
+    assert all("make room" in str(call.exception()) for call in calls if call not in stood)
+
+
+async def test_a_file_that_may_only_be_read_refuses_claims(journal, monkeypatch):
+    """What may be read can be looked at; a claim says what is missing."""
+    await journal.change("cat", claim("cat"))
+    await journal.aclose()
+    real = sqlite_journal.open_file
+
+    def read_only(path):
+        connection = real(path)
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    monkeypatch.setattr(sqlite_journal, "open_file", read_only)
+    assert (await journal.get("cat")).key == "cat"
+    with pytest.raises(JournalError, match="let this user write"):
+        await journal.change("dog", claim("dog"))
+
+
+AS_NOBODY = """
+    import asyncio, os, sqlite3, sys, tempfile
+    from luma_async import JournalError, SqliteJournal
+
+    async def enter(path):
+        journal = SqliteJournal(path)
+        owner = await journal.enter()
+        await journal.leave(owner)
+
+    # Once as who we are, so that everything is loaded before we are somebody who may not read it.
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(enter(folder + "/jobs.db"))
+    if os.getuid() == 0:
+        os.setuid(65534)
+    try:
+        asyncio.run(enter(sys.argv[1]))
+    except JournalError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize(("file_mode", "folder_mode"), [(None, 0o555), (0o444, 0o755), (0o000, 0o755)])
+def test_a_user_who_may_not_write_is_told_so(tmp_path_factory, tmp_path, file_mode, folder_mode):
+    """A read-only folder, a read-only file and an unreadable file each say what to allow."""
+    folder = tmp_path_factory.getbasetemp() / tmp_path.name / "shared"
+    folder.mkdir()
+    for above in (folder, *folder.parents[:4]):
+        if above.stat().st_uid == os.getuid() and above != above.parent:
+            above.chmod(above.stat().st_mode | 0o711)
+    if file_mode is not None:
+        asyncio.run(used(folder / "jobs.db"))
+        (folder / "jobs.db").chmod(file_mode)
+    folder.chmod(folder_mode)
+    program = [sys.executable, "-c", textwrap.dedent(AS_NOBODY), str(folder / "jobs.db")]
+    said = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    folder.chmod(0o755)
+    assert "let this user write the file and its folder" in said
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_the_end_of_the_thread_reaches_everybody(journal, monkeypatch):
+    """Whatever ends the writer, nobody waits for ever, and the next call starts another."""
+    await journal.change("cat", claim("cat"))
+
+    def end(*_):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer_thread.WriterThread, "_carry_out", end)
+        calls = [asyncio.ensure_future(journal.change(f"key-{n}", claim(f"key-{n}"))) for n in range(5)]
+        await asyncio.wait(calls, timeout=10)
+        for thread in threading.enumerate():
+            if thread.name == "luma_async journal":
+                thread.join()
+    assert all(isinstance(call.exception(), JournalError) for call in calls)
+    assert [entry.key for entry in await journal.entries()] == ["cat"]
+
+
+async def test_what_could_not_be_opened_is_tried_again(path):
+    """An error at opening is not for ever: once the cause is gone the same journal serves."""
+    path.mkdir()
+    journal = SqliteJournal(path)
+    for _ in range(2):
+        with pytest.raises(JournalError):
+            await journal.enter()
+    path.rmdir()
+    owner = await journal.enter()
+    assert await journal.alive(owner)
+    await journal.leave(owner)
+    await journal.aclose()
+
+
+async def test_one_file_has_one_name(tmp_path, path, monkeypatch):
+    """A link and a relative path lead to the same entries and owners, and a change of folder changes nothing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.db").symlink_to(path)
+    journals = [SqliteJournal(path), SqliteJournal("link.db"), SqliteJournal("./jobs.db")]
+    monkeypatch.chdir("/")
+    owners = [await journal.enter() for journal in journals]
+    await journals[0].change("cat", claim("cat", owners[0]))
+    for journal in journals:
+        assert [await journal.alive(owner) for owner in owners] == [True, True, True]
+        with pytest.raises(KeyConflict):
+            await journal.change("cat", claim("cat"))
+    for journal in journals:
+        await journal.aclose()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["jobs.db", "link.db"]
+
+
+async def test_owners_without_locks_are_an_error(journal, path):
+    """Where liveness cannot be told, nothing is sent."""
+    path.with_name("jobs.db.owners").touch()
+    with pytest.raises(JournalError, match=r"jobs\.db"):
+        await journal.enter()
+
+
+LIVING = """
+    import asyncio, os, sys, time
+    from luma_async import SqliteJournal
+
+    print(asyncio.run(SqliteJournal(sys.argv[1]).enter()), flush=True)
+    if sys.argv[2] == "alone" or os.fork() == 0:
+        print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", ["alone", "forks"])
+def test_the_kernel_tells_who_is_dead(path, how):
+    """An owner lives while its process does, and not on in a child that it forked; what it left is removed."""
+    journal = SqliteJournal(path)
+    program = [sys.executable, "-c", textwrap.dedent(LIVING), str(path), how]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, start_new_session=True) as child:
+        name = child.stdout.readline().strip()
+        child.stdout.readline()
+        try:
+            assert asyncio.run(journal.alive(name))
+            child.kill()
+            child.wait()
+            assert not asyncio.run(journal.alive(name))
+            assert not (path.parent / "jobs.db.owners" / name).exists()
+        finally:
+            # Its own child, if any, is still there.
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+    asyncio.run(journal.aclose())
+
+
+async def test_what_dead_owners_left_is_swept_away(journal, path):
+    """Entering removes the files of the dead, and leaves those of the living."""
+    living = SqliteJournal(path)
+    owner = await living.enter()
+    folder = path.parent / "jobs.db.owners"
+    for number in range(20):
+        (folder / f"{number:016x}").touch()
+    (folder / "notes.txt").touch()
+    mine = await journal.enter()
+    assert {file.name for file in folder.iterdir()} == {owner, mine, "notes.txt"}
+    await living.aclose()
+
+
+FORKING = """
+    import asyncio, os, sys
+    from luma_async import SqliteJournal
+
+    journal = SqliteJournal(sys.argv[1])
+
+    async def count():
+        owner = await journal.enter()
+        entries = await journal.entries()
+        await journal.leave(owner)
+        return len(entries)
+
+    owner = asyncio.run(journal.enter())
+    if os.fork() == 0:
+        print(asyncio.run(count()), asyncio.run(journal.alive(owner)), flush=True)
+        os._exit(0)
+    os.wait()
+    print(asyncio.run(count()), asyncio.run(journal.alive(owner)), flush=True)
+"""
+
+
+def test_a_forked_child_uses_connections_of_its_own(path):
+    """A journal that crosses a fork serves parent and child, and the child's end is not the parent's."""
+    asyncio.run(used(path))
+    program = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(FORKING), str(path)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=20, check=False)
+    assert done.stdout.splitlines() == ["1 True", "1 True"], done.stderr
+
+
+def test_a_loop_that_closes_early_disturbs_no_other(path):
+    """Answers for a loop that is gone are dropped, and the journal serves the next one."""
+    journal = SqliteJournal(path)
+    gone = asyncio.new_event_loop()
+    gone.run_until_complete(journal.enter())
+    change = gone.create_task(journal.change("cat", claim("cat")))
+    gone.run_until_complete(asyncio.sleep(0))
+    change.cancel()
+    gone.run_until_complete(asyncio.wait([change]))
+    gone.close()
+    assert asyncio.run(journal.get("dog")) is None
+    asyncio.run(journal.aclose())
+
+
+async def test_a_connection_that_breaks_at_commit_tells_all(journal, monkeypatch):
+    """Whoever shares a transaction that fails is told that nothing changed, also those whose own step was fine."""
+
+    class Failing(sqlite3.Connection):
+        def execute(self, sql, *parameters):
+            if sql == "COMMIT" and broken:
+                raise sqlite3.OperationalError("disk I/O error")
+            return super().execute(sql, *parameters)
+
+    connect, broken = sqlite3.connect, []
+    monkeypatch.setattr(sqlite_schema.sqlite3, "connect", lambda *a, **k: connect(*a, **k, factory=Failing))
+    await journal.change("cat", claim("cat"))
+    broken.append(True)
+    calls = [asyncio.ensure_future(journal.change(f"key-{n}", claim(f"key-{n}"))) for n in range(3)]
+    await asyncio.wait(calls)
+    assert all(isinstance(call.exception(), JournalError) for call in calls)
+    broken.clear()
+    assert [entry.key for entry in await journal.entries()] == ["cat"]

@@ -1,0 +1,201 @@
+"""Sessions that buy, crash, come back and decide in any order, over one file: no key is paid twice by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from luma_async import Entry, Generation, KeyConflict, Phase, SqliteJournal, State, SubmitInDoubt
+from luma_async._core import lifecycle
+from luma_async._core.lifecycle import Step
+
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
+SERVICE = "rixapi https://relay.example"
+NAMES = st.sampled_from(["first", "second"])
+KEYS = st.sampled_from(["cat", "dog", "bird"])
+
+
+@attrs.define
+class Session:
+    """One session: a journal of its own, an owner, and the POSTs that are on their way."""
+
+    journal: SqliteJournal
+    owner: str
+    under_way: dict[str, str | None] = attrs.field(factory=dict)
+    """By key: the generation that the POST started, or None where it started none."""
+
+
+class Purchases(RuleBasedStateMachine):
+    """What the service charged is the truth; the journal may know less, and must never cause more."""
+
+    def __init__(self):
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.runner = asyncio.Runner()
+        self.sessions = {}
+        self.charges, self.risks_taken = Counter(), Counter()
+        self.generations = {}
+        self.order = []
+
+    def run(self, call):
+        return self.runner.run(call)
+
+    async def _changed(self, session, key, step):
+        """Change an entry, and notice when the journal sees a key for the first time."""
+        entry = await session.journal.change(key, step)
+        if key not in self.order:
+            self.order.append(key)
+        return entry
+
+    @initialize()
+    def begin(self):
+        self.open("first")
+
+    @rule(name=NAMES)
+    def open(self, name):
+        """A session begins, after another in its place was closed or crashed."""
+        if name not in self.sessions:
+            journal = SqliteJournal(self.folder / "jobs.db")
+            self.sessions[name] = Session(journal, self.run(journal.enter()))
+
+    @precondition(lambda self: self.sessions)
+    @rule(name=NAMES, key=KEYS, charged=st.booleans())
+    def submit(self, name, key, charged):
+        """A submit, as the sender makes it: claim, and if that stands, POST."""
+        session = self.sessions.get(name)
+        if session is None:
+            return
+        try:
+            self.run(self._changed(session, key, lifecycle.claim(self._intent(key, session), at=NOW)))
+        except (KeyConflict, SubmitInDoubt):
+            return
+        self._post(session, key, charged=charged)
+
+    def _intent(self, key, session):
+        return Entry(key=key, phase=Phase.SENDING, service=SERVICE, digest=key, owner=session.owner)
+
+    def _post(self, session, key, *, charged):
+        generation_id = None
+        if charged:
+            self.charges[key] += 1
+            generation_id = f"{key}-{self.charges[key]}"
+            self.generations[generation_id] = key
+        session.under_way[key] = generation_id
+
+    @precondition(lambda self: any(session.under_way for session in self.sessions.values()))
+    @rule(name=NAMES, lost=st.booleans(), data=st.data())
+    def answer(self, name, lost, data):
+        """An answer comes, or is lost; a service that charged does not say no."""
+        session = self.sessions.get(name)
+        if session is None or not session.under_way:
+            return
+        key = data.draw(st.sampled_from(sorted(session.under_way)))
+        generation_id = session.under_way.pop(key)
+        if lost:
+            step = lifecycle.settle(Step.DOUBT, "no answer came", at=NOW)
+        elif generation_id is not None:
+            step = lifecycle.accept(generation_id, at=NOW)
+        else:
+            step = data.draw(
+                st.sampled_from(
+                    [lifecycle.settle(Step.REFUSE, "no", at=NOW), lifecycle.withdraw(session.owner, at=NOW)]
+                )
+            )
+        self.run(self._changed(session, key, step))
+
+    @precondition(lambda self: self.sessions)
+    @rule(name=NAMES)
+    def crash(self, name):
+        """A process dies: its locks go, its answers come to nobody, and nothing is written."""
+        session = self.sessions.pop(name, None)
+        if session is not None:
+            session.journal._locks.disown()
+            self.run(session.journal.aclose())
+
+    @precondition(lambda self: self.sessions)
+    @rule(name=NAMES)
+    def close(self, name):
+        """A session closes without waiting for what is under way."""
+        session = self.sessions.pop(name, None)
+        if session is not None:
+            self.run(session.journal.leave(session.owner))
+
+    @precondition(lambda self: self.sessions)
+    @rule(key=KEYS, decision=st.sampled_from(["resolve", "resubmit", "abandon"]), charged=st.booleans())
+    def decide(self, key, decision, charged):
+        """A person settles a doubt, with what the service shows; what is being sent is not theirs to decide."""
+        session = next(iter(self.sessions.values()))
+        doubt = self.run(session.journal.get(key))
+        if doubt is None or (doubt.phase is Phase.SENDING and self.run(session.journal.alive(doubt.owner))):
+            return
+        bought = [generation_id for generation_id, owner in self.generations.items() if owner == key]
+        if decision == "resolve" and not bought:
+            return
+        change = {
+            "resolve": lambda: lifecycle.resolve(doubt, bought[-1], at=NOW),
+            "resubmit": lambda: lifecycle.resubmit(doubt, self._intent(key, session), at=NOW),
+            "abandon": lambda: lifecycle.abandon(doubt, "abandoned", at=NOW),
+        }[decision]()
+        try:
+            self.run(self._changed(session, key, change))
+        except KeyConflict:
+            return
+        if decision == "resubmit":
+            self.risks_taken[key] += 1
+            self._post(session, key, charged=charged)
+
+    @precondition(lambda self: self.sessions)
+    @rule(key=KEYS, failed=st.booleans(), lost=st.booleans())
+    def look(self, key, failed, lost):
+        """Somebody looks at what was bought, and it has ended, or the service has lost it."""
+        session = next(iter(self.sessions.values()))
+        entry = self.run(session.journal.get(key))
+        if entry is None or entry.generation_id is None:
+            return
+        state = State.FAILED if failed else State.COMPLETED
+        ended = Generation(id=entry.generation_id, state=state, raw={"id": entry.generation_id})
+        self.run(self._changed(session, key, lifecycle.lose(at=NOW) if lost else lifecycle.finish(ended, at=NOW)))
+
+    @invariant()
+    def nothing_is_paid_twice_by_itself(self):
+        """Each key is charged once at most, and once more for each risk that a person took."""
+        for key, charges in self.charges.items():
+            assert charges <= 1 + self.risks_taken[key], f"{key} was paid {charges} times"
+
+    @invariant()
+    def nothing_paid_is_forgotten(self):
+        """What was charged is accepted, or may be; what the journal calls bought was bought; order is kept."""
+        if not self.sessions:
+            return
+        journal = next(iter(self.sessions.values())).journal
+        entries = self.run(journal.entries())
+        assert [entry.key for entry in entries] == self.order
+        for entry in entries:
+            if self.charges[entry.key]:
+                assert entry.phase not in lifecycle.UNPAID or self.risks_taken[entry.key]
+            if entry.generation_id is not None:
+                assert self.generations[entry.generation_id] == entry.key
+            assert (entry.phase in lifecycle.PAID) == (entry.generation_id is not None)
+
+    def teardown(self):
+        for session in self.sessions.values():
+            self.run(session.journal.aclose())
+        self.runner.close()
+        shutil.rmtree(self.folder)
+
+
+TestPurchases = Purchases.TestCase
+TestPurchases.settings = settings(
+    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestPurchases = pytest.mark.timeout(120)(TestPurchases)
