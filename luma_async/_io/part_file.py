@@ -113,7 +113,6 @@ class PartFile:
         self.kept = None
         with suppress(OSError):
             self._note.unlink(missing_ok=True)
-            os.ftruncate(self._fd, 0)
             self.part.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -130,8 +129,8 @@ class PartFile:
             self._take()
             if os.fstat(self._fd).st_nlink > 1:
                 # A program was killed while this took its place: it is the finished file too, and not ours to change.
-                self.close()
                 self.part.unlink()
+                os.close(self._fd)
                 self._take()
         except OSError as error:
             trouble = self._named(error)

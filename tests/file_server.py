@@ -1,0 +1,103 @@
+"""A file server of large files, for what a clip of 2 KB cannot show; each behaviour is a plain attribute."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from aiohttp import web
+
+_PIECE_BYTES = 16 * 1024
+
+
+def large_clip(size_bytes, seed=b"cat"):
+    """A whole mp4 of that size, which no part of itself equals."""
+    frames = size_bytes - 8 - 16 - 16
+    block = b"".join(hashlib.sha256(seed + b"%d" % number).digest() for number in range(min(frames // 32 + 1, 4096)))
+    body = (block * (frames // len(block) + 1))[:frames]
+    ftyp, moov = (16).to_bytes(4) + b"ftypisomisom", (16).to_bytes(4) + b"moov" + bytes(8)
+    return ftyp + moov + (8 + frames).to_bytes(4) + b"mdat" + body
+
+
+class FileServer:
+    """Serves `data` under every path, with ranges, and misbehaves as it is told."""
+
+    def __init__(self, data=b""):
+        self.data = data
+        self.etag = '"v1"'
+        self.cuts = []
+        """Where to close the connection, for each of the next answers: bytes of the body."""
+        self.hold_after = None
+        """Bytes of a body after which it is held back until `let_go`."""
+        self.let_go = asyncio.Event()
+        self.trickle = None
+        """So many bytes of a body each so many seconds."""
+        self.statuses = []
+        """The statuses of the next answers, without a body."""
+        self.most_of_a_range = None
+        """So many bytes of a range are sent at most, and honestly said to be."""
+        self.seen = []
+        self.running = 0
+        self.most_running = 0
+
+    @property
+    def ranges(self):
+        return [request.headers.get("Range") for request in self.seen]
+
+    def url(self, path="clip.mp4"):
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+    async def __aenter__(self):
+        app = web.Application()
+        app.router.add_get("/{path:.*}", self._answer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_):
+        self.let_go.set()
+        await self._runner.cleanup()
+
+    async def _answer(self, request):
+        self.seen.append(request)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            return await self._send(request)
+        except ConnectionError:
+            return web.Response()
+        finally:
+            self.running -= 1
+
+    async def _send(self, request):
+        if self.statuses:
+            return web.Response(status=self.statuses.pop(0))
+        first = 0
+        headers = {"Content-Type": "video/mp4"} | ({"ETag": self.etag} if self.etag else {})
+        if "Range" in request.headers and request.headers.get("If-Range") == self.etag:
+            first = int(request.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+            if first >= len(self.data):
+                return web.Response(status=416, headers={"Content-Range": f"bytes */{len(self.data)}"})
+        body = self.data[first:]
+        if first:
+            body = body[: self.most_of_a_range]
+            headers["Content-Range"] = f"bytes {first}-{first + len(body) - 1}/{len(self.data)}"
+        response = web.StreamResponse(status=206 if first else 200, headers=headers)
+        response.content_length = len(body)
+        await response.prepare(request)
+        cut = self.cuts.pop(0) if self.cuts else None
+        await self._write(response, body if cut is None else body[:cut])
+        if cut is not None:
+            request.transport.close()
+        return response
+
+    async def _write(self, response, body):
+        size, pause_s = self.trickle or (_PIECE_BYTES, None)
+        for at in range(0, len(body), size):
+            if self.hold_after is not None and at >= self.hold_after:
+                await self.let_go.wait()
+            await response.write(body[at : at + size])
+            if pause_s is not None:
+                await asyncio.sleep(pause_s)
