@@ -49,6 +49,11 @@ class Connection:
         with suppress(ConnectionError):
             await self._reader.read(1)
 
+    @property
+    def gone(self):
+        """Whether the client has hung up."""
+        return self._writer.transport.is_closing()
+
     async def send(self, data):
         """Write bytes."""
         self._writer.write(data)

@@ -182,8 +182,11 @@ class Transport:
             ) as response:
                 return await self._answer(response, call), ""
         except asyncio.CancelledError as cancelled:
-            # Without aiohttp's frames: they hold the key, and some reporters print what frames hold.
-            raise cancelled.with_traceback(None) from None
+            if _cancelled():
+                # Without aiohttp's frames: they hold the key, and some reporters print what frames hold.
+                raise cancelled.with_traceback(None) from None
+            # A connector that closes cancels those who wait for its connections; nobody cancelled us.
+            return None, f"{_NO_CONNECTION} {URL(self._base_url).origin()}: the session closed."
         except Exception as error:
             return None, self._describe(error, unsent=flight is not None and not flight.sent)
 
@@ -236,6 +239,12 @@ class Transport:
 
 
 _NO_CONNECTION = "There is no connection to"
+
+
+def _cancelled() -> bool:
+    """Whether the task that runs this was itself cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:

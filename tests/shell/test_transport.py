@@ -1,0 +1,235 @@
+"""The transport: what leaves and what provably did not, whatever the session above it would let happen."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+from raw_server import RawServer, answers, response, stalls
+
+from luma_async._io.transport import BODY_CAP_BYTES, Transport
+from luma_async._wire.dialect import Call
+from luma_async.errors import JournalError, NoAnswer, NotSent
+from luma_async.settings import Secret, Timeouts
+
+pytestmark = pytest.mark.looptime
+
+SUBMIT = Call(name="submit", method="POST", path="/luma/generations", body={"prompt": "cat dance"})
+QUERY = Call(name="query", method="GET", path="/luma/generations/g1")
+
+
+@pytest.fixture
+def opened():
+    """Open transports that are closed at the end."""
+    return []
+
+
+@pytest.fixture
+async def connect(opened):
+    def build(url, *, connections=10, timeouts=None, **options):
+        settings = {"proxy": None, "trust_env": False, "trace_configs": (), **options}
+        transport = Transport(
+            base_url=url,
+            api_key=Secret("sk-transport"),
+            timeouts=timeouts or Timeouts(),
+            connections=connections,
+            **settings,
+        )
+        opened.append(transport)
+        return transport
+
+    yield build
+    for transport in opened:
+        await transport.aclose()
+
+
+class Claim:
+    """What is awaited before the first byte leaves."""
+
+    def __init__(self, *, seconds=0.0, fault=None):
+        self.seconds = seconds
+        self.fault = fault
+        self.begun = 0
+
+    async def __call__(self):
+        self.begun += 1
+        await asyncio.sleep(self.seconds)
+        if self.fault is not None:
+            raise self.fault
+
+
+async def test_the_claim_comes_before_the_first_byte(connect):
+    """While the claim is being written the server has read nothing; afterwards the POST arrives whole."""
+    async with RawServer(answers(response(201, {"id": "g1"}))) as server:
+        transport = connect(server.url)
+        claim = Claim(seconds=10)
+        sending = asyncio.ensure_future(transport.submit(SUBMIT, before_sending=claim))
+        await asyncio.sleep(5)
+        assert (claim.begun, server.connections, server.requests) == (1, 1, [])
+        answer = await sending
+        assert (answer.status, answer.body) == (201, b'{"id": "g1"}')
+        assert server.posts == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [JournalError(message="the disk is full"), OSError(28, "No space left"), ConnectionResetError(), TimeoutError()],
+)
+async def test_a_claim_that_fails_sends_nothing(connect, fault):
+    """Whatever the claim raises comes out as it is, even what aiohttp would call its own; nothing was sent."""
+    async with RawServer(answers(response(201, {"id": "g1"}))) as server:
+        transport = connect(server.url)
+        with pytest.raises(type(fault)) as caught:
+            await transport.submit(SUBMIT, before_sending=Claim(fault=fault))
+        assert caught.value is fault
+        assert caught.value.__context__ is None
+        assert server.requests == []
+        await transport.submit(SUBMIT, before_sending=Claim())
+        assert server.posts == 1
+
+
+async def test_a_claim_that_takes_too_long_sends_nothing(connect):
+    """A journal slower than the time for a submit: not sent, for the bytes never left."""
+    async with RawServer(answers(response(201, {"id": "g1"}))) as server:
+        transport = connect(server.url, timeouts=Timeouts(submit=5))
+        with pytest.raises(NotSent, match=r"no connection to .* in time"):
+            await transport.submit(SUBMIT, before_sending=Claim(seconds=60))
+        assert server.requests == []
+
+
+async def test_waiting_for_the_pool_is_not_sending(connect):
+    """One connection, and it is taken: what waits for it claims nothing, and is not sent when its time is over."""
+    async with RawServer(stalls()) as server:
+        transport = connect(server.url, connections=1, timeouts=Timeouts(submit=30))
+        first = asyncio.ensure_future(transport.submit(SUBMIT, before_sending=Claim()))
+        await asyncio.sleep(1)
+        claim = Claim()
+        second = asyncio.ensure_future(transport.submit(SUBMIT, before_sending=claim))
+        with pytest.raises(NoAnswer, match="did not answer in time"):
+            await first
+        with pytest.raises(NoAnswer):
+            await second
+        assert (claim.begun, server.posts) == (1, 2)
+
+
+async def test_a_pool_that_never_frees_is_not_sending(connect):
+    """Time that runs out in the pool's queue: a bare TimeoutError of aiohttp's, and not sent."""
+    async with RawServer(stalls()) as server:
+        transport = connect(server.url, connections=1, timeouts=Timeouts(submit=30))
+        late = Timeouts(submit=10)
+        first = asyncio.ensure_future(transport.submit(SUBMIT, before_sending=Claim()))
+        await asyncio.sleep(1)
+        transport._submits._timeout = aiohttp.ClientTimeout(total=late.submit)
+        claim = Claim()
+        with pytest.raises(NotSent, match="in time"):
+            await transport.submit(SUBMIT, before_sending=claim)
+        assert (claim.begun, server.posts) == (0, 1)
+        with pytest.raises(NoAnswer):
+            await first
+
+
+async def test_closing_while_somebody_waits_for_the_pool_sends_nothing(connect):
+    """Whoever has no connection yet when the transport closes: not sent, and by no means cancelled."""
+    async with RawServer(stalls()) as server:
+        transport = connect(server.url, connections=1)
+        claim = Claim()
+        sends = [transport.submit(SUBMIT, before_sending=one) for one in (Claim(), claim)]
+        calls = [asyncio.ensure_future(call) for call in (*sends, transport.query(QUERY), transport.query(QUERY))]
+        await asyncio.sleep(1)
+        await transport.aclose()
+        await asyncio.wait(calls)
+        assert [type(call.exception()) for call in calls] == [NoAnswer, NotSent, NoAnswer, NotSent]
+        assert (claim.begun, server.posts) == (0, 1)
+
+
+async def test_whoever_is_cancelled_is_cancelled(connect):
+    """Cancelling a query ends in CancelledError, at once, and the connection is not used again."""
+    async with RawServer(stalls(), answers(response(200, {}))) as server:
+        transport = connect(server.url)
+        asking = asyncio.ensure_future(transport.query(QUERY))
+        await asyncio.sleep(1)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await transport.query(QUERY)
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("moment", ["on_request_start", "on_connection_create_start", "on_request_headers_sent"])
+async def test_a_trace_of_the_users_that_fails_sends_nothing(connect, moment):
+    """It comes before ours: nothing was claimed when it raises."""
+
+    async def trip(*_):
+        raise ZeroDivisionError
+
+    trace = aiohttp.TraceConfig()
+    getattr(trace, moment).append(trip)
+    async with RawServer(answers(response(201, {"id": "g1"}))) as server:
+        claim = Claim()
+        with pytest.raises(NotSent, match="ZeroDivisionError"):
+            await connect(server.url, trace_configs=[trace]).submit(SUBMIT, before_sending=claim)
+        assert (claim.begun, server.requests) == (0, [])
+
+
+async def test_a_safe_call_that_found_no_connection_says_so(connect):
+    """Queries tell "there was nobody" from "nobody answered", though both may be repeated."""
+    async with RawServer(stalls()) as server:
+        with pytest.raises(NoAnswer, match="did not answer in time"):
+            await connect(server.url).query(QUERY)
+    with pytest.raises(NotSent, match="no connection"):
+        await connect(server.url).query(QUERY)
+
+
+@pytest.mark.parametrize(("size", "whole"), [(BODY_CAP_BYTES, True), (BODY_CAP_BYTES + 1, False)])
+async def test_a_body_is_read_up_to_a_bound(connect, size, whole):
+    """Four mebibytes are read; one byte more is called too large."""
+    async with RawServer(answers(response(200, bytes(size)))) as server:
+        answer = await connect(server.url).query(QUERY)
+        assert (answer.body is not None) is whole
+
+
+async def test_a_body_without_an_end_is_left_alone(connect):
+    """A service that never stops talking is hung up on, and asked again on another connection."""
+
+    async def endless(connection):
+        await connection.read_request()
+        await connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while not connection.gone:
+            await connection.send(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+
+    async with RawServer(endless) as server:
+        transport = connect(server.url)
+        for number in (1, 2):
+            assert (await transport.query(QUERY)).body is None
+            assert server.connections == number
+
+
+async def test_an_answer_carries_what_decides(connect):
+    """Status, Retry-After, the request's id: from the headers that relays send."""
+    headers = ("Retry-After: 7", "X-Oneapi-Request-Id: r-1", "Set-Cookie: a=b")
+    async with RawServer(answers(response(429, b"", *headers))) as server:
+        transport = connect(server.url)
+        answer = await transport.query(QUERY)
+        assert (answer.status, answer.retry_after_s, answer.request_id) == (429, 7.0, "r-1")
+        await transport.query(QUERY)
+    assert not any(b"cookie" in head.lower() for head, _ in server.requests)
+
+
+async def test_a_request_says_who_asks_and_in_which_form(connect):
+    """The key, the content type and the path as the dialect spelled it; GETs carry no body."""
+    call = Call(name="user", method="GET", path="/api/user/self", query=(("a", "b&c"),), headers=(("X-User", "1"),))
+    async with RawServer(answers(response(200, {}))) as server:
+        transport = connect(f"{server.url}/vip")
+        await transport.query(call)
+        await transport.submit(SUBMIT, before_sending=Claim())
+    (first, nothing), (second, body) = server.requests
+    assert first.startswith(b"GET /vip/api/user/self?a=b%26c HTTP/1.1\r\n")
+    assert b"X-User: 1" in first
+    assert nothing == b""
+    assert second.startswith(b"POST /vip/luma/generations HTTP/1.1\r\n")
+    assert body == b'{"prompt": "cat dance"}'
+    for head in (first, second):
+        assert b"Authorization: Bearer sk-transport\r\n" in head
+        assert b"Content-Type: application/json\r\n" in head
+        assert b"User-Agent: luma_async" in head
