@@ -148,6 +148,11 @@ class Watcher:
             target.finished = True
             target.linkless = LINKLESS_LOOKS + 1
 
+    def law(self, name: str) -> Law:
+        """Return what is believed of the durations of one kind of generation."""
+        learned = self._learned.get(name)
+        return learned.law if learned is not None else self._prior
+
     async def aclose(self) -> None:
         """Stop looking, and tell everybody who waits that the session closed."""
         self._closed = True
@@ -196,7 +201,7 @@ class Watcher:
     def _interval(self, target: Target, now_s: float, *, part: float = 1.0) -> float:
         # A look that was shared will be shared again.
         weight = min(target.company, len(self._watched), self._looks.width.size)
-        return interval(self._policy, self._learned_of(target).law, target.age_s(now_s), max(weight, 1), part)
+        return interval(self._policy, self.law(target.law), target.age_s(now_s), max(weight, 1), part)
 
     def _put(self, target: Target, due_at_s: float) -> None:
         """Let a generation be looked at in the slot at or after a moment."""
@@ -321,12 +326,6 @@ class Watcher:
         target.tell(what.error)
         self._leave(target)
 
-    def _learned_of(self, target: Target) -> Learned:
-        learned = self._learned.get(target.law)
-        if learned is None:
-            learned = self._learned[target.law] = Learned.nothing(self._prior)
-        return learned
-
     def _learn(self, target: Target) -> None:
         """Learn how long this kind takes, where both ends of the interval are known."""
         submitted_at_s, unfinished_at_s = target.submitted_at_s, target.unfinished_at_s
@@ -334,7 +333,7 @@ class Watcher:
             return
         after_s = max(0.0, unfinished_at_s - submitted_at_s) if unfinished_at_s is not None else 0.0
         finish = Finish(after_s=after_s, until_s=max(after_s, loop_now() - submitted_at_s))
-        learned = self._learned_of(target).after(finish)
+        learned = self._learned.get(target.law, Learned.nothing(self._prior)).after(finish)
         if learned.stale:
             learned = learned.fitted(self._running_ages(target.law))
         self._learned[target.law] = learned

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -168,13 +167,14 @@ class Learned:
             running_s: the ages of those that still run. Without them the first finishes of many that began together
                 would look like the whole, and the law would be far too short.
         """
-        counts = Counter(self.counts)
-        counts.update(_class_of(finish) for finish in self.unread)
+        counts: dict[tuple[int, int], float] = dict(self.counts)
+        for finish in self.unread:
+            counts[_class_of(finish)] = counts.get(_class_of(finish), 0.0) + 1
         known = sum(counts.values())
         if known > REMEMBERED:
-            counts = Counter({ages: number / 2 for ages, number in counts.items()})
+            counts = {ages: number / 2 for ages, number in counts.items()}
             known /= 2
-        weights: dict[tuple[int, int], float] = dict(counts)
+        weights = dict(counts)
         for age_s in running_s[:: max(1, len(running_s) // SAMPLED)]:
             ages = _class_of(Finish(after_s=age_s, until_s=math.inf))
             share = known / self.total * max(1.0, len(running_s) / SAMPLED)

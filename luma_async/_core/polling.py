@@ -10,7 +10,7 @@ together are looked at more often *and* with fewer requests each. A callback tha
 leaves (1-p) of the hazard to be found by looking. Both are the `weight` of the functions below.
 
 Several callers that begin together must not come together: the first look falls on a random part of its interval,
-and every later one is moved by up to a tenth.
+and every later one is moved a little.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ SHORTEST_SHARE_OF_AGE = 0.01
 """Nor shorter than a hundredth of the age: an outlier that outlives its law is not chased for a day."""
 LONGEST_S = 60.0
 """No adaptive interval is longer, whatever the law or the service says."""
-JITTER = 0.1
-"""How far a look is moved, as a share of its interval, to either side."""
+JITTER = 0.15
+"""How far a look is moved, as a share of its interval, to either side. With a tenth, a thousand that began together
+still bunch up whenever the law is fitted again."""
 HINT_STRETCH = 4.0
 """A service's estimate may shorten an interval to a quarter: one that always says "now" is not asked all the time."""
 
@@ -125,7 +126,7 @@ def before_deadline(due_at: float, now: float, deadline_at: float | None) -> flo
 def slot_of(due_at: float, interval_s: float) -> float:
     """Return the shared moment at or after `due_at`: looks with like intervals fall on few distinct moments.
 
-    Their distance is a power of two of at most a sixteenth of the interval, so those of different intervals coincide.
+    Their distance is a power of two, at most 1/64 of the interval, so those of different intervals coincide.
     """
-    width = 2.0 ** math.floor(math.log2(max(interval_s, 0.016) / 16))
+    width = 2.0 ** math.floor(math.log2(max(interval_s, 0.064) / 64))
     return math.ceil(due_at / width) * width

@@ -30,7 +30,7 @@ NASTY = {
     "placeholder": "$script ${cards} $$ %s {count}",
     "line separators": "one\u2028two\u2029three\u0085four",
     "right to left": "شلال في غابة \u202e evil \u2066 isolated",
-    "emoji": "a 👩‍👩‍👧‍👦 family, e\u0301 and 𝔘𝔫𝔦𝔠𝔬𝔡𝔢",
+    "emoji": "a 👩‍👩‍👧‍👦 family, e\u0301 and \U0001d518\U0001d52b",
     "lines": "first\n\n  second\n\tthird\nfourth",
     "very long": "long " * 20_000,
     "one word": "a" * 100_000,

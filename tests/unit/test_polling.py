@@ -105,7 +105,7 @@ def test_an_interval_stays_between_its_floor_and_its_ceiling(policy, law, age, w
 
 @given(POLICIES, st.floats(0.2, 300), LUCK, st.builds(Hints, estimate_s=st.none() | st.floats(0, 1e6)))
 def test_a_delay_is_never_shorter_than_the_floor(policy, length, luck, hints):
-    """Jitter takes a tenth and an estimate three quarters at the most."""
+    """Jitter takes its share and an estimate three quarters at the most."""
     delay = next_delay(policy, length, luck, hints)
     floor = length * (1 - JITTER) / (4 if policy.kind != "fixed" and hints.estimate_s is not None else 1)
     assert delay >= floor - 1e-9
@@ -139,8 +139,8 @@ def test_first_looks_at_what_was_bought_before_are_spread(number, luck, length):
 
 @given(st.floats(0, 1e6), st.floats(0.2, 300))
 def test_a_slot_is_at_or_just_after_the_moment(due, length):
-    """A slot never comes early, and is late by no more than a sixteenth of the interval."""
-    assert due - 1e-6 <= slot_of(due, length) <= due + length / 16 + 1e-6
+    """A slot never comes early, and is late by no more than 1/64 of the interval."""
+    assert due - 1e-6 <= slot_of(due, length) <= due + length / 64 + 1e-6
 
 
 @given(st.floats(0, 1e5), st.floats(1, 60), st.floats(1, 60))
