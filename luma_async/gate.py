@@ -51,5 +51,8 @@ class Gate:
         _, self._arrival_at = next_start(self._arrival_at, loop_now(), self._rate)
 
     async def _outwait_pause(self) -> None:
-        while (delay_s := self._paused_until - loop_now()) > 0:
-            await asyncio.sleep(delay_s)
+        while (until := self._paused_until) > (now := loop_now()):
+            await asyncio.sleep(until - now)
+            if self._paused_until == until:
+                # A clock may be too coarse to reach a sum of floats; this pause is over in any case.
+                return

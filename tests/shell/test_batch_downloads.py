@@ -1,0 +1,135 @@
+"""A batch that puts its files on disk, once each."""
+
+from __future__ import annotations
+
+import asyncio
+
+import attrs
+import pytest
+
+from luma_async import DamagedFile, InvalidInput, LumaSession, MemoryJournal, PollPolicy
+from luma_async.testing import ALWAYS, cut_after, file_bytes, html_instead, stall_after
+
+pytestmark = pytest.mark.looptime
+
+PROMPTS = ["A cat, dancing!", "a dog"]
+
+
+@pytest.fixture
+def journal():
+    return MemoryJournal()
+
+
+@pytest.fixture
+def run(gateway, journal):
+    """Run one batch to its end, in a session of its own."""
+
+    async def results(prompts=PROMPTS, **options):
+        async with LumaSession(
+            gateway.api_key, base_url=gateway.base_url, journal=journal, poll=PollPolicy.fixed(1)
+        ) as luma:
+            return await luma.batch(prompts, name="pets", **options).results()
+
+    return results
+
+
+async def test_files_arrive_under_readable_names(run, tmp_path):
+    """Each file is named by place, prompt and id, in a folder that is made if need be; its outcome names it."""
+    outcomes = await run(download_to=tmp_path / "new" / "clips")
+    names = [f"0000-a-cat-dancing-{outcomes[0].generation.id}.mp4", f"0001-a-dog-{outcomes[1].generation.id}.mp4"]
+    assert [outcome.path.name for outcome in outcomes] == names
+    assert sorted(found.name for found in (tmp_path / "new" / "clips").iterdir()) == names
+    assert all(outcome.path.read_bytes() == file_bytes() for outcome in outcomes)
+
+
+async def test_a_second_run_fetches_only_what_is_missing_or_damaged(run, gateway, tmp_path):
+    """What the journal knows to be on disk and is whole is left alone; what is gone or cut is fetched again, unpaid."""
+    outcomes = await run(["a cat", "a dog", "a cow"], download_to=tmp_path)
+    files = [outcome.path for outcome in outcomes]
+    files[0].unlink()
+    files[1].write_bytes(files[1].read_bytes()[:-50])
+    again = await run(["a cat", "a dog", "a cow"], download_to=tmp_path)
+    assert [outcome.path for outcome in again] == files
+    assert all(path.read_bytes() == file_bytes() for path in files)
+    assert gateway.counts["file"] == 5
+    assert len(gateway.charges) == 3
+
+
+async def test_a_file_that_the_journal_does_not_know_yet_is_taken_for_ours(run, gateway, tmp_path, journal):
+    """A program that was killed between finishing a file and noting it finds the file by the id in its name."""
+    outcomes = await run(download_to=tmp_path)
+    for outcome in outcomes:
+        await journal.change(outcome.key, _forget_path)
+    assert [outcome.path for outcome in await run(download_to=tmp_path)] == [outcome.path for outcome in outcomes]
+    assert gateway.counts["file"] == 2
+
+
+def _forget_path(entry):
+    return attrs.evolve(entry, path=None)
+
+
+async def test_a_failed_download_is_the_outcomes_error(run, gateway, tmp_path):
+    """The generation is kept beside the error, no other item suffers, and running again fetches the file alone."""
+    gateway.inject(html_instead(), on="file", times=ALWAYS)
+    outcomes = await run(["a cat"], download_to=tmp_path)
+    assert isinstance(outcomes[0].error, DamagedFile)
+    assert outcomes[0].generation.id in gateway.generations
+    assert outcomes[0].path is None
+    gateway.clear_faults("file")
+    assert (await run(["a cat"], download_to=tmp_path))[0].path.exists()
+    assert len(gateway.charges) == 1
+
+
+async def test_a_disk_that_fails_is_the_outcomes_error(run, gateway, tmp_path, monkeypatch):
+    """An OSError becomes a DownloadError that names the file, and the generation is kept."""
+    from luma_async._io.part_file import PartFile
+
+    def full(_self, _piece):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(PartFile, "write", full)
+    outcome = (await run(["a cat"], download_to=tmp_path))[0]
+    assert "No space left" in str(outcome.error)
+    assert outcome.error.path.parent == tmp_path
+    assert outcome.generation is not None
+
+
+async def test_a_function_may_say_where_files_go(run, gateway, tmp_path):
+    """It is called with the outcome, and an existing file of somebody else is never overwritten."""
+    (tmp_path / "a dog.mp4").write_bytes(b"mine")
+    outcomes = await run(["a cat", "a dog"], download_to=lambda outcome: tmp_path / f"{outcome.request.prompt}.mp4")
+    assert outcomes[0].path == tmp_path / "a cat.mp4"
+    assert isinstance(outcomes[1].error, InvalidInput)
+    assert (tmp_path / "a dog.mp4").read_bytes() == b"mine"
+    outcomes[0].path.write_bytes(b"damaged")
+    again = await run(["a cat"], download_to=lambda outcome: tmp_path / f"{outcome.request.prompt}.mp4")
+    assert again[0].path.read_bytes() == file_bytes()
+
+
+async def test_a_cut_transfer_is_taken_up_again(run, gateway, tmp_path):
+    """A connection that breaks in the middle of a file costs no generation and no outcome."""
+    gateway.inject(cut_after(1000), on="file")
+    outcomes = await run(download_to=tmp_path)
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    assert len(gateway.charges) == 2
+
+
+async def test_a_place_that_is_no_folder_is_refused_before_paying(run, gateway, tmp_path):
+    """A file where the folder should be is found out before anything is sent."""
+    (tmp_path / "clips").write_text("a file")
+    with pytest.raises(InvalidInput, match="download_to"):
+        await run(download_to=tmp_path / "clips")
+    assert gateway.counts.total() == 0
+
+
+async def test_leaving_during_a_download_loses_nothing(run, gateway, tmp_path):
+    """A batch that is left while a file arrives is gone on with by the next run."""
+    gateway.inject(stall_after(1000, seconds=60), on="file", times=2)
+    taking = asyncio.ensure_future(run(download_to=tmp_path))
+    await asyncio.sleep(30)
+    assert gateway.counts["file"] == 2
+    taking.cancel()
+    await asyncio.wait([taking])
+    outcomes = await run(download_to=tmp_path)
+    assert all(outcome.path.read_bytes() == file_bytes() for outcome in outcomes)
+    assert len(gateway.charges) == 2
