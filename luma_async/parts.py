@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 from contextlib import AsyncExitStack
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import attrs
@@ -70,6 +71,8 @@ class Parts:
     def __init__(self, plan: Plan, address: Address, journal: Journal, owner: str, stack: AsyncExitStack) -> None:
         from luma_async._io.files import Files  # noqa: PLC0415 - aiohttp is loaded when a session opens
         from luma_async._io.transport import Transport  # noqa: PLC0415 - the same
+
+        import_module("luma_async._wire.converter")  # cattrs: or the first answer would hold the loop up for it
 
         self.loop = asyncio.get_running_loop()
         self.journal = journal

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -212,3 +214,18 @@ async def test_a_batch_of_one_asks_for_each_by_itself():
         assert len(found) == 3
         assert gateway.counts["query"] >= 6
         assert set(gateway.counts) <= {"submit", "query"}
+
+
+async def test_an_open_session_has_loaded_what_answers_need():
+    """What structures answers is loaded when a session opens: not on import, and not when the first answer waits."""
+    code = """
+import asyncio, sys, luma_async
+async def main():
+    print("cattrs" in sys.modules)
+    async with luma_async.LumaSession("sk-relay", base_url="https://relay.example"):
+        print("cattrs" in sys.modules)
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    printed, _ = await process.communicate()
+    assert printed.split() == [b"False", b"True"]
