@@ -1,83 +1,165 @@
-"""How many submits may start: so many at once, and in the long run the rate, in whatever order they come."""
+"""How many submits may start, and how many generations may be in flight."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async._core.limiting import Rate, next_start
+from luma_async import Limits, RixAPI
+from luma_async._core.limiting import FIRST_SIZE, KnownLimits, Rate, Window, next_start, rate, window
+from luma_async.flights import Flights, Seat
+
+OFFICIAL = KnownLimits(max_in_flight=10, submits_per_minute=20)
 
 
-def starts(arrivals, rate):
-    """Return when each submit starts that comes at these moments, one after the other."""
-    arrival_at, started = 0.0, []
+def starts(bound, arrivals):
+    """Return when submits that arrive at these moments start, one after the other."""
+    arrival_at, started = -math.inf, []
     for now in arrivals:
-        began = max(now, started[-1] if started else now)
-        wait_s, arrival_at = next_start(arrival_at, began, rate)
-        started.append(began + wait_s)
+        wait_s, arrival_at = next_start(arrival_at, now, bound)
+        started.append(now + wait_s)
     return started
 
 
 @pytest.mark.parametrize(
-    ("rate", "expected"),
+    ("bound", "started"),
     [
-        (Rate(per_second=1), [100, 101, 102, 103]),
-        (Rate(per_second=1, burst=3), [100, 100, 100, 101]),
-        (Rate(per_second=0.5, burst=2), [100, 100, 102, 104]),
-        (Rate(per_second=4, burst=1), [100, 100.25, 100.5, 100.75]),
+        (Rate(per_second=1), [0, 1, 2, 3, 4]),
+        (Rate(per_second=1, burst=3), [0, 0, 0, 1, 2]),
+        (Rate(per_second=0.5, burst=2), [0, 0, 2, 4, 6]),
     ],
 )
-def test_a_burst_and_then_the_rate(rate, expected):
-    """Four that come together start as the rate and its burst say."""
-    assert starts([100.0] * 4, rate) == pytest.approx(expected)
+def test_a_burst_goes_at_once_and_the_rest_at_the_rate(bound, started):
+    """Five that arrive together: as many as the burst at once, then one at a time."""
+    assert starts(bound, [0] * 5) == started
 
 
-def test_time_that_was_not_used_is_saved_up_to_the_burst():
-    """After a long pause the burst is there again, and no more."""
-    assert starts([0, 0, 0, 1000, 1000, 1000], Rate(per_second=1, burst=2)) == pytest.approx(
-        [0, 0, 1, 1000, 1000, 1001]
-    )
-
-
-def test_an_endless_burst_limits_nothing():
-    """`burst=math.inf` lets everybody start at once."""
-    assert starts([5.0] * 50, Rate(per_second=1, burst=float("inf"))) == [5.0] * 50
-
-
-rates = st.builds(
-    Rate,
-    per_second=st.floats(0.01, 100, allow_nan=False),
-    burst=st.floats(1, 20, allow_nan=False),
+@given(
+    st.floats(0.1, 50),
+    st.integers(1, 20),
+    st.lists(st.floats(0, 100), min_size=2, max_size=60).map(sorted),
 )
-moments = st.lists(st.floats(0, 1000, allow_nan=False), min_size=1, max_size=40).map(sorted)
-
-
-@given(arrivals=moments, rate=rates)
-def test_no_window_holds_more_than_the_burst_and_the_rate(arrivals, rate):
-    """Between any two starts, however chosen: at most burst + rate * time of them."""
-    started = starts(arrivals, rate)
+def test_no_stretch_of_time_sees_more_than_the_rate_and_the_burst(per_second, burst, arrivals):
+    """In any stretch of t seconds at most burst + t · rate submits start, and none starts before it arrives."""
+    bound = Rate(per_second=per_second, burst=burst)
+    started = starts(bound, arrivals)
+    assert all(at >= arrival for at, arrival in zip(started, arrivals, strict=True))
     for first in range(len(started)):
         for last in range(first, len(started)):
-            seconds = started[last] - started[first]
-            assert last - first + 1 <= rate.burst + rate.per_second * seconds + 1e-6
+            allowed = burst + (started[last] - started[first]) * per_second
+            assert last - first + 1 <= allowed + 1e-6
 
 
-@given(arrivals=moments, rate=rates)
-def test_nobody_waits_longer_than_the_rate_asks(arrivals, rate):
-    """Nobody starts before coming, in another order, or later than one interval after the one before."""
-    started = starts(arrivals, rate)
-    assert started == sorted(started)
-    for number, (came, start) in enumerate(zip(arrivals, started, strict=True)):
-        earliest = max(came, started[number - 1] + 1 / rate.per_second if number else came)
-        assert came <= start <= earliest + 1e-6
+@pytest.mark.parametrize(
+    ("wanted", "known", "expected"),
+    [
+        (None, KnownLimits(), Window(size=FIRST_SIZE)),
+        ("auto", OFFICIAL, Window(size=FIRST_SIZE)),
+        (None, OFFICIAL, Window(size=10, ceiling=10)),
+        (30, OFFICIAL, Window(size=30, ceiling=30)),
+        (math.inf, OFFICIAL, Window(size=math.inf)),
+    ],
+)
+def test_where_a_window_begins(wanted, known, expected):
+    """None is what the service is known to bear, "auto" begins low, a number is start and ceiling, inf is no bound."""
+    assert window(wanted, known) == expected
 
 
-@given(arrival_at=st.floats(0, 1000), now=st.floats(0, 1000), rate=rates)
-def test_whoever_has_waited_may_start(arrival_at, now, rate):
-    """After the wait there is nothing left to wait for, and time never runs backwards."""
-    wait_s, later = next_start(arrival_at, now, rate)
-    assert wait_s >= 0
-    again_s, _ = next_start(arrival_at, now + wait_s, rate)
-    assert again_s <= 1e-9
-    assert later > now
+@pytest.mark.parametrize(
+    ("limits", "known", "expected"),
+    [
+        (Limits(), KnownLimits(), None),
+        (Limits(submits_per_minute=math.inf), OFFICIAL, None),
+        (Limits(), OFFICIAL, Rate(per_second=1 / 3, burst=1)),
+        (Limits(submits_per_minute=60, burst=5), OFFICIAL, Rate(per_second=1, burst=5)),
+    ],
+)
+def test_which_rate_holds(limits, known, expected):
+    """None is what the service is known to bear, inf is none, a number is that number."""
+    assert rate(limits, known) == expected
+
+
+def test_a_relay_is_known_to_bear_nothing_in_particular():
+    """No page names a limit of relays, so a batch finds out by itself."""
+    assert RixAPI().limits == KnownLimits(max_in_flight="auto", submits_per_minute=math.inf)
+
+
+def test_a_window_that_is_used_up_grows_by_about_one_a_windowful():
+    """Eight accepted submits at a full window of eight make it nearly nine; with room to spare they prove nothing."""
+    grown = Window(size=8)
+    for _ in range(8):
+        grown = grown.accepted(8)
+    assert 8.9 < grown.size < 9.01
+    assert Window(size=8).accepted(6) == Window(size=8)
+    assert Window(size=8, ceiling=8).accepted(8) == Window(size=8, ceiling=8)
+
+
+@pytest.mark.parametrize(
+    ("size", "in_flight", "shrunk"),
+    [(9, 8, 8.1), (40, 8, 8.1), (5, 8, 4.5), (1, 0, 1), (math.inf, 20, 18.9)],
+)
+def test_a_429_shows_what_the_service_bears(size, in_flight, shrunk):
+    """The window falls below what was tried, from wherever it was, and never below one."""
+    assert Window(size=size).refused(in_flight).size == pytest.approx(shrunk)
+
+
+@given(st.integers(1, 60), st.sampled_from(["auto", 3, 200, math.inf]))
+def test_a_window_settles_at_any_cap(cap, wanted):
+    """Whatever it begins with, a few hundred submits later it is full whenever the cap is, and seldom above it."""
+    size = window(wanted, KnownLimits())
+    refused = 0
+    for _ in range(4000):
+        in_flight = min(cap, int(min(size.size, cap)))
+        if size.admits(in_flight):
+            size = size.refused(in_flight)
+            refused += 1
+        else:
+            size = size.accepted(in_flight)
+    if size.ceiling > cap:
+        assert 0.9 * (cap + 1) - 1e-6 <= size.size < cap + 2
+        assert refused <= 4000 / max(1, 0.08 * (cap + 1) ** 2) + 60
+
+
+def test_a_seat_is_given_back_once():
+    """Finishing and freeing twice counts once, and a free seat wakes whoever wants one."""
+    flights = Flights(Window(size=2))
+    seats = [Seat(flights), Seat(flights)]
+    for seat in seats:
+        seat.take()
+        seat.accepted(now=True)
+    assert flights.full
+    for _ in range(2):
+        seats[0].finished()
+    assert (flights.used, flights.in_flight) == (2, 1)
+    for _ in range(2):
+        seats[0].free()
+    assert (flights.used, flights.in_flight, flights.full) == (1, 1, False)
+
+
+def test_refusals_of_sends_that_left_together_count_once():
+    """Three 429s at once shrink the window once; a later one shrinks it again; an accepted submit ends the row."""
+    flights = Flights(Window(size=10))
+    seats = [Seat(flights) for _ in range(6)]
+    for seat in seats:
+        seat.take()
+    for seat in seats[:2]:
+        seat.accepted(now=True)
+    assert [seat.refused() for seat in seats[2:5]] == [1, 1, 1]
+    assert flights.window.size == pytest.approx(2.7)
+    seats[2].take()
+    assert seats[2].refused() == 2
+    seats[5].accepted(now=True)
+    assert flights.refusals == 0
+
+
+def test_what_was_bought_earlier_proves_nothing_about_today():
+    """A generation found in the journal is in flight, and neither widens the window nor ends a row of refusals."""
+    flights = Flights(Window(size=2))
+    seat = Seat(flights)
+    seat.take()
+    flights.used, flights.refusals = 2, 3
+    seat.accepted(now=False)
+    assert (flights.in_flight, flights.window.size, flights.refusals) == (1, 2, 3)

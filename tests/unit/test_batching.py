@@ -1,0 +1,185 @@
+"""What a batch decides: keys, stops, pauses and estimates."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_async import (
+    ExtendRequest,
+    ImageKeyframe,
+    JournalBusy,
+    KeyConflict,
+    Keyframes,
+    NotSent,
+    OutOfCredit,
+    PromptRejected,
+    RateLimited,
+    RetryPolicy,
+    SessionClosed,
+    SubmitInDoubt,
+    Unauthorized,
+    VideoRequest,
+)
+from luma_async._core.batching import (
+    MOST_DOUBTS,
+    Durations,
+    KeyCounter,
+    concerns_all,
+    count_doubts,
+    derive_key,
+    pause_after_refusal,
+    retry_key,
+)
+from luma_async._core.canonical import canonical
+
+GOLDEN = [
+    ("75f7c0509e9308a817a029da610453d658e72967dd5928badc591d2a74ca813a", "cats", VideoRequest("a cat")),
+    (
+        "fa5eb6e8a7c79756291a4f7ec77f69f8bd4c2c49628eb8845b268e564b051e36",
+        "猫/2025",
+        VideoRequest("猫が踊る", aspect_ratio="9:16", loop=True, extra={"seed": 7}),
+    ),
+    (
+        "7ea41787e71a3052423d18cb189483a9e127433980493489e556c0ec949e9a62",
+        "cats",
+        ExtendRequest("some-id", "it sleeps"),
+    ),
+]
+
+
+def key_of(name, request):
+    return derive_key(name, canonical(request))
+
+
+@pytest.mark.parametrize(("key", "name", "wanted"), GOLDEN)
+def test_keys_never_change(key, name, wanted):
+    """These keys are on people's disks: deriving others would buy their batches again."""
+    assert key_of(name, wanted) == key
+
+
+def test_keys_tell_names_and_requests_apart():
+    """Another name, class or field is another key; a default that is spelled out is the same."""
+    keys = [
+        key_of("cats", VideoRequest("a cat")),
+        key_of("dogs", VideoRequest("a cat")),
+        key_of("cats", VideoRequest("a dog")),
+        key_of("cats", VideoRequest("a cat", aspect_ratio="1:1")),
+        key_of("cats", VideoRequest("a cat", loop=False)),
+        key_of("cats", ExtendRequest("some-id", "a cat")),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert key_of("cats", VideoRequest("a cat", aspect_ratio="16:9", loop=None, concepts=())) == keys[0]
+
+
+def test_a_counter_tells_equal_ones_apart():
+    """The first keeps its key, the others are numbered in order; the same input gives the same keys again."""
+
+    def number():
+        counter = KeyCounter()
+        return [counter.number(key * 64) for key in "abaab"], counter.duplicates
+
+    keys, duplicates = number()
+    assert keys == ["a" * 64, "b" * 64, f"{'a' * 64}.2", f"{'a' * 64}.3", f"{'b' * 64}.2"]
+    assert duplicates == 3
+    assert number() == (keys, duplicates)
+
+
+def test_a_retry_has_a_key_of_its_own():
+    """The first purchase has the bare key, the second ends in ~2."""
+    assert [retry_key("cat", number) for number in (1, 2, 3)] == ["cat", "cat~2", "cat~3"]
+
+
+REFUSED = {"status": 400}
+DOUBT = SubmitInDoubt(key="cat", fresh=True)
+OLD_DOUBT = SubmitInDoubt(key="cat")
+ENTRY = object()
+
+
+@pytest.mark.parametrize(
+    ("error", "stops"),
+    [
+        (Unauthorized(status=401), True),
+        (OutOfCredit(status=403), True),
+        (JournalBusy(message="held"), True),
+        (SessionClosed(), True),
+        (PromptRejected(**REFUSED), False),
+        (KeyConflict(entry=ENTRY, reason="taken"), False),
+        (NotSent(message="no network"), False),
+        (DOUBT, False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_concerns_every_item(error, stops):
+    """Only what would meet each further item stops a batch by itself."""
+    assert concerns_all(error) is stops
+
+
+@pytest.mark.parametrize(
+    ("errors", "count"),
+    [
+        ([], 0),
+        ([DOUBT] * MOST_DOUBTS, MOST_DOUBTS),
+        ([DOUBT, DOUBT, None, DOUBT], 1),
+        ([DOUBT, DOUBT, PromptRejected(**REFUSED)], 0),
+        ([OLD_DOUBT] * 9, 0),
+        ([DOUBT, OLD_DOUBT, DOUBT], 2),
+    ],
+)
+def test_only_fresh_doubts_in_a_row_count(errors, count):
+    """A submit that ended otherwise starts anew; doubts that an earlier run left are passed over."""
+    in_a_row = 0
+    for error in errors:
+        in_a_row = count_doubts(in_a_row, error)
+    assert in_a_row == count
+
+
+@pytest.mark.parametrize(
+    ("number", "named_s", "luck", "pause_s"),
+    [(1, None, 1, 0.5), (2, None, 1, 1), (9, None, 0.5, 4), (1, None, 0, 0), (1, 7, 0, 7), (1, 3600, 0, 60)],
+)
+def test_a_429_pauses_for_longer_each_time(number, named_s, luck, pause_s):
+    """Half a second at most for the first, doubling up to the policy's bound; a named delay counts up to a minute."""
+    error = RateLimited(status=429, retry_after_s=named_s)
+    assert pause_after_refusal(number, error, policy=RetryPolicy(), luck=luck) == pause_s
+
+
+@pytest.mark.parametrize(
+    ("ended", "waiting", "running", "left_s"),
+    [
+        ([], 5, 2, None),
+        ([10, 30], None, 2, None),
+        ([], 0, 0, 0.0),
+        ([10, 30], 0, 0, 0.0),
+        ([10, 30], 0, 1, 10.0),
+        ([10, 30], 2, 4, 30.0),
+        ([10, 30], 8, 4, 50.0),
+    ],
+)
+def test_an_estimate_of_what_is_left(ended, waiting, running, left_s):
+    """Rounds of the mean duration for what waits, half of one for what runs; None without anything to go by."""
+    durations = Durations()
+    for took_s in ended:
+        durations = durations.after(took_s)
+    assert durations.left_s(waiting=waiting, running=running, width=4) == left_s
+
+
+@given(st.text(min_size=1), st.text(min_size=1).filter(lambda text: text.strip()))
+def test_every_prompt_has_a_key(name, prompt):
+    """Whatever the texts are, a key is 64 hexadecimal digits, and repeats."""
+    try:
+        request = VideoRequest(prompt)
+    except ValueError:
+        return
+    key = key_of(name, request)
+    assert len(key) == 64
+    assert int(key, 16) >= 0
+    assert key == key_of(name, request)
+
+
+def test_an_inline_picture_counts_by_its_digest():
+    """The same picture is the same purchase, another one is another."""
+    pictures = [ImageKeyframe.from_bytes(b"\xff\xd8\xff" + tail) for tail in (b"1", b"1", b"2")]
+    keys = [key_of("cats", VideoRequest("a cat", keyframes=Keyframes(frame0=picture))) for picture in pictures]
+    assert keys[0] == keys[1] != keys[2]
