@@ -7,7 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Self
 
-from luma_async._core.addressing import as_api_key, check_base_url, resolve
+from luma_async._core.addressing import check_api_key, check_base_url, resolve
 from luma_async._wire.rixapi import RixAPI
 from luma_async.account import Account
 from luma_async.checks import check_id
@@ -16,7 +16,7 @@ from luma_async.errors import ConfigurationError, SessionClosed
 from luma_async.outcomes import as_completed
 from luma_async.parts import Parts, Plan, assemble
 from luma_async.purchases import Purchases
-from luma_async.settings import Limits, PollPolicy, RetryPolicy, Timeouts
+from luma_async.settings import Limits, PollPolicy, RetryPolicy, Secret, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -80,13 +80,17 @@ class LumaSession(Purchases):
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         allow_insecure: bool = False,
     ) -> None:
-        self._api_key = as_api_key(api_key)
-        # From here on the frame, which error reporters print, holds no key.
+        self._dialect = dialect
+        self._parts: Parts | None = None
+        self._opening = False
+        self._api_key = Secret(api_key) if api_key is not None else None
+        # From here on this frame, which error reporters print, holds no key.
         del api_key
+        if self._api_key is not None:
+            check_api_key(self._api_key)
         if base_url is not None:
             check_base_url(base_url, allow_insecure=allow_insecure)
         self._base_url = base_url
-        self._dialect = dialect
         self._allow_insecure = allow_insecure
         self._on_event = on_event
         self._plan = Plan(
@@ -101,8 +105,6 @@ class LumaSession(Purchases):
             trust_env=trust_env,
             trace_configs=trace_configs,
         )
-        self._parts: Parts | None = None
-        self._opening = False
 
     def __repr__(self) -> str:
         return f"<LumaSession {self._dialect.name} {'open' if self._parts else 'closed'}>"

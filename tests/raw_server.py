@@ -84,7 +84,7 @@ class RawServer:
         """The whole requests that arrived: their heads and their bodies."""
 
     @property
-    def url(self):
+    def base_url(self):
         """Where it listens, or will."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 

@@ -60,26 +60,30 @@ def resolve(
         )
     url = check_base_url(url, allow_insecure=allow_insecure)
     name = "LUMAAI_API_KEY" if urlsplit(url).hostname == OFFICIAL_HOST else "LUMA_API_KEY"
-    key = api_key or as_api_key((variable(name) or "").strip() or None, name)
+    key = api_key or _read_key(variable, name)
     if key is None:
         raise ConfigurationError(message=f"No API key: pass LumaSession(api_key='…') or set {name} (for {url}).")
+    check_api_key(key, name)
     return Address(base_url=url, api_key=key)
 
 
-def as_api_key(key: object, name: str = "api_key") -> Secret | None:
-    """Hide a key that can stand in a header.
+def _read_key(variable: Callable[[str], str | None], name: str) -> Secret | None:
+    value = (variable(name) or "").strip()
+    return Secret(value) if value else None
+
+
+def check_api_key(key: Secret, name: str = "api_key") -> None:
+    """Refuse a key that cannot stand in a header.
 
     Raises:
         ConfigurationError: it is empty or holds anything but visible ASCII.
     """
-    if key is None:
-        return None
-    hidden = Secret(key) if isinstance(key, str) and _API_KEY.fullmatch(key) else None
-    # From here on the frame, which error reporters print, holds no key.
-    del key
-    if hidden is None:
+    if not _is_visible(key.reveal()):
         raise ConfigurationError(message=f"{name} must be the key alone: visible ASCII characters without blanks.")
-    return hidden
+
+
+def _is_visible(key: object) -> bool:
+    return isinstance(key, str) and bool(_API_KEY.fullmatch(key))
 
 
 def check_base_url(url: object, *, allow_insecure: bool) -> str:

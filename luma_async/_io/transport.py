@@ -49,7 +49,7 @@ class _Flight:
     before_sending: Callable[[], Awaitable[None]]
     sent: bool = False
     fault: Exception | None = None
-    """What kept it from being sent, with no more of a traceback than our own frames."""
+    """What kept it from being sent."""
 
 
 class _NotToBeSent(Exception):
@@ -61,8 +61,9 @@ async def _on_headers_sent(_: aiohttp.ClientSession, context: Any, __: aiohttp.T
     try:
         await flight.before_sending()
     except Exception as fault:
-        flight.fault = fault
-        # A twin goes through aiohttp: the frames there hold the key, and some reporters print what frames hold.
+        # This frame and aiohttp's hold the key, and some reporters print what frames hold: a twin goes through them.
+        frames = fault.__traceback__
+        flight.fault = fault.with_traceback(frames.tb_next if frames is not None else None)
         raise _NotToBeSent from None
     flight.sent = True
 

@@ -62,7 +62,7 @@ class Claim:
 async def test_the_claim_comes_before_the_first_byte(connect):
     """While the claim is being written the server has read nothing; afterwards the POST arrives whole."""
     async with RawServer(answers(response(201, {"id": "g1"}))) as server:
-        transport = connect(server.url)
+        transport = connect(server.base_url)
         claim = Claim(seconds=10)
         sending = asyncio.ensure_future(transport.submit(SUBMIT, before_sending=claim))
         await asyncio.sleep(5)
@@ -79,7 +79,7 @@ async def test_the_claim_comes_before_the_first_byte(connect):
 async def test_a_claim_that_fails_sends_nothing(connect, fault):
     """Whatever the claim raises comes out as it is, even what aiohttp would call its own; nothing was sent."""
     async with RawServer(answers(response(201, {"id": "g1"}))) as server:
-        transport = connect(server.url)
+        transport = connect(server.base_url)
         with pytest.raises(type(fault)) as caught:
             await transport.submit(SUBMIT, before_sending=Claim(fault=fault))
         assert caught.value is fault
@@ -92,7 +92,7 @@ async def test_a_claim_that_fails_sends_nothing(connect, fault):
 async def test_a_claim_that_takes_too_long_sends_nothing(connect):
     """A journal slower than the time for a submit: not sent, for the bytes never left."""
     async with RawServer(answers(response(201, {"id": "g1"}))) as server:
-        transport = connect(server.url, timeouts=Timeouts(submit=5))
+        transport = connect(server.base_url, timeouts=Timeouts(submit=5))
         with pytest.raises(NotSent, match=r"no connection to .* in time"):
             await transport.submit(SUBMIT, before_sending=Claim(seconds=60))
         assert server.requests == []
@@ -101,7 +101,7 @@ async def test_a_claim_that_takes_too_long_sends_nothing(connect):
 async def test_waiting_for_the_pool_is_not_sending(connect):
     """One connection, and it is taken: what waits for it claims nothing, and is not sent when its time is over."""
     async with RawServer(stalls()) as server:
-        transport = connect(server.url, connections=1, timeouts=Timeouts(submit=30))
+        transport = connect(server.base_url, connections=1, timeouts=Timeouts(submit=30))
         first = asyncio.ensure_future(transport.submit(SUBMIT, before_sending=Claim()))
         await asyncio.sleep(1)
         claim = Claim()
@@ -116,7 +116,7 @@ async def test_waiting_for_the_pool_is_not_sending(connect):
 async def test_a_pool_that_never_frees_is_not_sending(connect):
     """Time that runs out in the pool's queue: a bare TimeoutError of aiohttp's, and not sent."""
     async with RawServer(stalls()) as server:
-        transport = connect(server.url, connections=1, timeouts=Timeouts(submit=30))
+        transport = connect(server.base_url, connections=1, timeouts=Timeouts(submit=30))
         late = Timeouts(submit=10)
         first = asyncio.ensure_future(transport.submit(SUBMIT, before_sending=Claim()))
         await asyncio.sleep(1)
@@ -132,7 +132,7 @@ async def test_a_pool_that_never_frees_is_not_sending(connect):
 async def test_closing_while_somebody_waits_for_the_pool_sends_nothing(connect):
     """Whoever has no connection yet when the transport closes: not sent, and by no means cancelled."""
     async with RawServer(stalls()) as server:
-        transport = connect(server.url, connections=1)
+        transport = connect(server.base_url, connections=1)
         claim = Claim()
         sends = [transport.submit(SUBMIT, before_sending=one) for one in (Claim(), claim)]
         calls = [asyncio.ensure_future(call) for call in (*sends, transport.query(QUERY), transport.query(QUERY))]
@@ -146,7 +146,7 @@ async def test_closing_while_somebody_waits_for_the_pool_sends_nothing(connect):
 async def test_whoever_is_cancelled_is_cancelled(connect):
     """Cancelling a query ends in CancelledError, at once, and the connection is not used again."""
     async with RawServer(stalls(), answers(response(200, {}))) as server:
-        transport = connect(server.url)
+        transport = connect(server.base_url)
         asking = asyncio.ensure_future(transport.query(QUERY))
         await asyncio.sleep(1)
         asking.cancel()
@@ -168,7 +168,7 @@ async def test_a_trace_of_the_users_that_fails_sends_nothing(connect, moment):
     async with RawServer(answers(response(201, {"id": "g1"}))) as server:
         claim = Claim()
         with pytest.raises(NotSent, match="ZeroDivisionError"):
-            await connect(server.url, trace_configs=[trace]).submit(SUBMIT, before_sending=claim)
+            await connect(server.base_url, trace_configs=[trace]).submit(SUBMIT, before_sending=claim)
         assert (claim.begun, server.requests) == (0, [])
 
 
@@ -176,16 +176,16 @@ async def test_a_safe_call_that_found_no_connection_says_so(connect):
     """Queries tell "there was nobody" from "nobody answered", though both may be repeated."""
     async with RawServer(stalls()) as server:
         with pytest.raises(NoAnswer, match="did not answer in time"):
-            await connect(server.url).query(QUERY)
+            await connect(server.base_url).query(QUERY)
     with pytest.raises(NotSent, match="no connection"):
-        await connect(server.url).query(QUERY)
+        await connect(server.base_url).query(QUERY)
 
 
 @pytest.mark.parametrize(("size", "whole"), [(BODY_CAP_BYTES, True), (BODY_CAP_BYTES + 1, False)])
 async def test_a_body_is_read_up_to_a_bound(connect, size, whole):
     """Four mebibytes are read; one byte more is called too large."""
     async with RawServer(answers(response(200, bytes(size)))) as server:
-        answer = await connect(server.url).query(QUERY)
+        answer = await connect(server.base_url).query(QUERY)
         assert (answer.body is not None) is whole
 
 
@@ -199,7 +199,7 @@ async def test_a_body_without_an_end_is_left_alone(connect):
             await connection.send(b"10000\r\n" + bytes(0x10000) + b"\r\n")
 
     async with RawServer(endless) as server:
-        transport = connect(server.url)
+        transport = connect(server.base_url)
         for number in (1, 2):
             assert (await transport.query(QUERY)).body is None
             assert server.connections == number
@@ -209,7 +209,7 @@ async def test_an_answer_carries_what_decides(connect):
     """Status, Retry-After, the request's id: from the headers that relays send."""
     headers = ("Retry-After: 7", "X-Oneapi-Request-Id: r-1", "Set-Cookie: a=b")
     async with RawServer(answers(response(429, b"", *headers))) as server:
-        transport = connect(server.url)
+        transport = connect(server.base_url)
         answer = await transport.query(QUERY)
         assert (answer.status, answer.retry_after_s, answer.request_id) == (429, 7.0, "r-1")
         await transport.query(QUERY)
@@ -220,7 +220,7 @@ async def test_a_request_says_who_asks_and_in_which_form(connect):
     """The key, the content type and the path as the dialect spelled it; GETs carry no body."""
     call = Call(name="user", method="GET", path="/api/user/self", query=(("a", "b&c"),), headers=(("X-User", "1"),))
     async with RawServer(answers(response(200, {}))) as server:
-        transport = connect(f"{server.url}/vip")
+        transport = connect(f"{server.base_url}/vip")
         await transport.query(call)
         await transport.submit(SUBMIT, before_sending=Claim())
     (first, nothing), (second, body) = server.requests

@@ -84,7 +84,7 @@ async def phase_of(journal, key="cat"):
 async def refused():
     """Return the address of a port that nobody listens on."""
     async with RawServer(closes()) as server:
-        return server.url
+        return server.base_url
 
 
 async def test_a_refused_connection_was_not_sent(journal):
@@ -183,7 +183,7 @@ async def test_a_proxy_that_lets_nobody_through_means_not_sent(journal):
     """A proxy that refuses the tunnel, or is not there: NotSent; the request never existed."""
     async with (
         RawServer(answers(response(403, HTML))) as proxy,
-        session("https://relay.example", journal, proxy=proxy.url) as luma,
+        session("https://relay.example", journal, proxy=proxy.base_url) as luma,
     ):
         with pytest.raises(NotSent, match="the proxy answered HTTP 403"):
             await luma.submit("cat dance", key="cat")
@@ -202,7 +202,7 @@ async def test_waiting_for_a_connection_is_not_sending(journal):
             await hold.wait()
             await connection.send(response(201, {**TASK, "id": f"g{len(server.requests)}"}))
 
-    async with RawServer(slow) as server, session(server.url, journal, limits=Limits(requests=1)) as luma:
+    async with RawServer(slow) as server, session(server.base_url, journal, limits=Limits(requests=1)) as luma:
         first = asyncio.ensure_future(luma.submit("cat dance", key="cat"))
         second = asyncio.ensure_future(luma.submit("dog dance", key="dog"))
         await asyncio.sleep(60)
@@ -253,7 +253,7 @@ LOST = {
 async def test_a_lost_answer_is_a_doubt(journal, fault):
     """Something left and nothing provable came back: SubmitInDoubt, one POST at most, also for a second call."""
     act, whole = LOST[fault]
-    async with RawServer(act) as server, session(server.url, journal, retry=RetryPolicy()) as luma:
+    async with RawServer(act) as server, session(server.base_url, journal, retry=RetryPolicy()) as luma:
         with pytest.raises(SubmitInDoubt) as caught:
             await luma.submit("cat dance", key="cat")
         assert await phase_of(journal) is Phase.IN_DOUBT
@@ -317,7 +317,7 @@ DOUBTFUL_ANSWERS = {
 async def test_an_answer_that_proves_nothing_is_a_doubt(journal, name):
     """A whole answer that names no generation, or complains beside it: in doubt, said in words, never repeated."""
     answer, words = DOUBTFUL_ANSWERS[name]
-    async with RawServer(answers(answer)) as server, session(server.url, journal, retry=RetryPolicy()) as luma:
+    async with RawServer(answers(answer)) as server, session(server.base_url, journal, retry=RetryPolicy()) as luma:
         with pytest.raises(SubmitInDoubt) as caught:
             await luma.submit("cat dance", key="cat")
         with pytest.raises(SubmitInDoubt):
@@ -362,7 +362,7 @@ REFUSALS = {
 async def test_an_answer_that_says_no_is_a_refusal(journal, name):
     """Refused in its kind, nothing to pay, and the same key may be sent again."""
     answer, kind = REFUSALS[name]
-    async with RawServer(answers(answer)) as server, session(server.url, journal) as luma:
+    async with RawServer(answers(answer)) as server, session(server.base_url, journal) as luma:
         with pytest.raises(kind) as caught:
             await luma.submit("cat dance", key="cat")
         assert server.posts == 1
@@ -390,7 +390,7 @@ async def test_only_a_429_and_the_services_own_503_are_sent_again(journal, answe
         while await connection.read_request() is not None:
             await connection.send(answer if server.posts < 3 else ACCEPTED)
 
-    async with RawServer(twice_no) as server, session(server.url, journal, retry=RetryPolicy()) as luma:
+    async with RawServer(twice_no) as server, session(server.base_url, journal, retry=RetryPolicy()) as luma:
         assert (await luma.submit("cat dance", key="cat")).id == "g1"
         assert server.posts == 3
     assert (await journal.get("cat")).attempts == 3
@@ -421,7 +421,7 @@ GOOD_ANSWERS = {
 @pytest.mark.parametrize("name", GOOD_ANSWERS)
 async def test_a_success_that_names_a_generation_is_accepted(journal, name):
     """However the service frames and spells it, an id without a complaint is a paid generation."""
-    async with RawServer(answers(GOOD_ANSWERS[name], keep=False)) as server, session(server.url, journal) as luma:
+    async with RawServer(answers(GOOD_ANSWERS[name], keep=False)) as server, session(server.base_url, journal) as luma:
         assert (await luma.submit("cat dance", key="cat")).id == "g1"
         assert server.posts == 1
     assert await phase_of(journal) is Phase.ACCEPTED
@@ -436,7 +436,7 @@ async def test_the_answer_may_come_in_any_pieces(journal):
             await connection.send(bytes([byte]))
             await asyncio.sleep(0.01)
 
-    async with RawServer(slowly) as server, session(server.url, journal) as luma:
+    async with RawServer(slowly) as server, session(server.base_url, journal) as luma:
         assert (await luma.submit("cat dance", key="cat")).id == "g1"
 
 
@@ -444,8 +444,8 @@ async def test_the_answer_may_come_in_any_pieces(journal):
 async def test_a_redirect_is_never_followed(journal, status):
     """The other server hears nothing; nobody knows what the first one did, so it is a doubt that names base_url."""
     async with RawServer(answers(ACCEPTED)) as other:
-        answer = response(status, b"", f"Location: {other.url}/luma/generations")
-        async with RawServer(answers(answer)) as server, session(server.url, journal) as luma:
+        answer = response(status, b"", f"Location: {other.base_url}/luma/generations")
+        async with RawServer(answers(answer)) as server, session(server.base_url, journal) as luma:
             with pytest.raises(SubmitInDoubt, match=r"a redirect, which is never followed: check base_url"):
                 await luma.submit("cat dance", key="cat")
             with pytest.raises(Refused, match="redirects are never followed"):
@@ -459,7 +459,7 @@ async def test_a_redirect_is_never_followed(journal, status):
 )
 async def test_a_wrong_path_points_at_base_url(journal, answer):
     """A service that has no such path was asked for nothing: Refused, with the setting to check."""
-    async with RawServer(answers(answer)) as server, session(server.url, journal) as luma:
+    async with RawServer(answers(answer)) as server, session(server.base_url, journal) as luma:
         with pytest.raises(Refused, match="Check base_url"):
             await luma.submit("cat dance", key="cat")
 
@@ -467,7 +467,7 @@ async def test_a_wrong_path_points_at_base_url(journal, answer):
 async def test_a_website_at_base_url_is_called_one(journal):
     """An address that answers everything with a page: the submit is a doubt and the query unreadable, both say why."""
     page = answers(response(200, HTML, "Content-Type: text/html"))
-    async with RawServer(page) as server, session(server.url, journal) as luma:
+    async with RawServer(page) as server, session(server.base_url, journal) as luma:
         with pytest.raises(SubmitInDoubt, match="an HTML page: check base_url"):
             await luma.submit("cat dance", key="cat")
         with pytest.raises(UnreadableAnswer, match="an HTML page: check base_url"):
@@ -494,7 +494,10 @@ def dies_on_second_request(*, reset):
 async def test_a_stale_connection_is_a_doubt_and_not_a_repetition(journal, reset):
     """A connection that dies under the second POST proves nothing about it: in doubt, and no third POST."""
     second = answers(response(201, {**TASK, "id": "g2"}))
-    async with RawServer(dies_on_second_request(reset=reset), second) as server, session(server.url, journal) as luma:
+    async with (
+        RawServer(dies_on_second_request(reset=reset), second) as server,
+        session(server.base_url, journal) as luma,
+    ):
         await luma.submit("cat dance", key="cat")
         with pytest.raises(SubmitInDoubt):
             await luma.submit("dog dance", key="dog")
@@ -512,7 +515,7 @@ async def test_an_idle_connection_is_dropped_before_a_server_does(journal, keepa
             await connection.send(response(201, {**TASK, "id": f"g{server.posts}"}))
 
     timeouts = Timeouts(submit_keepalive=keepalive)
-    async with RawServer(act) as server, session(server.url, journal, timeouts=timeouts) as luma:
+    async with RawServer(act) as server, session(server.base_url, journal, timeouts=timeouts) as luma:
         await luma.submit("cat dance", key="cat")
         await asyncio.sleep(idle_s)
         await luma.submit("dog dance", key="dog")
@@ -530,7 +533,7 @@ async def test_an_answer_that_nobody_asked_for_is_nobodys(journal):
         await connection.read_request()
 
     second = answers(response(201, {**TASK, "id": "g2"}))
-    async with RawServer(talkative, second) as server, session(server.url, journal) as luma:
+    async with RawServer(talkative, second) as server, session(server.base_url, journal) as luma:
         await luma.submit("cat dance", key="cat")
         await asyncio.sleep(1)
         assert (await luma.submit("dog dance", key="dog")).id == "g2"
@@ -545,7 +548,7 @@ async def test_a_large_picture_that_is_cut_short_is_sent_once(journal):
         await connection.read_head()
         await connection.send(response(413, HTML, "Connection: close"))
 
-    async with RawServer(too_large) as server, session(server.url, journal, retry=RetryPolicy()) as luma:
+    async with RawServer(too_large) as server, session(server.base_url, journal, retry=RetryPolicy()) as luma:
         with pytest.raises((InvalidRequest, SubmitInDoubt)):
             await luma.submit("cat dance", key="cat", keyframes=Keyframes(frame0=picture))
         assert server.connections == 1
@@ -554,7 +557,7 @@ async def test_a_large_picture_that_is_cut_short_is_sent_once(journal):
 async def test_a_large_picture_arrives_whole(journal):
     """Three megabytes inline are one POST with their length, byte for byte."""
     picture = ImageKeyframe.from_bytes(b"\xff\xd8\xff" + bytes(3_000_000))
-    async with RawServer(answers(ACCEPTED)) as server, session(server.url, journal) as luma:
+    async with RawServer(answers(ACCEPTED)) as server, session(server.base_url, journal) as luma:
         await luma.submit("cat dance", key="cat", keyframes=Keyframes(frame0=picture))
     (head, body) = server.requests[0]
     assert b"transfer-encoding" not in head.lower()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async import ConfigurationError
-from luma_async._core.addressing import as_api_key, check_base_url, resolve
+from luma_async._core.addressing import check_api_key, check_base_url, resolve
 from luma_async.settings import Secret
 
 RELAY = "https://relay.example"
@@ -17,7 +17,7 @@ ENVIRONMENT = {"LUMA_API_KEY": "sk-relay", "LUMAAI_API_KEY": "luma-official", "L
 
 def find(environment, *, api_key=None, base_url=None, default=None, allow_insecure=False):
     address = resolve(
-        api_key=as_api_key(api_key),
+        api_key=Secret(api_key) if api_key else None,
         base_url=base_url,
         default_base_url=default,
         variable=environment.get,
@@ -102,7 +102,7 @@ def test_no_key_names_both_remedies(environment):
 def test_a_key_that_cannot_stand_in_a_header_is_refused(key):
     """Visible ASCII without blanks; the message holds no part of it."""
     with pytest.raises(ConfigurationError, match="api_key must be the key alone") as caught:
-        as_api_key(key)
+        check_api_key(Secret(key))
     assert "abc" not in str(caught.value)
 
 
@@ -110,12 +110,7 @@ def test_a_bad_key_in_the_environment_is_named_by_its_variable():
     """The message says which variable holds it."""
     with pytest.raises(ConfigurationError, match="LUMA_API_KEY must be the key alone"):
         find({"LUMA_API_KEY": "sk abc"}, base_url=RELAY)
-
-
-def test_no_key_given_is_no_key():
-    """None stays None: the environment is asked."""
-    assert as_api_key(None) is None
-    assert isinstance(as_api_key("sk-abc"), Secret)
+    check_api_key(Secret("sk-abc"))
 
 
 @pytest.mark.parametrize(
