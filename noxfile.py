@@ -71,6 +71,13 @@ def openapi(session: nox.Session) -> None:
     session.run("pytest", "-q", "-s", "tests/conformance", env={"LUMA_OPENAPI": document, "PATH": path})
 
 
+@nox.session(python="3.11")
+def kills(session: nox.Session) -> None:
+    """Kill a program that buys at five hundred random instants: nothing may be paid twice, nothing paid be lost."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "-q", "-s", "tests/stories/test_survives_sudden_death.py", env={"LUMA_ASYNC_KILLS": "500"})
+
+
 @contextlib.contextmanager
 def _gateway(session: nox.Session) -> Iterator[str]:
     """Run the gateway as a process of its own, and say where it is."""

@@ -1,36 +1,42 @@
 """A program that buys videos and is killed on the way: run by the stories of sudden death, never imported by them.
 
-    python killable.py JOURNAL COUNT [STEP]
-
-It submits COUNT prompts under COUNT keys, waits for all, and prints nothing. With a STEP it kills itself there with
-SIGKILL: the steps are numbered in the order in which a submit reaches them.
+It reads what to do from its input, one JSON object a line: `{"journal": …, "count": …, "step": …, "environ": {…}}`. For
+each it forks, so that no run pays for loading; the child submits COUNT prompts under COUNT keys, waits for all, and
+kills itself with SIGKILL at a STEP, if one is given: they are numbered in the order in which a purchase reaches them.
+The parent prints the child's number, waits for an empty line, and prints how the child ended.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
+import traceback
 
 import aiohttp
-from luma_async._io.sqlite_journal import SqliteJournal
 
-from luma_async import LumaError, LumaSession, PollPolicy
+from luma_async import Limits, LumaError, LumaSession, PollPolicy, SqliteJournal
 from luma_async.attempts import Attempts
 
 STEPS = (
     "before anything",
     "before the claim is written",
+    "while the claim is written",
     "after the claim is written",
     "after the request is sent",
     "after the answer's headers came",
     "before the acceptance is written",
+    "while the acceptance is written",
     "after the acceptance is written",
     "while waiting",
     "before the result is written",
+    "while the result is written",
     "after the result is written",
 )
+WRITES = {"claim": "claim", "accept": "acceptance", "finish": "result"}
+"""What each step of the life cycle writes down."""
 
 
 def kill_at(step):
@@ -44,30 +50,31 @@ def kill_at(step):
 
 
 class Instrumented(SqliteJournal):
-    """A journal that tells when it writes; which write is which shows in the phase that it leads to."""
+    """A journal that tells when it writes what."""
 
     def __init__(self, path, reach):
         super().__init__(path)
         self._reach = reach
 
     async def change(self, key, step):
-        before, after = {
-            "claim": ("before the claim is written", "after the claim is written"),
-            "accept": ("before the acceptance is written", "after the acceptance is written"),
-            "finish": ("before the result is written", "after the result is written"),
-        }.get(step.__qualname__.split(".")[0], ("", ""))
-        self._reach(before)
-        entry = await super().change(key, step)
-        self._reach(after)
+        written = WRITES.get(step.__qualname__.split(".")[0])
+
+        def inside(standing):
+            self._reach(f"while the {written} is written")
+            return step(standing)
+
+        self._reach(f"before the {written} is written")
+        entry = await super().change(key, inside)
+        self._reach(f"after the {written} is written")
         return entry
 
 
 def tracing(reach):
-    """Let aiohttp tell how far a POST has come."""
+    """Let aiohttp tell how far a paid POST has come."""
 
     def at(name):
         async def tell(_session, _context, params):
-            if getattr(params, "method", "POST") == "POST":
+            if params.method == "POST" and params.url.path.endswith("/generations"):
                 reach(name)
 
         return tell
@@ -80,15 +87,20 @@ def tracing(reach):
 
 async def main(path, count, reach):
     reach("before anything")
-    journal = Instrumented(path, reach)
 
     def on_event(event):
         if type(event).__name__ == "Looked":
             reach("while waiting")
 
-    async with LumaSession(
-        journal=journal, poll=PollPolicy.fixed(0.1), trace_configs=[tracing(reach)], on_event=on_event
-    ) as luma:
+    journal = Instrumented(path, reach)
+    session = LumaSession(
+        journal=journal,
+        poll=PollPolicy.fixed(0.1),
+        limits=Limits(requests=8),
+        trace_configs=[tracing(reach)],
+        on_event=on_event,
+    )
+    async with session as luma:
         handles = []
         calls = [luma.submit(f"prompt {number}", key=f"key-{number}") for number in range(count)]
         for call in asyncio.as_completed(calls):
@@ -98,7 +110,6 @@ async def main(path, count, reach):
                 continue
         async for _ in luma.as_completed(handles):
             pass
-    await journal.aclose()
 
 
 def claim_too_late():
@@ -116,8 +127,30 @@ def claim_too_late():
     Attempts._settle = settle
 
 
-if __name__ == "__main__":
+def run(order):
+    """Do what one line says, in a process of its own."""
+    os.environ.update(order["environ"])
     if os.environ.get("CLAIM_TOO_LATE"):
         claim_too_late()
-    chosen = kill_at(int(sys.argv[3])) if len(sys.argv) > 3 else lambda _: None
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), chosen))
+    reach = kill_at(order["step"]) if order["step"] is not None else lambda _: None
+    asyncio.run(main(order["journal"], order["count"], reach))
+
+
+def serve():
+    """Fork a child for each line; it is not forgotten before the empty line, so its number stays its own."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            try:
+                run(json.loads(line))
+            except Exception:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        print(child, flush=True)
+        sys.stdin.readline()
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,81 @@
+"""When the disk is full, nothing is bought that could not be written down, and what was bought is not kept quiet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+
+import pytest
+
+from luma_async import JournalError, LumaSession, Phase, PollPolicy, SqliteJournal, SubmitInDoubt
+from luma_async.testing import FakeGateway, late, succeeds
+
+
+class FullDisk:
+    """Lets no file grow any more, as a full disk does."""
+
+    def __init__(self, path):
+        self._path = path.with_name(f"{path.name}-wal")
+        self._before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def __enter__(self):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self._path.stat().st_size, self._before[1]))
+
+    def __exit__(self, *_):
+        resource.setrlimit(resource.RLIMIT_FSIZE, self._before)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "jobs.db"
+
+
+@pytest.fixture
+async def gateway():
+    async with FakeGateway(script=succeeds(after=0.1)) as running:
+        yield running
+
+
+def session(gateway, path):
+    return LumaSession(gateway.api_key, base_url=gateway.base_url, journal=path, poll=PollPolicy.fixed(0.1))
+
+
+async def test_a_claim_that_cannot_be_written_sends_nothing(gateway, path):
+    """No room for the claim: the submit ends with JournalError, and not a byte has left; with room it goes through."""
+    async with session(gateway, path) as luma:
+        await luma.submit("cat dance", key="cat")
+        with FullDisk(path), pytest.raises(JournalError, match="full"):
+            await luma.submit("dog dance", key="dog")
+        assert [charge.prompt for charge in gateway.charges] == ["cat dance"]
+        await luma.submit("dog dance", key="dog")
+    assert len(gateway.charges) == 2
+
+
+async def test_an_acceptance_that_cannot_be_written_is_told_and_stops_the_buying(gateway, path, caplog):
+    """The handle is returned, the id is in the log as an error, nothing further is bought; on disk it stays sending."""
+    gateway.inject(late(0.3))
+    async with session(gateway, path) as luma:
+        submitting = asyncio.ensure_future(luma.submit("cat dance", key="cat"))
+        while not gateway.charges:
+            await asyncio.sleep(0.01)
+        with FullDisk(path):
+            handle = await submitting
+        (generation_id,) = gateway.generations
+        assert handle.id == generation_id
+        errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+        assert any(generation_id in text and "cat" in text for text in errors)
+        with pytest.raises(JournalError, match="open a new session"):
+            await luma.submit("dog dance", key="dog")
+        assert (await handle.wait()).id == generation_id
+    journal = SqliteJournal(path)
+    assert [(entry.key, entry.phase) for entry in await journal.entries()] == [("cat", Phase.SENDING)]
+    await journal.aclose()
+
+    async with session(gateway, path) as luma:
+        assert [doubt.key for doubt in await luma.doubts.list()] == ["cat"]
+        with pytest.raises(SubmitInDoubt):
+            await luma.submit("cat dance", key="cat")
+        assert (await luma.doubts.resolve("cat", generation_id=generation_id)).id == generation_id
+        await luma.submit("dog dance", key="dog")
+    assert [charge.prompt for charge in gateway.charges] == ["cat dance", "dog dance"]

@@ -1,0 +1,81 @@
+"""Cancelling a submit at any moment costs nothing and hides nothing, with the journal on disk too.
+
+The writer is a thread, so these stories run in real time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+from ledger import balance
+from stories.killable import STEPS, Instrumented, tracing
+
+from luma_async import LumaSession, SqliteJournal, SubmitInDoubt
+from luma_async.testing import FakeGateway, drop_after_reading, late, rate_limited, succeeds
+
+ANSWERS = {
+    "at once": None,
+    "late": late(0.05),
+    "429 first": rate_limited(0.05),
+    "lost": drop_after_reading(),
+}
+LAST_SPUN_TURN = 60
+"""A submit takes some sixty turns of the loop; what is left then is waiting for the disk and the gateway."""
+
+
+@pytest.mark.parametrize("fault", ANSWERS.values(), ids=ANSWERS)
+async def test_cancelled_after_any_number_of_turns(tmp_path, fault):
+    """A caller that leaves after any turn of the loop leaves one charge at most, and the journal knows about it."""
+    journal = SqliteJournal(tmp_path / "jobs.db")
+    books, seen, turns, finished = Counter(), set(), 0, False
+    async with FakeGateway(script=succeeds(after=0.1)) as gateway:
+        while not finished:
+            turns += 1
+            if fault is not None:
+                gateway.inject(fault, when=lambda seen, prompt=f"cat {turns}": seen.body["prompt"] == prompt)
+            async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal) as luma:
+                caller = asyncio.ensure_future(luma.submit(f"cat {turns}", key=f"cat {turns}"))
+                for turn in range(turns):
+                    await asyncio.sleep(0 if turn < LAST_SPUN_TURN else 0.005)
+                finished = caller.done()
+                caller.cancel()
+                await asyncio.wait([caller])
+                assert caller.cancelled() or isinstance(caller.exception(), SubmitInDoubt | None)
+            sums = Counter(dict(zip(("charged", "accepted", "in doubt"), await balance(gateway, journal), strict=True)))
+            seen.add(tuple(sorted((sums - books).elements())))
+            books = sums
+    await journal.aclose()
+    assert turns > 5
+    assert () in seen
+    assert ("charged", "in doubt") in seen if fault is ANSWERS["lost"] else ("accepted", "charged") in seen
+
+
+@pytest.mark.parametrize("step", STEPS[1:9])
+async def test_cancelled_at_each_step(tmp_path, step):
+    """A caller that leaves at a given step of a submit is free at once, and the same key then finds the truth."""
+    reached = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def reach(name):
+        # Some steps are reached in the writer's thread.
+        if name == step:
+            loop.call_soon_threadsafe(reached.set)
+
+    journal = Instrumented(tmp_path / "jobs.db", reach)
+    async with FakeGateway(script=succeeds(after=0.1)) as gateway:
+        gateway.inject(late(0.05))
+        session = LumaSession(
+            gateway.api_key, base_url=gateway.base_url, journal=journal, trace_configs=[tracing(reach)]
+        )
+        async with session as luma:
+            caller = asyncio.ensure_future(luma.submit("cat dance", key="cat"))
+            await reached.wait()
+            caller.cancel()
+            await asyncio.wait([caller], timeout=0.04)
+            assert caller.done()
+            handle = await luma.submit("cat dance", key="cat")
+        assert await balance(gateway, journal) == (1, 1, 0)
+        assert handle.id in gateway.generations
+    await journal.aclose()
