@@ -141,6 +141,8 @@ def check_json_mapping(_: object, attribute: attrs.Attribute[Any], value: object
     """Take names of fields with JSON values."""
     if not _is_mapping(value) or not all(isinstance(name, str) and name for name in value):
         raise InvalidInput(field=attribute.name, message="must map names of fields to JSON values.")
+    if not value:
+        return
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:

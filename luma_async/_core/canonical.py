@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from typing import Any, TypeGuard
 
 import attrs
@@ -29,6 +30,7 @@ from luma_async.requests import (
 FORM_VERSION = 1
 """Changing the form would make every purchase of yesterday look new: a golden test holds it."""
 
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 _DIGEST_PREFIX = "data:sha256,"
 _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
@@ -58,7 +60,7 @@ def canonical(request: Request) -> dict[str, Any]:
 
 def digest(form: dict[str, Any]) -> str:
     """Return the SHA-256 of a canonical form."""
-    text = json.dumps([FORM_VERSION, form], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = _ENCODER.encode([FORM_VERSION, form])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -95,20 +97,27 @@ def without_pictures(value: Any) -> Any:
 
 def _form(value: Any) -> dict[str, Any]:
     cls = value.__class__
-    fields = attrs.fields(cls)
-    kept = {field.name: getattr(value, field.name) for field in fields if not _is_default(value, field)}
-    return {"class": cls.__name__, **{name: _plain(item) for name, item in kept.items()}}
+    form: dict[str, Any] = {"class": cls.__name__}
+    for name, default in _defaults(cls):
+        item = getattr(value, name)
+        if item != default:
+            form[name] = _plain(item)
+    return form
 
 
-def _is_default(value: Any, field: attrs.Attribute[Any]) -> bool:
-    item = getattr(value, field.name)
-    # A factory of ours always makes an empty container.
-    return bool(item == field.default or (isinstance(field.default, attrs.Factory) and not item))  # type: ignore[arg-type]
+@cache
+def _defaults(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """Return the fields of a class and their defaults; a factory of ours always makes an empty dictionary."""
+    return tuple(
+        (field.name, {} if isinstance(field.default, attrs.Factory) else field.default)  # type: ignore[arg-type]
+        for field in attrs.fields(cls)
+    )
 
 
 def _plain(value: Any) -> Any:
-    cls = value.__class__
-    if attrs.has(cls):
+    if isinstance(value, str | bool | int | float):
+        return without_pictures(value)
+    if attrs.has(value.__class__):
         return _form(value)
     if _is_array(value):
         return [_plain(item) for item in value]

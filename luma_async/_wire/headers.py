@@ -29,6 +29,8 @@ def read_retry_after_s(headers: Mapping[str, str]) -> float | None:
     A date counts from the answer's own `Date`, so that a wrong clock on either side does not matter.
     """
     value = headers.get("Retry-After", "").strip()
+    if not value:
+        return None
     if value.isascii() and value.isdigit():
         return float(value[:9])
     until, sent = _date(value), _date(headers.get("Date", ""))
