@@ -138,13 +138,13 @@ def _read_wrapped(words: _Words, document: Document) -> ErrorBody:
         kind = Kind.UNAVAILABLE
     elif kind is None and document.status == 404:
         kind = Kind.NOT_FOUND
-    said = error.message if error and error.message else words.message
+    said = error.message if error else ""
     whole = document.shape is Shape.JSON and inside.shape is Shape.JSON
     return ErrorBody(
         code=words.code,
-        message=said,
+        message=said or words.message,
         kind=kind,
-        refuses=document.status == 500 and whole and error is not None and not _TROUBLE.search(said),
+        refuses=document.status == 500 and whole and said != "" and not _TROUBLE.search(said),
     )
 
 

@@ -94,6 +94,7 @@ NO_ERRORS = {
     "a task": {"id": "a", "state": "pending"},
     "a word": {"code": "success", "message": "", "data": []},
     "a word, in capitals": {"code": "SUCCESS"},
+    "all right": {"code": "ok"},
     "a zero": {"code": 0, "message": "success", "data": {"task_id": "a"}},
     "a zero in words": {"code": "0"},
     "an HTTP status": {"code": 200},
@@ -154,6 +155,13 @@ def test_an_error_in_any_form(payload, code, message, status):
     error = RIX.read_error(document(payload, status))
     assert (error.code, error.message) == (code, message)
     assert error.denied is (payload.get("success") is False)
+
+
+def test_a_detail_beside_an_id_is_an_error_only_behind_an_error_status():
+    """A task may tell more about itself; behind an error status it is the explanation."""
+    payload = {"id": "a", "detail": "queued behind two others"}
+    assert RIX.read_error(document(payload, 200)) is None
+    assert RIX.read_error(document(payload, 400)).message == "queued behind two others"
 
 
 @pytest.mark.parametrize("code", [None, "", 0, "success", True])
@@ -279,6 +287,10 @@ WRAPPED = {
     "nothing": ("", 500, "", None, False),
     "no text": ({"detail": "x"}, 500, "", None, False),
     "the relay's own key is bad": (json.dumps({"detail": "bad key"}), 401, "bad key", Kind.UNAVAILABLE, False),
+    "the relay's own account wants money": ("Payment required", 402, "Payment required", Kind.UNAVAILABLE, False),
+    "a prompt that may not be shown": ("sensitive words", 403, "sensitive words", Kind.PROMPT, False),
+    "a prompt that cannot be found": ("sensitive words", 404, "sensitive words", Kind.PROMPT, False),
+    "an error without words": (json.dumps({"error": "x"}), 500, '{"error": "x"}', None, False),
     "the relay's own access is gone": ("Forbidden", 403, "Forbidden", Kind.UNAVAILABLE, False),
     "the relay's own account is empty": (
         json.dumps({"error": {"message": "x", "code": "insufficient_user_quota"}}),
