@@ -230,7 +230,7 @@ def test_a_key_that_ends():
 @pytest.mark.parametrize("payload", [[], None, "x", {}, {"data": None}, {"data": ["at-secret"]}])
 def test_a_balance_that_is_not_there(read, payload):
     """An account page without data is unreadable; the error quotes nothing, since the page may hold a token."""
-    with pytest.raises(UnreadableAnswer) as caught:
+    with pytest.raises(UnreadableAnswer, match="no data") as caught:
         read(document(payload))
     assert caught.value.paths == ("data",)
     assert "at-secret" not in str(caught.value)
@@ -239,7 +239,7 @@ def test_a_balance_that_is_not_there(read, payload):
 @pytest.mark.parametrize("payload", [{}, {"url": None}, {"url": ""}, {"url": "soon"}, {"url": 7}, [], "https://x"])
 def test_a_link_that_is_none(payload):
     """What cannot be fetched is no link."""
-    with pytest.raises(UnreadableAnswer) as caught:
+    with pytest.raises(UnreadableAnswer, match="no link") as caught:
         RIX.read_link(document(payload))
     assert caught.value.paths == ("url",)
 
@@ -284,12 +284,21 @@ def test_a_look_at_one_may_come_in_an_envelope():
     assert plain(RIX.generation(row.raw)) == LISTED["tasks-envelope"]
 
 
-@pytest.mark.parametrize("payload", [{"id": "another", "state": "completed"}, {"state": "completed"}, [], {"data": []}])
-def test_a_look_that_is_about_something_else(payload):
+@pytest.mark.parametrize(
+    ("payload", "what"),
+    [
+        ({"id": "another", "state": "completed"}, "about another generation"),
+        ({"state": "completed"}, "names no generation"),
+        ([], "names no generation"),
+        ({"data": []}, "names no generation"),
+    ],
+)
+def test_a_look_that_is_about_something_else(payload, what):
     """An answer about another generation, or about none, is unreadable rather than taken for this one."""
-    with pytest.raises(UnreadableAnswer) as caught:
+    with pytest.raises(UnreadableAnswer, match=what) as caught:
         RIX.read_query(document(payload), "some-id")
     assert caught.value.paths == ("id",)
+    assert caught.value.body_excerpt
 
 
 MANY = {
@@ -314,7 +323,7 @@ def test_which_rows_are_found(payload, ids):
 @pytest.mark.parametrize("payload", [{}, {"data": {}}, {"data": "x"}, {"data": 0}, "x", 7, None])
 def test_a_look_at_many_without_rows(payload):
     """An answer without any list is unreadable."""
-    with pytest.raises(UnreadableAnswer) as caught:
+    with pytest.raises(UnreadableAnswer, match="no list of generations") as caught:
         RIX.read_many(document(payload))
     assert caught.value.paths == ("data",)
 
