@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 
 import pytest
@@ -16,7 +17,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "steady")
 pytest_plugins = ["luma_async.testing.fixtures", "mocked_http"]
 
 
-@pytest.fixture(autouse=True)
+def pytest_collection_modifyitems(items):
+    """Watch the tasks of tests that have a loop; the others need none."""
+    for item in items:
+        if inspect.iscoroutinefunction(getattr(item, "obj", None)):
+            item.fixturenames.insert(0, "_no_leaked_tasks")
+
+
+@pytest.fixture
 async def _no_leaked_tasks(request):
     """Fail a test that leaves an asyncio task behind."""
     yield
