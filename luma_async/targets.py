@@ -40,6 +40,8 @@ class Target:
     """The JSON of the last look: an equal one is not structured again."""
     waiters: dict[asyncio.Future[News | None], float | None] = attrs.field(factory=dict, repr=False)
     """Who waits for its end, and until when."""
+    deadline_at_s: float | None = None
+    """When the first of those who wait stops; None for never."""
     listeners: list[asyncio.Queue[News]] = attrs.field(factory=list, repr=False)
     """Who wants to know of each change."""
     due_at_s: float | None = None
@@ -77,11 +79,16 @@ class Target:
         final = rank(self.look.generation) if self.look is not None else 0
         return final in {1, 3} or (final == 2 and self.linkless > LINKLESS_LOOKS)
 
-    @property
-    def deadline_at_s(self) -> float | None:
-        """When the first of those who wait stops; None for never."""
-        ends = [end for end in self.waiters.values() if end is not None]
-        return min(ends, default=None)
+    def join(self, waiter: asyncio.Future[News | None], until_s: float | None) -> None:
+        """Let somebody wait, until a moment."""
+        self.waiters[waiter] = until_s
+        if until_s is not None and (self.deadline_at_s is None or until_s < self.deadline_at_s):
+            self.deadline_at_s = until_s
+
+    def part(self, waiter: asyncio.Future[News | None]) -> None:
+        """Let somebody wait no more."""
+        if self.waiters.pop(waiter, None) == self.deadline_at_s:
+            self.deadline_at_s = min((end for end in self.waiters.values() if end is not None), default=None)
 
     def age_s(self, now_s: float) -> float:
         """Return how old it is, as far as that is known."""
@@ -99,6 +106,7 @@ class Target:
         """Tell everybody who waits how it ended; nobody waits then."""
         waiters, self.waiters = self.waiters, {}
         listeners, self.listeners = self.listeners, []
+        self.deadline_at_s = None
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(news)

@@ -97,13 +97,13 @@ class Watcher:
         loop = asyncio.get_running_loop()
         began_at_s = loop.time()
         waiter: asyncio.Future[News | None] = loop.create_future()
-        target.waiters[waiter] = None if timeout_s is None else began_at_s + timeout_s
+        target.join(waiter, None if timeout_s is None else began_at_s + timeout_s)
         self._begin(target)
         timer = loop.call_later(timeout_s, _expire, waiter) if timeout_s is not None else None
         try:
             news = await waiter
         finally:
-            target.waiters.pop(waiter, None)
+            target.part(waiter)
             if timer is not None:
                 timer.cancel()
             self._leave(target)
@@ -177,7 +177,7 @@ class Watcher:
             target.unseen = True
             self._unseen += 1
             delay_s = first_delay(target.interval_s, self._random(), self._unseen)
-        self._put(target, now_s + delay_s)
+        self._put(target, now_s, now_s + delay_s)
 
     def _leave(self, target: Target) -> None:
         if not target.watched and target in self._watched:
@@ -191,21 +191,20 @@ class Watcher:
             target.unseen = False
             self._unseen -= 1
 
-    def _again(self, target: Target, hints: Hints = NO_HINTS) -> None:
+    def _again(self, target: Target, now_s: float, hints: Hints = NO_HINTS) -> None:
         """Look again later, if anybody still waits."""
         if target.watched:
-            now_s = loop_now()
             target.interval_s = self._interval(target, now_s)
-            self._put(target, now_s + next_delay(self._policy, target.interval_s, self._random(), hints))
+            self._put(target, now_s, now_s + next_delay(self._policy, target.interval_s, self._random(), hints))
 
     def _interval(self, target: Target, now_s: float, *, part: float = 1.0) -> float:
         # A look that was shared will be shared again.
         weight = min(target.company, len(self._watched), self._looks.width.size)
         return interval(self._policy, self.law(target.law), target.age_s(now_s), max(weight, 1), part)
 
-    def _put(self, target: Target, due_at_s: float) -> None:
+    def _put(self, target: Target, now_s: float, due_at_s: float) -> None:
         """Let a generation be looked at in the slot at or after a moment."""
-        moment_s = slot_of(before_deadline(due_at_s, loop_now(), target.deadline_at_s), target.interval_s)
+        moment_s = slot_of(before_deadline(due_at_s, now_s, target.deadline_at_s), target.interval_s)
         first_at_s = self._slots.next_at_s
         self._slots.put(target, moment_s)
         if first_at_s is None or moment_s < first_at_s:
@@ -214,9 +213,10 @@ class Watcher:
     def _draw_nearer(self, target: Target) -> None:
         """Look earlier if somebody who has just come will leave before the next look."""
         if target.due_at_s is not None:
-            nearer_at_s = before_deadline(target.due_at_s, loop_now(), target.deadline_at_s)
+            now_s = loop_now()
+            nearer_at_s = before_deadline(target.due_at_s, now_s, target.deadline_at_s)
             if nearer_at_s < target.due_at_s:
-                self._put(target, nearer_at_s)
+                self._put(target, now_s, nearer_at_s)
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -246,34 +246,41 @@ class Watcher:
         except Exception as error:  # whatever a dialect trips over must not leave anybody waiting for ever
             _log.exception("a look could not be read")
             seen = dict.fromkeys(ids, LumaError(message=f"The look could not be read ({type(error).__name__})."))
+        now_s = loop_now()
         unreadable: list[Target] = []
         for target in chunk:
             target.company = len(chunk)
-            failure = self._take_in(target, seen[target.id], asked_at_s)
+            failure = self._take_in(target, seen[target.id], asked_at_s, now_s)
             if isinstance(failure, UnreadableAnswer) and len(chunk) > 1:
                 unreadable.append(target)
             elif failure is not None:
                 self._fail(target, failure)
         for target in unreadable:
-            failure = self._take_in(target, await self._looks.look_closer(target.id), asked_at_s)
+            failure = self._take_in(target, await self._looks.look_closer(target.id), asked_at_s, loop_now())
             if failure is not None:
                 self._fail(target, failure)
 
-    def _take_in(self, target: Target, sight: Sight, asked_at_s: float) -> LumaError | None:
-        """Take in what a look saw; return what was wrong with it."""
+    def _take_in(self, target: Target, sight: Sight, asked_at_s: float, now_s: float) -> LumaError | None:
+        """Take in what a look saw, and look again later; return what was wrong with it."""
         if isinstance(sight, LumaError):
             return sight
-        if sight.raw == target.raw and target.last is not None:
-            generation = target.last
+        last = target.last
+        if last is not None and not last.final and sight.raw == target.raw:
+            # Most looks show what the one before has shown: nothing is structured, folded or told.
+            target.failing = None
+            target.unfinished_at_s = asked_at_s
         else:
             try:
-                generation = self._dialect.generation(sight.raw)
+                last = self._dialect.generation(sight.raw)
             except UnreadableAnswer as error:
                 return error
             target.raw = sight.raw
-        self._see(target, generation, asked_at_s)
-        if not target.settled:
-            self._again(target, Hints(estimate_s=generation.estimate_wait_s, linkless=target.linkless > 0))
+            self._see(target, last, asked_at_s)
+            if target.settled:
+                return None
+        plain = last.estimate_wait_s is None and not target.linkless
+        hints = NO_HINTS if plain else Hints(estimate_s=last.estimate_wait_s, linkless=target.linkless > 0)
+        self._again(target, now_s, hints)
         return None
 
     def _see(self, target: Target, generation: Generation, asked_at_s: float) -> None:
@@ -317,7 +324,8 @@ class Watcher:
         if isinstance(what, GoOn):
             target.failing = what.failing
             named_s = error.retry_after_s if isinstance(error, Refused) else None
-            self._again(target, Hints(retry_after_s=named_s, failures=what.failing.count if what.failing else 0))
+            failures = what.failing.count if what.failing else 0
+            self._again(target, loop_now(), Hints(retry_after_s=named_s, failures=failures))
             return
         if what.lost:
             self._on_lost(target.id)

@@ -45,6 +45,7 @@ _FIRST_BACKOFF_S = 1.0
 _LONGEST_BACKOFF_S = 30.0
 _LINK_DELAY_S = 2.0
 _LAST_LOOK_S = 1.0
+_SHORTEST_SLOTTED_S = 0.0625
 
 
 @attrs.frozen(kw_only=True)
@@ -128,5 +129,6 @@ def slot_of(due_at: float, interval_s: float) -> float:
 
     Their distance is a power of two, at most 1/64 of the interval, so those of different intervals coincide.
     """
-    width = 2.0 ** math.floor(math.log2(max(interval_s, 0.064) / 64))
+    _, exponent = math.frexp(max(interval_s, _SHORTEST_SLOTTED_S))
+    width = math.ldexp(1.0, exponent - 7)
     return math.ceil(due_at / width) * width
