@@ -35,14 +35,15 @@ def add_to(commands: Any) -> None:
     abandon = decisions.add_parser("abandon", help="close it; its key never buys again")
     abandon.add_argument("key")
     for name, decision in (("resolve", resolve), ("resubmit", resubmit), ("abandon", abandon)):
-        _add_shared(decision)
+        # What is said before the decision holds for it too.
+        _add_shared(decision, inherited=True)
         decision.set_defaults(run=run, decision=name)
 
 
-def _add_shared(parser: argparse.ArgumentParser) -> None:
-    add_service(parser)
-    add_journal(parser)
-    add_json(parser)
+def _add_shared(parser: argparse.ArgumentParser, *, inherited: bool = False) -> None:
+    add_service(parser, inherited=inherited)
+    add_journal(parser, inherited=inherited)
+    add_json(parser, inherited=inherited)
 
 
 async def run(arguments: argparse.Namespace) -> int:

@@ -2,41 +2,59 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from luma_async import LumaSession, RixAPI
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
     from luma_async import Event
 
 
-def add_service(parser: argparse.ArgumentParser) -> None:
-    """Add what says where the service is."""
-    parser.add_argument("--base-url", metavar="URL", help="the relay's address (default: $LUMA_BASE_URL)")
+def add_service(parser: argparse.ArgumentParser, *, inherited: bool = False) -> None:
+    """Add what says where the service is; `inherited`, what is not given is left to the command above."""
     parser.add_argument(
-        "--edition", choices=("2025", "2024"), default="2025", help="the edition of the relay's format (default: 2025)"
+        "--base-url",
+        metavar="URL",
+        default=_default(None, inherited=inherited),
+        help="the relay's address (default: $LUMA_BASE_URL)",
+    )
+    parser.add_argument(
+        "--edition",
+        choices=("2025", "2024"),
+        default=_default("2025", inherited=inherited),
+        help="the edition of the relay's format (default: 2025)",
     )
 
 
-def add_journal(parser: argparse.ArgumentParser) -> None:
+def add_journal(parser: argparse.ArgumentParser, *, inherited: bool = False) -> None:
     """Add where paid jobs are remembered."""
+    usual = default_journal()
     parser.add_argument(
         "--journal",
         metavar="FILE",
         type=Path,
-        default=default_journal(),
-        help="where paid generations are remembered (default: $LUMA_JOURNAL, else %(default)s)",
+        default=_default(usual, inherited=inherited),
+        help=f"where paid generations are remembered (default: $LUMA_JOURNAL, else {usual})".replace("%", "%%"),
     )
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: argparse.ArgumentParser, *, inherited: bool = False) -> None:
     """Add the switch to machine-readable output."""
-    parser.add_argument("--json", action="store_true", help="print JSON, one document a line")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=_default(False, inherited=inherited),
+        help="print JSON, one document a line",
+    )
+
+
+def _default(value: object, *, inherited: bool) -> Any:
+    return argparse.SUPPRESS if inherited else value
 
 
 def default_journal() -> Path:

@@ -48,11 +48,9 @@ async def read_entries(arguments: argparse.Namespace) -> list[Entry]:
         say(f"There is no journal at {arguments.journal} yet.")
         return []
     journal = SqliteJournal(arguments.journal)
-    owner = await journal.enter()
     try:
         return await journal.entries()
     finally:
-        await journal.leave(owner)
         await journal.aclose()
 
 

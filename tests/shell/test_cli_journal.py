@@ -1,0 +1,255 @@
+"""The commands that read and settle a journal file: tables for people, JSON for programs, exit codes for shells."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from datetime import UTC, datetime
+
+import pytest
+
+from luma_async import Entry, Generation, Phase, SqliteJournal, State
+from luma_async._core import lifecycle
+from luma_async._core.canonical import canonical, digest
+from luma_async._core.lifecycle import Step
+from luma_async.cli.main import main
+from luma_async.requests import VideoRequest
+from luma_async.testing import fails, succeeds
+
+NOW = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def gateway_options():
+    return {"script": succeeds(after=0.1)}
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    path = tmp_path / "state" / "jobs.db"
+    monkeypatch.setenv("LUMA_JOURNAL", str(path))
+    monkeypatch.setenv("LUMA_API_KEY", "sk-fake")
+    monkeypatch.delenv("LUMA_BASE_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return path
+
+
+@pytest.fixture
+async def journal(path):
+    path.parent.mkdir()
+    made = SqliteJournal(path)
+    yield made
+    await made.aclose()
+
+
+async def write(journal, key, *steps, prompt=None, base_url="https://relay.example"):
+    """Write the claim of a program that has ended, and what became of it."""
+    form = canonical(VideoRequest(prompt or f"{key} dance"))
+    service = f"rixapi {base_url}"
+    intent = Entry(key=key, phase=Phase.SENDING, service=service, digest=digest(form), request=form, owner="0" * 16)
+    for step in (lifecycle.claim(intent, at=NOW), *steps):
+        await journal.change(key, step)
+
+
+@pytest.fixture
+def command(capsys):
+    """Run a command in a thread, since it brings its own event loop; return its exit code and both outputs."""
+
+    async def run(*arguments):
+        code = await asyncio.to_thread(main, [str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+async def test_a_journal_that_does_not_exist_holds_nothing(path, command):
+    """Looking makes no file, and is no failure."""
+    for what in ("status", "in-doubt"):
+        code, out, err = await command(what)
+        assert code == 0
+        assert "no journal" in err
+        assert out.splitlines() in ([], ["PHASE  KEY  GENERATION  UPDATED  PROMPT"])
+    assert not path.exists()
+
+
+async def test_status_is_a_table(journal, command):
+    """A line for each purchase, oldest first, as wide as its content; long prompts are clipped."""
+    await write(journal, "cat", lifecycle.accept("gen-1", at=NOW))
+    await write(journal, "scenes/2024", prompt="a very long prompt that goes on and on\nand on")
+    code, out, err = await command("status")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "PHASE     KEY          GENERATION  UPDATED           PROMPT",
+        "accepted  cat          gen-1       2025-01-02 03:04  cat dance",
+        "sending   scenes/2024              2025-01-02 03:04  a very long prompt that goes on and on …",
+    ]
+
+
+async def test_status_is_json_for_programs(journal, command):
+    """One document a line with everything but the service's raw answer; `--phase` chooses."""
+    ended = Generation(id="gen-1", state=State.COMPLETED, created_at=NOW, raw={"huge": "answer"})
+    await write(journal, "cat", lifecycle.accept("gen-1", at=NOW), lifecycle.finish(ended, at=NOW))
+    await write(journal, "dog", lifecycle.settle(Step.DOUBT, "the answer was cut off", at=NOW))
+    code, out, _ = await command("status", "--json")
+    cat, dog = lines(out)
+    assert code == 0
+    assert (cat["key"], cat["phase"], cat["generation"]["state"]) == ("cat", "completed", "completed")
+    assert cat["sent_at"] == cat["generation"]["created_at"] == "2025-01-02T03:04:05+00:00"
+    assert (dog["phase"], dog["reason"], dog["request"]["prompt"]) == (
+        "in_doubt",
+        "the answer was cut off",
+        "dog dance",
+    )
+    assert "huge" not in out
+    assert "owner" not in cat
+    _, out, _ = await command("status", "--json", "--phase", "in_doubt", "--phase", "lost")
+    assert [entry["key"] for entry in lines(out)] == ["dog"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "advice"),
+    [
+        (lambda path: path.write_text("dear diary"), "name another file"),
+        (
+            lambda path: sqlite3.connect(path).execute("PRAGMA user_version = 99").connection.close(),
+            "update luma_async",
+        ),
+    ],
+    ids=["not a journal", "too new"],
+)
+async def test_a_file_that_cannot_be_read_is_a_failure(journal, path, command, spoil, advice):
+    """What is wrong and what to do go to stderr, and the exit code is 1."""
+    await write(journal, "cat")
+    await journal.aclose()
+    spoil(path)
+    code, out, err = await command("status")
+    assert (code, out) == (1, "")
+    assert str(path) in err
+    assert advice in err
+
+
+async def test_doubts_are_listed(journal, command):
+    """What may be paid is listed, with and without JSON; the address of the service comes from the journal."""
+    await write(journal, "cat", lifecycle.accept("gen-1", at=NOW))
+    await write(journal, "dog", lifecycle.settle(Step.DOUBT, "the answer was cut off", at=NOW))
+    await write(journal, "bird")
+    code, out, _ = await command("in-doubt")
+    assert code == 0
+    assert [line.split()[:3] for line in out.splitlines()[1:]] == [
+        ["in", "doubt", "dog"],
+        ["sending", "bird", "2025-01-02"],
+    ]
+    code, out, _ = await command("in-doubt", "--json")
+    assert [entry["key"] for entry in lines(out)] == ["dog", "bird"]
+
+
+async def test_a_doubt_is_settled_from_a_shell(journal, gateway, command):
+    """Each decision does what it says, says so, and leaves nothing in doubt; only the resubmit sends."""
+    handle = await buy(gateway, "elsewhere")
+    for key in ("found", "again", "closed"):
+        await write(journal, key, base_url=gateway.base_url)
+    code, out, err = await command("in-doubt", "resolve", "found", handle.id, "--json")
+    assert (code, lines(out)) == (0, [{"id": handle.id, "key": "found"}])
+    assert "luma-async resume" in err
+    code, _, err = await command("in-doubt", "resubmit", "again", "--accept-duplicate-risk")
+    assert code == 0
+    assert gateway.charges[-1].generation_id in err
+    code, out, err = await command("in-doubt", "abandon", "closed", "--json")
+    assert (code, lines(out)[0]["phase"]) == (0, "abandoned")
+    assert "never buys again" in err
+    assert [charge.prompt for charge in gateway.charges] == ["elsewhere", "again dance"]
+    assert [entry.phase for entry in await journal.entries()] == [Phase.ACCEPTED, Phase.ACCEPTED, Phase.ABANDONED]
+
+
+async def buy(gateway, prompt):
+    """Buy without a journal."""
+    from luma_async import LumaSession
+
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url) as luma:
+        return await luma.submit(prompt)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (("resubmit", "cat"), 2, "accept_duplicate_risk"),
+        (("abandon", "nobody"), 2, "no entry"),
+        (("resolve", "cat", "../admin"), 2, "generation_id"),
+        (("resolve", "cat", "unknown"), 1, "Check the id"),
+        (("abandon", "dog"), 1, "nothing to abandon"),
+    ],
+)
+async def test_a_decision_that_cannot_be_is_refused(journal, gateway, command, arguments, code, reason):
+    """Wrong use is exit code 2, everything else 1; nothing is sent and nothing changes."""
+    await write(journal, "cat", base_url=gateway.base_url)
+    await write(journal, "dog", lifecycle.accept("gen-1", at=NOW), base_url=gateway.base_url)
+    before = await journal.entries()
+    ended, out, err = await command("in-doubt", "--base-url", gateway.base_url, *arguments)
+    assert (ended, out) == (code, "")
+    assert reason in err
+    assert await journal.entries() == before
+    assert gateway.charges == ()
+
+
+async def test_options_may_stand_on_either_side_of_the_decision(journal, path, command, monkeypatch):
+    """A journal named before the decision is the one that is decided about."""
+    await write(journal, "cat")
+    await write(journal, "dog")
+    monkeypatch.setenv("LUMA_JOURNAL", str(path.with_name("another.db")))
+    for arguments in (("--journal", path, "abandon", "cat"), ("abandon", "dog", "--journal", path)):
+        code, _, err = await command("in-doubt", *arguments)
+        assert code == 0, err
+    assert {entry.phase for entry in await journal.entries()} == {Phase.ABANDONED}
+    assert not path.with_name("another.db").exists()
+
+
+async def test_resume_fetches_what_is_paid(journal, path, gateway, command, tmp_path):
+    """Every accepted, unfinished generation becomes a file; its path is printed, and doubts are pointed at."""
+    await bought(journal, gateway, "cat", "dog")
+    await write(journal, "lost", base_url=gateway.base_url)
+    code, out, err = await command("resume", "-o", "clips")
+    assert code == 0
+    assert sorted(path.name for path in (tmp_path / "clips").iterdir()) == sorted(
+        f"{generation_id}.mp4" for generation_id in gateway.generations
+    )
+    assert len(out.splitlines()) == 2
+    assert "2 paid and unfinished" in err
+    assert "1 in doubt" in err
+    code, out, err = await command("resume", "-o", "clips")
+    assert (code, out) == (0, "")
+    assert "0 paid and unfinished" in err
+
+
+async def test_resume_reports_what_failed_and_fetches_the_rest(journal, gateway, command):
+    """One failure stops no other; it is told beside the files, and the exit code is 5."""
+    gateway.scripts["bad"] = fails("moderated", after=0.1)
+    await bought(journal, gateway, "bad", "cat")
+    code, out, _ = await command("resume", "--json")
+    told = {line["key"]: line for line in lines(out)}
+    assert code == 5
+    assert "moderated" in told["bad"]["error"]
+    assert told["bad"]["path"] is None
+    assert told["cat"]["error"] is None
+    assert told["cat"]["path"].endswith(".mp4")
+
+
+async def bought(journal, gateway, *prompts):
+    """Buy over the journal, and close without waiting."""
+    from luma_async import LumaSession
+
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal) as luma:
+        for prompt in prompts:
+            await luma.submit(prompt, key=prompt)
+
+
+async def test_resume_wants_to_know_the_service(journal, path, command):
+    """With nothing in the journal and no address in the environment there is nobody to ask: exit code 2."""
+    code, _, err = await command("resume")
+    assert code == 2
+    assert "LUMA_BASE_URL" in err

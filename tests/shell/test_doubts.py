@@ -1,0 +1,327 @@
+"""Doubts, decisions and resumption over a journal file, as several sessions one after the other see them.
+
+The writer is a thread, so this runs in real time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from luma_async import (
+    Entry,
+    GenerationNotFound,
+    ImageKeyframe,
+    InvalidInput,
+    KeyConflict,
+    Keyframes,
+    LumaSession,
+    Phase,
+    PollPolicy,
+    Refused,
+    SqliteJournal,
+    State,
+    SubmitInDoubt,
+    VideoRequest,
+)
+from luma_async._core import lifecycle
+from luma_async._core.canonical import canonical, digest
+from luma_async.testing import (
+    FakeGateway,
+    drop_after_reading,
+    drop_before_reading,
+    fails,
+    forgets,
+    late,
+    server_error,
+    succeeds,
+)
+
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
+PICTURE = Keyframes(frame0=ImageKeyframe.from_bytes(b"\xff\xd8\xff picture"))
+
+
+@pytest.fixture
+def gateway_options():
+    return {"script": succeeds(after=0.1)}
+
+
+@pytest.fixture
+async def journal(tmp_path):
+    made = SqliteJournal(tmp_path / "jobs.db")
+    yield made
+    await made.aclose()
+
+
+def session(gateway, journal, **settings):
+    """A session of its own over the file."""
+    settings = {"poll": PollPolicy.fixed(0.05, grace=0.1), **settings}
+    return LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal, **settings)
+
+
+@pytest.fixture
+async def luma(gateway, journal):
+    async with session(gateway, journal) as opened:
+        yield opened
+
+
+async def doubted(luma, gateway, key="cat", request=None, fault=None):
+    """Make a doubt: the POST arrives and its answer is lost."""
+    gateway.inject(fault or drop_after_reading())
+    with pytest.raises(SubmitInDoubt):
+        await luma.submit(request or VideoRequest(f"{key} dance"), key=key)
+
+
+async def left_by_a_dead_program(gateway, journal, key, service=None):
+    """Write the claim of a program that died."""
+    form = canonical(VideoRequest(f"{key} dance"))
+    entry = Entry(
+        key=key,
+        phase=Phase.SENDING,
+        service=service or f"rixapi {gateway.base_url}",
+        digest=digest(form),
+        request=form,
+        owner="0" * 16,
+    )
+    return await journal.change(key, lifecycle.claim(entry, at=NOW))
+
+
+async def phase_of(journal, key):
+    return (await journal.get(key)).phase
+
+
+async def test_doubts_are_what_may_be_paid_and_nobody_decides(luma, gateway, journal, tmp_path):
+    """Lost answers and dead programs' claims, oldest first; not what is settled, under way, or another service's."""
+    await left_by_a_dead_program(gateway, journal, "dead")
+    await doubted(luma, gateway, "lost")
+    await luma.submit("accepted", key="accepted")
+    gateway.inject(server_error(403))
+    with pytest.raises(Refused):
+        await luma.submit("refused", key="refused")
+    await left_by_a_dead_program(gateway, journal, "elsewhere", service="rixapi https://elsewhere.example")
+    gateway.inject(late(0.5))
+    async with session(gateway, tmp_path / "jobs.db") as other:
+        under_way = asyncio.ensure_future(other.submit("under way", key="under way"))
+        while len(gateway.charges) < 3:
+            await asyncio.sleep(0.01)
+        doubts = await luma.doubts.list()
+        await under_way
+    assert [doubt.key for doubt in doubts] == ["dead", "lost"]
+    assert [doubt.phase for doubt in doubts] == [Phase.SENDING, Phase.IN_DOUBT]
+    assert doubts[0].request["prompt"] == "dead dance"
+    assert all(doubt.sent_at for doubt in doubts)
+
+
+@pytest.mark.parametrize("abandoned_before", [False, True])
+async def test_a_doubt_is_resolved_by_the_id_that_was_found(luma, gateway, journal, abandoned_before):
+    """The generation is the key's from now on: the same submit returns it, without another POST."""
+    await doubted(luma, gateway)
+    (generation_id,) = gateway.generations
+    if abandoned_before:
+        await luma.doubts.abandon("cat")
+    handle = await luma.doubts.resolve("cat", generation_id=generation_id)
+    assert (handle.id, handle.key) == (generation_id, "cat")
+    assert await luma.doubts.list() == []
+    again = await luma.submit("cat dance", key="cat")
+    assert again.id == generation_id
+    assert (await again).state is State.COMPLETED
+    assert len(gateway.charges) == gateway.counts["submit"] == 1
+
+
+async def test_a_doubt_is_not_resolved_by_an_id_that_cannot_be_right(luma, gateway, journal):
+    """Malformed, unknown to the service, or bought by another key: nothing changes, and the doubt stays."""
+    other = await luma.submit("a dog", key="dog")
+    await doubted(luma, gateway)
+    with pytest.raises(InvalidInput):
+        await luma.doubts.resolve("cat", generation_id="../admin")
+    with pytest.raises(GenerationNotFound):
+        await luma.doubts.resolve("cat", generation_id="nobody")
+    with pytest.raises(KeyConflict, match="dog"):
+        await luma.doubts.resolve("cat", generation_id=other.id)
+    assert [doubt.key for doubt in await luma.doubts.list()] == ["cat"]
+
+
+async def test_only_a_person_who_says_so_pays_twice(luma, gateway, journal):
+    """Without the flag nothing is sent; with it the same request is sent once more, and the entry counts it."""
+    await doubted(luma, gateway)
+    with pytest.raises(InvalidInput, match="accept_duplicate_risk"):
+        await luma.doubts.resubmit("cat")
+    with pytest.raises(InvalidInput, match="accept_duplicate_risk"):
+        await luma.doubts.resubmit("cat", accept_duplicate_risk="yes")
+    assert len(gateway.charges) == 1
+    handle = await luma.doubts.resubmit("cat", accept_duplicate_risk=True)
+    assert [charge.prompt for charge in gateway.charges] == ["cat dance"] * 2
+    assert handle.id == gateway.charges[1].generation_id
+    entry = await journal.get("cat")
+    assert (entry.phase, entry.attempts) == (Phase.ACCEPTED, 2)
+    with pytest.raises(KeyConflict):
+        await luma.doubts.resubmit("cat", accept_duplicate_risk=True)
+    assert gateway.counts["submit"] == 2
+
+
+@pytest.mark.parametrize(
+    "fault", [drop_after_reading(), drop_before_reading(), server_error(403)], ids=["lost", "lost unread", "refused"]
+)
+async def test_a_resubmit_that_buys_nothing_leaves_the_doubt(luma, gateway, journal, fault):
+    """Whatever becomes of the second send, the first may be paid: the key stays in doubt and is not sent by itself."""
+    await doubted(luma, gateway)
+    gateway.inject(fault)
+    with pytest.raises((SubmitInDoubt, Refused)):
+        await luma.doubts.resubmit("cat", accept_duplicate_risk=True)
+    assert [doubt.key for doubt in await luma.doubts.list()] == ["cat"]
+    with pytest.raises(SubmitInDoubt):
+        await luma.submit("cat dance", key="cat")
+    assert gateway.counts["submit"] == 2
+
+
+async def test_a_doubt_about_a_picture_needs_the_picture(luma, gateway, journal):
+    """No journal keeps an inline image: resubmitting needs the request again, and takes no other one."""
+    request = VideoRequest("cat dance", keyframes=PICTURE)
+    await doubted(luma, gateway, request=request)
+    with pytest.raises(InvalidInput, match="pass the request again"):
+        await luma.doubts.resubmit("cat", accept_duplicate_risk=True)
+    with pytest.raises(KeyConflict, match="different request"):
+        await luma.doubts.resubmit("cat", accept_duplicate_risk=True, request=VideoRequest("dog dance"))
+    assert gateway.counts["submit"] == 1
+    await luma.doubts.resubmit("cat", accept_duplicate_risk=True, request=request)
+    assert gateway.charges[1].body["keyframes"]["frame0"]["url"] == PICTURE.frame0.url
+
+
+async def test_an_abandoned_key_never_buys_again(luma, gateway, journal):
+    """Abandoning closes the key for good, in every later session too."""
+    await left_by_a_dead_program(gateway, journal, "cat")
+    entry = await luma.doubts.abandon("cat")
+    assert (entry.phase, entry.reason) == (Phase.ABANDONED, "abandoned by a person")
+    for again in (luma.submit("cat dance", key="cat"), luma.doubts.resubmit("cat", accept_duplicate_risk=True)):
+        with pytest.raises(KeyConflict):
+            await again
+    async with session(gateway, journal) as later:
+        with pytest.raises(KeyConflict, match="abandoned"):
+            await later.submit("cat dance", key="cat")
+    assert gateway.counts["submit"] == 0
+
+
+async def test_what_is_no_doubt_is_not_decided(luma, gateway, journal, tmp_path):
+    """Unknown, accepted, under way, or another service's: each decision is refused by an error that says why."""
+    await luma.submit("accepted", key="accepted")
+    await left_by_a_dead_program(gateway, journal, "elsewhere", service="rixapi https://elsewhere.example")
+    gateway.inject(late(0.5))
+    async with session(gateway, tmp_path / "jobs.db") as other:
+        under_way = asyncio.ensure_future(other.submit("under way", key="under way"))
+        while len(gateway.charges) < 2:
+            await asyncio.sleep(0.01)
+        for key, error, reason in (
+            ("nobody", InvalidInput, "no entry"),
+            ("accepted", KeyConflict, "it is accepted"),
+            ("elsewhere", KeyConflict, "elsewhere"),
+            ("under way", KeyConflict, "being sent"),
+        ):
+            for decision in (
+                luma.doubts.resolve(key, generation_id="some-id"),
+                luma.doubts.resubmit(key, accept_duplicate_risk=True),
+                luma.doubts.abandon(key),
+            ):
+                with pytest.raises(error, match=reason):
+                    await decision
+        await under_way
+    assert gateway.counts["submit"] == 2
+
+
+async def test_of_two_decisions_at_once_one_holds(luma, gateway, journal, tmp_path):
+    """Two people settle the same doubt in two programs: one decision stands, the other is told so."""
+    await doubted(luma, gateway)
+    (generation_id,) = gateway.generations
+    async with session(gateway, tmp_path / "jobs.db") as other:
+        decisions = [
+            asyncio.ensure_future(luma.doubts.resubmit("cat", accept_duplicate_risk=True)),
+            asyncio.ensure_future(other.doubts.resubmit("cat", accept_duplicate_risk=True)),
+            asyncio.ensure_future(luma.doubts.abandon("cat")),
+            asyncio.ensure_future(other.doubts.resolve("cat", generation_id=generation_id)),
+        ]
+        await asyncio.wait(decisions)
+    errors = [decision.exception() for decision in decisions]
+    assert errors.count(None) == 1
+    assert all(isinstance(error, KeyConflict) for error in errors if error is not None)
+    assert gateway.counts["submit"] <= 2
+
+
+async def test_what_a_dead_program_left_unfinished_is_resumed(gateway, journal, tmp_path):
+    """Every accepted, unfinished entry of this service comes back as a handle, and completes."""
+    async with session(gateway, journal) as first:
+        await first.run("done", key="done")
+        for key in ("cat", "dog"):
+            await first.submit(f"{key} dance", key=key)
+        await doubted(first, gateway, "lost")
+    async with FakeGateway(script=succeeds(after=0.1)) as elsewhere:
+        async with session(elsewhere, journal) as other:
+            await other.submit("elsewhere", key="elsewhere")
+        async with session(gateway, tmp_path / "jobs.db") as later:
+            handles = await later.resume()
+            assert [handle.key for handle in handles] == ["cat", "dog"]
+            outcomes = [outcome async for outcome in later.as_completed(handles)]
+            assert {outcome.generation.state for outcome in outcomes} == {State.COMPLETED}
+    phases = {entry.key: entry.phase for entry in await journal.entries()}
+    assert phases == {
+        "done": Phase.COMPLETED,
+        "cat": Phase.COMPLETED,
+        "dog": Phase.COMPLETED,
+        "lost": Phase.IN_DOUBT,
+        "elsewhere": Phase.ACCEPTED,
+    }
+
+
+async def test_a_second_run_takes_finished_generations_from_the_file(gateway, journal, tmp_path):
+    """A finished key costs no request any more; its result is what the first run saw, to the last field."""
+    gateway.scripts["bad"] = fails("moderated", after=0.1)
+    async with session(gateway, journal) as first:
+        seen = await first.run("cat dance", key="cat")
+        with pytest.raises(Exception, match="moderated"):
+            await first.run("bad", key="bad")
+    asked = gateway.counts.total()
+    async with session(gateway, tmp_path / "jobs.db") as second:
+        assert await second.run("cat dance", key="cat") == seen
+        with pytest.raises(Exception, match="moderated"):
+            await second.run("bad", key="bad")
+    assert seen.raw
+    assert gateway.counts.total() == asked
+
+
+async def test_a_key_is_one_purchase_from_one_service(luma, gateway, journal):
+    """Another request, or the same one at another service, under a key that is taken, sends nothing."""
+    await luma.submit("cat dance", key="cat")
+    with pytest.raises(KeyConflict, match="different request"):
+        await luma.submit("cat dance", key="cat", aspect_ratio="9:16")
+    async with FakeGateway() as elsewhere, session(elsewhere, journal) as other:
+        with pytest.raises(KeyConflict, match="bought from"):
+            await other.submit("cat dance", key="cat")
+        assert elsewhere.counts["submit"] == 0
+    assert gateway.counts["submit"] == 1
+
+
+async def test_a_lost_id_is_closed_and_not_bought_again(luma, gateway, journal):
+    """A relay that forgets an id beyond the grace ends the wait; the key stays bought, in this session and later."""
+    gateway.scripts["cat dance"] = forgets(0.0, then=succeeds(after=60))
+    handle = await luma.submit("cat dance", key="cat")
+    with pytest.raises(GenerationNotFound):
+        await handle.wait()
+    while await phase_of(journal, "cat") is Phase.ACCEPTED:
+        await asyncio.sleep(0.01)
+    assert await phase_of(journal, "cat") is Phase.LOST
+    assert (await luma.submit("cat dance", key="cat")).id == handle.id
+    async with session(gateway, journal) as later:
+        assert await later.resume() == []
+        assert (await later.submit("cat dance", key="cat")).id == handle.id
+    assert gateway.counts["submit"] == 1
+
+
+async def test_a_found_id_is_finished_after_all(luma, gateway, journal):
+    """A relay that finds an id again after losing it completes the entry."""
+    await left_by_a_dead_program(gateway, journal, "cat")
+    handle = await luma.submit("dog dance", key="dog")
+    await journal.change("dog", lifecycle.lose(at=NOW))
+    assert (await handle.wait()).state is State.COMPLETED
+    while await phase_of(journal, "dog") is Phase.LOST:
+        await asyncio.sleep(0.01)
+    assert await phase_of(journal, "dog") is Phase.COMPLETED
