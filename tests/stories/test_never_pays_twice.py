@@ -12,8 +12,10 @@ from luma_async import (
     MemoryJournal,
     NotSent,
     Phase,
+    PromptRejected,
     RateLimited,
     RetryPolicy,
+    SessionClosed,
     SubmitInDoubt,
     Timeouts,
     VideoRequest,
@@ -31,8 +33,8 @@ from luma_async.testing import (
     no_id,
     rate_limited,
     redirect,
+    rejects,
     server_error,
-    succeeds,
     two_documents,
 )
 
@@ -145,44 +147,143 @@ async def test_two_calls_with_one_key_share_one_send(gateway, journal):
     assert await balance(gateway, journal) == (1, 1, 0)
 
 
+class SlowJournal(MemoryJournal):
+    """A journal that takes some turns of the loop before each thing it does, and some after."""
+
+    async def _dawdle(self):
+        for _ in range(4):
+            await asyncio.sleep(0)
+
+    async def get(self, key):
+        await self._dawdle()
+        return await super().get(key)
+
+    async def change(self, key, step):
+        await self._dawdle()
+        entry = await super().change(key, step)
+        await self._dawdle()
+        return entry
+
+
+ANSWERS = {
+    "at once": None,
+    "late": late(1),
+    "429 first": rate_limited(),
+    "lost": drop_after_reading(),
+    "refused": rejects(),
+}
+FOLLOWERS = ("somebody before", "somebody after", "somebody who leaves too")
+
+
 @pytest.mark.looptime
-@pytest.mark.parametrize("answer", ["at once", "late", "429 first", "lost"])
-async def test_cancelling_a_submit_at_any_moment_never_costs_twice(answer):
-    """A caller that is cancelled after any number of turns of the loop leaves at most one charge, and it is known."""
-    turns = 0
+@pytest.mark.parametrize(
+    ("journal_kind", "answer", "follower", "stride"),
+    [
+        (MemoryJournal, "at once", "nobody", 1),
+        *((SlowJournal, answer, "nobody", 1 if answer in {"at once", "429 first"} else 3) for answer in ANSWERS),
+        *((SlowJournal, answer, follower, 4) for answer in ANSWERS for follower in FOLLOWERS),
+    ],
+)
+async def test_cancelling_a_submit_at_any_moment_never_costs_twice(gateway, journal_kind, answer, follower, stride):
+    """A caller that is cancelled after any number of turns of the loop leaves at most one charge, and it is known.
+
+    Whoever else wants the same key, before or after, gets the truth about it, and never hears of the one who left.
+    """
+    journal = journal_kind()
     outcomes = set()
-    while True:
-        turns += 1
-        journal = MemoryJournal()
-        async with FakeGateway(script=succeeds(after=2)) as gateway:
-            if answer == "late":
-                gateway.inject(late(1))
-            elif answer == "429 first":
-                gateway.inject(rate_limited(1))
-            elif answer == "lost":
-                gateway.inject(drop_after_reading())
-            finished = await _cancel_after(turns, gateway, journal)
-            outcomes.add(await balance(gateway, journal))
-            if finished:
-                break
-    assert turns > 5
-    assert (0, 0, 0) in outcomes
-    assert len(outcomes) > 1
+    for turns in range(1, 1000, stride):
+        name = f"cat {turns}"
+        gateway.clear_faults()
+        if answer == "refused":
+            gateway.scripts[name] = rejects()
+        elif ANSWERS[answer] is not None:
+            gateway.inject(ANSWERS[answer])
+        charged_before = len(gateway.charges)
+        finished = await _cancel_after(turns, name, gateway, journal, follower)
+        charges = len(gateway.charges) - charged_before
+        entry = await journal.get(name)
+        phase = entry.phase if entry is not None else None
+        if answer == "lost" and charges:
+            assert phase is Phase.IN_DOUBT
+        else:
+            assert (phase is Phase.ACCEPTED) is bool(charges)
+            assert phase is not Phase.SENDING
+        if follower in {"somebody before", "somebody after"}:
+            assert charges == (answer != "refused")
+        outcomes.add((charges, phase))
+        if finished:
+            break
+    assert finished
+    await balance(gateway, journal)
+    if follower in {"nobody", "somebody who leaves too"}:
+        assert {phase for _, phase in outcomes} & {None, Phase.NOT_SENT}
+        assert len(outcomes) > 1
 
 
-async def _cancel_after(turns, gateway, journal):
-    """Cancel a submit after so many turns; afterwards the same key must find the truth. Say whether it had ended."""
+async def _cancel_after(turns, name, gateway, journal, follower):
+    """Cancel a submit after so many turns, with others who want the same; say whether it had ended by then."""
     async with session(gateway, journal) as luma:
-        caller = asyncio.ensure_future(luma.submit("cat dance", key="cat"))
+
+        def submit():
+            return asyncio.ensure_future(luma.submit(name, key=name))
+
+        caller = submit()
+        others = [submit()] if follower in {"somebody before", "somebody who leaves too"} else []
         for turn in range(turns):
-            # A submit takes some fifty turns of the loop; what is left then is waiting for the clock.
-            await asyncio.sleep(0 if turn < 80 else 0.05)
+            # A submit takes some hundred turns of the loop; what is left then is waiting for the clock.
+            await asyncio.sleep(0 if turn < 120 else 0.2)
         finished = caller.done()
         caller.cancel()
-        await asyncio.wait([caller])
-        if not caller.cancelled():
-            caller.exception()
+        if follower == "somebody who leaves too":
+            others[0].cancel()
+        elif follower == "somebody after":
+            others = [submit()]
+        await asyncio.wait([caller, *others])
+        for one in [caller, *others]:
+            if not one.cancelled() and one.exception() is not None:
+                assert isinstance(one.exception(), SubmitInDoubt | PromptRejected), one.exception()
     return finished
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("moment_s", [0.5, 1.5, 2.5, 3.5])
+async def test_a_claim_that_is_being_written_is_taken_back_when_nobody_waits(gateway, moment_s):
+    """Cancelled while the journal writes the claim: nothing is sent, and nothing stays claimed."""
+
+    class Ponderous(MemoryJournal):
+        async def change(self, key, step):
+            await asyncio.sleep(1)
+            entry = await super().change(key, step)
+            await asyncio.sleep(1)
+            return entry
+
+    journal = Ponderous()
+    async with session(gateway, journal) as luma:
+        caller = asyncio.ensure_future(luma.submit("cat dance", key="cat"))
+        await asyncio.sleep(moment_s)
+        caller.cancel()
+        await asyncio.wait([caller])
+    claimed_only = moment_s < 2
+    assert len(gateway.charges) == (0 if claimed_only else 1)
+    assert (await journal.get("cat")).phase is (Phase.NOT_SENT if claimed_only else Phase.ACCEPTED)
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("limit", range(1, 100, 6))
+async def test_closing_a_session_at_any_moment_never_costs_twice(limit):
+    """A session that closes under submits at any turn of the loop: each is paid once and known, or not sent at all."""
+    journal = SlowJournal()
+    async with FakeGateway(record=False) as gateway:
+        async with session(gateway, journal) as luma:
+            callers = [asyncio.ensure_future(luma.submit(f"cat {number}", key=f"cat {number}")) for number in range(5)]
+            for _ in range(limit):
+                await asyncio.sleep(0)
+        await asyncio.wait(callers)
+        failures = [caller.exception() for caller in callers if caller.exception() is not None]
+        assert all(isinstance(failure, SessionClosed) for failure in failures), failures
+        charges, accepted, doubtful = await balance(gateway, journal)
+        assert (charges, doubtful) == (accepted, 0)
+        assert charges == 5 - len(failures)
 
 
 @pytest.mark.looptime
