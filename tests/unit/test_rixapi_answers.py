@@ -236,6 +236,11 @@ def test_a_balance_that_is_not_there(read, payload):
     assert "at-secret" not in str(caught.value)
 
 
+def test_a_link_without_tls():
+    """A relay that gives out http:// links is taken at its word."""
+    assert RIX.read_link(document({"url": "http://x.example/v.mp4"})) == "http://x.example/v.mp4"
+
+
 @pytest.mark.parametrize("payload", [{}, {"url": None}, {"url": ""}, {"url": "soon"}, {"url": 7}, [], "https://x"])
 def test_a_link_that_is_none(payload):
     """What cannot be fetched is no link."""
@@ -250,6 +255,7 @@ IDS = {
     "id before task_id": ({"id": "a", "task_id": "b"}, "a"),
     "data.id": ({"code": 0, "data": {"id": "a"}}, "a"),
     "data.task_id": ({"code": "success", "data": {"task_id": "a"}}, "a"),
+    "id beside empty data": ({"id": "a", "data": None}, "a"),
     "a database number beside task_id": ({"id": 13917, "task_id": "a"}, "a"),
     "a number": ({"id": 13917}, None),
     "nothing": ({"state": "pending"}, None),
@@ -387,6 +393,22 @@ def test_a_row_carries_its_progress_beside_the_task():
     """Progress stands in the row, the rest in its task."""
     generation = RIX.generation(row("IN_PROGRESS", task("processing", prompt="cat dance"), progress="37%"))
     assert (generation.progress, generation.prompt) == (0.37, "cat dance")
+
+
+@pytest.mark.parametrize(
+    ("fields", "moment"),
+    [
+        ({"data": task("pending", created_at="2024-07-01T07:35:13.498Z")}, utc(2024, 7, 1, 7, 35, 13, 498_000)),
+        ({"created_at": "2024-07-01T07:35:13.568Z"}, utc(2024, 7, 1, 7, 35, 13, 568_000)),
+        ({"created_at": 1_719_819_313, "submit_time": 1}, utc(2024, 7, 1, 7, 35, 13)),
+        ({"submit_time": 1_719_819_313}, utc(2024, 7, 1, 7, 35, 13)),
+        ({"submit_time": 0}, None),
+    ],
+)
+def test_when_a_row_began(fields, moment):
+    """The task's moment counts first, then the row's, then when it was submitted."""
+    times = {"created_at": "2020-01-01T00:00:00Z", "submit_time": 1} if "data" in fields else {}
+    assert RIX.generation({**row("QUEUED"), **times, **fields}).created_at == moment
 
 
 def test_a_row_under_another_id_than_its_task():
