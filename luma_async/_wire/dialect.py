@@ -51,6 +51,16 @@ class Row:
     """Its JSON."""
 
 
+@attrs.frozen(kw_only=True)
+class Page:
+    """One page of a service's own list of generations."""
+
+    rows: tuple[Row, ...]
+    """In the service's order; what has no id is left out."""
+    has_more: bool
+    """Whether another page may follow."""
+
+
 class Dialect(Protocol):
     """How one format spells calls and answers."""
 
@@ -67,6 +77,11 @@ class Dialect(Protocol):
     @property
     def batch_size(self) -> int:
         """How many generations one look may ask for; 1 for single queries only."""
+        ...
+
+    @property
+    def page_size(self) -> int:
+        """How many generations one page of the service's list may have; 0 where there is no list."""
         ...
 
     @property
@@ -99,6 +114,47 @@ class Dialect(Protocol):
         """Spell the question for the watermark-free link."""
         ...
 
+    def list_page(self, limit: int, offset: int) -> Call:
+        """Spell the question for a page of the service's list.
+
+        Raises:
+            UnsupportedOperation: there is no list.
+            InvalidInput: no page has that many, or begins there.
+        """
+        ...
+
+    def delete(self, generation_id: str) -> Call:
+        """Spell the wish that the service forgets a generation.
+
+        Raises:
+            UnsupportedOperation: the format has no such call.
+        """
+        ...
+
+    def concepts(self) -> Call:
+        """Spell the question for the names of concepts.
+
+        Raises:
+            UnsupportedOperation: the format has no such call.
+        """
+        ...
+
+    def camera_motions(self) -> Call:
+        """Spell the question for the phrases of camera motions.
+
+        Raises:
+            UnsupportedOperation: the format has no such call.
+        """
+        ...
+
+    def ping(self) -> Call:
+        """Spell the question whether anybody is there.
+
+        Raises:
+            UnsupportedOperation: the format has no such call.
+        """
+        ...
+
     def user(self) -> Call:
         """Spell the question for the account."""
         ...
@@ -129,6 +185,22 @@ class Dialect(Protocol):
 
     def read_many(self, document: Document) -> tuple[Row, ...]:
         """Find the generations in the answer to a look at several; rows without an id are left out.
+
+        Raises:
+            UnreadableAnswer: it holds no list of them.
+        """
+        ...
+
+    def read_page(self, document: Document) -> Page:
+        """Find the generations of a page of the service's list.
+
+        Raises:
+            UnreadableAnswer: it holds no list of them.
+        """
+        ...
+
+    def read_names(self, document: Document) -> tuple[str, ...]:
+        """Find the names of concepts or camera motions.
 
         Raises:
             UnreadableAnswer: it holds no list of them.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
 
@@ -16,8 +16,9 @@ from luma_async._core.limiting import KnownLimits
 from luma_async._wire import rix_answers, rix_bodies
 from luma_async._wire.dialect import Call
 from luma_async._wire.error_bodies import read_error
+from luma_async._wire.lacking import Lacking
 from luma_async.checks import check_id
-from luma_async.errors import ConfigurationError, InvalidInput, UnsupportedOperation
+from luma_async.errors import ConfigurationError, InvalidInput
 from luma_async.requests import AudioRequest, ExtendRequest, VideoRequest
 from luma_async.settings import Secret
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from luma_async._core.judging import ErrorBody
     from luma_async._wire.dialect import Row
     from luma_async._wire.documents import Document
-    from luma_async.models import Credits, Generation, KeyUsage, User
+    from luma_async.models import Generation, KeyUsage, User
     from luma_async.requests import Request
 
 _OPERATIONS = frozenset(
@@ -72,11 +73,17 @@ def _as_user_id(value: int | str | None) -> str | None:
 
 
 @attrs.frozen(kw_only=True)
-class RixAPI:
+class RixAPI(Lacking):
     """The format of relays. The defaults are those of its documentation; relays differ, so each difference can be set.
 
     A journal knows purchases by the format and the base URL, so a change of these settings loses none.
     """
+
+    _HINTS: ClassVar = {
+        "credits": "A relay counts quota: see account.key() and account.user().",
+        "list": "Its journal knows what a session has bought.",
+        "ping": "account.key() costs nothing either.",
+    }
 
     edition: Literal["2025", "2024"] = attrs.field(default="2025", validator=_check_edition)
     """Of the documentation that submits follow. 2025 takes keyframes as objects; 2024 takes two picture addresses,
@@ -146,8 +153,7 @@ class RixAPI:
                 path = self.audio_path or f"{self.prefix}/generations"
                 name, path = "add_audio", path.replace("{id}", request.source)
             case _:
-                operation = type(request).__name__.removesuffix("Request").lower()
-                raise UnsupportedOperation(operation=operation, service=self.name)
+                raise self.lacks(type(request).__name__.removesuffix("Request").lower())
         return Call(name=name, method="POST", path=path, body=rix_bodies.spell(request, self.edition))
 
     def query(self, generation_id: str) -> Call:
@@ -188,14 +194,6 @@ class RixAPI:
         """Spell the question for the API key's quota."""
         # Assumed: the path is that of the relay's published relatives.
         return Call(name="key", method="GET", path="/api/usage/token")
-
-    def credits(self) -> Call:
-        """Refuse: relays count quota instead.
-
-        Raises:
-            UnsupportedOperation: always.
-        """
-        raise self._without_credits()
 
     def read_error(self, document: Document) -> ErrorBody | None:
         """Find the error in an answer, whatever its status; None when it holds none."""
@@ -251,14 +249,6 @@ class RixAPI:
         data = rix_answers.find_data(document)
         return key_usage(rix_answers.key_fields(data))
 
-    def read_credits(self, document: Document) -> Credits:
-        """Refuse: relays count quota instead.
-
-        Raises:
-            UnsupportedOperation: always.
-        """
-        raise self._without_credits()
-
     def generation(self, raw: Mapping[str, Any]) -> Generation:
         """Structure a row's JSON; one drifted field degrades alone.
 
@@ -269,10 +259,6 @@ class RixAPI:
 
     def _one(self, generation_id: str) -> str:
         return f"{self.prefix}/generations/{check_id(generation_id)}"
-
-    def _without_credits(self) -> UnsupportedOperation:
-        hint = "A relay counts quota: see account.key() and account.user()."
-        return UnsupportedOperation(operation="credits", service=self.name, hint=hint)
 
 
 @cache

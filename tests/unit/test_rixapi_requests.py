@@ -230,11 +230,31 @@ def test_what_the_format_lacks_is_unsupported(operation, request_):
     assert not NEW.supports(operation)
 
 
-@pytest.mark.parametrize("ask", [NEW.credits, lambda: NEW.read_credits(None)], ids=["call", "answer"])
-def test_a_relay_has_no_credits(ask):
-    """Relays count quota instead, and the error says where."""
+LACKING = {
+    "credits": (NEW.credits, lambda: NEW.read_credits(None)),
+    "list": (lambda: NEW.list_page(100, 0), lambda: NEW.read_page(None)),
+    "delete": (lambda: NEW.delete("some-id"),),
+    "concepts": (NEW.concepts, lambda: NEW.read_names(None)),
+    "camera_motions": (NEW.camera_motions,),
+    "ping": (NEW.ping,),
+}
+
+
+@pytest.mark.parametrize(("operation", "calls"), LACKING.items(), ids=LACKING.keys())
+def test_what_relays_lack_is_refused_by_name(operation, calls):
+    """Neither the call nor the reading of its answer exists, and the error names the operation as `supports` does."""
+    for call in calls:
+        with pytest.raises(UnsupportedOperation) as caught:
+            call()
+        assert (caught.value.operation, caught.value.service) == (operation, "rixapi")
+    assert not NEW.supports(operation)
+    assert NEW.page_size == 0
+
+
+def test_a_relay_has_no_credits_but_a_quota():
+    """The error says where the balance of a relay is told instead."""
     with pytest.raises(UnsupportedOperation, match=r"account\.key\(\)"):
-        ask()
+        NEW.credits()
 
 
 QUESTIONS = {
