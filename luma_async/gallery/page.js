@@ -21,7 +21,7 @@
     const filter = document.getElementById("filter");
     const sort = document.getElementById("sort");
     const phases = document.querySelector(".phases");
-    const shown = document.getElementById("shown");
+    const count = document.getElementById("count");
     const none = document.getElementById("none");
     const themeButton = document.getElementById("theme-button");
     const plain = (text) => text.normalize("NFKC").toLowerCase();
@@ -32,7 +32,8 @@
       const reason = card.querySelector(".reason");
       return {
         item, card, place,
-        video: card.querySelector("video"),
+        stage: card.querySelector(".stage"),
+        video: null,
         prompt: prompt.classList.contains("none") ? "" : prompt.textContent,
         phase: card.dataset.phase,
         seconds: Number(card.dataset.seconds || -1),
@@ -41,8 +42,7 @@
     });
     const byCard = new Map(records.map((record) => [record.card, record]));
     const recordOf = (node) => byCard.get(node instanceof Element ? node.closest(".card") : null) || null;
-    const visible = () => order.filter((record) => !record.item.hidden);
-    let order = records;
+    let visible = records;
     let current = null;
     let hovered = null;
     let playing = null;
@@ -58,25 +58,37 @@
     dark.addEventListener("change", dress);
     dress();
 
-    /* Loading: a clip near the screen shows its first frame; one far away holds no decoder. */
+    /* Loading: only a card near the screen has a player. A thousand players are what makes a page slow. */
 
     const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
-    function wake({ card, video }) {
+    function wake(record) {
+      const { stage, card } = record;
       const time = card.querySelector("time");
       if (time && !time.title) {
         time.title = time.textContent;
         time.textContent = day.format(new Date(time.dateTime));
       }
-      if (!video) return;
-      if (video.dataset.poster) video.poster = video.dataset.poster;
+      if (record.video || !stage.dataset.src) return;
+      const video = document.createElement("video");
+      Object.assign(video, { muted: true, loop: true, playsInline: true, preload: "none" });
+      if (stage.dataset.poster) video.poster = stage.dataset.poster;
       else video.preload = "metadata";
+      video.src = stage.dataset.src;
+      stage.prepend(video);
+      record.video = video;
+      if (touch.matches) onScreen.observe(card);
     }
 
-    function rest({ video }) {
-      if (!video || !video.readyState) return;
-      video.preload = "none";
-      video.load();
+    function rest(record) {
+      if (!record.video) return;
+      pause(record);
+      mark(record, false);
+      onScreen.unobserve(record.card);
+      record.video.removeAttribute("src");
+      record.video.load();
+      record.video.remove();
+      record.video = null;
     }
 
     const near = new IntersectionObserver((seen) => {
@@ -85,11 +97,12 @@
         if (isIntersecting) wake(record);
         else rest(record);
       }
-    }, { rootMargin: "500px 0px" });
+    }, { rootMargin: "400px 0px" });
 
     /* Playing: one at a time. */
 
     function play(record) {
+      wake(record);
       if (!record.video || "broken" in record.card.dataset) return;
       if (playing && playing !== record) pause(playing);
       playing = record;
@@ -118,7 +131,6 @@
 
     list.addEventListener("play", (event) => mark(recordOf(event.target), true), true);
     list.addEventListener("pause", (event) => mark(recordOf(event.target), false), true);
-    list.addEventListener("emptied", (event) => mark(recordOf(event.target), false), true);
     list.addEventListener("error", (event) => {
       const { card } = recordOf(event.target);
       card.dataset.broken = "";
@@ -139,8 +151,9 @@
       if (recordOf(event.relatedTarget) !== left && left !== hovered && playing === left) pause(left);
     });
 
+    // Where nothing can hover, the clip that is in sight plays.
     const onScreen = new IntersectionObserver((seen) => {
-      if (!touch.matches || calm.matches) return;
+      if (calm.matches) return;
       for (const { target, isIntersecting } of seen) {
         const record = recordOf(target);
         if (isIntersecting) play(record);
@@ -157,35 +170,27 @@
       prompt: (a, b) => collator.compare(a.prompt, b.prompt) || a.place - b.place,
       seconds: (a, b) => b.seconds - a.seconds || a.place - b.place,
     };
-    const noun = shown.textContent;
+    const noun = count.textContent;
 
-    function find() {
+    function show() {
       const words = plain(filter.value).split(/\s+/).filter(Boolean);
       const phase = phases.querySelector("input:checked").value;
-      let count = 0;
-      for (const record of records) {
-        const fits = (!phase || record.phase === phase) && words.every((word) => record.text.includes(word));
-        if (record.item.hidden === fits) record.item.hidden = !fits;
-        count += fits;
-      }
-      none.hidden = count > 0 || records.length === 0;
-      shown.textContent = count === records.length ? noun : `${count} of ${noun}`;
-      if (current && current.item.hidden) appoint(visible()[0] || null);
-    }
-
-    function arrange() {
-      order = [...records].sort(orders[sort.value]);
-      list.append(...order.map((record) => record.item));
-      appoint(visible()[0] || null);
+      const fits = (record) => (!phase || record.phase === phase) && words.every((word) => record.text.includes(word));
+      visible = records.filter(fits).sort(orders[sort.value]);
+      // Taken out rather than hidden: browsers take seconds to hide a thousand neighbours.
+      list.replaceChildren(...visible.map((record) => record.item));
+      none.hidden = visible.length > 0 || records.length === 0;
+      count.textContent = visible.length === records.length ? noun : `${visible.length} of ${noun}`;
+      appoint(visible[0] || null);
     }
 
     let frame = 0;
     filter.addEventListener("input", () => {
       cancelAnimationFrame(frame);
-      frame = requestAnimationFrame(find);
+      frame = requestAnimationFrame(show);
     });
-    phases.addEventListener("change", find);
-    sort.addEventListener("change", arrange);
+    phases.addEventListener("change", show);
+    sort.addEventListener("change", show);
 
     /* Copying */
 
@@ -230,16 +235,15 @@
     function go(record) {
       if (!record) return;
       record.card.focus({ preventScroll: true });
-      record.item.scrollIntoView({ block: "nearest", behavior: "auto" });
+      record.card.scrollIntoView({ block: "nearest", behavior: "auto" });
     }
 
     function step(key) {
-      const cards = visible();
       const columns = getComputedStyle(list).gridTemplateColumns.split(" ").length;
       const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
-      if (key === "Home") return cards[0];
-      if (key === "End") return cards[cards.length - 1];
-      return cards[cards.indexOf(current) + steps[key]];
+      if (key === "Home") return visible[0];
+      if (key === "End") return visible[visible.length - 1];
+      return visible[visible.indexOf(current) + steps[key]];
     }
 
     const MOVES = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"]);
@@ -254,8 +258,10 @@
     }
 
     function onFilter(event) {
-      if (event.key === "Escape" && !filter.value) go(current);
-      else if (event.key === "ArrowDown") go(current);
+      if (event.key === "Escape" && filter.value) {
+        filter.value = "";
+        show();
+      } else if (event.key === "Escape" || event.key === "ArrowDown") go(current);
       else return;
       event.preventDefault();
     }
@@ -276,13 +282,8 @@
       }
     });
 
-    for (const { item, card, video } of records) {
-      if (video) video.controls = false;
-      near.observe(item);
-      if (video) onScreen.observe(card);
-    }
+    for (const { item } of records) near.observe(item);
     root.classList.add("ready");
-    arrange();
-    find();
+    show();
   });
 })();

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from luma_async.gallery.cards import Card, Clip
+    from luma_async.gallery.cards import Card
 
 SIGNATURE = '<meta name="generator" content="luma_async gallery">'
 """By this a page is known as ours."""
@@ -142,17 +142,14 @@ def _stage(card: Card) -> str:
     gone = _notice("film", "File missing", f"It is not at {escape(unquote(clip.address))}")
     if clip.missing:
         return f'<div class="stage bare quiet">{gone}</div>'
-    return f'<div class="stage">{_media(clip)}<div class="gone" hidden>{gone}</div></div>'
-
-
-def _media(clip: Clip) -> str:
     address = escape(clip.address)
     if clip.kind == "picture":
-        return f'<img src="{address}" alt="" loading="lazy" decoding="async">'
+        return f'<div class="stage"><img src="{address}" alt="" loading="lazy" decoding="async"></div>'
     poster = f' data-poster="{escape(clip.poster)}"' if clip.poster else ""
     return (
-        f'<video src="{address}"{poster} preload="none" muted loop playsinline controls></video>'
+        f'<div class="stage" data-src="{address}"{poster}>'
         f'<button class="play" type="button" aria-label="Play">{_icon("play")}{_icon("pause")}</button>'
+        f'<div class="gone" hidden>{gone}</div></div>'
     )
 
 

@@ -42,7 +42,7 @@ def test_the_page_stands_beside_the_clips_newest_first(tmp_path):
     page = write_gallery(tmp_path, entries)
     assert page == tmp_path / PAGE_NAME
     assert re.findall(r"take \d", page.read_text()) == ["take 2", "take 1", "take 0"]
-    assert re.findall(r'<video src="([^"]*)"', page.read_text()) == ["2.mp4", "1.mp4", "0.mp4"]
+    assert re.findall(r'data-src="([^"]*)"', page.read_text()) == ["2.mp4", "1.mp4", "0.mp4"]
     assert f"<title>{tmp_path.name}</title>" in page.read_text()
 
 
@@ -57,7 +57,7 @@ def test_the_page_stands_beside_the_clips_newest_first(tmp_path):
         "#1?.mp4",
         "javascript:alert(1).mp4",
         '"><script>.mp4',
-        "ein schöner Tag – 猫.mp4",
+        "ein schöner Tag, 猫.mp4",
         "back\\slash.mp4",
     ],
 )
@@ -94,7 +94,7 @@ def test_a_missing_file_gets_a_card_that_says_so(tmp_path):
     page = write_gallery(tmp_path, [entry(tmp_path / "cat.mp4")]).read_text()
     assert "File missing" in page
     assert "It is not at cat.mp4" in page
-    assert "<video" not in page
+    assert 'data-src="' not in page
 
 
 def test_a_folder_is_no_clip(tmp_path):
@@ -181,4 +181,4 @@ def test_the_folder_may_be_named_from_here(tmp_path, monkeypatch):
     made(tmp_path / "clips" / "cat.mp4")
     page = write_gallery("clips", [entry("clips/cat.mp4")])
     assert page == tmp_path / "clips" / PAGE_NAME
-    assert '<video src="cat.mp4"' in page.read_text()
+    assert 'data-src="cat.mp4"' in page.read_text()

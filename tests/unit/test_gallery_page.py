@@ -166,21 +166,21 @@ def test_everything_to_press_has_a_name():
     assert all(found.get("aria-hidden") == "true" for found in page.all("svg"))
 
 
-def test_a_video_loads_nothing_by_itself():
-    """A clip is muted, loops, and waits to be loaded; its poster too, or a thousand would be fetched at once."""
+def test_a_clip_costs_nothing_until_it_is_near():
+    """The page holds addresses, not players: a thousand of those, or of posters, would be loaded at once."""
     page = Parsed(render([attrs.evolve(PLAIN, clip=Clip(address="cat.mp4", poster="cat.jpg"))], title="clips"))
-    (video,) = page.all("video")
-    assert video["preload"] == "none"
-    assert {"muted", "loop", "playsinline"} <= set(video)
-    assert video["data-poster"] == "cat.jpg"
-    assert "poster" not in video
+    (stage,) = [found for found in page.all("div") if "data-src" in found]
+    assert (stage["data-src"], stage["data-poster"]) == ("cat.mp4", "cat.jpg")
+    assert page.all("video") == page.all("img") == []
+    (link,) = page.all("a")
+    assert link["href"] == "cat.mp4"
 
 
 @pytest.mark.parametrize("phase", Phase)
 def test_a_card_without_a_clip_says_why(phase):
     """Every phase has words of its own, and its reason is shown."""
     page = render([Card(key="cat", phase=phase, prompt="cat dance", reason="the reason why")], title="clips")
-    assert "<video" not in page
+    assert "data-src" not in page.split("<body>")[1]
     assert '<p class="notice">' in page
     assert "the reason why" in page
     assert f'data-phase="{phase}"' in page
@@ -191,7 +191,7 @@ def test_a_missing_file_is_named_as_people_write_it():
     """The card says which file is not there, not how its address is encoded."""
     page = render([attrs.evolve(PLAIN, clip=Clip(address="two%20cats.mp4", missing=True))], title="clips")
     assert "It is not at two cats.mp4" in page
-    assert "<video" not in page
+    assert "data-src" not in page.split("<body>")[1]
     assert "Open the file" not in page
 
 
