@@ -21,6 +21,7 @@ from luma_async.errands import Errand, carry_out
 from luma_async.errors import SubmitInDoubt
 from luma_async.flights import Seat
 from luma_async.outcomes import Outcome
+from luma_async.previews import Preview, preview
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -159,6 +160,22 @@ class Batch(AsyncIterator[Outcome]):
         async for outcome in self:
             self._kept.append(outcome)
         return sorted(self._kept, key=lambda outcome: outcome.index)
+
+    def preview(self) -> AsyncIterator[Preview]:
+        """Yield for each item what the journal knows of it and whether running the batch would submit it.
+
+        It takes the input, so run another batch to buy.
+
+        Raises:
+            JournalError: the journal cannot be read.
+
+        Costs:
+            Nothing; no request is made.
+
+        Cancellation:
+            Safe.
+        """
+        return preview(self._source, terms=self._terms, deeds=self._deeds)
 
     async def aclose(self) -> None:
         """Leave the batch: submit nothing more, and look after nothing more. Closing twice is fine.

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakSet
 
-import attrs
-
 from luma_async._core.limiting import window
 from luma_async._io.tasks import TaskOwner
 from luma_async.batch import Batch
@@ -55,11 +53,8 @@ class Batches:
         if max_in_flight is not None:
             flights = Flights(window(Limits(max_in_flight=max_in_flight).max_in_flight, self._known))
         source = Source(wanted, keys, name=called)
-        terms = Terms(name=called, timeout=timeout, retry_failed=retry_failed)
-        if callable(download_to):
-            terms = attrs.evolve(terms, place=download_to)
-        elif download_to is not None:
-            terms = attrs.evolve(terms, folder=_folder(download_to))
+        place = download_to if download_to is None or callable(download_to) else _into(download_to)
+        terms = Terms(name=called, timeout=timeout, retry_failed=retry_failed, place=place)
         batch = Batch(source, terms=terms, flights=flights, deeds=self._deeds, tasks=self._tasks)
         self._batches.add(batch)
         return batch
@@ -86,9 +81,10 @@ class Batches:
             )
 
 
-def _folder(place: str | os.PathLike[str]) -> Path:
+def _into(place: str | os.PathLike[str]) -> Place:
+    """Make the folder, and put everything there."""
     folder = Path(place)
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(field="download_to", message=f"{folder} is not a folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return lambda _: folder

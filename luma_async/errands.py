@@ -19,6 +19,7 @@ from luma_async.events import Event, Retried
 from luma_async.flights import Seat
 from luma_async.handle import GenerationHandle
 from luma_async.outcomes import Outcome
+from luma_async.requests import Request
 from luma_async.settings import RetryPolicy, Unset
 from luma_async.sources import Item
 
@@ -29,10 +30,9 @@ if TYPE_CHECKING:
     from luma_async.attempts import GiveWay
     from luma_async.errors import RateLimited
     from luma_async.models import Generation
-    from luma_async.requests import Request
 
 Place: TypeAlias = "Callable[[Outcome], str | os.PathLike[str]]"
-"""Says where the file of an outcome goes."""
+"""Says where the file of an outcome goes: a file, or the folder for it."""
 
 FILE_NAME = "{index:04d}-{slug}-{id}.{ext}"
 """What files are called: in the order of the input, by their prompt, and each by its own name."""
@@ -64,6 +64,8 @@ class Deeds:
     """Makes the handle of what was bought."""
     find: Callable[[str], Awaitable[Entry | None]]
     """Looks a key up in the journal."""
+    check: Callable[[Request], object]
+    """Raises when the service's format cannot carry a request."""
     unsent: Callable[[str], bool]
     """Says whether cancelling the purchase of a key would still withdraw it."""
     pause: Callable[[float], None]
@@ -90,10 +92,8 @@ class Terms:
     """How long to wait for each, seconds."""
     retry_failed: bool
     """Whether to buy again what failed in an earlier run."""
-    folder: Path | None = None
-    """Where files go; None for nowhere."""
     place: Place | None = None
-    """Where the file of an outcome goes, as the caller says; it counts before the folder."""
+    """Where the file of an outcome goes; None for nowhere."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -139,8 +139,8 @@ async def carry_out(
             handle = deeds.handle(errand.bought)
             generation = await handle.wait(timeout=terms.timeout)
             errand.seat.finished()
-            if terms.folder is not None or terms.place is not None:
-                path = await _download(errand, handle, generation, terms, deeds)
+            if terms.place is not None:
+                path = await _download(errand, handle, generation, terms.place, deeds)
     except LumaError as failure:
         error = failure
     return Outcome(
@@ -182,30 +182,15 @@ async def _buy(
 
 
 async def _download(
-    errand: Errand, handle: GenerationHandle, generation: Generation, terms: Terms, deeds: Deeds
+    errand: Errand, handle: GenerationHandle, generation: Generation, place: Place, deeds: Deeds
 ) -> Path:
     """Put the file on disk, unless it is there whole."""
     assert errand.bought is not None
-    noted = errand.bought.entry.path
-    ours = [] if noted is None else [Path(noted)]
-    item = errand.item
-    if terms.place is not None:
-        path = Path(
-            terms.place(
-                Outcome(index=item.index, key=errand.key, request=item.request, generation=generation, handle=handle)
-            )
-        )
-    else:
-        assert terms.folder is not None
-        path = terms.folder / render(
-            FILE_NAME,
-            index=item.index,
-            prompt=getattr(item.request, "prompt", None) or "",
-            generation_id=generation.id,
-            extension=suffix_of(generation, "video").removeprefix("."),
-        )
-        # The id in it tells whose it is, even if the program was killed before the journal knew.
-        ours.append(path)
+    item, noted = errand.item, errand.bought.entry.path
+    outcome = Outcome(index=item.index, key=errand.key, request=item.request, generation=generation, handle=handle)
+    path, named = _file_of(outcome, generation, Path(place(outcome)))
+    # An id in the name tells whose it is, even if the program was killed before the journal knew.
+    ours = [*([] if noted is None else [Path(noted)]), *([path] if named else [])]
     medium: Medium = "picture" if is_picture(generation, "video") else "mp4"
     for standing in ours:
         if await deeds.is_whole(standing, medium):
@@ -216,3 +201,17 @@ async def _download(
     except OSError as failure:
         trouble = DownloadError(message=f"{failure}.", generation_id=generation.id, path=path)
     raise trouble
+
+
+def _file_of(outcome: Outcome, generation: Generation, target: Path) -> tuple[Path, bool]:
+    """Return the file for an outcome, and whether we named it: in a folder we do."""
+    if not target.is_dir():
+        return target, False
+    name = render(
+        FILE_NAME,
+        index=outcome.index,
+        prompt=getattr(outcome.request, "prompt", None) or "",
+        generation_id=generation.id,
+        extension=suffix_of(generation, "video").removeprefix("."),
+    )
+    return target / name, True

@@ -162,8 +162,8 @@ class Purchases(ABC):
             timeout: seconds to wait for each after it was accepted; None for no limit.
             retry_failed: whether to buy once more what failed in an earlier run of this name.
             download_to: where each file goes as soon as it is made: a folder, which is made if need be, or a
-                function that names the path of an outcome. What the journal knows to be there is not fetched again
-                unless it is damaged.
+                function that returns the file or the folder for an outcome. What the journal knows to be on disk
+                is fetched again only if it is damaged.
 
         Raises:
             ConfigurationError: the journal needs a name, or a batch of this name is open. Nothing was sent.
