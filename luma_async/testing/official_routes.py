@@ -144,7 +144,7 @@ class OfficialRoutes:
                 return error_answer(bought.status, bought.code, bought.message)
             return json_answer({"detail": bought.message}, bought.status)
         if body.get("sync") is True:
-            wait_s = min(bought.script.ends_after_s, max(0.0, float(body.get("sync_timeout", SYNC_TIMEOUT_S))))
+            wait_s = min(bought.script.ends_after_s, float(body.get("sync_timeout", SYNC_TIMEOUT_S)))
             exchange.answer_later(wait_s, lambda: self._show(bought, exchange, order.status))
         return self._show(bought, exchange, order.status)
 
