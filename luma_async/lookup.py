@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from luma_async._wire.dialect import Dialect
-    from luma_async.looks import Looks, Sight
+    from luma_async.looks import Looks
     from luma_async.models import Generation
+    from luma_async.shared_looks import Sight
 
 
 class Lookup:

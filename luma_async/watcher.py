@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
     from luma_async._wire.dialect import Dialect
     from luma_async.events import Event
-    from luma_async.looks import Looks, Sight
+    from luma_async.looks import Looks
     from luma_async.settings import PollPolicy
+    from luma_async.shared_looks import Sight
 
 _log = logging.getLogger("luma_async")
 
@@ -234,7 +235,7 @@ class Watcher:
             due += self._slots.take_company(now_s, room_left(len(due), size))
         for target in due:
             self._mark_seen(target)
-        for chunk in chunks(due, size):
+        for chunk in chunks(due, self._looks.reach):
             self._tasks.start(self._look(chunk), name="luma_async look")
         self._set_timer()
 

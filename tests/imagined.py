@@ -55,6 +55,7 @@ class Service:
 
     def __init__(self, batch_size=1):
         self.width = Width(batch_size)
+        self.reach = batch_size
         self.ends = {}
         self.requests = 0
         self.per_second = Counter()

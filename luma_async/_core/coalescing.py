@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _NO_SUCH_CALL = frozenset({404, 405, 501})
 _TOO_LARGE = frozenset({400, 413})
 _SMALLEST = 2
+_OTHERS = 10
+"""Other generations of the account that a page may hold besides."""
 
 
 @attrs.frozen
@@ -39,15 +41,37 @@ class Width:
         """
         if isinstance(error, UnreadableAnswer):
             # A page has no paths; a list that has drifted names them, and may be readable the next time.
-            return self if error.paths or not error.body_excerpt.startswith("<") else Width(1)
+            return self if error.paths or not error.body_excerpt.startswith("<") else ALONE
         if not isinstance(error, Refused):
             return self
         if error.status in _NO_SUCH_CALL:
-            return Width(1)
+            return ALONE
         if error.status in _TOO_LARGE:
             smaller = asked // 2
             return Width(min(self.size, smaller) if smaller >= _SMALLEST else 1)
         return self
+
+    def after_page(self, error: LumaError) -> Width:
+        """Learn from a page that could not be read: a service that has none, or takes no such limit, has no list."""
+        return ALONE if isinstance(error, Refused) and error.status in _TOO_LARGE else self.after(error, 0)
+
+
+ALONE = Width(1)
+"""There is only the single query."""
+
+
+def page_limit(count: int, page_size: int) -> int:
+    """Return how long a page should be that is to show `count` generations among the account's newest."""
+    return min(page_size, 2 * count + _OTHERS)
+
+
+def worth_another_page(found: int, left: int, *, has_more: bool) -> bool:
+    """Whether the next page of a list is likely to show more than a single query would.
+
+    The list is in order of time, and those that are waited for are the newest, so a page with one of them or none
+    means that the next has none.
+    """
+    return has_more and left > 1 and found > 1
 
 
 def chunks(items: Sequence[_T], size: int) -> list[Sequence[_T]]:

@@ -6,9 +6,20 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterable
 
 _T = TypeVar("_T")
+_K = TypeVar("_K")
+
+
+async def each(works: Iterable[Coroutine[Any, Any, dict[_K, _T]]]) -> dict[_K, _T]:
+    """Do several things at the same time, and put together what they found."""
+    todo = list(works)
+    if len(todo) == 1:
+        return await todo[0]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in todo]
+    return {key: found for task in tasks for key, found in task.result().items()}
 
 
 class TaskOwner:

@@ -15,7 +15,7 @@ from luma_async import (
     ServiceUnavailable,
     UnreadableAnswer,
 )
-from luma_async._core.coalescing import Width, chunks, comes_along, room_left
+from luma_async._core.coalescing import Width, chunks, comes_along, page_limit, room_left, worth_another_page
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,33 @@ def test_two_groups_of_like_intervals_always_meet(now, interval, phase):
     """Whatever their distance, one of two groups is near enough to come along with the other."""
     later = now + phase * interval
     assert comes_along(later, interval, now) or comes_along(now + interval, interval, later - 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("error", "size"),
+    [
+        (Refused(status=404), 1),
+        (InvalidRequest(status=400), 1),
+        (UnreadableAnswer(message="a page", body_excerpt="<html>"), 1),
+        (ServiceUnavailable(status=502), 100),
+        (RateLimited(status=429), 100),
+    ],
+)
+def test_a_list_that_is_not_there_is_not_asked_for_again(error, size):
+    """A service without a list is asked one by one; one in trouble is asked again."""
+    assert Width(100).after_page(error) == Width(size)
+
+
+@pytest.mark.parametrize(
+    ("found", "left", "has_more", "worth"),
+    [(50, 40, True, True), (50, 40, False, False), (50, 1, True, False), (1, 40, True, False), (0, 40, True, False)],
+)
+def test_another_page_is_read_while_it_is_cheaper_than_single_queries(found, left, has_more, worth):
+    """A page that showed one or none of those that are waited for is the last that is worth reading."""
+    assert worth_another_page(found, left, has_more=has_more) is worth
+
+
+def test_a_page_is_no_longer_than_it_needs_to_be():
+    """Room for those that are waited for and for as many others, up to what the service allows."""
+    assert page_limit(2, 100) == 14
+    assert page_limit(1000, 100) == 100
