@@ -1,0 +1,279 @@
+"""Safe calls: repeated where that helps, within one deadline and one quota, and told apart when it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from raw_server import RawServer, answers, closes, closes_after_request, response, stalls
+
+from luma_async import (
+    ConfigurationError,
+    GenerationNotFound,
+    LumaSession,
+    NoAnswer,
+    NotSent,
+    OutOfCredit,
+    RateLimited,
+    Refused,
+    Retried,
+    RetryPolicy,
+    RixAPI,
+    ServiceUnavailable,
+    Timeouts,
+    Unauthorized,
+    UnreadableAnswer,
+    UnsupportedOperation,
+)
+from luma_async._wire.dialect import Call
+from luma_async._wire.documents import Answer
+from luma_async.queries import Queries
+from luma_async.testing import ALWAYS, completes_without_link, drop_after_reading, garbage, rate_limited, server_error
+from luma_async.testing import answer as spoiled
+
+pytestmark = pytest.mark.looptime
+
+CALL = Call(name="query", method="GET", path="/luma/generations/g1")
+TASK = {"id": "g1", "state": "pending"}
+
+
+def answer(status=200, body=None, **rest):
+    return Answer(status=status, body=json.dumps(TASK if body is None else body).encode(), **rest)
+
+
+def error(status, code="", message="no", **rest):
+    return answer(status, {"error": {"code": code, "message": message}}, **rest)
+
+
+class Scripted:
+    """A transport that answers from a list, the last one for ever, and notes when it was asked."""
+
+    def __init__(self, *script):
+        self.script = list(script)
+        self.asked_at = []
+
+    async def query(self, call):
+        self.asked_at.append(asyncio.get_running_loop().time())
+        outcome = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+def queries(*script, luck=0.5, retry=None, deadline_s=30.0):
+    transport, events = Scripted(*script), []
+    asking = Queries(
+        transport=transport,
+        dialect=RixAPI(),
+        retry=retry or RetryPolicy(),
+        deadline_s=deadline_s,
+        random=lambda: luck,
+        emit=events.append,
+    )
+    return asking, transport, events
+
+
+PASSING = {
+    "not sent": NotSent(message="x"),
+    "no answer": NoAnswer(message="x"),
+    "429": error(429),
+    "500": error(500),
+    "502 with a page": Answer(status=502, body=b"<html>"),
+    "503": error(503, "get_channel_failed"),
+}
+STANDING = {
+    "200 false": (answer(200, {"success": False, "message": "no"}), Refused),
+    "400": (error(400), Refused),
+    "401": (error(401), Unauthorized),
+    "403 quota": (error(403, "insufficient_user_quota"), OutOfCredit),
+    "404": (error(404), Refused),
+    "unknown id": (
+        answer(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}),
+        GenerationNotFound,
+    ),
+    "a page": (Answer(status=200, body=b"<html>"), UnreadableAnswer),
+    "nothing": (Answer(status=200, body=b""), UnreadableAnswer),
+    "too much": (Answer(status=200, body=None), UnreadableAnswer),
+    "two documents": (Answer(status=200, body=b"{}{}"), UnreadableAnswer),
+    "a redirect": (Answer(status=302, body=b""), Refused),
+}
+
+
+@pytest.mark.parametrize("fault", PASSING)
+async def test_what_may_pass_is_asked_again(fault):
+    """Two failures and a success: the answer, with a Retried event for each repetition."""
+    asking, transport, events = queries(PASSING[fault], PASSING[fault], answer())
+    assert (await asking.ask(CALL)).payload == TASK
+    assert len(transport.asked_at) == 3
+    assert [(event.what, event.attempt) for event in events if isinstance(event, Retried)] == [
+        ("query", 1),
+        ("query", 2),
+    ]
+
+
+@pytest.mark.parametrize("fault", STANDING)
+async def test_what_will_not_pass_is_reported_at_once(fault):
+    """An answer that says no in any other way, or cannot be read, is not asked for again."""
+    outcome, kind = STANDING[fault]
+    asking, transport, events = queries(outcome)
+    with pytest.raises(kind):
+        await asking.ask(CALL)
+    assert len(transport.asked_at) == 1
+    assert events == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("not sent", NotSent),
+        ("no answer", NoAnswer),
+        ("429", RateLimited),
+        ("500", ServiceUnavailable),
+        ("502 with a page", ServiceUnavailable),
+    ],
+)
+async def test_the_last_failure_is_the_one_reported(fault, kind):
+    """After five sends: no complete answer, limited, or in trouble, each by its name."""
+    asking, transport, _ = queries(PASSING[fault])
+    with pytest.raises(kind) as caught:
+        await asking.ask(CALL)
+    assert type(caught.value) is kind
+    assert len(transport.asked_at) == 5
+
+
+@pytest.mark.parametrize(
+    ("luck", "expected"), [(0.0, [0, 0, 0, 0, 0]), (0.5, [0, 0.25, 0.75, 1.75, 3.75]), (1.0, [0, 0.5, 1.5, 3.5, 7.5])]
+)
+async def test_delays_are_full_jitter(luck, expected):
+    """Anything between nothing and a bound that doubles."""
+    asking, transport, _ = queries(NoAnswer(message="x"), luck=luck)
+    with pytest.raises(NoAnswer):
+        await asking.ask(CALL)
+    assert transport.asked_at == pytest.approx(expected, abs=0.001)
+
+
+async def test_retry_after_is_obeyed():
+    """The service's own delay comes before ours."""
+    asking, transport, events = queries(error(429, retry_after_s=7.0), answer(), luck=0.0)
+    await asking.ask(CALL)
+    assert transport.asked_at == pytest.approx([0, 7], abs=0.001)
+    assert [event.delay_s for event in events] == [7.0]
+
+
+@pytest.mark.parametrize("named_s", [25.0, 61.0])
+async def test_a_delay_beyond_the_deadline_is_not_waited_for(named_s):
+    """Nobody waits for a repetition that would come too late: the failure comes at once."""
+    asking, transport, _ = queries(error(429, retry_after_s=named_s), deadline_s=20)
+    with pytest.raises(RateLimited) as caught:
+        await asking.ask(CALL)
+    assert caught.value.retry_after_s == named_s
+    assert (len(transport.asked_at), transport.asked_at[-1]) == (1, pytest.approx(0, abs=0.001))
+
+
+async def test_one_deadline_bounds_all_attempts():
+    """However many attempts the policy grants, none begins after the deadline."""
+    asking, transport, _ = queries(
+        NoAnswer(message="x"), luck=1.0, retry=RetryPolicy(attempts=1000, max_delay=2), deadline_s=10
+    )
+    with pytest.raises(NoAnswer):
+        await asking.ask(CALL)
+    assert len(transport.asked_at) > 4
+    assert transport.asked_at[-1] < 10
+
+
+async def test_a_failing_service_is_not_flooded():
+    """The quota is one for all calls: twenty repetitions, then one send a call until successes have paid for more."""
+    asking, transport, _ = queries(NoAnswer(message="x"), luck=0.0)
+    for _ in range(50):
+        with pytest.raises(NoAnswer):
+            await asking.ask(CALL)
+    assert len(transport.asked_at) == 50 + 20
+    transport.script = [answer()]
+    for _ in range(5):
+        await asking.ask(CALL)
+    transport.script, transport.asked_at = [NoAnswer(message="x")], []
+    with pytest.raises(NoAnswer):
+        await asking.ask(CALL)
+    assert len(transport.asked_at) == 2
+
+
+async def test_a_look_asks_once():
+    """The watcher has its own patience: `look` repeats nothing."""
+    asking, transport, _ = queries(NoAnswer(message="x"))
+    with pytest.raises(NoAnswer):
+        await asking.look(CALL)
+    assert len(transport.asked_at) == 1
+
+
+async def test_cancelling_ends_the_repeating():
+    """Whoever leaves during a delay causes no further request."""
+    asking, transport, _ = queries(error(429, retry_after_s=20.0))
+    asked = asyncio.ensure_future(asking.ask(CALL))
+    await asyncio.sleep(5)
+    asked.cancel()
+    await asyncio.wait([asked])
+    await asyncio.sleep(60)
+    assert len(transport.asked_at) == 1
+
+
+SOCKETS = {
+    "closed at once": (closes(), NoAnswer),
+    "closed after the request": (closes_after_request(), NoAnswer),
+    "silent": (stalls(), NoAnswer),
+    "cut": (closes_after_request(response(200, TASK)[:-3]), NoAnswer),
+    "garbage": (closes_after_request(b"no HTTP\r\n\r\n"), NoAnswer),
+    "a page": (answers(response(200, b"<html>")), UnreadableAnswer),
+    "another generation": (answers(response(200, {**TASK, "id": "g2"})), UnreadableAnswer),
+    "no generation": (answers(response(200, {"data": None})), UnreadableAnswer),
+    "500": (answers(response(500, {"detail": "x"})), ServiceUnavailable),
+}
+
+
+@pytest.mark.parametrize("fault", SOCKETS)
+async def test_a_safe_call_on_the_wire_ends_in_its_own_error(fault):
+    """No complete answer is NoAnswer, trouble ServiceUnavailable, what cannot be read UnreadableAnswer."""
+    act, kind = SOCKETS[fault]
+    settings = {"retry": RetryPolicy(attempts=2, first_delay=0.1), "timeouts": Timeouts(request=5)}
+    async with RawServer(act) as server, LumaSession("sk-q", base_url=server.base_url, **settings) as luma:
+        with pytest.raises(kind) as caught:
+            await luma.get("g1")
+        assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("fault", [drop_after_reading(), garbage(), server_error(502, html=True), rate_limited(1)])
+async def test_every_safe_call_of_a_session_is_repeated(gateway, fault):
+    """Single and batch queries, and balances, survive a failure."""
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url) as luma:
+        handles = [await luma.submit(prompt) for prompt in ("cat dance", "dog dance")]
+        for on in ("query", "tasks", "key"):
+            gateway.inject(fault, on=on)
+        assert (await luma.get(handles[0].id)).id == handles[0].id
+        assert list(await luma.get_many([handle.id for handle in handles])) == [handle.id for handle in handles]
+        assert (await luma.account.key()).available is not None
+    assert (gateway.counts["query"], gateway.counts["tasks"], gateway.counts["key"]) == (2, 2, 2)
+
+
+async def test_the_question_for_a_link_is_asked_once(gateway):
+    """Some relays bill it, so it is never repeated."""
+    gateway.scripts["cat dance"] = completes_without_link(after=1)
+    gateway.inject(server_error(500), on="link", times=ALWAYS)
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url) as luma:
+        handle = await luma.submit("cat dance")
+        await handle
+        with pytest.raises(ServiceUnavailable):
+            await handle.video_url()
+    assert gateway.counts["link"] == 1
+
+
+async def test_balances_need_what_they_need(gateway):
+    """Without an access token the account is refused by its setting; two documents are no balance."""
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url) as luma:
+        with pytest.raises(ConfigurationError, match="access_token"):
+            await luma.account.user()
+        with pytest.raises(UnsupportedOperation, match="credits"):
+            await luma.account.credits()
+        assert gateway.counts.total() == 0
+        gateway.inject(spoiled(200, '{"code":true,"data":{}}{"code":true,"data":{}}'), on="key")
+        with pytest.raises(UnreadableAnswer, match="several documents"):
+            await luma.account.key()
