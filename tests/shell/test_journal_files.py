@@ -19,7 +19,7 @@ import pytest
 
 from luma_async import Entry, JournalBusy, JournalError, JournalTooNew, KeyConflict, LumaSession, Phase, SqliteJournal
 from luma_async._core import lifecycle
-from luma_async._io import sqlite_journal, sqlite_schema, writer_thread
+from luma_async._io import owner_lock, sqlite_journal, sqlite_schema, writer_thread
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -63,8 +63,8 @@ async def refusal(path):
     """What a session says that is to use this file; it must not get as far as being open."""
     session = LumaSession("sk-test", base_url="http://127.0.0.1:9", journal=path)
     with pytest.raises(JournalError) as caught:
-        await session.open()
-    await session.aclose()
+        async with session:
+            pass
     assert str(path) in str(caught.value)
     assert not isinstance(caught.value.__context__, sqlite3.Error)
     return caught.value
@@ -416,6 +416,23 @@ async def test_what_dead_owners_left_is_swept_away(journal, path):
     mine = await journal.enter()
     assert {file.name for file in folder.iterdir()} == {owner, mine, "notes.txt"}
     await living.aclose()
+
+
+async def test_an_owner_that_is_swept_away_before_its_lock_comes_back(journal, path, monkeypatch):
+    """Between making its file and locking it an owner looks dead: taken for that, it makes its file anew."""
+    real, swept = owner_lock._lock, []
+
+    def sweep_first(file, *, shared=False):
+        if not shared and not swept:
+            swept.extend((path.parent / "jobs.db.owners").iterdir())
+            swept[0].unlink()
+        real(file, shared=shared)
+
+    monkeypatch.setattr(owner_lock, "_lock", sweep_first)
+    owner = await journal.enter()
+    assert [file.name for file in swept] == [owner]
+    assert (path.parent / "jobs.db.owners" / owner).exists()
+    assert await SqliteJournal(path).alive(owner)
 
 
 FORKING = """

@@ -6,7 +6,7 @@ import base64
 import stat
 
 from luma_async import ImageKeyframe, Keyframes, LumaError, LumaSession, PollPolicy, VideoRequest
-from luma_async.testing import FakeGateway, answer, reshapes, succeeds
+from luma_async.testing import ALWAYS, FakeGateway, answer, reshapes, succeeds
 
 KEY = "sk-a-very-secret-key-0123456789"
 PICTURE = b"\xff\xd8\xff" + b"a picture of a tiger" * 500
@@ -21,7 +21,7 @@ async def test_no_file_of_a_journal_holds_a_key_or_a_picture(tmp_path):
     async with FakeGateway(api_key=KEY, script=succeeds(after=0.1)) as gateway:
         gateway.inject(answer(400, {"code": "bad_key", "message": f"the key {KEY} may not do this", "data": None}))
         for kind in ("submit", "query"):
-            gateway.inject(reshapes(lambda body: {**body, **echo}), on=kind, times=2)
+            gateway.inject(reshapes(lambda body: {**body, **echo}), on=kind, times=ALWAYS)
         session = LumaSession(KEY, base_url=gateway.base_url, journal=path, poll=PollPolicy.fixed(0.1))
         async with session as luma:
             for key in ("refused", "accepted", "finished"):
