@@ -1,0 +1,122 @@
+"""The reference is drawn from the sources: names, signatures, and the first lines of docstrings.
+
+`python tests/meta/test_reference_page.py` draws it anew.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+from pathlib import Path
+
+import luma_async
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "reference.md"
+INTRODUCTION = """\
+# Reference
+
+Everything that `luma_async` exports, with the first lines of what the docstrings say; `help(luma_async.LumaSession)`
+and your editor show the rest: arguments, errors and the state of the world after each, costs, cancellation.
+
+"""
+BUILT_BY_USERS = {"LumaSession", "SqliteJournal"}
+TOPICS = {
+    "Session and handles": ("session", "purchases", "handle", "batch", "batches", "outcomes", "previews"),
+    "What hangs on a session": ("doubts", "account", "library"),
+    "Requests": ("requests", "keyframes", "prompt_files"),
+    "What services say": ("models",),
+    "Formats": ("_wire",),
+    "Settings": ("settings",),
+    "Journals": ("entries", "_io"),
+    "Events": ("events",),
+    "Errors": ("errors",),
+}
+
+
+def topic_of(module):
+    part = module.removeprefix("luma_async.").split(".")[0]
+    return next((topic for topic, parts in TOPICS.items() if part in parts), None)
+
+
+def first_line(node):
+    return " ".join((ast.get_docstring(node) or "").split("\n\n")[0].split())
+
+
+def signature(function):
+    arguments = ast.unparse(function.args).removeprefix("self, ").removeprefix("cls, ")
+    arguments = "" if arguments in {"self", "cls"} else arguments.removeprefix("/, ")
+    returns = f" -> {ast.unparse(function.returns)}" if function.returns else ""
+    return f"{'await ' if isinstance(function, ast.AsyncFunctionDef) else ''}{function.name}({arguments}){returns}"
+
+
+def is_public(node):
+    names = {ast.unparse(decorator) for decorator in node.decorator_list}
+    return not node.name.startswith("_") and "overload" not in names
+
+
+def fields_of(body):
+    """Each annotated or assigned name that a docstring stands under."""
+    for node, following in itertools.pairwise(body):
+        documented = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+        if not documented or not isinstance(following.value.value, str):
+            continue
+        text = " ".join(following.value.value.split())
+        if isinstance(node, ast.AnnAssign):
+            yield f"`{node.target.id}: {ast.unparse(node.annotation)}`", text
+        elif isinstance(node, ast.Assign):
+            yield f"`{node.targets[0].id}`", text
+
+
+def members_of(name, bodies):
+    """A class's own lines, and those of the bases that only split its file."""
+    lines = []
+    for body in bodies:
+        lines += [f"- {field}: {text}" for field, text in fields_of(body) if not field.startswith("`_")]
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and is_public(node):
+                names = {ast.unparse(decorator) for decorator in node.decorator_list}
+                spelled = node.name if "property" in names else signature(node)
+                lines.append(f"- `{spelled}`: {first_line(node)}")
+    return lines
+
+
+def class_lines(name, thing):
+    nodes = [ast.parse(inspect.getsource(cls)).body[0] for cls in thing.__mro__ if is_split(cls, thing)]
+    about = first_line(nodes[0])
+    built = thing.__name__ in BUILT_BY_USERS
+    inits = [node for node in nodes[0].body if built and isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+    spelled = f"`{signature(inits[0]).replace('__init__', name).removesuffix(' -> None')}`\n\n" if inits else ""
+    return [f"### {name}\n", f"{spelled}{about}\n", *members_of(name, [node.body for node in nodes]), ""]
+
+
+def is_split(cls, thing):
+    return cls is thing or (cls.__module__.startswith("luma_async.") and cls.__name__ not in luma_async.__all__)
+
+
+def drawn():
+    """Draw the page."""
+    topics = {topic: [] for topic in TOPICS}
+    for name in luma_async.__all__:
+        thing = getattr(luma_async, name)
+        if not isinstance(getattr(thing, "__module__", None), str) or thing.__module__ == "types":
+            continue
+        topic = topic_of(thing.__module__)
+        assert topic is not None, f"{name} of {thing.__module__} has no place in the reference"
+        if inspect.isclass(thing):
+            topics[topic] += class_lines(name, thing)
+        elif inspect.isfunction(thing):
+            node = ast.parse(inspect.getsource(thing)).body[0]
+            topics[topic] += [f"### {name}\n", f"`{signature(node)}`\n\n{first_line(node)}\n"]
+    sections = [f"## {topic}\n\n" + "\n".join(lines) for topic, lines in topics.items() if lines]
+    return INTRODUCTION + "\n".join(sections).rstrip() + "\n"
+
+
+def test_the_reference_is_up_to_date():
+    """The page says what the sources say."""
+    assert PAGE.read_text() == drawn(), "the reference is out of date: run `python tests/meta/test_reference_page.py`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(drawn())
