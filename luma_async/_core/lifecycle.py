@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
-from luma_async._core.canonical import without_pictures
 from luma_async.entries import Entry, Phase
 from luma_async.errors import JournalError, KeyConflict, SubmitInDoubt
 from luma_async.models import Generation, State
@@ -269,19 +268,15 @@ def settle(step: Step, reason: str, *, at: datetime) -> Change:
 
 
 def finish(generation: Generation, *, at: datetime) -> Change:
-    """Prepare noting how a generation ended; a repeated or late look changes nothing.
-
-    Services repeat the request in their answers, pictures and all; those are not kept.
-    """
+    """Prepare noting how a generation ended; a repeated or late look changes nothing."""
     step = Step.FAIL if generation.state is State.FAILED else Step.COMPLETE
-    kept = attrs.evolve(generation, raw=without_pictures(generation.raw))
 
     def change(standing: Entry | None) -> Entry | None:
         entry = _standing(standing)
         if entry.phase in {Phase.COMPLETED, Phase.FAILED}:
             return entry
         reason = generation.failure_reason or ""
-        return attrs.evolve(entry, phase=next_phase(entry, step), generation=kept, reason=reason, updated_at=at)
+        return attrs.evolve(entry, phase=next_phase(entry, step), generation=generation, reason=reason, updated_at=at)
 
     return change
 
