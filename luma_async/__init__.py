@@ -56,6 +56,8 @@ from luma_async.handle import GenerationHandle
 from luma_async.keyframes import GenerationKeyframe, ImageKeyframe, ImageReference, Keyframes
 from luma_async.models import Credits, Generation, Image, KeyUsage, State, User, Video
 from luma_async.outcomes import Outcome
+from luma_async.previews import Preview
+from luma_async.prompt_files import PromptRow, Prompts, read_prompts
 from luma_async.requests import (
     AudioFields,
     AudioRequest,
@@ -127,7 +129,10 @@ __all__ = [
     "Phase",
     "PollPolicy",
     "PollingFailed",
+    "Preview",
     "PromptRejected",
+    "PromptRow",
+    "Prompts",
     "RateLimited",
     "ReframeRequest",
     "Refused",
@@ -153,6 +158,7 @@ __all__ = [
     "VideoFields",
     "VideoRequest",
     "WaitTimeout",
+    "read_prompts",
 ]
 
 

@@ -51,7 +51,7 @@ class BatchStats:
     duplicates: int
     """Items equal to an earlier one. Each is a purchase of its own, which may not be what you meant."""
     requests: int
-    """Requests that the session has made since the batch began, all kinds together."""
+    """Requests that the session has made to the service since the batch began, all kinds together."""
     seconds_left: float | None
     """An estimate; None where there is nothing to go by."""
 

@@ -14,7 +14,7 @@ from luma_async import Changed, Finished, Submitted
 from luma_async.cli.shapes import generation_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from luma_async import Event, Generation
 
@@ -53,7 +53,7 @@ def on_terminal() -> bool:
 
 
 @contextmanager
-def progress(label: str, *, quiet: bool = False) -> Iterator[Progress]:
+def progress(label: str, *, quiet: bool = False) -> Generator[Progress]:
     """Show one generation until the block ends."""
     if quiet:
         yield Progress()
@@ -72,7 +72,7 @@ class _Lines(Progress):
 
     def show(self, generation: Generation) -> None:
         """Print a line when the state has changed."""
-        state = _describe(generation)
+        state = describe(generation)
         if state != self._shown:
             self._shown = state
             say(f"{time.monotonic() - self._began_at_s:6.1f} s  {self._label}: {state}")
@@ -85,11 +85,11 @@ class _Live(Progress):
 
     def show(self, generation: Generation) -> None:
         """Change the live line."""
-        self._bar.update(self._task, state=_describe(generation))
+        self._bar.update(self._task, state=describe(generation))
 
 
 @contextmanager
-def _live(label: str) -> Iterator[_Live]:
+def _live(label: str) -> Generator[_Live]:
     from rich.console import Console  # noqa: PLC0415 - rich is an extra
     from rich.progress import Progress as Bar  # noqa: PLC0415 - the same
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - the same
@@ -104,7 +104,8 @@ def _live(label: str) -> Iterator[_Live]:
         yield _Live(bar, bar.add_task(Text(label).plain, total=None, state="submitting"))
 
 
-def _describe(generation: Generation) -> str:
+def describe(generation: Generation) -> str:
+    """Say in a few words where a generation is."""
     words = [generation.raw_state or str(generation.state)]
     if generation.progress is not None and not generation.final:
         words.append(f"{generation.progress:.0%}")

@@ -6,9 +6,12 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from luma_async import GenerationKeyframe, ImageKeyframe, Keyframes, VideoRequest
+from luma_async import Keyframes, VideoRequest
 from luma_async.cli.console import progress, put_generation, say
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
+from luma_async.downloads import Downloads
+from luma_async.prompt_files import read_keyframe
+from luma_async.settings import check_timeout
 
 if TYPE_CHECKING:
     import argparse
@@ -46,8 +49,10 @@ def add_to(commands: Any) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Submit, wait, download."""
+    """Submit, wait, download; what would be refused afterwards is refused before it is paid."""
     request = _request(arguments)
+    check_timeout(arguments.timeout)
+    Downloads.check_place(arguments.output or Path(), overwrite=arguments.overwrite)
     with progress(arguments.prompt[:60], quiet=arguments.json) as display:
         async with open_session(arguments, on_event=display.observe) as luma:
             handle = await luma.submit(request, key=arguments.key)
@@ -70,7 +75,7 @@ async def run(arguments: argparse.Namespace) -> int:
 
 
 def _request(arguments: argparse.Namespace) -> VideoRequest:
-    frame0, frame1 = _keyframe(arguments.frame0), _keyframe(arguments.frame1)
+    frame0, frame1 = [where and read_keyframe(where) for where in (arguments.frame0, arguments.frame1)]
     return VideoRequest(
         arguments.prompt,
         aspect_ratio=arguments.aspect_ratio,
@@ -81,13 +86,3 @@ def _request(arguments: argparse.Namespace) -> VideoRequest:
         resolution=arguments.resolution,
         duration=arguments.duration,
     )
-
-
-def _keyframe(what: str | None) -> ImageKeyframe | GenerationKeyframe | None:
-    if what is None:
-        return None
-    if what.startswith("id:"):
-        return GenerationKeyframe(what.removeprefix("id:"))
-    if what.startswith(("http://", "https://", "data:")):
-        return ImageKeyframe(what)
-    return ImageKeyframe.from_file(what)

@@ -11,7 +11,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
-from luma_async.cli import demo, doubt, gallery, gateway, generate, resume, status
+from luma_async.cli import batch, demo, doubt, gallery, gateway, generate, resume, status
 from luma_async.errors import (
     ConfigurationError,
     InvalidInput,
@@ -26,7 +26,7 @@ from luma_async.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (demo, generate, status, resume, doubt, gallery, gateway)
+_COMMANDS = (demo, generate, batch, status, resume, doubt, gallery, gateway)
 _INTERRUPTED = 130
 
 

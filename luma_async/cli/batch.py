@@ -1,0 +1,205 @@
+"""`luma-async batch`: many prompts from a file, into a folder that remembers what was paid."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from luma_async import LumaSession, MemoryJournal, RixAPI
+from luma_async.cli.batch_display import display
+from luma_async.cli.console import put_json, say
+from luma_async.cli.options import add_json, add_service
+from luma_async.errors import LumaError, PollingFailed, SubmitInDoubt, WaitTimeout
+from luma_async.prompt_files import parse_prompts, read_prompts
+
+if TYPE_CHECKING:
+    import argparse
+
+    from luma_async import BatchStats, Outcome
+    from luma_async.batch import Batch
+    from luma_async.cli.batch_display import Display
+    from luma_async.previews import Preview
+    from luma_async.prompt_files import Prompts
+
+JOURNAL, RESULTS = "jobs.db", "results.jsonl"
+_NAME = "luma-async batch"
+"""The folder tells batches apart, so all have one name: what a folder has paid for, it never pays for again."""
+
+_ALL_FAILED, _RUNNING, _SOME_FAILED = 1, 3, 5
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "batch",
+        help="make the videos of a file of prompts",
+        description="Make a video of each row of a file, and put them into a folder. Run it again to go on: the folder "
+        "remembers what was paid, and only what is missing is bought. Another folder buys again.",
+    )
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="a prompt a line; or .csv with the columns prompt, aspect_ratio, frame0, key, output, …; or .jsonl with "
+        "such objects; - reads standard input",
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where everything goes")
+    parser.add_argument("--format", choices=("text", "csv", "jsonl"), help="of FILE (default: by its ending)")
+    parser.add_argument(
+        "--max-in-flight",
+        type=_number_or_auto,
+        metavar="N",
+        help="paid and unfinished videos at once; auto finds out what the service bears (default: auto)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=86_400,
+        metavar="SECONDS",
+        help="stop waiting for a video then; it runs on (default: a day)",
+    )
+    parser.add_argument("--retry-failed", action="store_true", help="buy once more what failed in an earlier run")
+    parser.add_argument("--dry-run", action="store_true", help="submit nothing; show what would be, and what is done")
+    add_service(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Read, check, then buy what is missing."""
+    dialect = RixAPI(edition=arguments.edition)
+    prompts = _read(arguments, dialect)
+    journal: Path = arguments.out / JOURNAL
+    if arguments.dry_run:
+        # A dry run leaves no trace, not even an empty journal.
+        memory = journal if journal.exists() else MemoryJournal()  # noqa: ASYNC240 - nothing else runs yet
+        async with LumaSession(base_url=arguments.base_url, dialect=dialect, journal=memory) as luma:
+            return await _preview(_batch(luma, prompts, arguments), arguments)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with (
+        display(len(prompts), quiet=arguments.json) as shown,
+        (arguments.out / RESULTS).open("w", encoding="utf-8") as results,
+    ):
+        async with LumaSession(
+            base_url=arguments.base_url, dialect=dialect, journal=journal, on_event=shown.observe
+        ) as luma:
+            batch = _batch(luma, prompts, arguments)
+            shown.follow(batch)
+            try:
+                code = await _take(batch, prompts, results, shown, arguments)
+            except asyncio.CancelledError:
+                _say_interrupted(batch.stats)
+                raise
+            except LumaError:
+                _say_summary(batch.stats, arguments.out)
+                raise
+    _say_summary(batch.stats, arguments.out)
+    return code
+
+
+def _read(arguments: argparse.Namespace, dialect: RixAPI) -> Prompts:
+    if arguments.file == "-":
+        data = sys.stdin.buffer.read()
+        return parse_prompts(data, format=arguments.format or "text", name="standard input", check=dialect.submit)
+    return read_prompts(arguments.file, format=arguments.format, check=dialect.submit)
+
+
+def _batch(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -> Batch:
+    def place(outcome: Outcome) -> Path:
+        file: Path = arguments.out / (prompts.rows[outcome.index].output or "")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file
+
+    return luma.batch(
+        prompts,
+        name=_NAME,
+        keys=prompts.keys,
+        max_in_flight=arguments.max_in_flight,
+        timeout=arguments.timeout,
+        retry_failed=arguments.retry_failed,
+        download_to=place,
+    )
+
+
+async def _take(batch: Batch, prompts: Prompts, results: TextIO, shown: Display, arguments: argparse.Namespace) -> int:
+    """Write each outcome down as it comes; say what they mean to a shell."""
+    running = False
+    async for outcome in batch:
+        document = _document(outcome, prompts)
+        results.write(json.dumps(document, ensure_ascii=False) + "\n")
+        results.flush()
+        if arguments.json:
+            put_json(document)
+        shown.ended(outcome)
+        running = running or isinstance(outcome.error, WaitTimeout | PollingFailed)
+    stats = batch.stats
+    if running:
+        return _RUNNING
+    if stats.failed or stats.in_doubt:
+        return _SOME_FAILED if stats.done else _ALL_FAILED
+    return 0
+
+
+async def _preview(batch: Batch, arguments: argparse.Namespace) -> int:
+    buys = done = others = 0
+    async for item in batch.preview():
+        standing = _standing(item)
+        buys += item.buys
+        done += standing == "completed"
+        others += not item.buys and standing != "completed"
+        if arguments.json:
+            document = {"index": item.index, "key": item.key, "standing": standing, "buys": item.buys}
+            put_json({**document, "prompt": getattr(item.request, "prompt", None)})
+        else:
+            print(f"{'send' if item.buys else 'keep'}  {standing:10}  {getattr(item.request, 'prompt', '')}")
+    say(f"Nothing was sent. Would submit {buys}; {done} are done already, {others} are neither.")
+    return 0
+
+
+def _standing(item: Preview) -> str:
+    if item.error is not None:
+        return "refused"
+    return "new" if item.entry is None else item.entry.phase.replace("_", " ")
+
+
+def _document(outcome: Outcome, prompts: Prompts) -> dict[str, Any]:
+    generation, error, handle = outcome.generation, outcome.error, outcome.handle
+    return {
+        "index": outcome.index,
+        "line": prompts.rows[outcome.index].line,
+        "prompt": getattr(outcome.request, "prompt", None),
+        "key": outcome.key,
+        "id": handle.id if handle is not None else None,
+        "state": str(generation.state) if generation is not None else None,
+        "path": str(outcome.path) if outcome.path is not None else None,
+        "error": str(error) if error is not None else None,
+        "kind": type(error).__name__ if error is not None else None,
+        "in_doubt": isinstance(error, SubmitInDoubt),
+    }
+
+
+def _say_interrupted(stats: BatchStats) -> None:
+    ended = stats.done + stats.failed + stats.in_doubt
+    say(
+        f"Interrupted: {ended} of {stats.total} have ended, {stats.running} are paid and run on at the service. "
+        "Run the same command again to go on; it pays only for what is missing."
+    )
+
+
+def _say_summary(stats: BatchStats, out: Path) -> None:
+    say(
+        f"{stats.done} of {stats.total} done, {stats.failed} failed, {stats.in_doubt} in doubt; "
+        f"{stats.submitted} bought in this run, {stats.requests} requests. See {out / RESULTS}."
+    )
+    if stats.duplicates:
+        say(f"Rows that repeat an earlier one word for word: {stats.duplicates}. Each is a purchase of its own.")
+    if stats.in_doubt:
+        say(f"Settle what is in doubt with `luma-async in-doubt --journal {out / JOURNAL}`.")
+    if stats.failed:
+        say("Run the same command again for what failed on the way; --retry-failed buys failed videos once more.")
+
+
+def _number_or_auto(text: str) -> float | str:
+    return text if text == "auto" else float(text)

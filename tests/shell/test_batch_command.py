@@ -1,0 +1,234 @@
+"""`luma-async batch`: from a file of prompts to a folder of videos."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import signal
+import sys
+from functools import partial
+
+import pytest
+
+from luma_async import LumaSession, PollPolicy
+from luma_async.cli import batch_display, console
+from luma_async.cli.main import main
+from luma_async.testing import (
+    ALWAYS,
+    drop_after_reading,
+    estimates,
+    fails,
+    file_bytes,
+    rejects,
+    server_error,
+    stalls,
+    succeeds,
+)
+
+
+@pytest.fixture
+def gateway_options():
+    return {"script": estimates(succeeds(after=0.1))}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, gateway_env):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder, capsys, monkeypatch):
+    """Run the command beside the gateway, looking often; return its exit code and what it printed."""
+    monkeypatch.setattr("luma_async.cli.batch.LumaSession", partial(LumaSession, poll=PollPolicy.fixed(0.05)))
+
+    async def command(*arguments):
+        code = await asyncio.to_thread(main, ["batch", *arguments])
+        return code, *capsys.readouterr()
+
+    return command
+
+
+def results(folder, out="out"):
+    return [json.loads(line) for line in (folder / out / "results.jsonl").read_text().splitlines()]
+
+
+async def test_a_file_of_prompts_becomes_a_folder_of_videos(run, folder, gateway):
+    """A prompt a line; the folder holds the files, a line for each outcome, and the journal. Twice costs once."""
+    (folder / "prompts.txt").write_text("a cat\n\n a dog \n", encoding="utf-8")
+    code, out, err = await run("prompts.txt", "--out", "out")
+    assert (code, out) == (0, "")
+    assert "2/2  a " in err
+    assert "2 of 2 done" in err
+    found = sorted(results(folder), key=lambda row: row["index"])
+    assert [(row["prompt"], row["line"], row["state"]) for row in found] == [
+        ("a cat", 1, "completed"),
+        ("a dog", 3, "completed"),
+    ]
+    assert all((folder / row["path"]).read_bytes() == file_bytes() for row in found)
+    asked = gateway.counts.total()
+    assert (await run("prompts.txt", "--out", "out"))[0] == 0
+    assert gateway.counts.total() == asked
+    assert (await run("prompts.txt", "--out", "another"))[0] == 0
+    assert len(gateway.charges) == 4
+
+
+async def test_a_table_names_keys_fields_and_files(run, folder, gateway):
+    """Columns of a CSV reach the request, the key of the purchase and the name of the file."""
+    (folder / "frame.jpg").write_bytes(b"\xff\xd8\xff picture")
+    (folder / "prompts.csv").write_text(
+        "prompt,aspect_ratio,loop,frame0,key,output\n"
+        '"a cat, dancing",9:16,true,frame.jpg,cat-1,cats/one.mp4\n'
+        "a dog,,,,,\n",
+        encoding="utf-8",
+    )
+    code, out, _ = await run("prompts.csv", "--out", "out", "--json", "--max-in-flight", "2")
+    assert code == 0
+    rows = {row["prompt"]: row for row in map(json.loads, out.splitlines())}
+    assert rows["a cat, dancing"]["key"] == "cat-1"
+    assert rows["a cat, dancing"]["path"] == "out/cats/one.mp4"
+    assert (folder / "out" / "cats" / "one.mp4").read_bytes() == file_bytes()
+    body = next(charge.body for charge in gateway.charges if charge.prompt == "a cat, dancing")
+    assert (body["aspect_ratio"], body["loop"]) == ("9:16", True)
+    assert body["keyframes"]["frame0"]["url"].startswith("data:image/jpeg;base64,")
+
+
+async def test_a_dry_run_submits_nothing_and_leaves_no_trace(run, folder, gateway):
+    """It prints what would be sent and what is done already, and makes no file."""
+    (folder / "prompts.txt").write_text("a cat\na dog\n", encoding="utf-8")
+    code, out, err = await run("prompts.txt", "--out", "out", "--dry-run")
+    assert code == 0
+    assert out.splitlines() == ["send  new         a cat", "send  new         a dog"]
+    assert "Would submit 2; 0 are done" in err
+    assert not (folder / "out").exists()
+    assert gateway.counts.total() == 0
+    (folder / "fewer.txt").write_text("a cat\n", encoding="utf-8")
+    await run("fewer.txt", "--out", "out")
+    asked = gateway.counts.total()
+    code, out, err = await run("prompts.txt", "--out", "out", "--dry-run", "--json")
+    assert [json.loads(line)["standing"] for line in out.splitlines()] == ["completed", "new"]
+    assert [json.loads(line)["buys"] for line in out.splitlines()] == [False, True]
+    assert "Would submit 1; 1 are done" in err
+    assert gateway.counts.total() == asked
+
+
+async def test_every_bad_row_is_named_before_anything_is_sent(run, folder, gateway):
+    """A file with mistakes is refused as a whole, with the line and the field of each, before the first paid submit."""
+    (folder / "prompts.csv").write_text(
+        "prompt,aspect_ratio,frame0,concepts\na cat,wide,,\na dog,,missing.jpg,\na cow,,,dolly_zoom\na hen,,,\n",
+        encoding="utf-8",
+    )
+    code, _, err = await run("prompts.csv", "--out", "out")
+    assert code == 2
+    assert "line 2, aspect_ratio: " in err
+    assert "line 3, frame0: " in err
+    assert "line 4, concepts: " in err
+    assert "line 5" not in err
+    assert gateway.counts.total() == 0
+
+
+async def test_some_failures_are_exit_code_five(run, folder, gateway):
+    """What failed is in the results with its reason; running again sends what was refused, and only that."""
+    gateway.scripts |= {"bad": fails("Job failed", after=0.1), "rude": rejects()}
+    gateway.inject(drop_after_reading(), when=lambda seen: seen.body["prompt"] == "lost")
+    (folder / "prompts.txt").write_text("good\nbad\nrude\nlost\n", encoding="utf-8")
+    code, _, err = await run("prompts.txt", "--out", "out")
+    assert code == 5
+    assert "1 of 4 done, 2 failed, 1 in doubt" in err
+    assert {row["prompt"]: row["kind"] for row in results(folder)} == {
+        "good": None,
+        "bad": "GenerationFailed",
+        "rude": "PromptRejected",
+        "lost": "SubmitInDoubt",
+    }
+    gateway.scripts["rude"] = estimates(succeeds(after=0.1))
+    gateway.scripts["bad"] = estimates(succeeds(after=0.1))
+    assert (await run("prompts.txt", "--out", "out"))[0] == 5
+    assert len(gateway.charges) == 4
+    assert (await run("prompts.txt", "--out", "out", "--retry-failed"))[0] == 5
+    assert len(gateway.charges) == 5
+    assert sum(row["kind"] is None for row in results(folder)) == 3
+
+
+async def test_all_failures_are_exit_code_one_and_a_bad_key_is_four(run, folder, gateway):
+    """Nothing done is a failure like any other; a key that is not taken stops the batch and says so."""
+    gateway.scripts["rude"] = rejects()
+    (folder / "prompts.txt").write_text("rude\n", encoding="utf-8")
+    assert (await run("prompts.txt", "--out", "out"))[0] == 1
+    gateway.inject(server_error(401), times=ALWAYS)
+    (folder / "prompts.txt").write_text("a cat\na dog\n", encoding="utf-8")
+    code, _, err = await run("prompts.txt", "--out", "out")
+    assert code == 4
+    assert "API key" in err
+
+
+async def test_what_still_runs_is_exit_code_three(run, folder, gateway):
+    """A video that outlasts --timeout is paid and runs on; the next run fetches it."""
+    gateway.scripts["slow"] = stalls()
+    (folder / "prompts.txt").write_text("slow\na cat\n", encoding="utf-8")
+    code, _, err = await run("prompts.txt", "--out", "out", "--timeout", "1")
+    assert code == 3
+    assert "runs on and is paid" in err
+
+
+async def test_standard_input_is_read(folder, gateway):
+    """`-` takes what another program prints, in any of the formats."""
+    code, _ = await _child("batch", "-", "--out", "out", "--format", "jsonl", feed=b'{"prompt": "a cat"}\n"a dog"\n')
+    assert code == 0
+    assert {row["prompt"] for row in results(folder)} == {"a cat", "a dog"}
+
+
+async def test_ctrl_c_says_what_runs_on_and_how_to_go_on(folder, gateway):
+    """Interrupted, it counts what is paid and running, exits with 130, and the same command pays for nothing twice."""
+    gateway.scripts["slow"] = estimates(succeeds(after=4))
+    (folder / "prompts.txt").write_text("slow\n", encoding="utf-8")
+    code, err = await _child("batch", "prompts.txt", "--out", "out", interrupt_when=lambda: gateway.counts["query"])
+    assert code == 130
+    assert "0 of 1 have ended, 1 are paid and run on" in err
+    assert "Run the same command again" in err
+    code, err = await _child("batch", "prompts.txt", "--out", "out")
+    assert code == 0, err
+    assert len(gateway.charges) == 1
+
+
+async def _child(*arguments, feed=b"", interrupt_when=None):
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "luma_async", *arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env=dict(os.environ),
+    )
+    if interrupt_when is not None:
+        while not interrupt_when():
+            await asyncio.sleep(0.05)
+        child.send_signal(signal.SIGINT)
+    _, err = await child.communicate(feed)
+    return child.returncode, err.decode()
+
+
+async def test_a_terminal_shows_one_bar_and_few_rows(folder, gateway, monkeypatch):
+    """With somebody watching, a bar counts all and at most ten rows show what runs; failures leave a line."""
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    gateway.scripts["cat 3"] = rejects()
+    assert console.on_terminal()
+    most = 0
+    with batch_display.display(30) as shown:
+        async with LumaSession(on_event=shown.observe, poll=PollPolicy.fixed(0.05)) as luma:
+            batch = luma.batch([f"cat {number}" for number in range(30)], max_in_flight=30)
+            shown.follow(batch)
+            async for outcome in batch:
+                shown.ended(outcome)
+                most = max(most, len(shown._rows))
+    assert 0 < most <= 10
+    assert "cat 3: HTTP 400" in terminal.getvalue()
+    assert "29 done" in terminal.getvalue()
