@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from luma_async._core.judging import ErrorBody
     from luma_async._core.limiting import KnownLimits
+    from luma_async._core.reconciling import Likeness
     from luma_async._wire.documents import Document
     from luma_async.models import Credits, Generation, KeyUsage, User
     from luma_async.requests import Request
@@ -204,6 +205,15 @@ class Dialect(Protocol):
 
         Raises:
             UnreadableAnswer: it holds no list of them.
+        """
+        ...
+
+    def likeness(self, raw: Mapping[str, Any], request: Request) -> Likeness:
+        """Compare a listed generation to a request, by what the service repeats of its own.
+
+        Raises:
+            UnsupportedOperation: there is no list.
+            InvalidInput: the format cannot carry the request.
         """
         ...
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from luma_async.errors import UnsupportedOperation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from luma_async._core.reconciling import Likeness
     from luma_async._wire.dialect import Call, Page, Row
     from luma_async._wire.documents import Document
     from luma_async.models import Credits, KeyUsage, User
+    from luma_async.requests import Request
 
 
 class Lacking(ABC):
@@ -85,6 +87,10 @@ class Lacking(ABC):
         raise self.lacks("link")
 
     def read_page(self, document: Document) -> Page:
+        """Refuse, as `list_page()` does."""
+        raise self.lacks("list")
+
+    def likeness(self, raw: Mapping[str, Any], request: Request) -> Likeness:
         """Refuse, as `list_page()` does."""
         raise self.lacks("list")
 

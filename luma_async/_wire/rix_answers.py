@@ -15,7 +15,7 @@ from luma_async.checks import ID_PATTERN
 from luma_async.errors import UnreadableAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from luma_async._wire.documents import Document
 
@@ -55,6 +55,11 @@ def find_many(document: Document) -> tuple[Row, ...]:
         rows = [] if payload["data"] is None else payload["data"]
     if not is_list(rows):
         raise _unreadable(document, "the answer holds no list of generations", "data")
+    return find_all(rows)
+
+
+def find_all(rows: Sequence[Any]) -> tuple[Row, ...]:
+    """Find the generations in a list; what has no id is left out."""
     return tuple(row for row in map(_find, rows) if row is not None)
 
 

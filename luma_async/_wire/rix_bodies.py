@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from luma_async._wire.extras import complete
 from luma_async.errors import InvalidInput
 from luma_async.keyframes import ImageKeyframe, Keyframes
 from luma_async.requests import AudioRequest, ExtendRequest, VideoRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from luma_async.keyframes import Keyframe
 
 Edition: TypeAlias = Literal["2024", "2025"]
@@ -42,8 +41,7 @@ def spell(request: VideoRequest | ExtendRequest | AudioRequest, edition: Edition
         fields |= {"expand_prompt": request.expand_prompt, "loop": request.loop}
         fields |= _rest_2025(request) if edition == "2025" else _rest_2024(request)
     fields["notify_hook"] = request.notify_hook
-    _refuse_known(request.extra, known={*fields, "task_id"})
-    return {name: value for name, value in fields.items() if value is not None} | dict(request.extra)
+    return complete(fields, request.extra, also={"task_id"})
 
 
 def _rest_2025(request: VideoRequest | ExtendRequest) -> dict[str, Any]:
@@ -93,13 +91,4 @@ def _refuse_uncarried(request: VideoRequest | ExtendRequest | AudioRequest, edit
                 field=name,
                 message=f"edition {edition} of this format has no such field.{hint} "
                 "What your relay takes beyond it can go in `extra`, in the relay's own spelling.",
-            )
-
-
-def _refuse_known(extra: Mapping[str, Any], *, known: set[str]) -> None:
-    for name in extra:
-        if name in known:
-            raise InvalidInput(
-                field=f"extra.{name}",
-                message="is written by the request itself; `extra` is for fields that it does not know.",
             )

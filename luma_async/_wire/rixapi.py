@@ -7,7 +7,6 @@ no page states is marked `Assumed:`.
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
@@ -17,13 +16,15 @@ from luma_async._wire import rix_answers, rix_bodies
 from luma_async._wire.dialect import Call
 from luma_async._wire.error_bodies import read_error
 from luma_async._wire.lacking import Lacking
+from luma_async._wire.setting_checks import SEGMENT, matches
+from luma_async._wire.structuring import structure
 from luma_async.checks import check_id
 from luma_async.errors import ConfigurationError, InvalidInput
 from luma_async.requests import AudioRequest, ExtendRequest, VideoRequest
 from luma_async.settings import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from luma_async._core.judging import ErrorBody
     from luma_async._wire.dialect import Row
@@ -32,21 +33,12 @@ if TYPE_CHECKING:
     from luma_async.requests import Request
 
 _OPERATIONS = frozenset(
-    {"submit", "extend", "add_audio", "get", "get_many", "video_url", "user", "key"},
+    {"submit", "extend", "add_audio", "get", "get_many", "link", "video_url", "user", "key"},
 )
-_SEGMENT = r"/[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
-_PREFIX = re.compile(rf"(?:{_SEGMENT})*")
-_AUDIO_PATH = re.compile(rf"(?:{_SEGMENT}|/\{{id\}})+")
+_PREFIX = re.compile(rf"(?:{SEGMENT})*")
+_AUDIO_PATH = re.compile(rf"(?:{SEGMENT}|/\{{id\}})+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 _HEADER_VALUE = re.compile(r"[!-~]+")
-
-
-def _matches(pattern: re.Pattern[str], message: str) -> Any:
-    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise InvalidInput(field=attribute.name, message=message)
-
-    return check
 
 
 def _check_batch_size(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -90,13 +82,13 @@ class RixAPI(Lacking):
     and on most relays a model, a resolution and a duration."""
     prefix: str = attrs.field(
         default="/luma",
-        validator=_matches(_PREFIX, 'must be empty, or a path like "/luma" without a slash at its end.'),
+        validator=matches(_PREFIX, 'must be empty, or a path like "/luma" without a slash at its end.'),
     )
     """What paths begin with, below the base URL."""
     audio_path: str | None = attrs.field(
         default=None,
         validator=attrs.validators.optional(
-            _matches(_AUDIO_PATH, 'must be a path like "/luma/generations/{id}/audio".')
+            matches(_AUDIO_PATH, 'must be a path like "/luma/generations/{id}/audio".')
         ),
     )
     """Where sound is bought, below the base URL; `{id}` stands for the video's id. None is the path of a submit.
@@ -109,11 +101,11 @@ class RixAPI(Lacking):
     user_id: str | None = attrs.field(
         default=None,
         converter=_as_user_id,
-        validator=attrs.validators.optional(_matches(_HEADER_VALUE, "must be the number of the account.")),
+        validator=attrs.validators.optional(matches(_HEADER_VALUE, "must be the number of the account.")),
     )
     """The account's number, for `account.user()` alone."""
     user_id_header: str = attrs.field(
-        default="New-Api-User", validator=_matches(_HEADER_NAME, "must be the name of a header.")
+        default="New-Api-User", validator=matches(_HEADER_NAME, "must be the name of a header.")
     )
     """The header that carries it; relays have named it after themselves."""
 
@@ -255,14 +247,7 @@ class RixAPI(Lacking):
         Raises:
             UnreadableAnswer: not even its id and state can be read.
         """
-        return _structure()(rix_answers.generation_fields(raw))
+        return structure()(rix_answers.generation_fields(raw))
 
     def _one(self, generation_id: str) -> str:
         return f"{self.prefix}/generations/{check_id(generation_id)}"
-
-
-@cache
-def _structure() -> Callable[[Mapping[str, Any]], Generation]:
-    from luma_async._wire.converter import generation  # noqa: PLC0415 - cattrs is loaded with the first answer
-
-    return generation
