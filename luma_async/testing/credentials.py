@@ -19,7 +19,7 @@ class Credentials:
 
     def admit(self, authorization: str | None) -> bool:
         """Whether this `Authorization` header shows a key that opens."""
-        if authorization is None or not authorization.startswith(_SCHEME):
-            return False
-        key = authorization.removeprefix(_SCHEME).strip()
-        return key == self.api_key or (bool(key) and not self.strict)
+        if self.strict:
+            return authorization == _SCHEME + self.api_key
+        # HTTP trims values, so that something follows the blank if it is there at all.
+        return authorization is not None and authorization.startswith(_SCHEME)
