@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from luma_async._io.journal import Journal, MemoryJournal
+from luma_async._wire.dream_machine import DreamMachine
 from luma_async._wire.rixapi import RixAPI
 from luma_async.account import Account
 from luma_async.batch import Batch, BatchStats
-from luma_async.doubts import Doubts
+from luma_async.doubts import Doubts, Reconciled, StillInDoubt
 from luma_async.entries import Entry, Phase
 from luma_async.errors import (
     ConfigurationError,
@@ -54,6 +55,7 @@ from luma_async.events import (
 )
 from luma_async.handle import GenerationHandle
 from luma_async.keyframes import GenerationKeyframe, ImageKeyframe, ImageReference, Keyframes
+from luma_async.library import Library
 from luma_async.models import Credits, Generation, Image, KeyUsage, State, User, Video
 from luma_async.outcomes import Outcome
 from luma_async.previews import Preview
@@ -91,6 +93,7 @@ __all__ = [
     "DownloadError",
     "Downloaded",
     "Downloading",
+    "DreamMachine",
     "Entry",
     "Event",
     "ExtendFields",
@@ -114,6 +117,7 @@ __all__ = [
     "KeyConflict",
     "KeyUsage",
     "Keyframes",
+    "Library",
     "Limits",
     "LinkGone",
     "Looked",
@@ -134,6 +138,7 @@ __all__ = [
     "PromptRow",
     "Prompts",
     "RateLimited",
+    "Reconciled",
     "ReframeRequest",
     "Refused",
     "Request",
@@ -144,6 +149,7 @@ __all__ = [
     "SessionClosed",
     "SqliteJournal",
     "State",
+    "StillInDoubt",
     "SubmitFailed",
     "SubmitInDoubt",
     "Submitted",

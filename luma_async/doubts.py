@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+import attrs
+
 from luma_async._core import lifecycle
 from luma_async._core.canonical import restore
+from luma_async._core.reconciling import Leave
 from luma_async._io.clock import wall_now
 from luma_async.checks import check_id
 from luma_async.entries import Entry, Phase
@@ -14,13 +17,35 @@ from luma_async.errors import InvalidInput, KeyConflict
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from luma_async._core.reconciling import Decision
     from luma_async._io.journal import Journal
     from luma_async.attempts import Bought
     from luma_async.handle import GenerationHandle
     from luma_async.models import Generation
+    from luma_async.reconciler import Reconciler
     from luma_async.requests import Request
 
 Entries: TypeAlias = list[Entry]
+
+
+@attrs.frozen(kw_only=True)
+class StillInDoubt:
+    """A submit that stays in doubt."""
+
+    entry: Entry
+    """Its entry in the journal."""
+    reason: str
+    """Why; it names the generations to look at, if there are any."""
+
+
+@attrs.frozen(kw_only=True)
+class Reconciled:
+    """What came of looking for doubts in the service's own list."""
+
+    adopted: tuple[GenerationHandle, ...] = ()
+    """The generations that were found; their keys are settled."""
+    left: tuple[StillInDoubt, ...] = ()
+    """What is for a person to decide."""
 
 
 class Doubts:
@@ -37,12 +62,14 @@ class Doubts:
         look: Callable[[str], Awaitable[Generation]],
         buy_again: Callable[[Entry, Request], Awaitable[Bought]],
         handle: Callable[[Entry], GenerationHandle],
+        reconciler: Reconciler,
     ) -> None:
         self._journal = journal
         self._service = service
         self._look = look
         self._buy_again = buy_again
         self._handle = handle
+        self._reconciler = reconciler
 
     async def list(self) -> Entries:
         """Return the submits to this service whose fate is unknown, oldest first.
@@ -128,6 +155,46 @@ class Doubts:
         doubt = await self._doubt(key, lifecycle.Step.ABANDON)
         step = lifecycle.abandon(doubt, "abandoned by a person", at=wall_now())
         return self._kept(await self._journal.change(key, step), key)
+
+    async def reconcile(self) -> Reconciled:
+        """Look for what the doubts have bought in the service's own list, and settle what is certain.
+
+        A doubt takes a generation for its own only if that was made from the same request, after it was sent and not
+        long after, and if nothing else in the list and no other submit comes into question. The rest stays in doubt.
+        It may be called at any time, as often as you like, and by several programs at once.
+
+        Raises:
+            UnsupportedOperation: this format has no list; nothing was sent.
+            JournalError: the journal cannot be used; what was settled before stays so.
+            LumaError: the list could not be read, after retries; nothing changed.
+
+        Costs:
+            Requests that cost nothing: one for each hundred generations since the oldest doubt.
+
+        Cancellation:
+            Safe: each doubt is settled or not.
+        """
+        self._reconciler.require()
+        doubts = await self.list()
+        decisions = await self._reconciler.weigh(doubts) if doubts else {}
+        settled = [await self._carry_out(doubt, decisions[doubt.key]) for doubt in doubts if doubt.key in decisions]
+        return Reconciled(
+            adopted=tuple(self._handle(one) for one in settled if isinstance(one, Entry)),
+            left=tuple(one for one in settled if isinstance(one, StillInDoubt)),
+        )
+
+    async def _carry_out(self, doubt: Entry, decision: Decision) -> Entry | StillInDoubt | None:
+        """Settle a doubt if that was decided; None when somebody else has settled it meanwhile."""
+        if isinstance(decision, Leave):
+            return StillInDoubt(entry=doubt, reason=decision.reason)
+        step = lifecycle.resolve(doubt, decision.generation_id, at=wall_now())
+        try:
+            return await self._journal.change(doubt.key, step)
+        except KeyConflict:
+            standing = await self._journal.get(doubt.key)
+        if standing is None or standing.phase not in lifecycle.UNDECIDED:
+            return None
+        return StillInDoubt(entry=standing, reason=f"meanwhile something else took {decision.generation_id}.")
 
     async def _doubt(self, key: str, step: lifecycle.Step) -> Entry:
         """Return the entry that a person decides about."""

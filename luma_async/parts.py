@@ -27,9 +27,11 @@ from luma_async.downloads import Downloads
 from luma_async.errands import Deeds as BatchDeeds
 from luma_async.gate import Gate
 from luma_async.handle import Deeds, GenerationHandle
+from luma_async.listing import Listing
 from luma_async.looks import Looks
 from luma_async.lookup import Lookup
 from luma_async.queries import Queries
+from luma_async.reconciler import Reconciler
 from luma_async.sender import Sender
 from luma_async.watcher import Watcher
 
@@ -125,6 +127,12 @@ class Parts:
             look=self.refresh,
             buy_again=self.sender.buy_again,
             handle=self.handle_of,
+            reconciler=Reconciler(
+                journal=journal,
+                service=self.service,
+                listing=Listing(ask=self.queries.ask, dialect=dialect),
+                dialect=dialect,
+            ),
         )
         self.batches = self._batches(transport)
         stack.push_async_callback(self.batches.aclose)

@@ -46,7 +46,7 @@ class Queries:
         """Ask once.
 
         Returns:
-            A success that holds one JSON document and no error.
+            A success that holds one JSON document and no error, or says that there is nothing to hold (204).
 
         Raises:
             NotSent, NoAnswer: no complete answer came.
@@ -56,7 +56,7 @@ class Queries:
         document = parse(await self._transport.query(call))
         error = self._dialect.read_error(document)
         if document.ok and error is None:
-            if document.shape is Shape.JSON:
+            if document.shape is Shape.JSON or document.status == 204:
                 return document
             raise _unreadable(document)
         raise refusal(read(document, self._dialect))

@@ -13,6 +13,7 @@ from luma_async.account import Account
 from luma_async.checks import check_id
 from luma_async.entries import Phase
 from luma_async.errors import ConfigurationError, SessionClosed
+from luma_async.library import Library
 from luma_async.outcomes import as_completed
 from luma_async.parts import Parts, Plan, assemble
 from luma_async.purchases import Purchases
@@ -241,6 +242,28 @@ class LumaSession(Purchases):
     def account(self) -> Account:
         """Balances, as far as the service tells them."""
         return Account(self._queries, self._dialect)
+
+    @property
+    def library(self) -> Library:
+        """The account's generations at the official service."""
+        return Library(self._queries, self._dialect)
+
+    async def ping(self) -> None:
+        """Ask the official service for a sign of life, with the API key.
+
+        Raises:
+            UnsupportedOperation: this format has no such call; nothing was sent.
+            Unauthorized: it is there, and does not take the key.
+            LumaError: no usable answer came, after retries.
+
+        Costs:
+            One request that costs nothing.
+
+        Cancellation:
+            Safe.
+        """
+        call = self._dialect.ping()
+        await self._queries().ask(call)
 
     def supports(self, operation: str, /) -> bool:
         """Whether this service has a call, such as `extend`, `add_audio`, `upscale`, `query_many` or `user`."""
