@@ -121,19 +121,7 @@ class Parts:
             submit=self.submit,
             give_up_s=plan.poll.give_up,
         )
-        self.doubts = Doubts(
-            journal=journal,
-            service=self.service,
-            look=self.refresh,
-            buy_again=self.sender.buy_again,
-            handle=self.handle_of,
-            reconciler=Reconciler(
-                journal=journal,
-                service=self.service,
-                listing=Listing(ask=self.queries.ask, dialect=dialect),
-                dialect=dialect,
-            ),
-        )
+        self.doubts = self._doubts()
         self.batches = self._batches(transport)
         stack.push_async_callback(self.batches.aclose)
 
@@ -219,6 +207,22 @@ class Parts:
             emit=plan.emit,
             on_final=self.sender.finish,
             on_lost=self.sender.lose,
+        )
+
+    def _doubts(self) -> Doubts:
+        dialect = self._plan.dialect
+        return Doubts(
+            journal=self.journal,
+            service=self.service,
+            look=self.refresh,
+            buy_again=self.sender.buy_again,
+            handle=self.handle_of,
+            reconciler=Reconciler(
+                journal=self.journal,
+                service=self.service,
+                listing=Listing(ask=self.queries.ask, dialect=dialect),
+                dialect=dialect,
+            ),
         )
 
     def _batches(self, transport: Transport) -> Batches:
