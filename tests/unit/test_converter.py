@@ -181,6 +181,7 @@ def test_a_state(word, state):
 FILES = {
     "an object": ({"url": LINK, "width": 64}, Video(url=LINK, width=64)),
     "a bare link": (LINK, Video(url=LINK)),
+    "a link without TLS": ("http://x.example/a.mp4", Video(url="http://x.example/a.mp4")),
     "only the clean link": ({"download_url": LINK}, Video(download_url=LINK)),
     "an empty link": ({"url": "", "download_url": LINK}, Video(download_url=LINK)),
     "a link that is an object": ({"url": {"url": LINK}}, Video(url=LINK)),
