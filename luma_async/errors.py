@@ -111,6 +111,7 @@ class SessionClosed(LumaError):
     """The session is not open: it was never opened, or it is closing while somebody waited."""
 
     message: str = "The session is not open: use `async with LumaSession(...)`, or `await session.open()` first."
+    """What happened, and what to do."""
 
 
 @error

@@ -56,15 +56,25 @@ class Plan:
     """Everything a session was told."""
 
     dialect: Dialect
+    """The format that the service speaks."""
     journal: Journal | str | os.PathLike[str] | None
+    """Where paid intents are remembered; a path is opened, and closed again."""
     poll: PollPolicy
+    """When to look."""
     retry: RetryPolicy
+    """How often to repeat."""
     limits: Limits
+    """How much at once."""
     timeouts: Timeouts
+    """Bounds on single steps."""
     emit: Callable[[Event], None]
-    proxy: str | None
+    """Is told what happens."""
+    proxy: str | None = attrs.field(repr=False)
+    """The address of an HTTP proxy; it may hold a password."""
     trust_env: bool
+    """Whether HTTP_PROXY and its like count."""
     trace_configs: Sequence[aiohttp.TraceConfig]
+    """The user's own, for tracing."""
 
 
 class Parts:

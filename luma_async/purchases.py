@@ -83,6 +83,12 @@ class Purchases(ABC):
             prompt: what happens next.
             key: your name for this purchase.
             fields: of `ExtendRequest`.
+
+        Costs:
+            One generation, as `submit()` does.
+
+        Cancellation:
+            As with `submit()`.
         """
         return await self._open().submit(ExtendRequest(_id_of(source), prompt, **fields), key)
 
@@ -102,6 +108,12 @@ class Purchases(ABC):
             prompt: what to hear.
             key: your name for this purchase.
             fields: of `AudioRequest`.
+
+        Costs:
+            One generation, as `submit()` does.
+
+        Cancellation:
+            As with `submit()`.
         """
         return await self._open().submit(AudioRequest(_id_of(source), prompt, **fields), key)
 

@@ -1,0 +1,176 @@
+"""What users see: the names, the tree of errors, the table of the README, and the sections of the docstrings."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import luma_async
+from luma_async import errors
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "luma_async"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+PROMISED = {
+    *("LumaSession", "GenerationHandle", "Outcome", "Batch", "Doubts", "Account"),
+    *("VideoRequest", "ExtendRequest", "AudioRequest", "UpscaleRequest", "ImageRequest", "ReframeRequest"),
+    *("ModifyRequest", "Request", "Keyframes", "ImageKeyframe", "GenerationKeyframe"),
+    *("Generation", "Video", "Image", "State", "User", "KeyUsage", "Credits"),
+    *("RixAPI", "PollPolicy", "RetryPolicy", "Limits", "Timeouts"),
+    *("Journal", "MemoryJournal", "SqliteJournal", "Entry", "Phase"),
+    *("Submitted", "SubmitFailed", "Retried", "Paused", "Looked", "Changed", "Finished", "Downloading", "Downloaded"),
+}
+"""Names that programs import; taking one away breaks them."""
+
+MADE_BY_USERS = {"Journal", "MemoryJournal", "SqliteJournal"}
+"""A journal is called by the session, not by programs: its protocol says what each call promises."""
+
+
+def test_every_promised_name_is_exported():
+    """What programs import stays importable, errors and events included."""
+    kinds = {name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)}
+    assert (PROMISED | kinds) - set(luma_async.__all__) == set()
+
+
+def test_nothing_else_is_public_by_accident():
+    """Whatever of ours can be taken from the package is exported by name."""
+    ours = {
+        name
+        for name, value in vars(luma_async).items()
+        if not name.startswith("_") and getattr(value, "__module__", "").startswith("luma_async")
+    }
+    assert ours - set(luma_async.__all__) == set()
+
+
+def _drawn(docstring):
+    """Return the tree that a docstring draws: each name with its parent and the built-in error beside it."""
+    rows, path = {}, []
+    for line in docstring.splitlines():
+        found = re.match(r"^([│ ├└─]*)([A-Z]\w+)(?: \((\w+)\))?(?:   .*)?$", line)
+        if found:
+            depth = len(found[1]) // 4
+            path = [*path[:depth], found[2]]
+            rows[found[2]] = (path[-2] if depth else None, found[3])
+    return rows
+
+
+def test_the_tree_of_errors_is_drawn_as_it_is():
+    """The module's docstring shows every error, under its parent, with the built-in error that it also is."""
+    real = {}
+    for name, kind in vars(errors).items():
+        if inspect.isclass(kind) and issubclass(kind, errors.LumaError):
+            parent, *others = kind.__bases__
+            real[name] = (
+                None if kind is errors.LumaError else parent.__name__,
+                others[0].__name__ if others else None,
+            )
+    assert _drawn(errors.__doc__) == real
+
+
+def test_the_readme_names_only_real_errors():
+    """Each name in the table of errors exists, and no error that a caller may get is missing from it."""
+    table = (ROOT / "README.md").read_text().partition("| error | was it charged? |")[2].partition("\n\n")[0]
+    named = {name for row in table.splitlines()[2:] for name in re.findall(r"`([A-Z]\w+)`", row.split("|")[1])}
+    assert named
+    assert {name for name in named if not hasattr(errors, name)} == set()
+    mothers = {name for name, (parent, _) in _drawn(errors.__doc__).items() if parent == "LumaError"} - {
+        "SessionClosed",
+        "TransportError",
+        "UnreadableAnswer",
+    }
+    assert mothers - named == set()
+
+
+def _public_coroutines():
+    for name in luma_async.__all__:
+        kind = getattr(luma_async, name)
+        if inspect.isclass(kind) and name not in MADE_BY_USERS:
+            for attribute, member in inspect.getmembers(kind, inspect.isfunction):
+                waits = inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member)
+                if waits and not attribute.startswith("_") and member.__module__.startswith("luma_async"):
+                    yield pytest.param(member, id=f"{name}.{attribute}")
+
+
+@pytest.mark.parametrize("member", list(_public_coroutines()))
+def test_every_public_coroutine_says_what_it_costs_and_how_it_is_cancelled(member):
+    """Its docstring has the two sections, or points at the call that has them."""
+    text = inspect.getdoc(member) or ""
+    elsewhere = re.search(r"see `(\w+)\.(\w+)\(\)`", text)
+    if elsewhere:
+        kind = {"session": luma_async.LumaSession, "handle": luma_async.GenerationHandle}[elsewhere[1]]
+        text = inspect.getdoc(getattr(kind, elsewhere[2]))
+    assert {"Costs:", "Cancellation:"} <= {line.strip() for line in text.splitlines()}
+
+
+def _is_attrs(node):
+    names = [ast.unparse(one.func if isinstance(one, ast.Call) else one) for one in node.decorator_list]
+    return any(name in {"attrs.frozen", "attrs.define", "error"} for name in names)
+
+
+def _bare_fields(path):
+    """Return the public fields of a module's attrs classes without a docstring beneath."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and _is_attrs(node):
+            for field, below in zip(node.body, [*node.body[1:], None], strict=True):
+                if isinstance(field, ast.AnnAssign) and not field.target.id.startswith("_"):
+                    told = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+                    if not told or not isinstance(below.value.value, str):
+                        yield f"{path.relative_to(ROOT)}:{field.lineno} {node.name}.{field.target.id}"
+
+
+SHOWN = [path for path in MODULES if not {"testing", "cli"} & set(path.relative_to(PACKAGE).parts)]
+
+
+@pytest.mark.parametrize("path", SHOWN, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_field_says_what_it_holds(path):
+    """Below each public field of an attrs class stands a docstring, with its unit where it has one."""
+    assert list(_bare_fields(path)) == []
+
+
+def test_the_test_of_fields_can_fail(tmp_path, monkeypatch):
+    """A field without a docstring is found."""
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    path = tmp_path / "bare.py"
+    path.write_text('@attrs.frozen\nclass Thing:\n    told: int\n    """Told."""\n    bare: int\n')
+    assert [found.split()[-1] for found in _bare_fields(path)] == ["Thing.bare"]
+
+
+def _names(path):
+    """Return every name that a module gives to something of its own."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name, node.lineno
+        elif isinstance(node, ast.arg):
+            yield node.arg, node.lineno
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id, node.lineno
+
+
+BANNED = {"util", "utils", "manager", "helper", "helpers", "job", "jobs"}
+
+
+def test_no_name_says_nothing():
+    """Nothing is called utils, manager or helper, and what a service makes is a generation, not a job."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line} {name}"
+        for path in MODULES
+        for name, line in [(path.stem, 0), *_names(path)]
+        if BANNED & set(re.findall(r"[a-z]+", re.sub(r"([A-Z])", r"_\1", name).lower()))
+    ]
+    assert found == []
+
+
+def test_a_task_is_asyncios():
+    """Outside of a service's own spelling, nothing public is called a task."""
+    names = [*luma_async.__all__]
+    for one in luma_async.__all__:
+        kind = getattr(luma_async, one)
+        if inspect.isclass(kind):
+            names += [name for name in dir(kind) if not name.startswith("_")]
+    assert [name for name in names if "task" in name.lower()] == []

@@ -1,0 +1,354 @@
+"""The command line: what each command does, prints and returns, run as a person would run it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import struct
+import sys
+from functools import partial
+
+import pytest
+
+from luma_async import (
+    ConfigurationError,
+    DownloadError,
+    Generation,
+    GenerationFailed,
+    InvalidInput,
+    JournalError,
+    LumaSession,
+    NotSent,
+    OutOfCredit,
+    Phase,
+    PollingFailed,
+    PollPolicy,
+    RateLimited,
+    SqliteJournal,
+    State,
+    SubmitInDoubt,
+    Unauthorized,
+    UnsupportedOperation,
+    WaitTimeout,
+)
+from luma_async.cli import demo, options
+from luma_async.cli.main import exit_code, main
+from luma_async.testing import (
+    drop_after_reading,
+    fails,
+    file_bytes,
+    out_of_credit,
+    rejects,
+    server_error,
+    stalls,
+    succeeds,
+    watermarked_only,
+)
+
+COMMANDS = ("demo", "generate", "batch", "status", "resume", "in-doubt", "gallery", "gateway")
+
+
+@pytest.fixture
+def gateway_options():
+    return {"script": succeeds(after=0.1)}
+
+
+@pytest.fixture
+def here(gateway_env, tmp_path, monkeypatch):
+    """An empty folder to work in, with the service in the environment and the journal beside it."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("LUMA_JOURNAL", str(tmp_path / "jobs.db"))
+    # When to look is not what is told here.
+    monkeypatch.setattr(options, "LumaSession", partial(LumaSession, poll=PollPolicy.fixed(0.05)))
+    return folder
+
+
+@pytest.fixture
+def command(capsys):
+    """Run a command in a thread, since it brings its own event loop; return its exit code and both outputs."""
+
+    async def run(*arguments):
+        code = await asyncio.to_thread(main, [str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+async def start(*arguments, cwd, **environment):
+    """Start the real command in a process of its own, without anybody's settings."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LUMA_JOURNAL", "PYTHONPATH") if name in os.environ}
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "luma_async", *arguments),
+        cwd=cwd,
+        env={**kept, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def read_until(stream, words):
+    """Read lines up to the one that holds these words, and return it."""
+    while line := (await stream.readline()).decode():
+        if words in line:
+            return line
+    raise AssertionError(f"the stream ended before {words!r}")
+
+
+async def entries_of(path):
+    journal = SqliteJournal(path)
+    owner = await journal.enter()
+    try:
+        return await journal.entries()
+    finally:
+        await journal.leave(owner)
+        await journal.aclose()
+
+
+def boxes(data):
+    """Return the boxes of an MP4 file, by name; an AssertionError if they do not fill it."""
+    found, at = {}, 0
+    while at < len(data):
+        size, name = struct.unpack_from(">I4s", data, at)
+        assert 8 <= size <= len(data) - at
+        found[name.decode()] = data[at + 8 : at + size]
+        at += size
+    return found
+
+
+async def test_the_demo_makes_a_film_of_nothing(tmp_path):
+    """No key, no settings, no network: `demo` ends with exit code 0 and a clip that a player takes."""
+    nowhere = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    process = await start("demo", cwd=tmp_path, **nowhere)
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    path = tmp_path / out.decode().strip()
+    assert path == tmp_path / "luma-demo" / "cat-dance.mp4"
+    film = boxes(path.read_bytes())
+    assert film["ftyp"][:4] in {b"isom", b"mp42", b"avc1"}
+    assert film["mdat"]
+    assert {"mvhd", "trak"} <= set(boxes(film["moov"]))
+    said = err.decode()
+    assert "nothing is paid and nothing leaves this machine" in said
+    assert "It cost 1 charge" in said
+    assert "completed" in said
+    assert sorted(found.name for found in (tmp_path / "luma-demo").glob("*.mp4*")) == ["cat-dance.mp4"]
+
+
+async def test_the_demo_tells_programs_in_json(command, tmp_path, monkeypatch):
+    """One document with the generation, the path, and what it took."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "_SECONDS", 0.2)
+    code, out, _ = await command("demo", "--json")
+    document = json.loads(out)
+    assert (code, document["state"], document["charges"], document["requests"]["submit"]) == (0, "completed", 1, 1)
+    assert (tmp_path / document["path"]).exists()
+
+
+async def test_generate_buys_waits_and_downloads(command, here, gateway):
+    """The path on standard output and nothing else; what happens on standard error."""
+    code, out, err = await command("generate", "cat dance", "-o", "cat.mp4", "--key", "cat")
+    assert (code, out) == (0, "cat.mp4\n")
+    assert "Accepted: generation" in err
+    assert (here / "cat.mp4").read_bytes() == file_bytes()
+    assert len(gateway.charges) == 1
+    (entry,) = await entries_of(os.environ["LUMA_JOURNAL"])
+    assert (entry.key, entry.phase, entry.path) == ("cat", Phase.COMPLETED, str(here / "cat.mp4"))
+
+
+async def test_generate_never_buys_a_key_twice(command, here, gateway):
+    """The same key again fetches what exists; another prompt under it is refused."""
+    await command("generate", "cat dance", "-o", "cat.mp4", "--key", "cat")
+    code, out, _ = await command("generate", "cat dance", "-o", "copy.mp4", "--key", "cat")
+    assert (code, out) == (0, "copy.mp4\n")
+    code, _, err = await command("generate", "dog dance", "-o", "dog.mp4", "--key", "cat")
+    assert (code, "different request" in err) == (1, True)
+    assert len(gateway.charges) == 1
+
+
+async def test_generate_sends_what_it_was_told(command, here, gateway):
+    """Each option arrives; a frame is an address, a picture file, or an earlier generation."""
+    (here / "tiger.jpg").write_bytes(b"\xff\xd8\xff\xe0 tiger")
+    options = ["--aspect-ratio", "9:16", "--frame0", "tiger.jpg", "--frame1", "id:g-1", "--loop", "--expand-prompt"]
+    code, _, err = await command("generate", "cat dance", *options)
+    assert code == 0, err
+    body = gateway.charges[0].body
+    assert (body["prompt"], body["aspect_ratio"], body["loop"], body["expand_prompt"]) == (
+        "cat dance",
+        "9:16",
+        True,
+        True,
+    )
+    assert body["keyframes"]["frame0"]["url"].startswith("data:image/jpeg;base64,")
+    assert body["keyframes"]["frame1"] == {"type": "generation", "id": "g-1"}
+    code, _, _ = await command("generate", "dog", "--edition", "2024", "--frame0", "https://example.com/x.jpg")
+    assert gateway.charges[1].body["image_url"] == "https://example.com/x.jpg"
+
+
+async def test_generate_tells_programs_in_json(command, here):
+    """One document on standard output, with the path and the key, and no live display."""
+    code, out, _ = await command("generate", "cat dance", "--json", "--key", "cat")
+    document = json.loads(out)
+    assert (code, document["key"], document["state"]) == (0, "cat", "completed")
+    assert (here / document["path"]).exists()
+    assert "raw" not in document
+
+
+REFUSED_BEFORE_PAYING = {
+    "a bad ratio": (["--aspect-ratio", "wide"], "aspect_ratio"),
+    "an empty prompt": (None, "prompt"),
+    "no picture": (["--frame0", "none.jpg"], "none.jpg"),
+    "a bad id": (["--frame0", "id:../x"], "id"),
+    "a bad key": (["--key", "a\nb"], "key"),
+    "a negative timeout": (["--timeout", "-1"], "timeout"),
+    "no timeout at all": (["--timeout", "nan"], "timeout"),
+    "a file that exists": (["-o", "there.mp4"], "there.mp4"),
+    "a folder that does not": (["-o", "nowhere/cat.mp4"], "nowhere"),
+    "a field of another edition": (["--model", "ray-2"], "model"),
+    "an address that is none": (["--base-url", "relay"], "base_url"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_BEFORE_PAYING)
+async def test_generate_refuses_before_it_pays(command, here, gateway, name):
+    """Wrong use is exit code 2 with the name of what is wrong, and nothing was sent."""
+    (here / "there.mp4").write_bytes(b"mine")
+    options, words = REFUSED_BEFORE_PAYING[name]
+    code, out, err = await command("generate", "" if options is None else "cat dance", *(options or []))
+    assert (code, out) == (2, "")
+    assert words in err.splitlines()[-1]
+    assert gateway.counts.total() == 0
+    assert (here / "there.mp4").read_bytes() == b"mine"
+
+
+async def test_generate_replaces_a_file_only_when_told(command, here):
+    """`--overwrite` is the one way."""
+    (here / "cat.mp4").write_bytes(b"old")
+    code, _, _ = await command("generate", "cat dance", "-o", "cat.mp4", "--overwrite")
+    assert (code, (here / "cat.mp4").read_bytes()) == (0, file_bytes())
+
+
+@pytest.mark.parametrize(
+    ("prepare", "code", "words"),
+    [
+        (
+            lambda gateway: gateway.scripts.update({"cat dance": fails("moderated", after=0.1)}),
+            1,
+            "moderated",
+        ),
+        (lambda gateway: gateway.scripts.update({"cat dance": rejects()}), 1, "Reword the prompt"),
+        (lambda gateway: gateway.scripts.update({"cat dance": stalls()}), 3, "It runs on and is paid"),
+        (lambda gateway: gateway.scripts.update({"cat dance": watermarked_only(after=0.1)}), 1, "watermark"),
+        (lambda gateway: gateway.inject(out_of_credit()), 4, "Top up"),
+        (lambda gateway: gateway.inject(server_error(401)), 4, "LUMA_API_KEY"),
+        (lambda gateway: gateway.inject(drop_after_reading()), 1, "in-doubt"),
+    ],
+    ids=["failed", "rejected", "running", "watermarked", "no credit", "wrong key", "in doubt"],
+)
+async def test_an_exit_code_says_what_happened(command, here, gateway, prepare, code, words):
+    """1 failed, 3 still running and paid, 4 the key or the credit; the last line names the next step."""
+    prepare(gateway)
+    seconds = "0.3" if code == 3 else "30"
+    got, out, err = await command("generate", "cat dance", "--timeout", seconds, "-o", "cat.mp4")
+    assert (got, out) == (code, "")
+    assert words in err.splitlines()[-1]
+    assert err.splitlines()[-1].startswith("luma-async: ")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("missing", ["LUMA_API_KEY", "LUMA_BASE_URL"])
+async def test_a_missing_setting_is_wrong_use(command, here, monkeypatch, missing):
+    """Exit code 2, and the variable to set."""
+    monkeypatch.delenv(missing)
+    code, _, err = await command("generate", "cat dance")
+    assert (code, missing in err) == (2, True)
+
+
+async def test_ctrl_c_says_that_it_is_paid(here, gateway):
+    """Interrupted while it waits: exit code 130, the id, and how to fetch it later."""
+    gateway.scripts["cat dance"] = stalls()
+    settings = {"LUMA_API_KEY": gateway.api_key, "LUMA_BASE_URL": gateway.base_url}
+    process = await start("generate", "cat dance", cwd=here, **settings)
+    await read_until(process.stderr, "Accepted")
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    assert "is paid and runs on" in err.decode()
+    assert "Traceback" not in err.decode()
+    (entry,) = await entries_of(os.environ["LUMA_JOURNAL"])
+    assert entry.phase is Phase.ACCEPTED
+
+
+async def test_the_gateway_serves_any_client(command, here, monkeypatch):
+    """`gateway --port 0` prints the two settings of a client, serves it, and counts charges until interrupted."""
+    process = await start("gateway", "--port", "0", "--seconds", "0.1", "--api-key", "sk-mine", cwd=here)
+    settings = dict(pair.split("=") for pair in (await process.stdout.readline()).decode().split())
+    assert settings["LUMA_API_KEY"] == "sk-mine"
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    code, out, err = await command("generate", "cat dance", "-o", "cat.mp4")
+    assert (code, out) == (0, "cat.mp4\n"), err
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    assert "1 charges, " in err.decode()
+    assert "Traceback" not in err.decode()
+
+
+async def test_help_is_there_for_every_command(command, capsys):
+    """`--help` names all commands, and each command explains itself; both without settings."""
+    for arguments in ([], *([name] for name in COMMANDS)):
+        with pytest.raises(SystemExit) as stopped:
+            main([*arguments, "--help"])
+        out = capsys.readouterr().out
+        assert stopped.value.code == 0
+        assert out.startswith("usage: luma-async")
+        assert all(name in out for name in (arguments or COMMANDS))
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["dance"], ["generate"], ["generate", "x", "--api-key", "sk-1"], ["status", "--phase", "lost?"]]
+)
+def test_wrong_use_is_exit_code_2(arguments, capsys):
+    """No command, an unknown one, a missing argument, a key on the command line: refused with the usage."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: luma-async" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigurationError(), 2),
+        (InvalidInput(field="prompt"), 2),
+        (UnsupportedOperation(operation="upscale", service="rixapi"), 2),
+        (WaitTimeout(generation_id="g1"), 3),
+        (PollingFailed(generation_id="g1"), 3),
+        (Unauthorized(status=401), 4),
+        (OutOfCredit(status=403), 4),
+        (NotSent(), 1),
+        (SubmitInDoubt(key="k"), 1),
+        (RateLimited(status=429), 1),
+        (GenerationFailed(generation=Generation(id="g1", state=State.FAILED)), 1),
+        (DownloadError(), 1),
+        (JournalError(), 1),
+        (OSError(28, "No space left on device"), 1),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, Exception) else str(one),
+)
+def test_each_error_has_its_exit_code(error, code):
+    """A shell decides by the number alone."""
+    assert exit_code(error) == code
+
+
+async def test_a_journal_that_cannot_be_made_is_an_error_line(command, here, monkeypatch, tmp_path):
+    """A folder where the file should be: one line, exit code 1, nothing sent."""
+    (tmp_path / "folder.db").mkdir()
+    monkeypatch.setenv("LUMA_JOURNAL", str(tmp_path / "folder.db"))
+    code, _, err = await command("generate", "cat dance")
+    assert (code, err.startswith("luma-async: "), len(err.splitlines())) == (1, True, 1)
