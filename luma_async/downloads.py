@@ -51,12 +51,12 @@ if TYPE_CHECKING:
 AT_ONCE = 8
 """Downloads at the same time: enough to fill a line, few enough to leave a file server and the memory alone."""
 
-_PROGRESS_EVERY_S = 1.0
-"""Between two events about one download: what people watch, and nothing to thousands of downloads."""
+_TICK_S = 1.0
+"""How often a download tells its progress and looks at its speed: what people watch, and nothing to thousands."""
 
 
 @attrs.define(kw_only=True, eq=False)
-class _Errand:
+class _Download:
     """One file to fetch."""
 
     search: Search
@@ -67,8 +67,6 @@ class _Errand:
     """How much the last attempt left to go on from."""
     named_s: float | None = None
     """The delay that the file server asked for last."""
-    told_at_s: float = float("-inf")
-    """When progress was told last."""
 
     @property
     def id(self) -> str:
@@ -103,9 +101,10 @@ class Downloads:
         self._tasks = TaskOwner()
         self._closing = False
 
-    async def check_place(self, dest: str | os.PathLike[str], *, overwrite: bool) -> None:
+    @staticmethod
+    def check_place(dest: str | os.PathLike[str], *, overwrite: bool) -> None:
         """Refuse a destination before anybody waits for the generation; see `handle.download()`."""
-        await find_place(dest, None, overwrite=overwrite)
+        find_place(dest, None, overwrite=overwrite)
 
     async def fetch(
         self,
@@ -119,7 +118,7 @@ class Downloads:
         """Put a file of a completed generation on disk; see `handle.download()`."""
         suffix = suffix_of(generation, what)
         name = safe_name(generation.id, suffix=suffix if what == "video" else f"-{what}{suffix}")
-        path = await find_place(dest, name, overwrite=overwrite)
+        path = find_place(dest, name, overwrite=overwrite)
         if self._closing:
             raise SessionClosed
         if path in self._taken:
@@ -127,7 +126,7 @@ class Downloads:
         search = Search(generation=generation, kind=what, watermark=watermark)
         self._taken.add(path)
         try:
-            return await self._outwait(_Errand(search=search, path=path, overwrite=overwrite))
+            return await self._outwait(_Download(search=search, path=path, overwrite=overwrite))
         finally:
             self._taken.discard(path)
 
@@ -146,8 +145,8 @@ class Downloads:
         await self._tasks.cancel()
         await self._finder.aclose()
 
-    async def _outwait(self, errand: _Errand) -> Path:
-        task = self._tasks.start(self._run(errand), name="luma_async download")
+    async def _outwait(self, download: _Download) -> Path:
+        task = self._tasks.start(self._run(download), name="luma_async download")
         try:
             return await task
         except asyncio.CancelledError:
@@ -156,93 +155,96 @@ class Downloads:
                 raise
         raise SessionClosed(message="The session closed during the download; downloading again continues it.")
 
-    async def _run(self, errand: _Errand) -> Path:
+    async def _run(self, download: _Download) -> Path:
         while True:
-            search = errand.search
+            search = download.search
             urgency = urgency_of(clean_links(search.generation, search.kind))
             try:
                 async with self._places.place(urgency):
-                    return await self._attempt(errand)
+                    return await self._attempt(download)
             except DownloadError as error:
                 failure = error
-            delay_s = self._delay_s(errand, failure)
+            delay_s = self._delay_s(download, failure)
             if delay_s is None:
-                failure.generation_id, failure.path = errand.id, errand.path
+                failure.generation_id, failure.path = download.id, download.path
                 raise failure
-            self._emit(Retried(what="download", attempt=errand.tries.fruitless, delay_s=delay_s, error=failure))
+            self._emit(Retried(what="download", attempt=download.tries.fruitless, delay_s=delay_s, error=failure))
             await asyncio.sleep(delay_s)
 
-    def _delay_s(self, errand: _Errand, failure: DownloadError) -> float | None:
-        errand.tries = count_failure(errand.tries, failure, errand.resumable_bytes)
-        return repeat_download(failure, errand.tries, policy=self._retry, luck=self._random(), named_s=errand.named_s)
+    def _delay_s(self, download: _Download, failure: DownloadError) -> float | None:
+        download.tries = count_failure(download.tries, failure, download.resumable_bytes)
+        return repeat_download(
+            failure, download.tries, policy=self._retry, luck=self._random(), named_s=download.named_s
+        )
 
-    async def _attempt(self, errand: _Errand) -> Path:
+    async def _attempt(self, download: _Download) -> Path:
         """Fetch from the first link that works."""
         while True:
-            link = await self._finder.find(errand.search)
+            link = await self._finder.find(download.search)
             try:
-                await self._fetch_from(link, errand)
+                await self._fetch_from(link, download)
             except LinkGone:
-                self._finder.refuse(errand.search, link)
+                self._finder.refuse(download.search, link)
             else:
-                return errand.path
+                return download.path
 
-    async def _fetch_from(self, link: Link, errand: _Errand) -> None:
-        source = source_of(errand.id, link)
-        part = PartFile(errand.path)
-        errand.named_s = None
+    async def _fetch_from(self, link: Link, download: _Download) -> None:
+        source = source_of(download.id, link)
+        part = PartFile(download.path)
+        download.named_s = None
         try:
             await part.open()
             kept = resumable(part.kept, source)
             incoming = await self._files.get(link.url, range_headers(kept))
             try:
-                errand.named_s = incoming.head.retry_after_s
+                download.named_s = incoming.head.retry_after_s
                 verdict = judge(incoming.head, kept)
                 if isinstance(verdict, Misfit):
                     part.discard()
                     raise DamagedFile(message=verdict.reason)
                 if isinstance(verdict, Take):
                     part.begin(verdict.start_bytes, source=source, etag=verdict.etag)
-                    errand.search.worked()
-                    await self._receive(incoming, part, verdict.total_bytes, errand)
+                    download.search.worked()
+                    await self._receive(incoming, part, verdict.total_bytes, download)
                 elif not isinstance(verdict, Have):
                     raise verdict
             finally:
                 incoming.close()
-            await part.finish(_medium(errand.search), overwrite=errand.overwrite)
+            await part.finish(_medium(download.search), overwrite=download.overwrite)
         finally:
-            errand.resumable_bytes = part.size_bytes if part.kept is not None else 0
+            download.resumable_bytes = part.size_bytes if part.kept is not None else 0
             part.close()
-        if errand.search.kind == "video":
-            self._note(errand.id, errand.path.absolute())
-        self._emit(Downloaded(generation_id=errand.id, path=errand.path, size_bytes=part.size_bytes))
+        if download.search.kind == "video":
+            self._note(download.id, download.path.absolute())
+        self._emit(Downloaded(generation_id=download.id, path=download.path, size_bytes=part.size_bytes))
 
-    async def _receive(self, incoming: Incoming, part: PartFile, total_bytes: int | None, errand: _Errand) -> None:
+    async def _receive(self, incoming: Incoming, part: PartFile, total_bytes: int | None, download: _Download) -> None:
         """Write what comes, as long as it comes fast enough and is not too much."""
         host = incoming.head.host
-        pace = Pace(at_s=loop_now(), at_bytes=part.size_bytes)
-        self._tell(errand, part, total_bytes)
+        tick_at_s = loop_now()
+        pace = Pace(at_s=tick_at_s, at_bytes=part.size_bytes)
+        self._tell(download, part, total_bytes)
         while piece := await incoming.read():
             if too_long(part.size_bytes + len(piece), total_bytes):
                 part.discard()
                 raise DamagedFile(message=f"{host} sends more than the file can be.")
             part.write(piece)
-            kept_up = keep_pace(pace, received_bytes=part.size_bytes, now_s=loop_now(), stall_s=self._stall_s)
+            now_s = loop_now()
+            if now_s - tick_at_s < _TICK_S:
+                continue
+            tick_at_s = now_s
+            kept_up = keep_pace(pace, received_bytes=part.size_bytes, now_s=now_s, stall_s=self._stall_s)
             if kept_up is None:
                 raise DownloadError(message=f"{host} sends next to nothing.")
             pace = kept_up
-            self._tell(errand, part, total_bytes)
+            self._tell(download, part, total_bytes)
         if total_bytes is not None and part.size_bytes < total_bytes:
             raise DownloadError(message=f"{host} sent {part.size_bytes} of {total_bytes} bytes.")
 
-    def _tell(self, errand: _Errand, part: PartFile, total_bytes: int | None) -> None:
-        now_s = loop_now()
-        if now_s - errand.told_at_s < _PROGRESS_EVERY_S:
-            return
-        errand.told_at_s = now_s
+    def _tell(self, download: _Download, part: PartFile, total_bytes: int | None) -> None:
         self._emit(
             Downloading(
-                generation_id=errand.id, path=errand.path, received_bytes=part.size_bytes, total_bytes=total_bytes
+                generation_id=download.id, path=download.path, received_bytes=part.size_bytes, total_bytes=total_bytes
             )
         )
 

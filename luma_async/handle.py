@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class CheckPlace(Protocol):
     """Refuses a destination where no file can be put."""
 
-    async def __call__(self, dest: str | os.PathLike[str], *, overwrite: bool) -> None:
+    def __call__(self, dest: str | os.PathLike[str], *, overwrite: bool) -> None:
         """Raise, or do nothing."""
         ...
 
@@ -219,7 +219,7 @@ class GenerationHandle:
         Cancellation:
             Safe: the `.part` is kept, and downloading again continues it.
         """
-        await self._deeds.check_place(dest, overwrite=overwrite)
+        self._deeds.check_place(dest, overwrite=overwrite)
         generation = await self.wait()
         return await self._deeds.fetch(generation, dest, overwrite=overwrite, watermark=watermark, what=what)
 

@@ -120,12 +120,12 @@ def source_of(generation_id: str, link: Link) -> str:
     return hashlib.sha256(f"{generation_id}\n{link.name}\n{where}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def spell_note(source: str, etag: str) -> str:
+def spell_note(source: str, etag: str) -> bytes:
     """Write what is kept beside a `.part`."""
-    return json.dumps({"source": source, "etag": etag})
+    return json.dumps({"source": source, "etag": etag}).encode()
 
 
-def read_note(note: str, size_bytes: int) -> Kept | None:
+def read_note(note: bytes, size_bytes: int) -> Kept | None:
     """Read what was kept beside a `.part` of this size; None when it is unreadable."""
     try:
         fields: Any = json.loads(note)

@@ -32,13 +32,25 @@ _OPEN_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os
 _LONGEST_NOTE_BYTES = 4096
 
 
-async def find_place(dest: str | os.PathLike[str], name: str | None, *, overwrite: bool) -> Path:
+def find_place(dest: str | os.PathLike[str], name: str | None, *, overwrite: bool) -> Path:
     """Return where a file goes: `dest`, or what it is called in that folder; without a name, the folder.
 
     Raises:
         InvalidInput: no file can be put there.
     """
-    return await _off_loop(_find_place, dest, name, overwrite)
+    text = _checked(dest)
+    path = Path(text)
+    standing = _standing(path)
+    if standing is Standing.FOLDER or text.endswith(("/", os.sep)):
+        if standing is not Standing.FOLDER:
+            raise InvalidInput(field="dest", message=f"there is no folder {text}; make it first.")
+        if name is None:
+            return path
+        path = path / name
+        standing = _standing(path)
+    has_folder = _standing(path.parent) is Standing.FOLDER
+    check_place(str(path), standing=standing, has_folder=has_folder, overwrite=overwrite)
+    return path
 
 
 class PartFile:
@@ -64,16 +76,16 @@ class PartFile:
     def begin(self, start_bytes: int, *, source: str, etag: str | None) -> None:
         """Make ready for the bytes from `start_bytes` on, noting whose they are."""
         try:
-            if start_bytes == 0:
-                self._note.unlink(missing_ok=True)
             os.ftruncate(self._fd, start_bytes)
             os.lseek(self._fd, start_bytes, os.SEEK_SET)
             self.size_bytes = start_bytes
             self.kept = None
-            if etag is not None:
+            if etag is None:
+                self._note.unlink(missing_ok=True)
+            else:
                 self.kept = Kept(size_bytes=start_bytes, source=source, etag=etag)
                 if start_bytes == 0:
-                    self._note.write_text(spell_note(source, etag), "ascii")
+                    self._note.write_bytes(spell_note(source, etag))
         except OSError as error:
             trouble = self._named(error)
         else:
@@ -86,12 +98,14 @@ class PartFile:
         Raises:
             OSError: the disk is full, or fails; what was written before is kept.
         """
-        left = memoryview(piece)
         try:
-            while left:
-                written = os.write(self._fd, left)
+            written = os.write(self._fd, piece)
+            self.size_bytes += written
+            while written < len(piece):
+                # A disk that fills takes what fits, and says so at the next write.
+                piece = piece[written:]
+                written = os.write(self._fd, piece)
                 self.size_bytes += written
-                left = left[written:]
         except OSError as error:
             trouble = self._named(error)
         else:
@@ -150,7 +164,7 @@ class PartFile:
     def _read_note(self) -> Kept | None:
         try:
             with self._note.open("rb") as file:
-                return read_note(file.read(_LONGEST_NOTE_BYTES).decode("ascii", "replace"), self.size_bytes)
+                return read_note(file.read(_LONGEST_NOTE_BYTES), self.size_bytes)
         except OSError:
             return None
 
@@ -196,22 +210,6 @@ class PartFile:
         """Say which file an error is about; the system's own does not always."""
         where = self.path if isinstance(error, FileExistsError) else self.part
         return OSError(error.errno, error.strerror, str(where))
-
-
-def _find_place(dest: str | os.PathLike[str], name: str | None, overwrite: bool) -> Path:
-    text = _checked(dest)
-    path = Path(text)
-    standing = _standing(path)
-    if standing is Standing.FOLDER or text.endswith(("/", os.sep)):
-        if standing is not Standing.FOLDER:
-            raise InvalidInput(field="dest", message=f"there is no folder {text}; make it first.")
-        if name is None:
-            return path
-        path = path / name
-        standing = _standing(path)
-    has_folder = _standing(path.parent) is Standing.FOLDER
-    check_place(str(path), standing=standing, has_folder=has_folder, overwrite=overwrite)
-    return path
 
 
 def _checked(dest: str | os.PathLike[str]) -> str:

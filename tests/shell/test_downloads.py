@@ -409,7 +409,7 @@ async def test_a_disk_without_room_for_the_note_is_an_oserror_too(fetcher, serve
     def fail(*_):
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
-    monkeypatch.setattr(Path, "write_text", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match=r"cat\.mp4\.part"):
         await fetch(fetcher(), completed(server.url()), tmp_path / "cat.mp4")
     assert left(tmp_path) == []
@@ -852,18 +852,19 @@ async def test_those_whose_links_end_first_go_first(fetcher, server, tmp_path, m
     def link(path, minutes):
         return server.url(f"{path}?X-Amz-Date={now:%Y%m%dT%H%M%SZ}&X-Amz-Expires={minutes * 60}")
 
-    urls = [server.url("first"), server.url("plain"), link("later", 50), link("soon", 10), link("middle", 30)]
-    tasks = [
-        asyncio.ensure_future(fetch(downloads, completed(url), tmp_path / f"{number}.mp4"))
-        for number, url in enumerate(urls)
-    ]
+    def start(url, name):
+        return asyncio.ensure_future(fetch(downloads, completed(url), tmp_path / name))
+
+    tasks = [start(server.url("first"), "first.mp4")]
     while not server.running:
         await asyncio.sleep(0.01)
-    leaving = asyncio.ensure_future(fetch(downloads, completed(link("leaves", 5)), tmp_path / "leaves.mp4"))
-    await asyncio.sleep(0.05)
-    leaving.cancel()
+    urls = [server.url("plain"), link("later", 50), link("soon", 10), link("middle", 30), link("leaves", 5)]
+    tasks += [start(url, f"{number}.mp4") for number, url in enumerate(urls)]
+    while len(downloads._places._waiting) < len(urls):
+        await asyncio.sleep(0.01)
+    tasks[-1].cancel()
     server.let_go.set()
-    await asyncio.wait([*tasks, leaving])
+    await asyncio.wait(tasks)
     order = [request.path for request in server.seen]
     assert order == ["/first", "/soon", "/middle", "/later", "/plain"]
 

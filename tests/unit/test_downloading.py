@@ -339,7 +339,8 @@ def test_a_note_survives_and_a_broken_one_is_none():
     """What is written beside a `.part` reads back; garbage there means to begin again."""
     assert read_note(spell_note("s", '"v1"'), 100) == KEPT
     for note in ("", "{", "[]", "null", "[" * 100_000, '{"source": "s"}', '{"source": 1, "etag": "\\"v1\\""}'):
-        assert read_note(note, 100) is None
+        assert read_note(note.encode(), 100) is None
+    assert read_note(b"\xff\xfe\x00", 100) is None
     assert read_note(spell_note("s", 'W/"v1"'), 100) is None
 
 
