@@ -86,9 +86,9 @@ class Parts:
 
         import_module("luma_async._wire.converter")  # cattrs: or the first answer would hold the loop up for it
 
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.journal = journal
-        self.service = f"{plan.dialect.name} {address.base_url}"
+        self.service: str = f"{plan.dialect.name} {address.base_url}"
         self._plan = plan
         self.stack = stack
         dialect, limits, timeouts = plan.dialect, plan.limits, plan.timeouts
@@ -102,7 +102,7 @@ class Parts:
             trace_configs=plan.trace_configs,
         )
         stack.push_async_callback(transport.aclose)
-        self.queries = Queries(
+        self.queries: Queries = Queries(
             transport=transport,
             dialect=dialect,
             retry=plan.retry,
@@ -113,13 +113,13 @@ class Parts:
         self._lookup = Lookup(
             looks=Looks(ask=self.queries.ask, dialect=dialect, width=limits.requests, emit=plan.emit), dialect=dialect
         )
-        self.sender = self._sender(transport, owner)
+        self.sender: Sender = self._sender(transport, owner)
         stack.push_async_callback(self.sender.aclose, timeouts.close)
         files = Files(timeouts=timeouts, proxy=plan.proxy, trust_env=plan.trust_env)
         stack.push_async_callback(files.aclose)
-        self.downloads = self._downloads(files)
+        self.downloads: Downloads = self._downloads(files)
         stack.push_async_callback(self.downloads.aclose)
-        self.watcher = self._watcher()
+        self.watcher: Watcher = self._watcher()
         stack.push_async_callback(self.watcher.aclose)
         self._deeds = Deeds(
             wait=lambda target, timeout_s: self.watcher.wait(target, timeout_s=timeout_s),
@@ -131,8 +131,8 @@ class Parts:
             submit=self.submit,
             give_up_s=plan.poll.give_up,
         )
-        self.doubts = self._doubts()
-        self.batches = self._batches(transport)
+        self.doubts: Doubts = self._doubts()
+        self.batches: Batches = self._batches(transport)
         stack.push_async_callback(self.batches.aclose)
 
     async def submit(self, request: Request, key: str | None) -> GenerationHandle:

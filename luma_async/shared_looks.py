@@ -60,7 +60,7 @@ class ByIds:
         self._dialect = dialect
         self._places = places
         self._emit = emit
-        self.width = Width(dialect.batch_size)
+        self.width: Width = Width(dialect.batch_size)
 
     @property
     def reach(self) -> int:
@@ -105,7 +105,7 @@ class ByPages:
         self._dialect = dialect
         self._places = places
         self._emit = emit
-        self.width = Width(dialect.page_size)
+        self.width: Width = Width(dialect.page_size)
 
     @property
     def reach(self) -> int:

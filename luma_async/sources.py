@@ -42,9 +42,9 @@ class Source:
 
     def __init__(self, wanted: Wanted, keys: Keys | None, *, name: str) -> None:
         _check_many(wanted, keys)
-        self.length = len(wanted) if isinstance(wanted, Sized) else None
+        self.length: int | None = len(wanted) if isinstance(wanted, Sized) else None
         """How many there are, if that can be known."""
-        self.waits = isinstance(wanted, AsyncIterable) or isinstance(keys, AsyncIterable)
+        self.waits: bool = isinstance(wanted, AsyncIterable) or isinstance(keys, AsyncIterable)
         """Whether pulling may take a while."""
         self._wanted = _iterator(wanted)
         self._keys = _iterator(itertools.repeat(None) if keys is None else keys)

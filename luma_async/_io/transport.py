@@ -99,7 +99,7 @@ class Transport:
         trust_env: bool,
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
-        self.requests = 0
+        self.requests: int = 0
         """How many were made."""
         self._base_url = base_url
         self._api_key = api_key

@@ -98,7 +98,7 @@ class FakeGateway:
         self.access_token = access_token
         self.user_id = user_id
         self.host = host
-        self.port = port
+        self.port: int = port
         self.counts: Counter[str] = Counter()
         """Requests per kind.
 
@@ -107,7 +107,7 @@ class FakeGateway:
         """
         self.unknown_fields: set[str] = set()
         """Fields that submits had and the documentation of their format has not. They are ignored."""
-        self.behaviour = RixBehaviour(
+        self.behaviour: RixBehaviour = RixBehaviour(
             edition=edition,
             submit_status=submit_status,
             submit_shape=submit_shape,
@@ -116,7 +116,7 @@ class FakeGateway:
             batch_limit_status=batch_limit_status,
         )
         """The differences between relays; may be changed at any moment."""
-        self.official = official or OfficialBehaviour()
+        self.official: OfficialBehaviour = official or OfficialBehaviour()
         """How the official format is spoken; may be changed at any moment."""
         self._prefix = prefix
         self._close_idle_after_s = close_idle_after
@@ -125,7 +125,7 @@ class FakeGateway:
         self._store = Store(
             clock=self._clock, script=script or succeeds(), free_slots=free_slots, links_live_s=links_live_s
         )
-        self.scripts = self._store.scripts
+        self.scripts: dict[str, ScriptChoice] = self._store.scripts
         """Scripts per prompt; a prompt without one plays the default."""
         self._faults = FaultPlan()
         self._requests: list[Seen] = []
