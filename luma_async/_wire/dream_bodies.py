@@ -8,7 +8,7 @@ own tools take by default.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import attrs
 
@@ -79,6 +79,8 @@ def order(request: Request) -> Order:
             return Order(operation="reframe", path=path, kind=kind, body=_reframing(request, kind))
         case ModifyRequest():
             return Order(operation="modify", path="/video/modify", kind="modify_video", body=_modification(request))
+        case _:
+            assert_never(request)
 
 
 def _video(request: VideoRequest) -> dict[str, Any]:

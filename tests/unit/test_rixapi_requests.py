@@ -232,7 +232,7 @@ def test_what_the_format_lacks_is_unsupported(operation, request_):
 
 LACKING = {
     "credits": (NEW.credits, lambda: NEW.read_credits(None)),
-    "list": (lambda: NEW.list_page(100, 0), lambda: NEW.read_page(None)),
+    "list": (lambda: NEW.list_page(100, 0), lambda: NEW.read_page(None), lambda: NEW.likeness({}, VideoRequest("x"))),
     "delete": (lambda: NEW.delete("some-id"),),
     "concepts": (NEW.concepts, lambda: NEW.read_names(None)),
     "camera_motions": (NEW.camera_motions,),

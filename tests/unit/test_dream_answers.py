@@ -1,0 +1,293 @@
+"""What recorded answers in the official format say, and what is made of answers that drift from them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import attrs
+import pytest
+from samples_of import document, error_document, names, raw_document, sample
+
+from luma_async import (
+    Credits,
+    DreamMachine,
+    Generation,
+    GenerationNotFound,
+    Image,
+    InvalidRequest,
+    OutOfCredit,
+    PromptRejected,
+    Refused,
+    RixAPI,
+    State,
+    Unauthorized,
+    UnreadableAnswer,
+    Video,
+)
+from luma_async._core.judging import Accepted, Denied, Doubtful, judge_submit, refusal
+from luma_async.queries import read
+
+LUMA = DreamMachine()
+LAKE = "A serene lake surrounded by mountains at sunset"
+CLIP = "https://example.com/video.mp4"
+CLEAN = Video(url=CLIP, download_url=CLIP)
+"""The service's own clip carries no watermark."""
+
+READ = {
+    "create-201-queued-relay": Generation(
+        id="7ca76429-99d1-46ab-bb2e-84baa4acdb04",
+        state=State.PENDING,
+        raw_state="queued",
+        prompt=LAKE,
+        created_at=datetime(2024, 11, 27, 13, 50, 56, 313_494, tzinfo=UTC),
+    ),
+    "get-completed": Generation(
+        id="123e4567-e89b-12d3-a456-426614174000",
+        state=State.COMPLETED,
+        raw_state="completed",
+        prompt=LAKE,
+        created_at=datetime(2023, 6, 1, 12, tzinfo=UTC),
+        video=CLEAN,
+        model="ray-1-6",
+    ),
+    "get-completed-image": Generation(
+        id="3ce343aa-5746-4ab3-b167-4e29f83d3f42",
+        state=State.COMPLETED,
+        raw_state="completed",
+        prompt="man as a warrior",
+        created_at=datetime(2024, 12, 2, 15, 34, 40, 388_000, tzinfo=UTC),
+        image=Image(url="https://image.example/i.jpg"),
+        model="photon-v1.0",
+    ),
+}
+
+
+def plain(generation):
+    return attrs.evolve(generation, raw={})
+
+
+def generation_of(body):
+    return LUMA.generation({"id": "g1", "state": "completed", **body})
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_recorded_generation(name):
+    """Each recorded generation is read as its page means it, by itself and as the answer to a submit."""
+    recorded = sample("official", name)
+    row = LUMA.read_query(document(recorded), recorded["id"])
+    assert plain(LUMA.generation(row.raw)) == READ[name]
+    assert LUMA.generation(row.raw).raw == recorded
+    submitted = LUMA.read_submit(document(recorded, 201))
+    assert (submitted.id, submitted.raw) == (row.id, row.raw)
+
+
+def test_a_recorded_list():
+    """The recorded page holds one generation of an older model, and nothing follows."""
+    page = LUMA.read_page(document(sample("official", "list")))
+    assert not page.has_more
+    [row] = page.rows
+    assert plain(LUMA.generation(row.raw)) == attrs.evolve(READ["get-completed"], model="v1.6")
+
+
+def test_a_recorded_balance():
+    """The balance is in cents, and keeps its JSON."""
+    recorded = sample("official", "credits")
+    assert LUMA.read_credits(document(recorded)) == Credits(balance_cents=1234.5, raw=recorded)
+
+
+def test_every_sample_is_read():
+    """No recorded answer is without a test."""
+    assert set(names("official")) == {*READ, "list", "credits"}
+
+
+@pytest.mark.parametrize(
+    "name", ["query-completed-2025", "query-completed-2024", "query-completed-no-link", "query-failed-assumed"]
+)
+def test_a_relays_own_body_is_read_as_in_its_own_format(name):
+    """A relay that answers the official query with its flat body says the same as at its own path."""
+    recorded = sample("rixapi", name)
+    flat = LUMA.generation(LUMA.read_query(document(recorded), recorded["id"]).raw)
+    expected = RixAPI().generation(recorded)
+    code = "prompt_moderation" if expected.failure_reason else None
+    assert flat == attrs.evolve(expected, failure_code=code)
+
+
+REASONS = {
+    "Contains blacklisted words": "blacklisted_words",
+    "Failed to read user input frames": "unreadable_frames",
+    "Frame moderation failed": "frame_moderation",
+    "Advanced prompt moderation failed": "prompt_moderation",
+    "Prompt processing failed": "prompt_processing",
+    "Error dispatching job": "dispatch_error",
+    "Job failed": "job_failed",
+    "Error processing callback": "callback_error",
+    "job failed. ": "job_failed",
+    "A reason of tomorrow": None,
+    "": None,
+}
+
+
+@pytest.mark.parametrize(("reason", "code"), REASONS.items())
+def test_a_reason_has_a_code(reason, code):
+    """Each documented reason has a code of ours, and any other stays what it is."""
+    generation = generation_of({"state": "failed", "failure_reason": reason})
+    assert (generation.state, generation.failure_code) == (State.FAILED, code)
+    assert generation.failure_reason == (reason or None)
+
+
+MODELS = {
+    "today": ({"model": "ray-2", "version": "v1"}, "ray-2"),
+    "the older word": ({"version": "v1.6"}, "v1.6"),
+    "null and the older word": ({"model": None, "version": "v1.6"}, "v1.6"),
+    "only in the request": ({"version": None, "request": {"model": "ray-2"}}, "ray-2"),
+    "nowhere": ({"version": None, "request": None}, None),
+    "something else": ({"model": {"name": "ray-2"}}, None),
+}
+
+
+@pytest.mark.parametrize(("body", "model"), MODELS.values(), ids=MODELS.keys())
+def test_the_model_has_had_several_names(body, model):
+    """The model is found under its name of today, under the older one, and in the repeated request."""
+    assert generation_of(body).model == model
+
+
+ASSETS = {
+    "null": ({"assets": None}, None, None),
+    "absent": ({}, None, None),
+    "empty": ({"assets": {}}, None, None),
+    "of nulls": ({"assets": {"video": None, "image": None}}, None, None),
+    "no address": ({"assets": {"video": "soon"}}, None, None),
+    "a list": ({"assets": [CLIP]}, None, None),
+    "a video": ({"assets": {"video": CLIP, "progress_video": "https://example.com/p.mp4"}}, CLEAN, None),
+    "a picture": ({"assets": {"image": "https://example.com/i.jpg"}}, None, Image(url="https://example.com/i.jpg")),
+    "only progress": ({"assets": {"progress_video": "https://example.com/p.mp4"}}, None, None),
+}
+
+
+@pytest.mark.parametrize(("body", "video", "image"), ASSETS.values(), ids=ASSETS.keys())
+def test_the_assets(body, video, image):
+    """Links are taken where there are any; what is null, missing or none is nothing; progress is no result."""
+    generation = generation_of(body)
+    assert (generation.video, generation.image) == (video, image)
+
+
+@pytest.mark.parametrize("body", [{}, {"state": "queued"}, {"id": "g1"}, {"id": None, "state": "queued"}])
+def test_a_generation_without_id_or_state_is_unreadable(body):
+    """Everything is optional in the service's schema, but these two are what a generation is about."""
+    with pytest.raises(UnreadableAnswer):
+        LUMA.generation(body)
+
+
+@pytest.mark.parametrize(("word", "state"), [("queued", State.PENDING), ("dreaming", State.PROCESSING)])
+def test_the_services_words(word, state):
+    """The service's words for what is under way are states of ours, and are kept."""
+    generation = LUMA.generation({"id": "g1", "state": word})
+    assert (generation.state, generation.raw_state) == (state, word)
+
+
+ONE = {"id": "g1", "state": "queued"}
+PAGES = {
+    "more": ({"generations": [ONE], "has_more": True}, ["g1"], True),
+    "no more": ({"generations": [ONE], "has_more": False}, ["g1"], False),
+    "nobody says": ({"generations": [ONE]}, ["g1"], True),
+    "nobody says of nothing": ({"generations": []}, [], False),
+    "nothing sensible": ({"generations": [ONE], "has_more": "yes"}, ["g1"], True),
+    "without ids": ({"generations": [{"state": "queued"}, 7, ONE], "has_more": False}, ["g1"], False),
+}
+
+
+@pytest.mark.parametrize(("body", "ids", "has_more"), PAGES.values(), ids=PAGES.keys())
+def test_a_page(body, ids, has_more):
+    """Only the list is required: where nobody says whether more follows, the next page will tell."""
+    page = LUMA.read_page(document(body))
+    assert ([row.id for row in page.rows], page.has_more) == (ids, has_more)
+
+
+@pytest.mark.parametrize("body", [[ONE], {}, {"generations": None}, {"generations": {}}, None])
+def test_a_page_without_a_list_is_unreadable(body):
+    """What holds no list of generations is no page, and the field at fault is named."""
+    with pytest.raises(UnreadableAnswer) as caught:
+        LUMA.read_page(document(body))
+    assert caught.value.paths == ("generations",)
+
+
+def test_names():
+    """Names come as they are, in order; what is no name is left out, and what is no list is unreadable."""
+    assert LUMA.read_names(document(["dolly_zoom", 7, "static"])) == ("dolly_zoom", "static")
+    for body in ({"concepts": ["static"]}, "static"):
+        with pytest.raises(UnreadableAnswer):
+            LUMA.read_names(document(body))
+
+
+@pytest.mark.parametrize("body", [{}, {"credit_balance": None}, [], 7])
+def test_a_balance_that_is_none_is_unreadable(body):
+    """Without its number there is no balance."""
+    with pytest.raises(UnreadableAnswer):
+        LUMA.read_credits(document(body))
+
+
+def test_another_generation_is_unreadable():
+    """An answer about another generation is not taken for the one that was asked for."""
+    with pytest.raises(UnreadableAnswer):
+        LUMA.read_query(document(ONE), "g2")
+
+
+ERRORS = {
+    "401-official": (Unauthorized, "Invalid API key is provided"),
+    "400-official-concepts": (InvalidRequest, "400: concepts are not supported for this model"),
+    "422-official-list": (InvalidRequest, "body.model: field required"),
+}
+
+
+@pytest.mark.parametrize(("name", "kind", "message"), [(name, *error) for name, error in ERRORS.items()])
+def test_a_recorded_error(name, kind, message):
+    """Each recorded error of the service is of its kind, with the service's words, and refuses a submit for nothing."""
+    reading = read(error_document(name), LUMA)
+    error = refusal(reading)
+    assert (type(error), error.message) == (kind, message)
+    verdict = judge_submit(reading)
+    assert isinstance(verdict, Denied)
+    assert not verdict.repeat
+
+
+SAID = {
+    "an unknown id": (404, {"detail": "Generation not found"}, GenerationNotFound),
+    "no money": (402, {"detail": "Insufficient credits"}, OutOfCredit),
+    "no money, as a bad request": (400, {"detail": "Insufficient credits"}, OutOfCredit),
+    "moderation": (400, {"detail": "Advanced prompt moderation failed"}, PromptRejected),
+    "an object": (400, {"detail": {"reason": "Prompt is required", "code": 7}}, InvalidRequest),
+    "no path": (404, {"detail": "Not Found"}, Refused),
+}
+
+
+@pytest.mark.parametrize(("status", "body", "kind"), SAID.values(), ids=SAID.keys())
+def test_a_refusal(status, body, kind):
+    """What the service says in `detail` tells the kind, be it a text or an object."""
+    reading = read(document(body, status), LUMA)
+    assert type(refusal(reading)) is kind
+    assert isinstance(judge_submit(reading), Denied)
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_a_submit_is_accepted_with_either_status(status):
+    """Some purchases are answered with 200 and some with 201; the id is what proves them."""
+    recorded = document(sample("official", "create-201-queued-relay"), status)
+    row = LUMA.read_submit(recorded)
+    assert judge_submit(read(recorded, LUMA, row.id)) == Accepted(generation_id=row.id)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        document({"state": "queued"}, 201),
+        document({"detail": "Internal server error"}, 500),
+        raw_document("<html>502</html>", 502),
+        raw_document("", 201),
+    ],
+    ids=["no id", "500", "a page", "nothing"],
+)
+def test_an_answer_that_proves_nothing_is_a_doubt(answer):
+    """Neither accepted nor refused: nobody knows."""
+    row = LUMA.read_submit(answer)
+    assert row is None
+    assert isinstance(judge_submit(read(answer, LUMA)), Doubtful)

@@ -1,0 +1,161 @@
+"""Whether a listed generation was made from a request, by what the service repeats of it."""
+
+from __future__ import annotations
+
+import pytest
+from samples_of import sample
+
+from luma_async import (
+    AudioRequest,
+    DreamMachine,
+    ExtendRequest,
+    GenerationKeyframe,
+    ImageKeyframe,
+    ImageRequest,
+    InvalidInput,
+    Keyframes,
+    ModifyRequest,
+    ReframeRequest,
+    UpscaleRequest,
+    VideoRequest,
+)
+from luma_async._core.reconciling import Likeness
+
+LUMA = DreamMachine()
+SAME, ALIKE, OTHER = Likeness.SAME, Likeness.ALIKE, Likeness.OTHER
+SOURCE = "749d328e-4fd0-43a8-8c89-32394d60da69"
+URL = "https://media.example/cat.mp4"
+CAT = {"prompt": "cat dance", "aspect_ratio": "16:9", "model": "ray-2"}
+FILLED = {"generation_type": "video", "resolution": "720p", "duration": "5s"}
+NULLS = {"loop": None, "keyframes": None, "callback_url": None, "concepts": []}
+FRAMES = {"frame0": {"type": "generation", "id": SOURCE, "url": None}, "frame1": None}
+
+VIDEO = VideoRequest("cat dance")
+RICH = VideoRequest("cat dance", loop=True, resolution="1080p", notify_hook="https://me.example/hook")
+RICH_ECHO = {**CAT, "loop": True, "resolution": "1080p", "callback_url": "https://me.example/hook"}
+
+ECHOES = {
+    "the same": (VIDEO, CAT, SAME),
+    "with what was left to the service": (VIDEO, {**CAT, **FILLED}, SAME),
+    "with nulls": (VIDEO, {**CAT, **NULLS, "loop": False}, SAME),
+    "everything the same": (RICH, {**RICH_ECHO, "duration": "5s"}, SAME),
+    "loop false, not repeated": (VideoRequest("cat dance", loop=False), CAT, SAME),
+    "a continuation": (ExtendRequest(SOURCE, "cat dance"), {**CAT, "keyframes": FRAMES}, SAME),
+    "another prompt": (VIDEO, {**CAT, "prompt": "dog dance"}, OTHER),
+    "another ratio": (VIDEO, {**CAT, "aspect_ratio": "1:1"}, OTHER),
+    "another model": (VIDEO, {**CAT, "model": "ray-flash-2"}, OTHER),
+    "another resolution": (RICH, {**RICH_ECHO, "resolution": "720p"}, OTHER),
+    "another hook": (RICH, {**RICH_ECHO, "callback_url": "https://me.example/other"}, OTHER),
+    "a loop that was ruled out": (VideoRequest("cat dance", loop=False), {**CAT, "loop": True}, OTHER),
+    "another source": (
+        ExtendRequest(SOURCE, "cat dance"),
+        {**CAT, "keyframes": {"frame0": {"type": "generation", "id": "another"}}},
+        OTHER,
+    ),
+    "another picture": (
+        VideoRequest("cat dance", keyframes=Keyframes(ImageKeyframe("https://a.example/1.jpg"))),
+        {**CAT, "keyframes": {"frame0": {"type": "image", "url": "https://a.example/2.jpg"}}},
+        OTHER,
+    ),
+    "a frame more": (VIDEO, {**CAT, "keyframes": FRAMES}, ALIKE),
+    "a frame less": (VideoRequest("cat dance", keyframes=Keyframes(GenerationKeyframe(SOURCE))), CAT, ALIKE),
+    "a loop more": (VIDEO, {**CAT, "loop": True}, ALIKE),
+    "a field of tomorrow": (VIDEO, {**CAT, "hdr": "full"}, ALIKE),
+    "a field of tomorrow that was sent": (
+        VideoRequest("cat dance", extra={"hdr": "full"}),
+        {**CAT, "hdr": "full"},
+        SAME,
+    ),
+    "no model": (VIDEO, {"prompt": "cat dance", "aspect_ratio": "16:9"}, ALIKE),
+    "no prompt": (VIDEO, {"aspect_ratio": "16:9", "model": "ray-2"}, ALIKE),
+    "a picture of the same prompt": (VIDEO, {**CAT, "generation_type": "image"}, OTHER),
+    "a picture, by the older word": (VIDEO, {"prompt": "cat dance", "type": "image"}, OTHER),
+    "a picture": (
+        ImageRequest("a cat", sync=True),
+        {"generation_type": "image", "prompt": "a cat", "aspect_ratio": "16:9", "model": "photon-1", "sync": True}
+        | {"format": "jpg", "sync_timeout": 60},
+        SAME,
+    ),
+    "a picture that was waited for": (
+        ImageRequest("a cat", sync=False),
+        {"generation_type": "image", "prompt": "a cat", "aspect_ratio": "16:9", "model": "photon-1", "sync": True},
+        OTHER,
+    ),
+    "reframed": (
+        ReframeRequest(URL),
+        {"generation_type": "reframe_video", "media": {"url": URL}, "model": "ray-2", "aspect_ratio": "16:9"}
+        | {"prompt": ""},
+        SAME,
+    ),
+    "reframed in another kind": (
+        ReframeRequest(URL),
+        {"generation_type": "modify_video", "media": {"url": URL}},
+        OTHER,
+    ),
+    "modified": (
+        ModifyRequest(URL, mode="flex_1"),
+        {"generation_type": "modify_video", "media": {"url": URL}, "model": "ray-2", "mode": "flex_1"},
+        SAME,
+    ),
+    "modified otherwise": (
+        ModifyRequest(URL, mode="flex_1"),
+        {"generation_type": "modify_video", "media": {"url": URL}, "model": "ray-2", "mode": "flex_2"},
+        OTHER,
+    ),
+    "more pixels, of nobody knows what": (
+        UpscaleRequest(SOURCE, resolution="4k"),
+        {"generation_type": "upscale_video", "resolution": "4k"},
+        ALIKE,
+    ),
+    "sound, of nobody knows what": (
+        AudioRequest(SOURCE, "purring"),
+        {"generation_type": "add_audio", "prompt": "purring"},
+        ALIKE,
+    ),
+    "nothing repeated": (VIDEO, None, ALIKE),
+    "nonsense repeated": (VIDEO, ["cat dance"], ALIKE),
+}
+
+
+@pytest.mark.parametrize(("request_", "echo", "likeness"), ECHOES.values(), ids=ECHOES.keys())
+def test_a_generation_is_compared_by_what_it_repeats(request_, echo, likeness):
+    """The same is what differs in nothing; other is what differs in something told; what is not told is alike."""
+    assert LUMA.likeness({"id": "g1", "state": "queued", "request": echo}, request_) is likeness
+
+
+KINDS = {
+    "video": ({"generation_type": "video"}, ALIKE),
+    "image": ({"generation_type": "image"}, OTHER),
+    "image, by the older word": ({"type": "image"}, OTHER),
+    "a new word": ({"generation_type": "hologram"}, ALIKE),
+    "no word": ({"generation_type": None}, ALIKE),
+}
+
+
+@pytest.mark.parametrize(("raw", "likeness"), KINDS.values(), ids=KINDS.keys())
+def test_the_generations_own_kind_counts_where_its_request_has_none(raw, likeness):
+    """A picture was not made from a video's request, whatever else is told."""
+    assert LUMA.likeness({"id": "g1", "request": {}, **raw}, VIDEO) is likeness
+
+
+def test_assumed_a_recorded_generation_is_recognized():
+    """Assumed: the service repeats a submit field by field; the recorded ones of Luma and of a relay do."""
+    recorded = sample("official", "get-completed")
+    lake = VideoRequest(
+        "A serene lake surrounded by mountains at sunset",
+        loop=True,
+        keyframes=Keyframes(ImageKeyframe("https://example.com/image.jpg"), GenerationKeyframe(recorded["id"])),
+        model="ray-1-6",
+    )
+    # The recorded one repeats no model.
+    assert LUMA.likeness(recorded, lake) is ALIKE
+    recorded["request"]["model"] = "ray-1-6"
+    assert LUMA.likeness(recorded, lake) is SAME
+    warrior = ImageRequest("man as a warrior", character_refs={"identity0": ("https://image.example/in.jpg",)})
+    assert LUMA.likeness(sample("official", "get-completed-image"), warrior) is SAME
+
+
+def test_a_request_that_cannot_be_sent_cannot_be_compared():
+    """A request that the format refuses is refused here too."""
+    with pytest.raises(InvalidInput):
+        LUMA.likeness({"id": "g1", "request": CAT}, VideoRequest("cat dance", expand_prompt=True))

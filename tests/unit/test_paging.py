@@ -1,0 +1,95 @@
+"""A list is read whole while it changes: nothing twice, nothing skipped, and an end to it."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_async._core.paging import MOST_FRUITLESS, Reader
+
+
+def page_of(held, reader, size):
+    return held[reader.offset : reader.offset + size]
+
+
+def read(held, size, *, between=lambda _: None, tells=True, most=1000):
+    """Read a list of ids; `between` changes it after each page. Return what came, and how many pages that took."""
+    reader, came, pages = Reader(size), [], 0
+    while reader.offset is not None:
+        page = page_of(held, reader, size)
+        more = reader.offset + size < len(held) if tells else bool(page)
+        came += reader.take(page, has_more=more)
+        pages += 1
+        assert pages <= most
+        between(held)
+    return came, pages
+
+
+@given(st.integers(0, 40), st.integers(2, 10), st.booleans())
+def test_a_list_that_stays_is_read_in_order(length, size, tells):
+    """Every generation comes once, in the list's order, whether or not the service says that more follows."""
+    held = [f"g{number}" for number in range(length)]
+    came, pages = read(list(held), size, tells=tells)
+    assert came == held
+    # Each page but the first shows one less than it holds; one more tells the end where nobody says.
+    assert pages <= max(1, -(-max(0, length - 1) // (size - 1))) + 1
+
+
+@given(st.data(), st.integers(3, 10), st.booleans())
+def test_a_list_that_changes_shows_nothing_twice_and_skips_nothing(data, size, tells):
+    """Whatever is made or deleted between pages, all that was there throughout comes, and nothing comes twice."""
+    held = [f"g{number}" for number in range(data.draw(st.integers(0, 40)))]
+    begun, deleted = list(held), set()
+    numbers = iter(range(10_000))
+    changes = iter(data.draw(st.lists(st.integers(-12, 1), max_size=20)))
+
+    def change(held):
+        by = next(changes, 0)
+        if by > 0:
+            held.insert(0, f"new{next(numbers)}")
+        for _ in range(min(-by, len(held))):
+            deleted.add(held.pop(data.draw(st.integers(0, len(held) - 1))))
+
+    came, _ = read(held, size, between=change, tells=tells)
+    assert len(set(came)) == len(came)
+    assert set(came) >= set(begun) - deleted
+
+
+@given(st.integers(1, 60), st.integers(2, 10))
+def test_a_reader_that_deletes_what_it_reads_reads_all(length, size):
+    """Deleting each page as it comes, which moves all others forward, leaves nothing behind."""
+    held = [f"g{number}" for number in range(length)]
+    reader, came = Reader(size), []
+    while reader.offset is not None:
+        page = page_of(held, reader, size)
+        new = reader.take(page, has_more=reader.offset + size < len(held))
+        came += new
+        held = [one for one in held if one not in new]
+    assert len(came) == length
+    assert held == []
+
+
+def test_a_service_that_ignores_the_offset_is_not_read_for_ever():
+    """The same page again and again ends the reading, and shows nothing twice."""
+    reader, came, pages = Reader(2), [], 0
+    while reader.offset is not None:
+        came += reader.take(["a", "b"], has_more=True)
+        pages += 1
+    assert came == ["a", "b"]
+    assert pages == 1 + MOST_FRUITLESS
+
+
+def test_a_page_that_repeats_itself_shows_each_once():
+    """A generation that is twice on one page comes once."""
+    assert Reader(3).take(["a", "a", "b"], has_more=False) == ["a", "b"]
+
+
+def test_a_service_that_promises_more_than_it_has_comes_to_an_end():
+    """An empty page is the end, whatever it says, but behind a gap the reading goes back first."""
+    reader = Reader(2)
+    assert reader.take([], has_more=True) == []
+    assert reader.offset is None
+    reader = Reader(2)
+    assert reader.take(["a", "b"], has_more=True) == ["a", "b"]
+    assert reader.take([], has_more=True) == []
+    assert reader.offset == 0
