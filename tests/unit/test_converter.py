@@ -149,7 +149,8 @@ def test_progress(value, expected):
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(0, 0.0), (0.37, 0.37), (1, 1.0), (37, 0.37), ("37", 0.37), (101, None)]
+    ("value", "expected"),
+    [(0, 0.0), (0.37, 0.37), ("0.37", 0.37), (1, 1.0), (2, 0.02), (37, 0.37), ("37", 0.37), (101, None)],
 )
 def test_assumed_progress_as_a_bare_number(value, expected):
     """Assumed: a number up to 1 is a share, a larger one a percentage."""
@@ -212,7 +213,7 @@ def test_what_a_value_cannot_do_without():
         (converter.generation, ("id", "state")),
         (converter.balance, ("balance_cents",)),
     ):
-        with pytest.raises(UnreadableAnswer) as caught:
+        with pytest.raises(UnreadableAnswer, match="lacks") as caught:
             structure({"raw": {"a": 1}})
         assert caught.value.paths == paths
 
