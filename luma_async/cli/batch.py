@@ -31,13 +31,11 @@ _NAME = "luma-async batch"
 _ALL_FAILED, _RUNNING, _SOME_FAILED = 1, 3, 5
 
 
-def add_to(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "batch",
-        help="make the videos of a file of prompts",
-        description="Make a video of each row of a file, and put them into a folder. Run it again to go on: the folder "
-        "remembers what was paid, and only what is missing is bought. Another folder buys again.",
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.description = (
+        "Make a video of each row of a file, and put them into a folder. Run it again to go on: the folder "
+        "remembers what was paid, and only what is missing is bought. Another folder buys again."
     )
     parser.add_argument(
         "file",

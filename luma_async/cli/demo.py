@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from luma_async import ImageKeyframe, Keyframes, LumaSession, PollPolicy
 from luma_async.cli.console import progress, put_generation, say
@@ -20,13 +20,9 @@ _SECONDS = 6.0
 """Long enough to see it wait, short enough to watch."""
 
 
-def add_to(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "demo",
-        help="see it work, without a key or a network",
-        description="Make a video against a fake gateway on this machine: nothing is paid, nothing leaves it.",
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.description = "Make a video against a fake gateway on this machine: nothing is paid, nothing leaves it."
     add_json(parser)
     parser.set_defaults(run=run)
 

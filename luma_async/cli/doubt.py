@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from luma_async.cli.console import put_json, say
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
@@ -16,13 +16,9 @@ if TYPE_CHECKING:
     from luma_async import LumaSession
 
 
-def add_to(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "in-doubt",
-        help="list and settle submits whose fate is unknown",
-        description="List the submits that may have been paid. Look for each at the service, then decide.",
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.description = "List the submits that may have been paid. Look for each at the service, then decide."
     _add_shared(parser)
     parser.set_defaults(run=run, decision=None)
     decisions = parser.add_subparsers(metavar="DECISION")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from luma_async.cli.batch import JOURNAL
 from luma_async.cli.console import put_json, say
 from luma_async.cli.options import add_json, default_journal
 from luma_async.cli.status import read_entries
@@ -13,16 +14,12 @@ from luma_async.errors import InvalidInput
 if TYPE_CHECKING:
     import argparse
 
-_JOURNAL_NAME = "jobs.db"
 
-
-def add_to(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "gallery",
-        help="write a page with all clips",
-        description="Write gallery.html, which shows every generation of a journal and plays the clips on this disk. "
-        "No request is made.",
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.description = (
+        "Write gallery.html, which shows every generation of a journal and plays the clips on this disk. No "
+        "request is made."
     )
     parser.add_argument(
         "folder", nargs="?", type=Path, default=Path(), metavar="DIR", help="where the page goes (default: here)"
@@ -31,7 +28,7 @@ def add_to(commands: Any) -> None:
         "--journal",
         metavar="FILE",
         type=Path,
-        help=f"what to show (default: {_JOURNAL_NAME} in DIR, else $LUMA_JOURNAL, else the command line's own)",
+        help=f"what to show (default: {JOURNAL} in DIR, else $LUMA_JOURNAL, else the command line's own)",
     )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     add_json(parser)
@@ -57,7 +54,7 @@ async def run(arguments: argparse.Namespace) -> int:
 
 
 def _journal_of(folder: Path) -> Path:
-    beside = folder / _JOURNAL_NAME
+    beside = folder / JOURNAL
     return beside if beside.exists() else default_journal()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from luma_async.cli.console import say
 
@@ -11,13 +11,9 @@ if TYPE_CHECKING:
     import argparse
 
 
-def add_to(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "gateway",
-        help="run a fake relay on this machine",
-        description="Run a fake relay that any client can be pointed at. Nothing is paid; charges are counted.",
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.description = "Run a fake relay that any client can be pointed at. Nothing is paid; charges are counted."
     parser.add_argument("--port", type=int, default=8080, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="the interface to listen on (default: %(default)s)")
     parser.add_argument("--api-key", default="sk-fake", metavar="KEY", help="what it accepts (default: %(default)s)")

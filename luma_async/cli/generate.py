@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from luma_async import Keyframes, VideoRequest
 from luma_async.cli.console import progress, put_generation, say
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import argparse
 
 
-def add_to(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser("generate", help="make one video", description="Buy one video, wait, and download it.")
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.description = "Buy one video, wait, and download it."
     parser.add_argument("prompt", help="what to show")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="a file or a folder (default: ./<id>.mp4)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")

@@ -1,37 +1,30 @@
-"""Parsing, dispatch, and what an exit code means.
-
-0 done · 1 failed · 2 wrong use or settings · 3 still running (and paid) · 4 the key or the credit · 5 some of many
-failed · 130 interrupted.
-"""
+"""What is typed: which command, and what it takes. Nothing else is loaded before that is known."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
-from typing import TYPE_CHECKING, Any
-
-from luma_async.cli import batch, demo, doubt, gallery, gateway, generate, resume, status
-from luma_async.errors import (
-    ConfigurationError,
-    InvalidInput,
-    LumaError,
-    OutOfCredit,
-    PollingFailed,
-    Unauthorized,
-    UnsupportedOperation,
-    WaitTimeout,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (demo, generate, batch, status, resume, doubt, gallery, gateway)
-_INTERRUPTED = 130
+COMMANDS = {
+    "demo": ("demo", "see it work, without a key or a network"),
+    "generate": ("generate", "make one video"),
+    "batch": ("batch", "make the videos of a file of prompts"),
+    "status": ("status", "list what the journal knows"),
+    "resume": ("resume", "fetch what is paid and unfinished"),
+    "in-doubt": ("doubt", "list and settle submits whose fate is unknown"),
+    "gallery": ("gallery", "write a page with all clips"),
+    "gateway": ("gateway", "run a fake service on this machine"),
+}
+"""Each command with its module in this folder, which says with `fill()` what it takes, and what it is for."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """Build the parser of all commands."""
+def parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Build the parser; only the command that is meant is filled, or all of them."""
     root = argparse.ArgumentParser(
         prog="luma-async",
         description="Make Luma videos: never pay twice, never lose a job.",
@@ -39,33 +32,17 @@ def parser() -> argparse.ArgumentParser:
         "where every user of the machine could read it.",
     )
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in _COMMANDS:
-        command.add_to(commands)
+    for name, (module, summary) in COMMANDS.items():
+        one = commands.add_parser(name, help=summary)
+        if command in {None, name}:
+            import_module(f"luma_async.cli.{module}").fill(one)
     return root
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    arguments = parser().parse_args(argv)
-    try:
-        code: int = asyncio.run(arguments.run(arguments))
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        sys.stderr.close()
-        return 1
-    except (LumaError, OSError) as error:
-        print(f"luma-async: {error}", file=sys.stderr)
-        return exit_code(error)
-    return code
+    words = sys.argv[1:] if argv is None else list(argv)
+    arguments = parser(words[0] if words else "").parse_args(words)
+    from luma_async.cli.running import run  # noqa: PLC0415 - only now there is something to run
 
-
-def exit_code(error: Exception) -> int:
-    """Say what a failure means to a shell."""
-    table: tuple[tuple[Any, int], ...] = (
-        ((ConfigurationError, InvalidInput, UnsupportedOperation), 2),
-        ((WaitTimeout, PollingFailed), 3),
-        ((Unauthorized, OutOfCredit), 4),
-    )
-    return next((code for kinds, code in table if isinstance(error, kinds)), 1)
+    return run(arguments)

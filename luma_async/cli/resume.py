@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from luma_async.cli.console import put_json, say
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
@@ -18,13 +18,9 @@ if TYPE_CHECKING:
 _SOME_FAILED = 5
 
 
-def add_to(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "resume",
-        help="fetch what is paid and unfinished",
-        description="Wait for every generation that the journal knows as paid and unfinished, and download it.",
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.description = "Wait for every generation that the journal knows as paid and unfinished, and download it."
     parser.add_argument("-o", "--output", type=Path, default=Path(), metavar="DIR", help="where the files go")
     add_service(parser)
     add_journal(parser)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from luma_async import Phase
 from luma_async.cli.console import put_json, say
@@ -19,13 +19,9 @@ if TYPE_CHECKING:
 _PROMPT_CHARS = 40
 
 
-def add_to(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "status",
-        help="list what the journal knows",
-        description="List the paid generations that the journal remembers. No request is made.",
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.description = "List the paid generations that the journal remembers. No request is made."
     parser.add_argument("--phase", action="append", choices=[str(phase) for phase in Phase], help="only these phases")
     add_journal(parser)
     add_json(parser)

@@ -34,7 +34,8 @@ from luma_async import (
     WaitTimeout,
 )
 from luma_async.cli import demo, options
-from luma_async.cli.main import exit_code, main
+from luma_async.cli.main import main
+from luma_async.cli.running import exit_code
 from luma_async.testing import (
     drop_after_reading,
     fails,
