@@ -186,15 +186,17 @@ class Doubts:
     async def _carry_out(self, doubt: Entry, decision: Decision) -> Entry | StillInDoubt | None:
         """Settle a doubt if that was decided; None when somebody else has settled it meanwhile."""
         if isinstance(decision, Leave):
-            return StillInDoubt(entry=doubt, reason=decision.reason)
-        step = lifecycle.resolve(doubt, decision.generation_id, at=wall_now())
-        try:
-            return await self._journal.change(doubt.key, step)
-        except KeyConflict:
-            standing = await self._journal.get(doubt.key)
+            reason = decision.reason
+        else:
+            step = lifecycle.resolve(doubt, decision.generation_id, at=wall_now())
+            try:
+                return await self._journal.change(doubt.key, step)
+            except KeyConflict:
+                reason = f"meanwhile something else took {decision.generation_id}."
+        standing = await self._journal.get(doubt.key)
         if standing is None or standing.phase not in lifecycle.UNDECIDED:
             return None
-        return StillInDoubt(entry=standing, reason=f"meanwhile something else took {decision.generation_id}.")
+        return StillInDoubt(entry=standing, reason=reason)
 
     async def _doubt(self, key: str, step: lifecycle.Step) -> Entry:
         """Return the entry that a person decides about."""
