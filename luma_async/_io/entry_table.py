@@ -7,13 +7,14 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from luma_async._io.entry_rows import COLUMNS, changed_columns, from_row, to_row
+from luma_async.entries import Phase
 from luma_async.errors import KeyConflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from typing import Any
 
-    from luma_async.entries import Entry, Phase
+    from luma_async.entries import Entry
 
 TABLE = """
 CREATE TABLE entries (
@@ -46,51 +47,92 @@ _IN_ORDER = (
 _INSERT = f"INSERT INTO entries ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 
 
-def by_key(connection: sqlite3.Connection, key: str) -> Entry | None:
-    """Return the entry of a key."""
-    return _read(connection.execute(_BY_KEY, (key,)).fetchone())
+class EntryTable:
+    """The entries in an open database.
 
-
-def by_generation(connection: sqlite3.Connection, service: str, generation_id: str | None) -> Entry | None:
-    """Return the entry that bought a generation."""
-    return _read(connection.execute(_BY_GENERATION, (service, generation_id)).fetchone())
-
-
-def in_order(connection: sqlite3.Connection, service: str | None, phases: Collection[Phase] | None) -> list[Entry]:
-    """Return the entries of a service in the given phases, oldest first; None means all."""
-    wanted = None if phases is None else json.dumps(list(phases))
-    rows = connection.execute(_IN_ORDER, (service, wanted))
-    return [entry for entry in map(_read, rows) if entry is not None]
-
-
-def change(connection: sqlite3.Connection, key: str, step: Callable[[Entry | None], Entry | None]) -> Entry | None:
-    """Replace an entry by what a step makes of it, with one statement.
-
-    Raises:
-        KeyConflict: another entry of the same service holds the generation id.
+    It remembers the claims that it wrote itself, which are about to change: within a transaction nobody else can write,
+    and SQLite tells whether anybody did since the last one, so what it remembers is what stands.
     """
-    standing = by_key(connection, key)
-    entry = step(standing)
-    if entry is None or entry is standing:
-        return entry
-    try:
-        _put(connection, standing, entry)
-    except sqlite3.IntegrityError:
-        holder = by_generation(connection, entry.service, entry.generation_id)
-        if holder is None:
-            raise
-    else:
-        return entry
-    raise KeyConflict(entry=holder, reason=f"it holds generation {entry.generation_id}.")
 
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._claims: dict[str, Entry] = {}
+        self._version = 0
 
-def _put(connection: sqlite3.Connection, standing: Entry | None, entry: Entry) -> None:
-    if standing is None:
-        connection.execute(_INSERT, to_row(entry))
-        return
-    changed = changed_columns(standing, entry)
-    update = f"UPDATE entries SET {', '.join(f'{name} = ?' for name in changed)} WHERE key = ?"  # noqa: S608
-    connection.execute(update, [*to_row(entry, changed), standing.key])
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open; SQLite ends one by itself when the disk is full, or worse."""
+        return self._connection.in_transaction
+
+    def begin(self) -> None:
+        """Begin a transaction, alone among all who write."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._claims.clear()
+            self._version = version
+
+    def commit(self) -> None:
+        """Make the changes durable."""
+        self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Take the changes back."""
+        self._claims.clear()
+        if self.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def by_key(self, key: str) -> Entry | None:
+        """Return the entry of a key."""
+        return _read(self._connection.execute(_BY_KEY, (key,)).fetchone())
+
+    def by_generation(self, service: str, generation_id: str | None) -> Entry | None:
+        """Return the entry that bought a generation."""
+        return _read(self._connection.execute(_BY_GENERATION, (service, generation_id)).fetchone())
+
+    def in_order(self, service: str | None, phases: Collection[Phase] | None) -> list[Entry]:
+        """Return the entries of a service in the given phases, oldest first; None means all."""
+        wanted = None if phases is None else json.dumps(list(phases))
+        rows = self._connection.execute(_IN_ORDER, (service, wanted))
+        return [entry for entry in map(_read, rows) if entry is not None]
+
+    def change(self, key: str, step: Callable[[Entry | None], Entry | None]) -> Entry | None:
+        """Replace an entry by what a step makes of it, with one statement within a transaction.
+
+        Raises:
+            KeyConflict: another entry of the same service holds the generation id.
+        """
+        standing = self._claims.get(key) or self.by_key(key)
+        entry = step(standing)
+        if entry is None or entry is standing:
+            return entry
+        try:
+            self._put(standing, entry)
+        except sqlite3.IntegrityError:
+            holder = self.by_generation(entry.service, entry.generation_id)
+            if holder is None:
+                raise
+        else:
+            self._remember(entry)
+            return entry
+        raise KeyConflict(entry=holder, reason=f"it holds generation {entry.generation_id}.")
+
+    def _put(self, standing: Entry | None, entry: Entry) -> None:
+        if standing is None:
+            self._connection.execute(_INSERT, to_row(entry))
+        elif changed := changed_columns(standing, entry):
+            update = f"UPDATE entries SET {', '.join(f'{name} = ?' for name in changed)} WHERE key = ?"  # noqa: S608
+            self._connection.execute(update, [*to_row(entry, changed), standing.key])
+
+    def _remember(self, entry: Entry) -> None:
+        if entry.phase is Phase.SENDING:
+            self._claims[entry.key] = entry
+        else:
+            self._claims.pop(entry.key, None)
 
 
 def _read(row: Sequence[Any] | None) -> Entry | None:

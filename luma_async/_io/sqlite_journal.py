@@ -8,14 +8,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from luma_async._io import entry_table
+from luma_async._io.entry_table import EntryTable
 from luma_async._io.journal import new_owner
 from luma_async._io.owner_lock import OwnerLocks
 from luma_async._io.sqlite_schema import explain, open_file
 from luma_async._io.writer_thread import Question, WriterThread
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Collection
 
     from luma_async.entries import Entry, Phase
@@ -76,11 +75,11 @@ class SqliteJournal:
 
     async def get(self, key: str) -> Entry | None:
         """Return the entry of a key."""
-        return await self._ask(lambda connection: entry_table.by_key(connection, key))
+        return await self._ask(lambda table: table.by_key(key))
 
     async def find(self, service: str, generation_id: str) -> Entry | None:
         """Return the entry that bought a generation."""
-        return await self._ask(lambda connection: entry_table.by_generation(connection, service, generation_id))
+        return await self._ask(lambda table: table.by_generation(service, generation_id))
 
     async def change(self, key: str, step: Callable[[Entry | None], Entry | None]) -> Entry | None:
         """Replace the entry of `key` by `step(entry)`, in one transaction on disk.
@@ -93,28 +92,28 @@ class SqliteJournal:
         Cancellation:
             Returns at once; the change is made or not, whole.
         """
-        return await self._ask(lambda connection: entry_table.change(connection, key, step), writes=True)
+        return await self._ask(lambda table: table.change(key, step), writes=True)
 
     async def entries(self, *, service: str | None = None, phases: Collection[Phase] | None = None) -> list[Entry]:
         """Return the entries of a service in the given phases, oldest first; None means all."""
-        return await self._ask(lambda connection: entry_table.in_order(connection, service, phases))
+        return await self._ask(lambda table: table.in_order(service, phases))
 
     async def aclose(self) -> None:
         """Close the file, and let go the owners that are still registered. Closing twice is fine."""
         self._locks.release_all()
         await self._stop()
 
-    async def _ask(self, work: Callable[[sqlite3.Connection], _T], *, writes: bool = False) -> _T:
+    async def _ask(self, work: Callable[[EntryTable], _T], *, writes: bool = False) -> _T:
         answer: _T = await self._put(work, writes=writes)
         return answer
 
-    def _put(self, work: Callable[[sqlite3.Connection], Any], *, writes: bool = False) -> asyncio.Future[Any]:
+    def _put(self, work: Callable[[EntryTable], Any], *, writes: bool = False) -> asyncio.Future[Any]:
         """Hand work to the thread, starting one if there is none."""
         question = _question(work, writes=writes)
         with self._guard:
             if self._thread is None or not self._thread.ask(question):
                 self._thread = WriterThread(
-                    lambda: open_file(self._path), lambda error: explain(error, self._path), question
+                    lambda: EntryTable(open_file(self._path)), lambda error: explain(error, self._path), question
                 )
         return question.future
 
@@ -127,5 +126,5 @@ class SqliteJournal:
         return farewell.future
 
 
-def _question(work: Callable[[sqlite3.Connection], Any], *, writes: bool = False) -> Question:
+def _question(work: Callable[[EntryTable], Any], *, writes: bool = False) -> Question:
     return Question(work=work, writes=writes, future=asyncio.get_running_loop().create_future())

@@ -1,4 +1,4 @@
-"""A thread that a database belongs to: it takes what it is asked in turn, and commits all that waits at once.
+"""A thread that a table belongs to: it takes what it is asked in turn, and commits all that waits at once.
 
 A disk takes as long for one commit as for one with a hundred changes. So the thread takes everything that gathered
 while it was at the disk, commits once, and wakes each event loop once. Whoever asked may go away meanwhile; whatever
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from luma_async._io.entry_table import EntryTable
 from luma_async._io.forks import disown_in_children
 from luma_async.errors import JournalError
 
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
 class Question:
     """What is to be done, and who waits for it."""
 
-    work: Callable[[sqlite3.Connection], Any]
+    work: Callable[[EntryTable], Any]
     """What to do in the thread."""
     writes: bool
-    """Whether it changes the database: such work shares a transaction, and the rest sees what was committed."""
+    """Whether it changes entries: such work shares a transaction, and the rest sees what was committed."""
     future: asyncio.Future[Any]
     """Where the answer is waited for; it may be cancelled at any time."""
     result: Any = None
@@ -54,20 +55,20 @@ class WriterThread:
     """Opens a database at once, and closes it when it is told to.
 
     Args:
-        connect: opens the database; should it fail, so does everything that was asked.
+        open_table: opens the database; should it fail, so does everything that was asked.
         explain: says what a failure of the database means.
         first: the first question; asked later, it could come too late for a database that does not open.
     """
 
     def __init__(
         self,
-        connect: Callable[[], sqlite3.Connection],
+        open_table: Callable[[], EntryTable],
         explain: Callable[[Exception], JournalError],
         first: Question,
     ) -> None:
-        self._connect = connect
+        self._open_table = open_table
         self._explain = explain
-        self._connection: sqlite3.Connection | None = None
+        self._table: EntryTable | None = None
         self._questions: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
         self._questions.put(first)
         self._taken: list[Question] = []
@@ -104,9 +105,9 @@ class WriterThread:
     def _run(self) -> None:
         fault: Exception = JournalError(message="The thread that writes the journal has ended; open the session again.")
         try:
-            with closing(self._connect()) as self._connection:
+            with closing(self._open_table()) as self._table:
                 while self._take():
-                    self._carry_out(self._connection)
+                    self._carry_out(self._table)
                     _tell(self._taken)
                     self._taken = []
         except Exception as error:
@@ -124,38 +125,36 @@ class WriterThread:
         self._taken = [question for question in taken if question is not None]
         return True
 
-    def _carry_out(self, connection: sqlite3.Connection) -> None:
+    def _carry_out(self, table: EntryTable) -> None:
         changes = [question for question in self._taken if question.writes]
-        if changes and (fault := self._commit(connection, changes)) is not None:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+        if changes and (fault := self._commit(table, changes)) is not None:
+            table.rollback()
             for question in changes:
                 question.error = copy(self._explain(fault))
         for question in self._taken:
             if not question.writes:
-                self._answer(connection, question)
+                self._answer(table, question)
 
-    def _commit(self, connection: sqlite3.Connection, changes: list[Question]) -> Exception | None:
+    def _commit(self, table: EntryTable, changes: list[Question]) -> Exception | None:
         """Make the changes durable together.
 
         Each is one statement, which SQLite takes back by itself when it fails; the others stand. Only what is wrong
         with the file is returned, and takes all of them back.
         """
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            table.begin()
             for question in changes:
-                self._answer(connection, question)
-                if not connection.in_transaction:
-                    # SQLite itself has taken everything back: the disk is full, or worse.
+                self._answer(table, question)
+                if not table.in_transaction:
                     return question.error
-            connection.execute("COMMIT")
+            table.commit()
         except sqlite3.Error as error:
             return error
         return None
 
-    def _answer(self, connection: sqlite3.Connection, question: Question) -> None:
+    def _answer(self, table: EntryTable, question: Question) -> None:
         try:
-            question.result = question.work(connection)
+            question.result = question.work(table)
         except (sqlite3.Error, OSError) as error:
             question.error = self._explain(error)
         except Exception as error:

@@ -284,18 +284,14 @@ def test_no_field_of_an_entry_is_left_out_below(cls, fields):
     assert set(fields) == set(attrs.fields_dict(cls))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.builds(Entry, **ENTRY_FIELDS), min_size=1, max_size=3))
-def test_whatever_an_entry_holds_comes_back_equal(tmp_path, entries):
+async def test_whatever_an_entry_holds_comes_back_equal(tmp_path, entries):
     """Any text, time, request and result: what is read from the file again is what was written, raw JSON included."""
-
-    async def write_and_read():
-        journal = SqliteJournal(tmp_path / "jobs.db")
-        for entry in entries:
-            assert await journal.change("cat", put(entry)) == entry
-            assert await journal.get("cat") == entry
-        await journal.aclose()
-        assert await journal.get("cat") == entries[-1]
-        await journal.aclose()
-
-    asyncio.run(write_and_read())
+    journal = SqliteJournal(tmp_path / "jobs.db")
+    for entry in entries:
+        assert await journal.change("cat", put(entry)) == entry
+        assert await journal.get("cat") == entry
+    await journal.aclose()
+    assert await journal.get("cat") == entries[-1]
+    await journal.aclose()
