@@ -160,7 +160,7 @@ async def semaphore(luma, prompts, run):
 CLIENTS = {"exact": exact, "auto": auto, "fixed 16": fixed, "semaphore 20": semaphore, "gather": gathered}
 
 
-async def play(client, jobs):
+async def play(client, jobs, poll=None):
     """Let one client do its jobs, in virtual time."""
     run = Run()
 
@@ -178,7 +178,7 @@ async def play(client, jobs):
             gateway.api_key,
             base_url=gateway.base_url,
             journal=run.journal,
-            poll=PollPolicy.adaptive(),
+            poll=poll or PollPolicy.adaptive(),
             retry=RetryPolicy(attempts=1 if by_hand else 5),
             on_event=run.observe,
         ) as luma,

@@ -212,6 +212,7 @@ async def _child(*arguments, feed=b"", interrupt_when=None):
 
 async def test_a_terminal_shows_one_bar_and_few_rows(folder, gateway, monkeypatch):
     """With somebody watching, a bar counts all and at most ten rows show what runs; failures leave a line."""
+
     class Terminal(io.StringIO):
         def isatty(self):
             return True

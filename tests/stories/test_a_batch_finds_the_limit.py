@@ -1,0 +1,37 @@
+"""A batch finds out what a service bears, for a handful of 429s, and accounts for every item on the way.
+
+The suite plays a hundred jobs; with `LUMA_ASYNC_JOBS=1000` it plays a thousand, where the bound on time is tight.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from ledger import balance
+from moving_cap import auto, exact, play
+
+from luma_async import Phase, PollPolicy
+
+JOBS = int(os.environ.get("LUMA_ASYNC_JOBS", "100"))
+LIMITED_PER_JOB = 0.25
+SLOWER = 1.15 if JOBS >= 1000 else 1.5
+"""Feeling its way from four to eight takes a few rounds, which a hundred jobs do not make up for."""
+
+
+@pytest.mark.looptime(noop_cycles=4)
+@pytest.mark.timeout(1200)
+async def test_a_hidden_cap_that_moves_costs_few_429s_and_little_time():
+    """A cap of 8, then 3, then 16: "auto" gets few 429s, is about as fast as who knows the cap, and pays once each."""
+    best = await play(exact, JOBS, PollPolicy.fixed(4))
+    run = await play(auto, JOBS, PollPolicy.fixed(4))
+    print(f"429s per job {run.limited / JOBS:.3f}, {run.wall_s / best.wall_s:.3f} times the time of the exact limit")
+    assert run.ended == JOBS == len(run.keys)
+    assert min(run.done, run.failed, run.rejected, run.in_doubt) > 0
+    charges, accepted, doubtful = await balance(run.gateway, run.journal)
+    assert (accepted, doubtful) == (run.done + run.failed, run.in_doubt)
+    assert charges == accepted + doubtful
+    phases = [entry.phase for entry in await run.journal.entries()]
+    assert phases.count(Phase.REFUSED) == run.rejected
+    assert run.limited <= LIMITED_PER_JOB * JOBS
+    assert run.wall_s <= SLOWER * best.wall_s

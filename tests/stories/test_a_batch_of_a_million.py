@@ -1,0 +1,87 @@
+"""A batch of a million prompts is pulled as it is taken, in next to no memory.
+
+The suite takes four hundred outcomes; `LUMA_ASYNC_ITEMS=10000` tells another number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import subprocess
+import sys
+import tracemalloc
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from luma_async import LumaSession, PollPolicy
+
+GATEWAY = Path(__file__).parents[1] / "benchmarks" / "light_gateway.py"
+ITEMS = int(os.environ.get("LUMA_ASYNC_ITEMS", "400"))
+WIDTH = 50
+BYTES_PER_ITEM = 200
+
+
+@pytest.fixture
+def base_url():
+    """A gateway in a process of its own, or what it remembers would be counted here."""
+    server = subprocess.Popen([sys.executable, str(GATEWAY), "0", "0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+    server.stdin.close()
+    server.wait()
+    server.stdout.close()
+
+
+async def submits(base_url):
+    def ask():
+        with urllib.request.urlopen(f"{base_url}/counts") as answer:
+            return json.loads(answer.read())["submit"]
+
+    return await asyncio.to_thread(ask)
+
+
+async def used_bytes():
+    """Measure when everything under way has ended: what is in flight is not what is kept."""
+    await asyncio.sleep(1)
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+@pytest.mark.timeout(600)
+async def test_a_million_prompts_take_the_memory_of_those_taken(base_url, tmp_path):
+    """Stopped after a part of a million: at most 200 bytes for each item taken, and nothing more is submitted."""
+    pulled, memory = 0, {}
+
+    def prompts():
+        nonlocal pulled
+        for number in range(1_000_000):
+            pulled += 1
+            yield f"a cat that dances for the {number}th time"
+
+    tracemalloc.start()
+    try:
+        async with LumaSession(
+            "sk-fake", base_url=base_url, journal=tmp_path / "jobs.db", poll=PollPolicy.fixed(0.05)
+        ) as luma:
+            taken = 0
+            async for outcome in luma.batch(prompts(), name="cats", max_in_flight=WIDTH):
+                assert outcome.error is None
+                taken += 1
+                if taken in {ITEMS // 5, ITEMS}:
+                    memory[taken] = await used_bytes()
+                if taken == ITEMS:
+                    break
+            assert pulled < ITEMS + WIDTH
+            await asyncio.sleep(0.5)
+            settled = await submits(base_url)
+            assert settled <= pulled
+            await asyncio.sleep(0.5)
+            assert await submits(base_url) == settled
+    finally:
+        tracemalloc.stop()
+    (first, before), (last, after) = memory.items()
+    print(f"{(after - before) / (last - first):.0f} bytes an item, {settled} submits for {taken} outcomes")
+    assert after - before <= BYTES_PER_ITEM * (last - first)
