@@ -8,17 +8,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from luma_async import LumaSession, MemoryJournal, RixAPI
+from luma_async import MemoryJournal
 from luma_async.cli.batch_display import display
 from luma_async.cli.console import put_json, say
-from luma_async.cli.options import add_json, add_service
+from luma_async.cli.options import add_json, add_service, dialect_of, open_session
 from luma_async.errors import LumaError, PollingFailed, SubmitInDoubt, WaitTimeout
 from luma_async.prompt_files import parse_prompts, read_prompts
 
 if TYPE_CHECKING:
     import argparse
 
-    from luma_async import BatchStats, Outcome
+    from luma_async import BatchStats, DreamMachine, LumaSession, Outcome, RixAPI
     from luma_async.batch import Batch
     from luma_async.cli.batch_display import Display
     from luma_async.previews import Preview
@@ -67,22 +67,19 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """Read, check, then buy what is missing."""
-    dialect = RixAPI(edition=arguments.edition)
-    prompts = _read(arguments, dialect)
+    prompts = _read(arguments, dialect_of(arguments))
     journal: Path = arguments.out / JOURNAL
     if arguments.dry_run:
         # A dry run leaves no trace, not even an empty journal.
         memory = journal if journal.exists() else MemoryJournal()  # noqa: ASYNC240 - nothing else runs yet
-        async with LumaSession(base_url=arguments.base_url, dialect=dialect, journal=memory) as luma:
+        async with open_session(arguments, journal=memory) as luma:
             return await _preview(_batch(luma, prompts, arguments), arguments)
     arguments.out.mkdir(parents=True, exist_ok=True)
     with (
         display(len(prompts), quiet=arguments.json) as shown,
         (arguments.out / RESULTS).open("w", encoding="utf-8") as results,
     ):
-        async with LumaSession(
-            base_url=arguments.base_url, dialect=dialect, journal=journal, on_event=shown.observe
-        ) as luma:
+        async with open_session(arguments, journal=journal, on_event=shown.observe) as luma:
             batch = _batch(luma, prompts, arguments)
             shown.follow(batch)
             try:
@@ -97,7 +94,7 @@ async def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _read(arguments: argparse.Namespace, dialect: RixAPI) -> Prompts:
+def _read(arguments: argparse.Namespace, dialect: RixAPI | DreamMachine) -> Prompts:
     if arguments.file == "-":
         data = sys.stdin.buffer.read()
         return parse_prompts(data, format=arguments.format or "text", name="standard input", check=dialect.submit)

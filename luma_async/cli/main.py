@@ -13,12 +13,20 @@ if TYPE_CHECKING:
 COMMANDS = {
     "demo": ("demo", "see it work, without a key or a network"),
     "generate": ("generate", "make one video"),
+    "extend": ("extend", "make a continuation of a video"),
+    "audio": ("audio", "make sound for a video"),
     "batch": ("batch", "make the videos of a file of prompts"),
     "status": ("status", "list what the journal knows"),
+    "wait": ("wait", "wait for generations"),
+    "download": ("download", "put generations on disk"),
+    "link": ("link", "print the watermark-free link of a video"),
     "resume": ("resume", "fetch what is paid and unfinished"),
     "in-doubt": ("doubt", "list and settle submits whose fate is unknown"),
+    "account": ("account", "print what is left to spend"),
     "gallery": ("gallery", "write a page with all clips"),
+    "doctor": ("doctor", "check that everything is set up"),
     "gateway": ("gateway", "run a fake service on this machine"),
+    "completion": ("completion", "print a script that completes in your shell"),
 }
 """Each command with its module in this folder, which says with `fill()` what it takes, and what it is for."""
 
@@ -28,8 +36,9 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(
         prog="luma-async",
         description="Make Luma videos: never pay twice, never lose a job.",
-        epilog="Settings: LUMA_API_KEY, LUMA_BASE_URL, LUMA_JOURNAL. The key is never taken from the command line, "
-        "where every user of the machine could read it.",
+        epilog="Settings: a flag, else LUMA_API_KEY, LUMA_BASE_URL, LUMA_DIALECT, LUMA_EDITION, LUMA_JOURNAL, else "
+        "~/.config/luma-async/config.toml. The key is never taken from the command line, where every user of the "
+        "machine could read it.",
     )
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, summary) in COMMANDS.items():

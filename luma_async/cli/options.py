@@ -7,12 +7,18 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from luma_async import LumaSession, RixAPI
+from luma_async import DreamMachine, LumaSession, RixAPI
+from luma_async.cli.config import configured
+from luma_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from luma_async import Event
+    from luma_async import Event, Journal
+
+
+DIALECTS = ("rixapi", "dream-machine")
+EDITIONS = ("2025", "2024")
 
 
 def add_service(parser: argparse.ArgumentParser, *, inherited: bool = False) -> None:
@@ -24,9 +30,15 @@ def add_service(parser: argparse.ArgumentParser, *, inherited: bool = False) -> 
         help="the relay's address (default: $LUMA_BASE_URL)",
     )
     parser.add_argument(
+        "--dialect",
+        choices=DIALECTS,
+        default=_default(None, inherited=inherited),
+        help="the format that the service speaks (default: $LUMA_DIALECT, else rixapi)",
+    )
+    parser.add_argument(
         "--edition",
-        choices=("2025", "2024"),
-        default=_default("2025", inherited=inherited),
+        choices=EDITIONS,
+        default=_default(None, inherited=inherited),
         help="the edition of the relay's format (default: 2025)",
     )
 
@@ -59,21 +71,55 @@ def _default(value: object, *, inherited: bool) -> Any:
 
 def default_journal() -> Path:
     """Return where the command line remembers paid generations, from whatever folder it is called."""
-    if named := os.environ.get("LUMA_JOURNAL"):
+    if named := os.environ.get("LUMA_JOURNAL") or configured("journal"):
         return Path(named)
     state = os.environ.get("XDG_STATE_HOME")
     return (Path(state) if state else Path.home() / ".local" / "state") / "luma-async" / "jobs.db"
 
 
+def dialect_of(arguments: argparse.Namespace) -> RixAPI | DreamMachine:
+    """Return the format that the service speaks.
+
+    Raises:
+        ConfigurationError: the environment or the file names none that there is.
+    """
+    name = _chosen("dialect", arguments.dialect, "LUMA_DIALECT", DIALECTS)
+    if name == "dream-machine":
+        return DreamMachine()
+    edition = _chosen("edition", arguments.edition, "LUMA_EDITION", EDITIONS)
+    token, user = os.environ.get("LUMA_ACCESS_TOKEN"), os.environ.get("LUMA_USER_ID")
+    return RixAPI(edition="2024" if edition == "2024" else "2025", access_token=token, user_id=user)
+
+
+def _chosen(setting: str, flag: str | None, variable: str, choices: tuple[str, ...]) -> str:
+    name: str = flag or os.environ.get(variable) or configured(setting) or choices[0]
+    if name not in choices:
+        raise ConfigurationError(message=f"{setting} must be one of {', '.join(choices)}, not {name!r}.")
+    return name
+
+
 def open_session(
-    arguments: argparse.Namespace, *, base_url: str | None = None, on_event: Callable[[Event], None] | None = None
+    arguments: argparse.Namespace,
+    *,
+    base_url: str | None = None,
+    journal: Journal | Path | None = None,
+    on_event: Callable[[Event], None] | None = None,
 ) -> LumaSession:
-    """Describe the session of a command; the journal's folder is made if need be."""
-    journal: Path = arguments.journal
-    journal.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return LumaSession(
-        base_url=arguments.base_url or base_url,
-        dialect=RixAPI(edition=arguments.edition),
-        journal=journal,
-        on_event=on_event,
-    )
+    """Describe the session of a command; the folder of its own journal is made if need be."""
+    if journal is None:
+        journal = arguments.journal
+        arguments.journal.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    address, key = address_of(arguments.base_url or base_url)
+    return LumaSession(key, base_url=address, dialect=dialect_of(arguments), journal=journal, on_event=on_event)
+
+
+def address_of(base_url: str | None) -> tuple[str | None, str | None]:
+    """Return the base URL and the API key that do not come from the environment; None leaves them to it.
+
+    The file's key goes to the file's address, and to no other.
+    """
+    filed = configured("base_url")
+    address = base_url or os.environ.get("LUMA_BASE_URL") or filed
+    in_environment = os.environ.get("LUMA_API_KEY") or os.environ.get("LUMAAI_API_KEY")
+    key = None if in_environment or address != filed else configured("api_key")
+    return address, key

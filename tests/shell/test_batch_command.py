@@ -42,7 +42,7 @@ def folder(tmp_path, monkeypatch, gateway_env):
 @pytest.fixture
 def run(folder, capsys, monkeypatch):
     """Run the command beside the gateway, looking often; return its exit code and what it printed."""
-    monkeypatch.setattr("luma_async.cli.batch.LumaSession", partial(LumaSession, poll=PollPolicy.fixed(0.05)))
+    monkeypatch.setattr("luma_async.cli.options.LumaSession", partial(LumaSession, poll=PollPolicy.fixed(0.05)))
 
     async def command(*arguments):
         code = await asyncio.to_thread(main, ["batch", *arguments])

@@ -1,0 +1,67 @@
+"""What every buying command does: submit, wait, download, and what is said on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from luma_async.cli.console import progress, put_generation, say
+from luma_async.cli.options import add_journal, add_json, add_service, open_session
+from luma_async.downloads import Downloads
+from luma_async.settings import check_timeout
+
+if TYPE_CHECKING:
+    import argparse
+
+    from luma_async import Request
+
+_LABEL_CHARS = 60
+
+
+def add_purchase(parser: argparse.ArgumentParser) -> None:
+    """Add what all purchases have in common, and where they are made."""
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="a file or a folder (default: ./<id>.<kind>)")
+    add_file(parser)
+    parser.add_argument("--key", help="a name for this purchase: the same key never buys twice")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=86_400,
+        metavar="SECONDS",
+        help="stop waiting then, exit code 3 (default: a day)",
+    )
+    add_service(parser)
+    add_journal(parser)
+    add_json(parser)
+
+
+def add_file(parser: argparse.ArgumentParser) -> None:
+    """Add what a download may do."""
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    parser.add_argument("--watermark", action="store_true", help="take a clip with a watermark if there is no other")
+
+
+async def buy(arguments: argparse.Namespace, request: Request) -> int:
+    """Submit, wait, download; what would be refused afterwards is refused before it is paid."""
+    place: Path = arguments.output or Path()
+    check_timeout(arguments.timeout)
+    Downloads.check_place(place, overwrite=arguments.overwrite)
+    label = getattr(request, "prompt", None) or arguments.command
+    with progress(label[:_LABEL_CHARS], quiet=arguments.json) as display:
+        async with open_session(arguments, on_event=display.observe) as luma:
+            handle = await luma.submit(request, key=arguments.key)
+            say(f"Accepted: generation {handle.id}, key {handle.key}")
+            try:
+                generation = await handle.wait(timeout=arguments.timeout)
+                path = await handle.download(
+                    place, overwrite=arguments.overwrite, watermark="allow" if arguments.watermark else "forbid"
+                )
+            except asyncio.CancelledError:
+                say(f"Interrupted. Generation {handle.id} is paid and runs on; `luma-async resume` fetches it.")
+                raise
+    if arguments.json:
+        put_generation(generation, path=str(path), key=handle.key)
+    else:
+        print(path)
+    return 0

@@ -1,0 +1,39 @@
+"""`luma-async extend`: buy a continuation of a completed video."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from luma_async import ExtendRequest, Keyframes
+from luma_async.cli.buying import add_purchase, buy
+from luma_async.cli.generate import add_wishes
+from luma_async.prompt_files import read_keyframe
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.description = "Buy a continuation of a completed video, wait, and download it."
+    parser.add_argument("source", metavar="GENERATION", help="the id of the completed video")
+    parser.add_argument("prompt", help="what happens next")
+    parser.add_argument("--frame1", metavar="WHAT", help="where it ends: an address, an image file, or id:GENERATION")
+    add_wishes(parser)
+    add_purchase(parser)
+    parser.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Submit, wait, download."""
+    request = ExtendRequest(
+        arguments.source,
+        arguments.prompt,
+        keyframes=Keyframes(frame1=read_keyframe(arguments.frame1)) if arguments.frame1 else None,
+        loop=arguments.loop,
+        expand_prompt=arguments.expand_prompt,
+        model=arguments.model,
+        resolution=arguments.resolution,
+        duration=arguments.duration,
+    )
+    return await buy(arguments, request)
