@@ -19,6 +19,8 @@ OFFICIAL_HOST = "api.lumalabs.ai"
 """Luma's own service; it has a key of its own. Source: the official SDK reads LUMAAI_API_KEY."""
 
 _OFFICIAL_PATH = "/dream-machine/v1"
+_OFFICIAL_KEY = "luma-"
+"""What Luma's own keys begin with. Source: its documentation of the header."""
 _API_KEY = re.compile(r"[!-~]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -59,7 +61,13 @@ def resolve(
             message="No base URL: every relay has its own. Pass LumaSession(base_url='https://…') or set LUMA_BASE_URL."
         )
     url = check_base_url(url, allow_insecure=allow_insecure)
-    name = "LUMAAI_API_KEY" if urlsplit(url).hostname == OFFICIAL_HOST else "LUMA_API_KEY"
+    official = urlsplit(url).hostname == OFFICIAL_HOST
+    if not official and not base_url and api_key is not None and api_key.reveal().startswith(_OFFICIAL_KEY):
+        raise ConfigurationError(
+            message=f"The API key is one of Luma's own, and LUMA_BASE_URL names {url}. "
+            "Pass base_url too: where a key goes must not hang on a variable."
+        )
+    name = "LUMAAI_API_KEY" if official else "LUMA_API_KEY"
     key = api_key or _read_key(variable, name)
     if key is None:
         raise ConfigurationError(message=f"No API key: pass LumaSession(api_key='…') or set {name} (for {url}).")

@@ -232,6 +232,26 @@ async def test_what_is_being_sent_elsewhere_is_a_rival(gateway, journal):
 
 
 @pytest.mark.looptime
+async def test_who_begins_to_send_before_the_list_is_read_is_a_rival(gateway, journal):
+    """A submit that was claimed after the doubts were looked up, and is in the list, keeps its generation."""
+    async with session(gateway, journal) as luma, session(gateway, journal) as other:
+        await doubted(luma, gateway, fault=drop_before_reading())
+        gateway.inject(late(10))
+        entries, sending = journal.entries, []
+
+        async def meanwhile(**wanted):
+            found = await entries(**wanted)
+            if not sending:
+                sending.append(asyncio.ensure_future(other.submit(VIDEO, key="other")))
+                await asyncio.sleep(1)
+            return found
+
+        journal.entries = meanwhile
+        assert "another submit" in (await left(luma))["cat"]
+        assert (await sending[0]).id == gateway.charges[0].generation_id
+
+
+@pytest.mark.looptime
 async def test_what_a_person_has_closed_is_a_rival(luma, gateway, journal):
     """An abandoned doubt of the same request may have made it, so it is not adopted; the abandoned one stays closed."""
     await doubted(luma, gateway, "closed")

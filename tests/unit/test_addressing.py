@@ -85,6 +85,17 @@ def test_a_dialect_that_knows_its_service_needs_no_base_url():
     assert find(ENVIRONMENT, default=OFFICIAL) == (RELAY, "sk-relay")
 
 
+def test_a_variable_alone_sends_no_official_key_to_a_relay():
+    """A key of Luma's own form that is passed goes to a relay only if the relay is named beside it."""
+    with pytest.raises(ConfigurationError, match="LUMA_BASE_URL names https://relay") as caught:
+        find(ENVIRONMENT, api_key="luma-mine", default=OFFICIAL)
+    assert "luma-mine" not in str(caught.value)
+    assert find(ENVIRONMENT, api_key="luma-mine", base_url=RELAY) == (RELAY, "luma-mine")
+    assert find(ENVIRONMENT, api_key="sk-luma-mine", default=OFFICIAL) == (RELAY, "sk-luma-mine")
+    assert find({"LUMA_BASE_URL": OFFICIAL}, api_key="luma-mine") == (OFFICIAL, "luma-mine")
+    assert find({}, api_key="luma-mine", default=OFFICIAL) == (OFFICIAL, "luma-mine")
+
+
 def test_no_base_url_names_both_remedies():
     """Every relay has its own address, so there is no guess: the message says how to give it."""
     with pytest.raises(ConfigurationError, match=r"base_url.*LUMA_BASE_URL"):
