@@ -55,6 +55,11 @@ class BatchStats:
     seconds_left: float | None
     """An estimate; None where there is nothing to go by."""
 
+    @property
+    def ended(self) -> int:
+        """Items that have ended, in whatever way."""
+        return self.done + self.failed + self.in_doubt
+
 
 class Batch(AsyncIterator[Outcome]):
     """Many generations, a bounded number at a time. `session.batch()` makes one.

@@ -176,9 +176,8 @@ def _document(outcome: Outcome, prompts: Prompts) -> dict[str, Any]:
 
 
 def _say_interrupted(stats: BatchStats) -> None:
-    ended = stats.done + stats.failed + stats.in_doubt
     say(
-        f"Interrupted: {ended} of {stats.total} have ended, {stats.running} are paid and run on at the service. "
+        f"Interrupted: {stats.ended} of {stats.total} have ended, {stats.running} are paid and run on at the service. "
         "Run the same command again to go on; it pays only for what is missing."
     )
 

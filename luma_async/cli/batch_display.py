@@ -102,8 +102,7 @@ class _Live(Display):
         words += [f"{stats.failed} failed"] if stats.failed else []
         words += [f"{stats.in_doubt} in doubt"] if stats.in_doubt else []
         words += [f"about {_span(stats.seconds_left)} left"] if stats.seconds_left else []
-        ended = stats.done + stats.failed + stats.in_doubt
-        self._bar.update(self._total, completed=ended, state=", ".join(words))
+        self._bar.update(self._total, completed=stats.ended, state=", ".join(words))
 
 
 @contextmanager

@@ -28,6 +28,16 @@ async def ours(base_url, count, note):
             group.create_task(one(luma, number))
 
 
+async def batch(base_url, count, note):
+    """This library's batch, with as much in flight as there is."""
+    from luma_async import LumaSession, PollPolicy
+
+    session = LumaSession("sk-bench", base_url=base_url, poll=PollPolicy.fixed(TICK_S))
+    async with session as luma:
+        async for outcome in luma.batch((f"prompt {number}" for number in range(count)), max_in_flight=count):
+            note(outcome.generation.prompt)
+
+
 def aiohttp_session():
     import aiohttp
 
@@ -135,7 +145,14 @@ async def lumaai_aiohttp(base_url, count, note):
     await official(base_url, count, note, http_client=DefaultAioHttpClient())
 
 
-CLIENTS = {"floor": floor, "ours": ours, "bare": bare, "lumaai+100": lumaai_gated, "lumaai[aiohttp]": lumaai_aiohttp}
+CLIENTS = {
+    "floor": floor,
+    "ours": ours,
+    "batch": batch,
+    "bare": bare,
+    "lumaai+100": lumaai_gated,
+    "lumaai[aiohttp]": lumaai_aiohttp,
+}
 
 
 def main(name, base_url, count):

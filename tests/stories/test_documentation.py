@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import re
 import threading
@@ -48,11 +49,15 @@ def running_gateway():
 
 @pytest.mark.parametrize("code", PROGRAMS)
 def test_every_program_of_the_documentation_runs(code, running_gateway, tmp_path, monkeypatch):
-    """Copied as it stands, with the two variables set, each program ends without an error."""
+    """Copied as it stands, with the two variables set, each program and each notebook cell ends without an error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LUMA_API_KEY", running_gateway.api_key)
     monkeypatch.setenv("LUMA_BASE_URL", running_gateway.base_url)
-    exec(compile(code, "documentation", "exec"), {"__name__": "__main__"})
+    cell = eval(  # what a notebook does: a cell that awaits is a coroutine
+        compile(code, "documentation", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), {"__name__": "__main__"}
+    )
+    if cell is not None:
+        asyncio.run(cell)
 
 
 def test_every_link_leads_somewhere():
