@@ -69,7 +69,7 @@
         time.title = time.textContent;
         time.textContent = day.format(new Date(time.dateTime));
       }
-      if (record.video || !stage.dataset.src) return;
+      if (record.video || !stage.dataset.src || "broken" in card.dataset) return;
       const video = document.createElement("video");
       Object.assign(video, { muted: true, loop: true, playsInline: true, preload: "none" });
       if (stage.dataset.poster) video.poster = stage.dataset.poster;
@@ -103,7 +103,7 @@
 
     function play(record) {
       wake(record);
-      if (!record.video || "broken" in record.card.dataset) return;
+      if (!record.video) return;
       if (playing && playing !== record) pause(playing);
       playing = record;
       // Refused when it is paused again before it loaded, or cannot load: the events below tell.
@@ -132,8 +132,10 @@
     list.addEventListener("play", (event) => mark(recordOf(event.target), true), true);
     list.addEventListener("pause", (event) => mark(recordOf(event.target), false), true);
     list.addEventListener("error", (event) => {
-      const { card } = recordOf(event.target);
+      const record = recordOf(event.target);
+      const { card } = record;
       card.dataset.broken = "";
+      rest(record);
       card.querySelector(".gone").hidden = false;
       for (const dead of card.querySelectorAll(".play, .open")) dead.hidden = true;
     }, true);

@@ -47,7 +47,7 @@ _LOOKS = {
     Phase.SENDING: _Look("running", "clock", "Being sent", "No answer was noted yet."),
     Phase.NOT_SENT: _Look("quiet", "slash", "Not sent", "Nothing left this machine, nothing was charged."),
     Phase.REFUSED: _Look("bad", "cross", "Refused", "Nothing was charged."),
-    Phase.IN_DOUBT: _Look("doubt", "question", "In doubt", "Maybe charged: luma-async in-doubt settles it."),
+    Phase.IN_DOUBT: _Look("doubt", "question", "In doubt", "It may have been charged."),
     Phase.ABANDONED: _Look("quiet", "slash", "Abandoned", "A person closed this doubt."),
     Phase.ACCEPTED: _Look("running", "clock", "Being made", "It is paid: luma-async resume fetches it."),
     Phase.COMPLETED: _Look("good", "fetch", "Not downloaded", "It is paid and done."),
@@ -142,14 +142,13 @@ def _stage(card: Card) -> str:
     gone = _notice("film", "File missing", f"It is not at {escape(unquote(clip.address))}")
     if clip.missing:
         return f'<div class="stage bare quiet">{gone}</div>'
-    address = escape(clip.address)
+    address, after = escape(clip.address), f'<div class="gone" hidden>{gone}</div></div>'
     if clip.kind == "picture":
-        return f'<div class="stage"><img src="{address}" alt="" loading="lazy" decoding="async"></div>'
+        return f'<div class="stage"><img src="{address}" alt="" loading="lazy" decoding="async">{after}'
     poster = f' data-poster="{escape(clip.poster)}"' if clip.poster else ""
     return (
         f'<div class="stage" data-src="{address}"{poster}>'
-        f'<button class="play" type="button" aria-label="Play">{_icon("play")}{_icon("pause")}</button>'
-        f'<div class="gone" hidden>{gone}</div></div>'
+        f'<button class="play" type="button" aria-label="Play">{_icon("play")}{_icon("pause")}</button>{after}'
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
+import attrs
 import chromium
 import pytest
 
@@ -214,17 +215,24 @@ async def test_the_policy_refuses_every_other_script(gallery):
     assert await gallery.run("window.hacked") is None
 
 
-async def test_a_file_that_went_away_is_said_to_be_missing(page, tmp_path):
-    """A clip that was there when the page was written, and is not any more, leaves a card that says so."""
-    path = write_gallery(tmp_path, entries(tmp_path, ["a cat"]))
-    (tmp_path / "clip.mp4").unlink()
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.jpg"])
+async def test_a_file_that_went_away_is_said_to_be_missing(page, tmp_path, name):
+    """A file that was there when the page was written, and is not any more, leaves a card that says so."""
+    (tmp_path / name).write_bytes(file_bytes())
+    rows = [attrs.evolve(row, path=str(tmp_path / name)) for row in entries(tmp_path, ["a cat"])]
+    path = write_gallery(tmp_path, rows)
+    (tmp_path / name).unlink()
     await page.open(path.as_uri())
     await page.until("!document.querySelector('.gone').hidden")
     assert await page.run("document.querySelector('.gone').checkVisibility()")
-    assert await page.run("document.querySelector('.play').checkVisibility()") is False
+    assert (
+        await page.run("[...document.querySelectorAll('.play, .open')].some((dead) => dead.checkVisibility())") is False
+    )
     await page.press("ArrowRight")
     await page.press(" ")
     assert await page.run(FOCUS) == "a cat"
+    assert await page.run(VIDEO) is None
+    assert all("ERR_FILE_NOT_FOUND" in problem for problem in page.problems)
 
 
 async def test_a_thousand_cards_have_players_only_where_they_are_near(page, tmp_path):
