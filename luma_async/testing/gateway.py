@@ -133,9 +133,13 @@ class FakeGateway:
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
         credentials = Credentials(api_key=api_key, access_token=access_token, user_id=user_id, strict=strict)
+        self._routes = self._build_routes(credentials, prefix)
+
+    def _build_routes(self, credentials: Credentials, prefix: str) -> list[Route]:
+        """The routes of both formats, and of the files that both point at."""
         rix = RixRoutes(self.behaviour, credentials, self.unknown_fields)
         luma = OfficialRoutes(self.official, credentials, self.unknown_fields)
-        self._routes = [*clips.routes(), *rix.routes(prefix), *luma.routes(prefix), rix.fallback()]
+        return [*clips.routes(), *rix.routes(prefix), *luma.routes(prefix), rix.fallback()]
 
     async def start(self) -> None:
         """Listen. It returns when connections are accepted."""
