@@ -14,9 +14,11 @@ from luma_async import Changed, Finished, Submitted
 from luma_async.cli.shapes import generation_json
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable, Sequence
 
     from luma_async import Event, Generation
+
+_PROMPT_CHARS = 40
 
 
 class Progress:
@@ -44,6 +46,20 @@ def put_json(document: dict[str, Any]) -> None:
 def put_generation(generation: Generation, **more: Any) -> None:
     """Print a generation as JSON."""
     put_json({**generation_json(generation), **more})
+
+
+def put_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table for people; its last column is as wide as it is."""
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def shorten(prompt: str) -> str:
+    """Return a prompt as one line that fits into a table."""
+    words = " ".join(prompt.split())
+    return words if len(words) <= _PROMPT_CHARS else words[: _PROMPT_CHARS - 1] + "…"
 
 
 def on_terminal() -> bool:

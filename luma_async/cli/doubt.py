@@ -1,4 +1,4 @@
-"""`luma-async in-doubt`: what may have been paid, and a person's three decisions."""
+"""`luma-async in-doubt`: what may have been paid, a person's decisions, and what the service's own list settles."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from luma_async.cli.console import put_json, say
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
-from luma_async.cli.services import base_url_of, only_service
+from luma_async.cli.services import only_service
 from luma_async.cli.shapes import entry_json
 from luma_async.cli.status import put_entries, read_entries
 
 if TYPE_CHECKING:
     import argparse
 
-    from luma_async import LumaSession
+    from luma_async import LumaSession, Reconciled
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,13 @@ def fill(parser: argparse.ArgumentParser) -> None:
     resubmit.add_argument("--accept-duplicate-risk", action="store_true", help="required: yes, it may be paid twice")
     abandon = decisions.add_parser("abandon", help="close it; its key never buys again")
     abandon.add_argument("key")
-    for name, decision in (("resolve", resolve), ("resubmit", resubmit), ("abandon", abandon)):
+    reconcile = decisions.add_parser("reconcile", help="look for all of them in the service's own list (Luma)")
+    for name, decision in (
+        ("resolve", resolve),
+        ("resubmit", resubmit),
+        ("abandon", abandon),
+        ("reconcile", reconcile),
+    ):
         # What is said before the decision holds for it too.
         _add_shared(decision, inherited=True)
         decision.set_defaults(run=run, decision=name)
@@ -45,17 +51,36 @@ def _add_shared(parser: argparse.ArgumentParser, *, inherited: bool = False) -> 
 async def run(arguments: argparse.Namespace) -> int:
     """List the doubts, or carry out a decision."""
     if arguments.decision is None:
-        base_url = await only_service(arguments)
-        if base_url is None and arguments.base_url is None and not arguments.journal.exists():
+        service = await only_service(arguments)
+        if service is None and arguments.base_url is None and not arguments.journal.exists():
             return 0
-        async with open_session(arguments, base_url=base_url) as luma:
+        async with open_session(arguments, service=service) as luma:
             put_entries(await luma.doubts.list(), as_json=arguments.json)
+        return 0
+    if arguments.decision == "reconcile":
+        async with open_session(arguments, service=await only_service(arguments)) as luma:
+            _tell(await luma.doubts.reconcile(), arguments)
         return 0
     entries = {entry.key: entry for entry in await read_entries(arguments)}
     known = entries.get(arguments.key)
-    async with open_session(arguments, base_url=base_url_of(known) if known else None) as luma:
+    async with open_session(arguments, service=known.service if known else None) as luma:
         await _decide(luma, arguments)
     return 0
+
+
+def _tell(came: Reconciled, arguments: argparse.Namespace) -> None:
+    """Print what was found; what was not is for a person to look at."""
+    for handle in came.adopted:
+        if arguments.json:
+            put_json({"key": handle.key, "id": handle.id, "reason": None})
+        else:
+            print(f"{handle.key} is generation {handle.id}")
+    for one in came.left:
+        if arguments.json:
+            put_json({"key": one.entry.key, "id": None, "reason": one.reason})
+        else:
+            say(f"{one.entry.key} stays in doubt: {one.reason}")
+    say(f"{len(came.adopted)} found, {len(came.left)} left in doubt.")
 
 
 async def _decide(luma: LumaSession, arguments: argparse.Namespace) -> None:

@@ -77,13 +77,17 @@ def default_journal() -> Path:
     return (Path(state) if state else Path.home() / ".local" / "state") / "luma-async" / "jobs.db"
 
 
-def dialect_of(arguments: argparse.Namespace) -> RixAPI | DreamMachine:
+def dialect_of(arguments: argparse.Namespace, known: str | None = None) -> RixAPI | DreamMachine:
     """Return the format that the service speaks.
+
+    Args:
+        arguments: what was typed; it comes first.
+        known: the name of the format that something was bought in; it comes before the environment.
 
     Raises:
         ConfigurationError: the environment or the file names none that there is.
     """
-    name = _chosen("dialect", arguments.dialect, "LUMA_DIALECT", DIALECTS)
+    name = _chosen("dialect", arguments.dialect or known, "LUMA_DIALECT", DIALECTS)
     if name == "dream-machine":
         return DreamMachine()
     edition = _chosen("edition", arguments.edition, "LUMA_EDITION", EDITIONS)
@@ -101,16 +105,25 @@ def _chosen(setting: str, flag: str | None, variable: str, choices: tuple[str, .
 def open_session(
     arguments: argparse.Namespace,
     *,
-    base_url: str | None = None,
+    service: str | None = None,
     journal: Journal | Path | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> LumaSession:
-    """Describe the session of a command; the folder of its own journal is made if need be."""
+    """Describe the session of a command; the folder of its own journal is made if need be.
+
+    Args:
+        arguments: what was typed.
+        service: where something was bought, as a journal names it; what was typed comes first.
+        journal: another one than the command's own.
+        on_event: is told what happens.
+    """
+    format_name, _, base_url = (service or "").partition(" ") if arguments.base_url is None else ("", "", "")
     if journal is None:
         journal = arguments.journal
         arguments.journal.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     address, key = address_of(arguments.base_url or base_url)
-    return LumaSession(key, base_url=address, dialect=dialect_of(arguments), journal=journal, on_event=on_event)
+    dialect = dialect_of(arguments, format_name or None)
+    return LumaSession(key, base_url=address, dialect=dialect, journal=journal, on_event=on_event)
 
 
 def address_of(base_url: str | None) -> tuple[str | None, str | None]:

@@ -28,7 +28,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """Wait and download, and point at what is in doubt."""
-    async with open_session(arguments, base_url=await only_service(arguments)) as luma:
+    async with open_session(arguments, service=await only_service(arguments)) as luma:
         handles = await luma.resume()
         say(f"{len(handles)} paid and unfinished.")
         code = await fetch_all(luma, handles, arguments)

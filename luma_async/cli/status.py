@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from luma_async import Phase
-from luma_async.cli.console import put_json, say
+from luma_async.cli.console import put_json, put_table, say, shorten
 from luma_async.cli.options import add_journal, add_json
 from luma_async.cli.shapes import entry_json
 
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from luma_async import Entry
-
-_PROMPT_CHARS = 40
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -56,20 +53,15 @@ def put_entries(entries: Sequence[Entry], *, as_json: bool) -> None:
         for entry in entries:
             put_json(entry_json(entry))
         return
-    rows = [("PHASE", "KEY", "GENERATION", "UPDATED", "PROMPT"), *(_row(entry) for entry in entries)]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        sys.stdout.write("  ".join([*cells, row[4]]).rstrip() + "\n")
+    put_table(("PHASE", "KEY", "GENERATION", "UPDATED", "PROMPT"), map(_row, entries))
 
 
-def _row(entry: Entry) -> tuple[str, str, str, str, str]:
-    prompt = " ".join(str(entry.request.get("prompt", "")).split())
+def _row(entry: Entry) -> tuple[str, ...]:
     updated = f"{entry.updated_at:%Y-%m-%d %H:%M}" if entry.updated_at else ""
     return (
         entry.phase.replace("_", " "),
         entry.key,
         entry.generation_id or "",
         updated,
-        prompt if len(prompt) <= _PROMPT_CHARS else prompt[: _PROMPT_CHARS - 1] + "…",
+        shorten(str(entry.request.get("prompt", ""))),
     )
