@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 import tomllib
@@ -59,14 +60,18 @@ def _imported(tree):
             yield from _imported(node)
 
 
+@functools.cache
+def _users():
+    """Return what each module of the package imports at run time."""
+    return {
+        str(path.relative_to(PACKAGE)): set(_imported(ast.parse(path.read_text()))) for path in PACKAGE.rglob("*.py")
+    }
+
+
 @pytest.mark.parametrize("library", ONLY_IN)
 def test_each_library_is_touched_where_it_belongs(library):
     """HTTP, the converter, the database and the terminal have their places, and no other module reaches for them."""
-    users = {
-        str(path.relative_to(PACKAGE))
-        for path in PACKAGE.rglob("*.py")
-        if library in set(_imported(ast.parse(path.read_text())))
-    }
+    users = {where for where, libraries in _users().items() if library in libraries}
     strangers = {
         user for user in users if not any(user == place or user.startswith(f"{place}/") for place in ONLY_IN[library])
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from datetime import UTC
 
 import pytest
@@ -12,6 +13,7 @@ from luma_async import (
     GenerationFailed,
     GenerationNotFound,
     InvalidInput,
+    JournalBusy,
     KeyConflict,
     LumaSession,
     MemoryJournal,
@@ -302,6 +304,88 @@ async def test_a_session_that_is_not_open_says_so(gateway):
                 await luma.open()
     with pytest.raises(SessionClosed):
         luma.handle("some-id")
+
+
+@pytest.mark.looptime(False)
+def test_a_session_belongs_to_the_loop_it_was_opened_in():
+    """Used in another event loop it says so; closed and opened there it works, with the same values."""
+    luma = LumaSession("sk-loops", base_url="https://relay.example")
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    try:
+        first.run_until_complete(luma.open())
+        with pytest.raises(ConfigurationError, match="another event loop: close it there, then open it in this one"):
+            second.run_until_complete(luma.submit("cat dance"))
+        first.run_until_complete(luma.aclose())
+        second.run_until_complete(luma.open())
+        second.run_until_complete(luma.resume())
+        second.run_until_complete(luma.aclose())
+    finally:
+        first.close()
+        second.close()
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "10"])
+async def test_run_pays_for_nothing_that_it_could_not_wait_for(luma, gateway, timeout):
+    """A timeout that no clock can reach is refused before the submit, not after it."""
+    with pytest.raises(InvalidInput, match="timeout"):
+        await luma.run("cat dance", timeout=timeout)
+    assert gateway.counts.total() == 0
+
+
+@pytest.mark.parametrize("source", [None, 7, "", "../x", VideoRequest("cat dance")])
+async def test_a_source_that_is_none_is_refused(luma, gateway, source):
+    """What is extended or set to sound is an id, a handle or a generation, and nothing else."""
+    for buy in (luma.extend, luma.add_audio):
+        with pytest.raises(InvalidInput, match="source"):
+            await buy(source, "it sits")
+    assert gateway.counts.total() == 0
+
+
+async def test_a_handle_is_live_and_says_so(luma):
+    """Its repr holds the id and the state; a pickle is refused with the way to make another one."""
+    handle = luma.handle("some-id")
+    assert repr(handle) == "<GenerationHandle some-id not seen yet>"
+    assert (handle.key, handle.last) == (None, None)
+    bought = await luma.submit("cat dance", key="cat")
+    assert repr(bought) == f"<GenerationHandle {bought.id} pending>"
+    assert bought.key == "cat"
+    with pytest.raises(TypeError, match=r"pickle handle\.id"):
+        pickle.dumps(bought)
+
+
+async def test_a_journal_that_cannot_note_an_end_keeps_no_result_back(gateway, caplog):
+    """The generation is returned all the same; the journal's trouble is a warning, and resuming finds it later."""
+
+    class Full(MemoryJournal):
+        async def find(self, service, generation_id):
+            raise OSError(28, "No space left on device")
+
+    journal = Full()
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal) as luma:
+        assert (await luma.run("cat dance", key="cat")).state is State.COMPLETED
+    assert "could not note the end" in caplog.text
+    assert (await journal.get("cat")).phase is Phase.ACCEPTED
+
+
+async def test_a_failing_open_leaves_nothing_open(gateway):
+    """A journal that cannot be entered: its error comes out, and the session can be opened later."""
+
+    class Locked(MemoryJournal):
+        locked = True
+
+        async def enter(self):
+            if self.locked:
+                raise JournalBusy(message="locked")
+            return await super().enter()
+
+    journal = Locked()
+    luma = LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal)
+    with pytest.raises(JournalBusy):
+        await luma.open()
+    assert "closed" in repr(luma)
+    journal.locked = False
+    async with luma:
+        assert "open" in repr(luma)
 
 
 async def test_completed_without_a_link_still_downloads(gateway, tmp_path):
