@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -12,7 +13,7 @@ from luma_async.entries import Entry, Phase
 from luma_async.models import Generation, Image, State, Video
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
 # What may be long comes last: a search for a phase never reads that far.
 COLUMNS = (
@@ -31,6 +32,8 @@ COLUMNS = (
     "generation",
 )
 
+_values: Callable[[Entry], tuple[Any, ...]] = attrgetter(*COLUMNS)
+
 _PARTS: dict[str, type[Any]] = {
     "video": Video,
     "video_raw": Video,
@@ -40,9 +43,19 @@ _PARTS: dict[str, type[Any]] = {
 }
 
 
-def to_row(entry: Entry, columns: Iterable[str] = COLUMNS) -> list[Any]:
-    """Spell an entry, or some of its columns."""
-    return [_SPELL[name](getattr(entry, name)) if name in _SPELL else getattr(entry, name) for name in columns]
+def to_row(entry: Entry) -> list[Any]:
+    """Spell an entry in all columns."""
+    return [_spell(name, value) for name, value in zip(COLUMNS, _values(entry), strict=True)]
+
+
+def to_changes(before: Entry, after: Entry) -> dict[str, Any]:
+    """Spell the columns in which a step has put something else."""
+    values = zip(COLUMNS, _values(before), _values(after), strict=True)
+    return {name: _spell(name, new) for name, old, new in values if new is not old}
+
+
+def _spell(name: str, value: Any) -> Any:
+    return _SPELL[name](value) if name in _SPELL else value
 
 
 def from_row(row: Sequence[Any]) -> Entry:
@@ -53,11 +66,6 @@ def from_row(row: Sequence[Any]) -> Entry:
     """
     named = zip(COLUMNS, row, strict=True)
     return Entry(**{name: _READ[name](value) if name in _READ else value for name, value in named})
-
-
-def changed_columns(before: Entry, after: Entry) -> list[str]:
-    """Name the columns in which a step has put something else."""
-    return [name for name in COLUMNS if getattr(before, name) is not getattr(after, name)]
 
 
 def _moment(at: datetime | None) -> str | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from functools import cache
 from typing import TYPE_CHECKING
 
-from luma_async._io.entry_rows import COLUMNS, changed_columns, from_row, to_row
+from luma_async._io.entry_rows import COLUMNS, from_row, to_changes, to_row
 from luma_async.entries import Phase
 from luma_async.errors import KeyConflict
 
@@ -45,6 +46,11 @@ _IN_ORDER = (
     "AND (?2 IS NULL OR phase IN (SELECT value FROM json_each(?2))) ORDER BY number"
 )
 _INSERT = f"INSERT INTO entries ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+
+
+@cache
+def _update(columns: tuple[str, ...]) -> str:
+    return f"UPDATE entries SET {', '.join(f'{name} = ?' for name in columns)} WHERE key = ?"  # noqa: S608
 
 
 class EntryTable:
@@ -124,9 +130,8 @@ class EntryTable:
     def _put(self, standing: Entry | None, entry: Entry) -> None:
         if standing is None:
             self._connection.execute(_INSERT, to_row(entry))
-        elif changed := changed_columns(standing, entry):
-            update = f"UPDATE entries SET {', '.join(f'{name} = ?' for name in changed)} WHERE key = ?"  # noqa: S608
-            self._connection.execute(update, [*to_row(entry, changed), standing.key])
+        elif changes := to_changes(standing, entry):
+            self._connection.execute(_update(tuple(changes)), (*changes.values(), standing.key))
 
     def _remember(self, entry: Entry) -> None:
         if entry.phase is Phase.SENDING:

@@ -92,6 +92,7 @@ async def test_returning_what_stands_changes_nothing(journal):
     assert await journal.entries() == []
     entry = await bought(journal, "cat", "gen-1")
     assert await journal.change("cat", lambda standing: standing) == entry
+    assert await journal.change("cat", attrs.evolve) == entry
 
 
 async def test_a_step_that_raises_changes_nothing(journal):

@@ -496,3 +496,16 @@ async def test_a_connection_that_breaks_at_commit_tells_all(journal, monkeypatch
     assert all(isinstance(call.exception(), JournalError) for call in calls)
     broken.clear()
     assert [entry.key for entry in await journal.entries()] == ["cat"]
+    # What was taken back is not remembered either.
+    assert (await journal.change("key-0", claim("key-0"))).attempts == 1
+
+
+async def test_a_claim_that_somebody_else_changed_is_read_again(journal, path):
+    """What a journal remembers of its own claims gives way to what another process wrote."""
+    await journal.change("cat", claim("cat"))
+    other = SqliteJournal(path)
+    await other.change("cat", lifecycle.accept("gen-1", at=NOW))
+    seen = []
+    await journal.change("cat", lambda standing: seen.append(standing) or standing)
+    assert [entry.phase for entry in seen] == [Phase.ACCEPTED]
+    await other.aclose()
