@@ -219,7 +219,27 @@ class Downloads:
         self._emit(Downloaded(generation_id=download.id, path=download.path, size_bytes=part.size_bytes))
 
     async def _receive(self, incoming: Incoming, part: PartFile, total_bytes: int | None, download: _Download) -> None:
-        """Write what comes, as long as it comes fast enough and is not too much."""
+        """Write what comes, unless nothing comes any more."""
+        silence = asyncio.timeout(self._stall_s + _TICK_S)
+        try:
+            async with silence:
+                await self._fill(part, incoming, total_bytes, download, silence)
+        except TimeoutError:
+            if not silence.expired():
+                raise
+        else:
+            return
+        raise DownloadError(message=f"{incoming.head.host} fell silent.")
+
+    async def _fill(
+        self,
+        part: PartFile,
+        incoming: Incoming,
+        total_bytes: int | None,
+        download: _Download,
+        silence: asyncio.Timeout,
+    ) -> None:
+        """Write a body, as long as it comes fast enough and is not too much."""
         host = incoming.head.host
         tick_at_s = loop_now()
         pace = Pace(at_s=tick_at_s, at_bytes=part.size_bytes)
@@ -233,6 +253,7 @@ class Downloads:
             if now_s - tick_at_s < _TICK_S:
                 continue
             tick_at_s = now_s
+            silence.reschedule(now_s + self._stall_s + _TICK_S)
             kept_up = keep_pace(pace, received_bytes=part.size_bytes, now_s=now_s, stall_s=self._stall_s)
             if kept_up is None:
                 raise DownloadError(message=f"{host} sends next to nothing.")

@@ -32,6 +32,7 @@ WORTH_S = 5.0
 """A link that ends sooner is not worth a connection. Storage checks the date when a request arrives, not later."""
 
 _NO_VIDEO, _NO_IMAGE = Video(), Image()
+_AMZ_MARK = "X-Amz-Expires="
 _AMZ_DATE = "%Y%m%dT%H%M%SZ"
 _PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif"})
 
@@ -59,6 +60,8 @@ class Remedy(Enum):
 
 def expires_at(url: str) -> datetime | None:
     """Return when a presigned link ends, aware UTC; None for a plain one, and for one whose dates make no sense."""
+    if _AMZ_MARK not in url:
+        return None
     try:
         query = parse_qs(urlsplit(url).query)
         signed_at = datetime.strptime(query["X-Amz-Date"][0], _AMZ_DATE).replace(tzinfo=UTC)

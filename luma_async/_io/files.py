@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -28,10 +29,10 @@ class Incoming:
         self.head = _head(response, host)
 
     async def read(self) -> bytes:
-        """Return the next piece of the body; nothing at its end.
+        """Return the next piece of the body, however long it takes; nothing at its end.
 
         Raises:
-            DownloadError: it was cut off, or came to a halt.
+            DownloadError: it was cut off.
         """
         try:
             return await self._response.content.readany()
@@ -49,11 +50,13 @@ class Files:
 
     def __init__(self, *, timeouts: Timeouts, proxy: str | None, trust_env: bool) -> None:
         self._proxy = proxy
+        self._answer_s = timeouts.connect + timeouts.download_stall
         self._session = aiohttp.ClientSession(
             # Whoever downloads bounds how many there are; a second bound would be waited for unseen.
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.download_stall),
+            # How long a body may take is for its reader to say: a timer for each piece costs more than the piece.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect),
             trust_env=trust_env,
             auto_decompress=False,
             read_bufsize=_READ_BYTES,
@@ -89,7 +92,8 @@ class Files:
             # A signature covers the address as it is spelled; only what no request line can hold is quoted.
             address = URL(url, encoded=url.isascii() and " " not in url)
             host = address.host or ""
-            return await self._session.get(address, headers=headers, allow_redirects=False, proxy=self._proxy)
+            async with asyncio.timeout(self._answer_s):
+                return await self._session.get(address, headers=headers, allow_redirects=False, proxy=self._proxy)
         except Exception as error:
             trouble = _describe(error, host)
         raise DownloadError(message=trouble)
@@ -102,7 +106,7 @@ def _describe(error: Exception, host: str) -> str:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return f"There is no connection to {host} in time."
     if isinstance(error, TimeoutError):
-        return f"{host} fell silent."
+        return f"{host} did not answer in time."
     if isinstance(error, aiohttp.ClientPayloadError):
         return f"The file was cut off by {host}."
     return f"The connection to {host} broke ({type(error).__name__})."

@@ -41,14 +41,13 @@ def find_place(dest: str | os.PathLike[str], name: str | None, *, overwrite: boo
     text = _checked(dest)
     path = Path(text)
     standing = _standing(path)
-    if standing is Standing.FOLDER or text.endswith(("/", os.sep)):
-        if standing is not Standing.FOLDER:
-            raise InvalidInput(field="dest", message=f"there is no folder {text}; make it first.")
+    if standing is Standing.FOLDER:
         if name is None:
             return path
         path = path / name
-        standing = _standing(path)
-    has_folder = _standing(path.parent) is Standing.FOLDER
+        standing, has_folder = _standing(path), True
+    else:
+        has_folder = not text.endswith(("/", os.sep)) and _standing(path.parent) is Standing.FOLDER
     check_place(str(path), standing=standing, has_folder=has_folder, overwrite=overwrite)
     return path
 
@@ -58,10 +57,10 @@ class PartFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.part = path.with_name(path.name + PART_SUFFIX)
+        self.part = Path(f"{path}{PART_SUFFIX}")
         self.size_bytes = 0
         self.kept: Kept | None = None
-        self._note = path.with_name(path.name + NOTE_SUFFIX)
+        self._note = Path(f"{path}{NOTE_SUFFIX}")
         self._fd = -1
 
     async def open(self) -> None:
@@ -150,7 +149,7 @@ class PartFile:
             trouble = self._named(error)
         else:
             self.size_bytes = os.fstat(self._fd).st_size
-            self.kept = self._read_note()
+            self.kept = self._read_note() if self.size_bytes else None
             return
         raise trouble
 
