@@ -122,7 +122,7 @@ class Doubts:
         Raises:
             InvalidInput: the risk was not accepted, there is no such doubt, or the request is needed.
             KeyConflict: the key is not in doubt, or the request is a different one. Nothing was sent.
-            Everything that `submit()` raises.
+            Everything that `submit()` raises; the doubt stays one, for this says nothing of the first send.
 
         Costs:
             One generation, and one more if the doubt was paid.
