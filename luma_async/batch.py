@@ -9,6 +9,7 @@ stays in the journal.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Self
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from luma_async.errands import Deeds, Terms
     from luma_async.flights import Flights
     from luma_async.sources import Item, Source
+
+_MOST_STARTS = 100
+"""Items that are started in one turn of the loop: without a bound on what is in flight there may be no end to them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -98,6 +102,8 @@ class Batch(AsyncIterator[Outcome]):
         self._left = False
         self._error: Exception | None = None
         self._changed = asyncio.Event()
+        self._loop: weakref.ref[AsyncIterator[Outcome]] | None = None
+        self._home = asyncio.get_running_loop()
         self._kept: list[Outcome] = []
         self._started = self._submitted = self._running = 0
         self._done = self._failed = self._in_doubt = 0
@@ -141,7 +147,10 @@ class Batch(AsyncIterator[Outcome]):
 
     def __aiter__(self) -> AsyncIterator[Outcome]:  # noqa: PYI034 - only a generator notices that its loop was left
         """Take the outcomes in the order in which they end; leaving the loop leaves the batch."""
-        return self._outcomes()
+        outcomes = self._outcomes()
+        # A loop drops its generator where it is left; asyncio would close that some turns later, when more is bought.
+        self._loop = weakref.ref(outcomes, self._desert)
+        return outcomes
 
     async def __anext__(self) -> Outcome:
         """Take the next outcome. Cancelling loses none; whoever wants no more of them calls `aclose()`."""
@@ -219,24 +228,29 @@ class Batch(AsyncIterator[Outcome]):
     async def _next(self) -> Outcome | None:
         """Start what there are seats for, and return the next outcome; None after the last."""
         while True:
-            self._fill()
+            self._changed.clear()
+            filled = self._fill()
             if self._ended:
                 outcome, seat = self._ended.popleft()
                 seat.free()
                 return outcome
-            if not self._errands and (self._stopped or self._exhausted):
+            if not filled:
+                await asyncio.sleep(0)
+            elif self._errands or not (self._stopped or self._exhausted):
+                await self._changed.wait()
+            else:
                 break
-            self._changed.clear()
-            await self._changed.wait()
         self._leave()
         error, self._error = self._error, None
         if error is not None:
             raise error
         return None
 
-    def _fill(self) -> None:
-        """Give the free seats away: first to those that met a 429, then to new ones."""
-        while not self._stopped and not self._flights.full:
+    def _fill(self) -> bool:
+        """Give the free seats away: first to those that met a 429, then to new ones. Say whether that is done."""
+        for _ in range(_MOST_STARTS):
+            if self._stopped or self._flights.full:
+                return True
             if self._queue:
                 errand = self._queue.popleft()
                 if errand.turn is not None and not errand.turn.done():
@@ -245,8 +259,9 @@ class Batch(AsyncIterator[Outcome]):
                 continue
             item = self._pull()
             if item is None:
-                return
+                return True
             self._start(item)
+        return False
 
     def _pull(self) -> Item | None:
         """Return one more item; None when there is none at the moment, or none any more."""
@@ -275,9 +290,6 @@ class Batch(AsyncIterator[Outcome]):
         errand.task.add_done_callback(lambda _: self._end(errand))
 
     async def _run(self, errand: Errand) -> Outcome | None:
-        # Whoever leaves the loop at the outcome that was ready when this began is heard of two turns later.
-        for _ in range(2):
-            await asyncio.sleep(0)
         if self._stopped:
             return None
         return await carry_out(
@@ -346,11 +358,23 @@ class Batch(AsyncIterator[Outcome]):
                 errand.task.cancel()
         self._stop_pulling()
 
+    def _desert(self, _: object) -> None:
+        """Leave the batch when its loop is gone; who collects it may be another thread."""
+        try:
+            here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if here is self._home:
+            self._leave()
+        elif not self._home.is_closed():
+            self._home.call_soon_threadsafe(self._leave)
+
     def _leave(self) -> None:
         """Submit nothing more, and wait for nothing more."""
         if self._left:
             return
         self._left = self._stopped = True
+        self._loop = None
         for errand in self._errands:
             errand.task.cancel()
         self._stop_pulling()

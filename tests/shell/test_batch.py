@@ -43,7 +43,7 @@ from luma_async.testing import (
     succeeds,
 )
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(noop_cycles=8)
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ async def test_outcomes_that_nobody_takes_count_against_the_bound(luma, gateway)
 
 async def test_the_same_name_resumes_and_pays_only_for_what_is_missing(open_session, gateway):
     """What an earlier run bought is found, running or finished; a longer input buys the rest; a new name buys again."""
-    gateway.scripts["cat 1"] = succeeds(after=500)
+    gateway.scripts["cat 1"] = succeeds(after=100)
     async with open_session() as luma:
         async for _ in luma.batch(prompts(2), name="cats", max_in_flight=2):
             break
@@ -539,6 +539,38 @@ async def test_leaving_at_a_ready_outcome_starts_nothing(luma, gateway):
         break
     await settle()
     assert gateway.counts["submit"] == sent == 2
+
+
+async def test_leaving_a_loop_is_noticed_at_once(luma, gateway):
+    """Between leaving a loop and the next line nothing happens, and the name is free already."""
+    for _ in range(3):
+        async for _ in luma.batch(prompts(1), name="cats"):
+            break
+    assert len(gateway.charges) == 1
+
+
+async def test_a_loop_that_another_thread_drops_is_left_too(luma, gateway):
+    """Whoever collects a forgotten loop, the batch is left in its own event loop."""
+    batch = luma.batch(Counting(), max_in_flight=2)
+    loops = [aiter(batch)]
+    await anext(loops[0])
+    await asyncio.to_thread(loops.clear)
+    await asyncio.sleep(0.1)
+    assert batch.closed
+    await settle()
+    assert len(gateway.charges) <= 3
+
+
+async def test_an_endless_input_without_a_bound_still_yields(luma, gateway):
+    """With nothing to hold it back, a batch starts items in portions, and hands out outcomes between them."""
+    gateway.scripts["cat 0"] = rejects()
+    source = Counting()
+    async for outcome in luma.batch(source, max_in_flight=math.inf):
+        assert outcome.index == 0
+        break
+    assert source.pulled < 5000
+    await settle()
+    assert gateway.counts["submit"] < 5000
 
 
 async def test_what_waits_for_its_turn_is_withdrawn(open_session, gateway, journal):

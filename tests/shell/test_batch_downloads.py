@@ -10,7 +10,7 @@ import pytest
 from luma_async import DamagedFile, InvalidInput, LumaSession, MemoryJournal, PollPolicy
 from luma_async.testing import ALWAYS, cut_after, file_bytes, html_instead, stall_after
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(noop_cycles=8)
 
 PROMPTS = ["A cat, dancing!", "a dog"]
 
