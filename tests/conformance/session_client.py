@@ -23,7 +23,7 @@ URL = "https://e.example/a.jpg"
 
 
 async def use_everything(base_url, api_key):
-    """Buy one of each, in every shape that its request can have, and look at all of them."""
+    """Buy one of each, in every shape that its request can have, look at all of them, and delete one again."""
     poll = PollPolicy.fixed(0.1)
     async with LumaSession(api_key, base_url=base_url, dialect=DreamMachine(), poll=poll) as luma:
         source = await luma.run(
@@ -62,3 +62,13 @@ async def use_everything(base_url, api_key):
         async for outcome in luma.as_completed(handles):
             assert outcome.error is None
         await luma.account.credits()
+        await luma.library.concepts()
+        await luma.ping()
+        listed = [generation.id async for generation in luma.library.all()]
+        assert len(await luma.library.list(limit=50, offset=1)) == len(listed) - 1
+        await luma.get_many(listed)
+        await luma.library.delete(source.id)
+    today = DreamMachine(create_path="/generations/video")
+    async with LumaSession(api_key, base_url=base_url, dialect=today, poll=poll) as luma:
+        await luma.run("a dog", aspect_ratio="9:21")
+        assert (await luma.doubts.reconcile()).left == ()
