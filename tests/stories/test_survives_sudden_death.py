@@ -114,10 +114,10 @@ async def test_death_at_each_step_of_a_purchase(programs, tmp_path, step):
         await completed(programs, gateway, path, INTENTS)
 
 
-async def lives(programs, gateway, path, luck, **environment):
+async def lives(programs, gateway, path, luck, longest_s=LONGEST_LIFE_S, **environment):
     """Kill the program at random instants of one life after the other, each with further purchases."""
     for life in range(1, LIVES + 1):
-        await programs.run(gateway, path, life * INTENTS, kill_after_s=luck.random() * LONGEST_LIFE_S, **environment)
+        await programs.run(gateway, path, life * INTENTS, kill_after_s=luck.random() * longest_s, **environment)
         yield life
 
 
@@ -149,8 +149,8 @@ async def test_death_at_any_instant(programs, tmp_path):
 async def test_the_same_deaths_pay_twice_when_the_claim_comes_too_late(programs, tmp_path):
     """With the claim written after the POST, deaths at random instants make the same program pay twice."""
     async with FakeGateway(script=succeeds(after=0.2)) as gateway:
-        gateway.inject(late(1), times=ALWAYS)
-        async for _ in lives(programs, gateway, tmp_path / "jobs.db", random.Random(1), CLAIM_TOO_LATE="1"):
+        gateway.inject(late(2), times=ALWAYS)
+        async for _ in lives(programs, gateway, tmp_path / "jobs.db", random.Random(1), 2, CLAIM_TOO_LATE="1"):
             if duplicates(gateway):
                 break
         assert duplicates(gateway) > 0
