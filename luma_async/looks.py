@@ -12,7 +12,7 @@ from luma_async._core.coalescing import ALONE, Width
 from luma_async._io.tasks import each
 from luma_async.errors import LumaError
 from luma_async.events import Looked
-from luma_async.shared_looks import ByIds, ByPages, SharedLook, Sight
+from luma_async.shared_looks import Asking, ByIds, ByPages, SharedLook, Sight
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -40,14 +40,12 @@ class Looks:
         width: int,
         emit: Callable[[Event], None],
     ) -> None:
-        self._ask = ask
-        self._dialect = dialect
-        self._places = asyncio.Semaphore(width)
-        self._emit = emit
+        self._asking = Asking(ask=ask, dialect=dialect, places=asyncio.Semaphore(width), emit=emit)
         self._shared: SharedLook | None = None
-        way = ByIds if dialect.supports("query_many") else ByPages if dialect.page_size else None
-        if way is not None:
-            self._shared = way(ask=ask, dialect=dialect, places=self._places, emit=emit)
+        if dialect.supports("query_many"):
+            self._shared = ByIds(self._asking)
+        elif dialect.page_size:
+            self._shared = ByPages(self._asking)
 
     @property
     def width(self) -> Width:
@@ -77,13 +75,13 @@ class Looks:
         return (await self._one(generation_id))[generation_id]
 
     async def _one(self, generation_id: str) -> dict[str, Sight]:
-        async with self._places:
+        async with self._asking.places:
             sight: Sight
             try:
-                document = await self._ask(self._dialect.query(generation_id))
-                sight = self._dialect.read_query(document, generation_id)
+                document = await self._asking.ask(self._asking.dialect.query(generation_id))
+                sight = self._asking.dialect.read_query(document, generation_id)
             except LumaError as error:
                 sight = error
         failure = sight if isinstance(sight, LumaError) else None
-        self._emit(Looked(ids=(generation_id,), error=failure))
+        self._asking.emit(Looked(ids=(generation_id,), error=failure))
         return {generation_id: sight}

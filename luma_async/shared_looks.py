@@ -6,27 +6,41 @@ by page, and those are the ones that are waited for. Both are learned as the ser
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import attrs
 
 from luma_async._core.coalescing import Width, chunks, page_limit, worth_another_page
 from luma_async._io.tasks import each
-from luma_async._wire.dialect import Page, Row
+from luma_async._wire.dialect import Call, Dialect, Page, Row
+from luma_async._wire.documents import Document
 from luma_async.errors import LumaError
-from luma_async.events import Looked
+from luma_async.events import Event, Looked
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-    from contextlib import AbstractAsyncContextManager
-
-    from luma_async._wire.dialect import Call, Dialect
-    from luma_async._wire.documents import Document
-    from luma_async.events import Event
+    from collections.abc import Sequence
 
 Sight: TypeAlias = Row | LumaError
 """What a look saw of one generation: its JSON, or why nothing was seen."""
 
 _PAGED_REACH = 10_000
 """One walk through the pages serves everybody at once; two would read the same pages."""
+
+
+@attrs.frozen(kw_only=True)
+class Asking:
+    """What looking takes."""
+
+    ask: Callable[[Call], Awaitable[Document]]
+    """Sends one call and returns its document, once or with repetitions."""
+    dialect: Dialect
+    """The format."""
+    places: AbstractAsyncContextManager[object]
+    """Bounds how many requests are on their way at once."""
+    emit: Callable[[Event], None]
+    """Is told of each request."""
 
 
 class SharedLook(Protocol):
@@ -48,19 +62,9 @@ class SharedLook(Protocol):
 class ByIds:
     """Asks for the ids, a chunk in each request."""
 
-    def __init__(
-        self,
-        *,
-        ask: Callable[[Call], Awaitable[Document]],
-        dialect: Dialect,
-        places: AbstractAsyncContextManager[object],
-        emit: Callable[[Event], None],
-    ) -> None:
-        self._ask = ask
-        self._dialect = dialect
-        self._places = places
-        self._emit = emit
-        self.width: Width = Width(dialect.batch_size)
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self.width: Width = Width(asking.dialect.batch_size)
 
     @property
     def reach(self) -> int:
@@ -72,17 +76,17 @@ class ByIds:
         return await each(self._chunk(piece) for piece in chunks(ids, self.width.size))
 
     async def _chunk(self, ids: Sequence[str]) -> dict[str, Sight]:
-        async with self._places:
+        async with self._asking.places:
             try:
-                document = await self._ask(self._dialect.query_many(ids))
-                rows = self._dialect.read_many(document)
+                document = await self._asking.ask(self._asking.dialect.query_many(ids))
+                rows = self._asking.dialect.read_many(document)
             except LumaError as error:
                 failure = error
             else:
-                self._emit(Looked(ids=tuple(ids)))
+                self._asking.emit(Looked(ids=tuple(ids)))
                 wanted = set(ids)
                 return {row.id: row for row in rows if row.id in wanted}
-        self._emit(Looked(ids=tuple(ids), error=failure))
+        self._asking.emit(Looked(ids=tuple(ids), error=failure))
         width = self.width.after(failure, len(ids))
         if width.size >= len(ids):
             return dict.fromkeys(ids, failure)
@@ -93,19 +97,9 @@ class ByIds:
 class ByPages:
     """Reads the account's newest generations, as far as that is cheaper than asking one by one."""
 
-    def __init__(
-        self,
-        *,
-        ask: Callable[[Call], Awaitable[Document]],
-        dialect: Dialect,
-        places: AbstractAsyncContextManager[object],
-        emit: Callable[[Event], None],
-    ) -> None:
-        self._ask = ask
-        self._dialect = dialect
-        self._places = places
-        self._emit = emit
-        self.width: Width = Width(dialect.page_size)
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self.width: Width = Width(asking.dialect.page_size)
 
     @property
     def reach(self) -> int:
@@ -114,7 +108,7 @@ class ByPages:
 
     async def look(self, ids: Sequence[str]) -> dict[str, Sight]:
         """Look at generations, page by page."""
-        limit = page_limit(len(ids), self._dialect.page_size)
+        limit = page_limit(len(ids), self._asking.dialect.page_size)
         seen: dict[str, Sight] = {}
         left = dict.fromkeys(ids)
         offset = 0
@@ -133,11 +127,13 @@ class ByPages:
             offset += len(page.rows)
 
     async def _page(self, limit: int, offset: int, *, asked: tuple[str, ...]) -> Page | LumaError:
-        async with self._places:
+        async with self._asking.places:
             page: Page | LumaError
             try:
-                page = self._dialect.read_page(await self._ask(self._dialect.list_page(limit, offset)))
+                page = self._asking.dialect.read_page(
+                    await self._asking.ask(self._asking.dialect.list_page(limit, offset))
+                )
             except LumaError as error:
                 page = error
-        self._emit(Looked(ids=asked, error=page if isinstance(page, LumaError) else None))
+        self._asking.emit(Looked(ids=asked, error=page if isinstance(page, LumaError) else None))
         return page
