@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import attrs
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from luma_async import (
@@ -286,6 +286,7 @@ def test_no_field_of_an_entry_is_left_out_below(cls, fields):
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([intent(reason="half a surrogate \udcff", path="clips/\udcff.mp4", request={"\ud800": "\udfff"})])
 @given(st.lists(st.builds(Entry, **ENTRY_FIELDS), min_size=1, max_size=3))
 async def test_whatever_an_entry_holds_comes_back_equal(tmp_path, entries):
     """Any text, time, request and result: what is read from the file again is what was written, raw JSON included."""

@@ -12,9 +12,11 @@ import subprocess
 import sys
 import textwrap
 import threading
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 
+import attrs
 import pytest
 
 from luma_async import Entry, JournalBusy, JournalError, JournalTooNew, KeyConflict, LumaSession, Phase, SqliteJournal
@@ -203,6 +205,19 @@ async def test_a_new_file_that_another_program_holds_is_busy(path, monkeypatch):
     holder.close()
 
 
+def test_many_that_make_a_file_at_once_make_it_once(path):
+    """A new file that several open in the same moment gets its tables from one of them, and serves all."""
+    start = threading.Barrier(8)
+
+    def make(_):
+        start.wait()
+        with closing(sqlite_schema.open_file(path)) as connection:
+            return connection.execute("SELECT count(*) FROM entries").fetchone()[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(make, range(8))) == [0] * 8
+
+
 async def test_two_that_make_a_file_at_once_wait_for_each_other(path, monkeypatch):
     """The switch to write-ahead logging is tried again while another process is in the middle of its own."""
     real, attempts = sqlite_schema.sqlite3.connect, []
@@ -366,6 +381,14 @@ async def test_one_file_has_one_name(tmp_path, path, monkeypatch):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["jobs.db", "link.db"]
 
 
+async def test_an_entry_under_a_foreign_key_is_refused(journal):
+    """A step that returns another key's entry overwrites nothing."""
+    cat = await journal.change("cat", claim("cat"))
+    with pytest.raises(JournalError):
+        await journal.change("dog", lambda _: attrs.evolve(cat, phase=Phase.REFUSED))
+    assert await journal.entries() == [cat]
+
+
 async def test_owners_without_locks_are_an_error(journal, path):
     """Where liveness cannot be told, nothing is sent."""
     path.with_name("jobs.db.owners").touch()
@@ -433,6 +456,21 @@ async def test_an_owner_that_is_swept_away_before_its_lock_comes_back(journal, p
     assert [file.name for file in swept] == [owner]
     assert (path.parent / "jobs.db.owners" / owner).exists()
     assert await SqliteJournal(path).alive(owner)
+
+
+async def test_a_folder_of_owners_that_goes_at_the_wrong_moment_is_made_again(journal, path, monkeypatch):
+    """The last owner that leaves takes the folder with it, even from under one that is just coming."""
+    real, gone = os.open, []
+
+    def open_too_late(name, *arguments):
+        if "jobs.db.owners" in str(name) and not gone:
+            gone.append(name)
+            (path.parent / "jobs.db.owners").rmdir()
+        return real(name, *arguments)
+
+    monkeypatch.setattr(owner_lock.os, "open", open_too_late)
+    assert await journal.alive(await journal.enter())
+    assert len(gone) == 1
 
 
 FORKING = """
