@@ -25,6 +25,7 @@ _FLAGS = (
     "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4",
 )
 _START_S = 20.0
+_PATIENCE_S = 15.0
 _KEYS = {
     "ArrowLeft": 37,
     "ArrowUp": 38,
@@ -100,10 +101,22 @@ class Page:
         return answer["result"].get("value")
 
     async def until(self, condition):
-        """Wait until a condition in JavaScript holds; pytest's own timeout bounds it."""
+        """Wait until a condition in JavaScript holds.
+
+        Raises:
+            RuntimeError: it did not for a time that is many times what a busy machine needs.
+        """
         await self.run(
-            "new Promise((done) => { const look = () =>"
-            f" {{ const value = ({condition}); if (value) done(value); else setTimeout(look, 10); }}; look(); }})"
+            f"""new Promise((done, fail) => {{
+            const give_up = performance.now() + {_PATIENCE_S * 1000};
+            const look = () => {{
+              const value = ({condition});
+              if (value) done(value);
+              else if (performance.now() > give_up) fail(new Error({json.dumps(condition)}));
+              else setTimeout(look, 10);
+            }};
+            look();
+            }})"""
         )
 
     async def press(self, key, *, modifiers=0):

@@ -89,7 +89,11 @@ async def test_a_clip_plays_under_the_mouse_and_stops_when_it_leaves(gallery):
     await gallery.point("li:nth-child(2) .card")
     await gallery.until("document.querySelectorAll('video')[1].currentTime > 0")
     assert await gallery.run(f"{VIDEO}.paused")
+    await gallery.press("ArrowRight")
+    await gallery.until(f"!{VIDEO}.paused")
+    assert await gallery.run(PLAYING) == 1
     await gallery.point("h1")
+    await gallery.press("/")
     await gallery.until(f"{PLAYING} === 0")
     assert gallery.problems == []
 
@@ -150,6 +154,11 @@ async def test_one_card_is_in_the_tab_order(gallery):
     await gallery.press("ArrowRight")
     await gallery.press("ArrowRight", modifiers=2)
     assert await gallery.run(FOCUS) == NEWEST[0]
+    await gallery.press("End")
+    assert await gallery.run(
+        "[...document.querySelectorAll('.card[tabindex=\"0\"]')].at(-1).contains(document.activeElement)"
+    )
+    assert await gallery.run("document.querySelectorAll('.card[tabindex=\"0\"]').length") == 1
 
 
 async def test_the_filter_finds_words_in_any_order_and_case(gallery):
@@ -327,3 +336,6 @@ async def test_nothing_is_wider_than_a_phone(page, tmp_path):
     rows = entries(tmp_path, ["a" * 5000, LONG, "\u202e" + LONG]) + entries(tmp_path, [LONG], phase=Phase.FAILED)
     await page.open(write_gallery(tmp_path, rows).as_uri())
     assert await page.run("document.documentElement.scrollWidth") <= 360
+    assert await page.run(
+        "[...document.querySelectorAll('.prompt')].every((text) => text.scrollWidth <= text.clientWidth)"
+    )

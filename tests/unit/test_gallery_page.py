@@ -287,13 +287,21 @@ def test_a_card_makes_do_with_less(changes, field, value):
     assert getattr(card_of(attrs.evolve(ENTRY, **changes)), field) == value
 
 
-def _luminance(colour):
-    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    linear = [value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
 COLOURS = dict(re.findall(r"--(\w+): light-dark\((#[0-9a-f]{6}, #[0-9a-f]{6})\)", asset("page.css")))
+
+
+def _rgb(name, theme):
+    colour = COLOURS[name].split(", ")[theme]
+    return [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+
+
+def _contrast(*colours):
+    linear = [
+        [value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4 for value in colour]
+        for colour in colours
+    ]
+    dark, light = sorted(0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in linear)
+    return (light + 0.05) / (dark + 0.05)
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
@@ -301,5 +309,17 @@ COLOURS = dict(re.findall(r"--(\w+): light-dark\((#[0-9a-f]{6}, #[0-9a-f]{6})\)"
 @pytest.mark.parametrize("ink", ["text", "soft", "accent", "good", "running", "bad", "doubt", "quiet"])
 def test_every_text_can_be_read(ink, ground, theme):
     """Each colour of text has a contrast of 4.5 to 1 or more on each ground, in both themes (WCAG AA)."""
-    light, dark = sorted(_luminance(COLOURS[name].split(", ")[theme]) for name in (ink, ground))
-    assert (dark + 0.05) / (light + 0.05) >= 4.5
+    assert _contrast(_rgb(ink, theme), _rgb(ground, theme)) >= 4.5
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("tone", ["good", "running", "bad", "doubt", "quiet"])
+@pytest.mark.parametrize(
+    ("ink", "ground", "percent"), [("tone", "card", 8), ("soft", "sunk", 11), ("text", "sunk", 11)]
+)
+def test_text_on_a_tint_can_be_read_too(ink, ground, percent, tone, theme):
+    """Reasons and notices stand on a ground that takes a share of their tone; 4.5 to 1 holds there as well."""
+    assert f"color-mix(in srgb, var(--tone) {percent}%, var(--{ground}))" in asset("page.css")
+    share = percent / 100
+    mixed = [a * share + b * (1 - share) for a, b in zip(_rgb(tone, theme), _rgb(ground, theme), strict=True)]
+    assert _contrast(_rgb(tone if ink == "tone" else ink, theme), mixed) >= 4.5
