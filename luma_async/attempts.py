@@ -88,8 +88,8 @@ class Intent:
     """The doubt that a person sends again: its first send may be paid, whatever becomes of this one."""
     give_way: GiveWay | None = None
     """What a 429 makes it wait for, as long as that takes; None for a pause, and a bounded number of attempts."""
-    waiters: int = 0
-    """How many wait for the outcome."""
+    waiters: set[asyncio.Future[None]] = attrs.field(factory=set["asyncio.Future[None]"])
+    """Who waits for the outcome."""
     exposed: bool = False
     """Whether it may have left: from the writing of the claim to that of the outcome."""
     withdrawn: bool = False

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from luma_async._core.limiting import Rate, next_start
 from luma_async._io.clock import loop_now
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 
 class Gate:
     """Lets submits through in the order they came; cancelling one that waits disturbs no other.
+
+    Entering it waits for a place and a turn, and whoever is inside holds the place: `async with gate`.
 
     It is as wide as the connector behind it, so that no submit queues for a connection where nobody can see it.
     """
@@ -23,17 +20,28 @@ class Gate:
         self._places = asyncio.Semaphore(width)
         # One at a time asks for its turn, or those behind would overtake it while it sleeps.
         self._turnstile = asyncio.Lock()
+        self._queued = 0
         self._rate = rate
         self._arrival_at = 0.0
         self._paused_until = 0.0
 
-    @asynccontextmanager
-    async def passage(self) -> AsyncIterator[None]:
-        """Wait for a place and a turn, and hold the place."""
-        async with self._places:
+    async def __aenter__(self) -> None:
+        await self._places.acquire()
+        # Nearly always there is neither a rate nor a pause, and nobody who waited for the end of one.
+        if self._rate is None and not self._queued and self._paused_until <= loop_now():
+            return
+        self._queued += 1
+        try:
             async with self._turnstile:
                 await self._turn()
-            yield
+        except asyncio.CancelledError:
+            self._places.release()
+            raise
+        finally:
+            self._queued -= 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places.release()
 
     def pause(self, delay_s: float) -> None:
         """Let nobody through for `delay_s` seconds from now."""

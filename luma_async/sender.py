@@ -186,21 +186,27 @@ class Sender:
 
     async def _outwait(self, intent: Intent) -> None:
         """Wait for the end of an intent; the last to leave withdraws what has not left."""
-        intent.waiters += 1
+        waiter = asyncio.get_running_loop().create_future()
+        intent.waiters.add(waiter)
         try:
-            await asyncio.wait([intent.task])
+            await waiter
         finally:
-            intent.waiters -= 1
+            intent.waiters.discard(waiter)
             if not intent.waiters and not intent.exposed:
                 intent.withdrawn = True
                 intent.task.cancel()
 
     def _start(self, intent: Intent) -> Intent:
-        key = intent.entry.key
-        self._intents[key] = intent
-        intent.task = self._tasks.start(self._run(intent), name="luma_async submit")
-        intent.task.add_done_callback(lambda _: self._intents.pop(key))
+        self._intents[intent.entry.key] = intent
+        intent.task = self._tasks.start(self._run(intent), name="luma_async submit", then=lambda: self._end(intent))
         return intent
+
+    def _end(self, intent: Intent) -> None:
+        """Let an intent go whose task has ended, however, and wake who waits for it."""
+        del self._intents[intent.entry.key]
+        for waiter in intent.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def _run(self, intent: Intent) -> Bought:
         key = intent.entry.key
@@ -251,7 +257,7 @@ class Sender:
         attempt = 1
         unsent_since_s: float | None = None
         while True:
-            async with self._gate.passage():
+            async with self._gate:
                 began_at_s = loop_now()
                 outcome = await self._attempts.send(intent)
             if isinstance(outcome, Bought):

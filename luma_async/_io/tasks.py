@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
 _T = TypeVar("_T")
 _K = TypeVar("_K")
@@ -31,18 +32,22 @@ class TaskOwner:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(self, work: Coroutine[Any, Any, _T], *, name: str) -> asyncio.Task[_T]:
-        """Run `work` in a task of ours."""
+    def start(
+        self, work: Coroutine[Any, Any, _T], *, name: str, then: Callable[[], None] | None = None
+    ) -> asyncio.Task[_T]:
+        """Run `work` in a task of ours, and call `then` when it has ended, however it did."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._forget)
+        task.add_done_callback(self._forget if then is None else partial(self._forget, then=then))
         return task
 
-    def _forget(self, task: asyncio.Task[Any]) -> None:
+    def _forget(self, task: asyncio.Task[Any], *, then: Callable[[], None] | None = None) -> None:
         self._tasks.discard(task)
         # Looking at the exception marks it as seen: when every waiter was cancelled, nobody else will.
         if not task.cancelled():
             task.exception()
+        if then is not None:
+            then()
 
     async def drain(self, timeout_s: float | None) -> None:
         """Wait until all are done, `timeout_s` at most; the rest is left running."""

@@ -24,7 +24,7 @@ class Queue:
         self.most_inside = 0
 
     async def visit(self, name):
-        async with self.gate.passage():
+        async with self.gate:
             self.passed.append(name)
             self.times.append(asyncio.get_running_loop().time())
             self.inside += 1
@@ -161,7 +161,7 @@ async def test_a_place_comes_back_when_the_one_inside_fails():
     gate = Gate(width=1, rate=None)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
-            async with gate.passage():
+            async with gate:
                 raise ZeroDivisionError
-    async with gate.passage():
+    async with gate:
         pass
