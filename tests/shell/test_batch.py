@@ -358,6 +358,27 @@ async def test_what_would_meet_every_item_stops_the_batch(luma, gateway, fault, 
     assert [outcome async for outcome in batch] == []
 
 
+async def test_a_stop_withdraws_what_waits_for_its_turn(open_session, gateway):
+    """Items that wait at the gate when the batch stops never go, and nobody waits for their turns."""
+    gateway.inject(server_error(401), times=ALWAYS)
+    began_at = asyncio.get_running_loop().time()
+    async with open_session(limits=Limits(submits_per_minute=1)) as luma:
+        with pytest.raises(Unauthorized):
+            await luma.batch(prompts(9), max_in_flight=9).results()
+    assert gateway.counts["submit"] == 1
+    assert asyncio.get_running_loop().time() - began_at < 30
+
+
+async def test_a_stop_reaches_what_has_not_begun(luma, gateway):
+    """An item that was started in the same turn of the loop as the stop is not bought either."""
+    batch = luma.batch(prompts(9), max_in_flight=3)
+    batch._fill()
+    batch._stop(Unauthorized(status=401))
+    with pytest.raises(Unauthorized):
+        await anext(batch)
+    assert gateway.counts.total() == 0
+
+
 async def test_results_keep_what_was_delivered_before_a_stop(luma, gateway):
     """`results()` raises what stopped the batch; called again, it returns what was taken until then."""
     gateway.inject(server_error(401), times=ALWAYS, when=lambda _: len(gateway.charges) == 2)
@@ -414,7 +435,7 @@ async def test_old_doubts_do_not_count(open_session, gateway):
 
 
 async def test_an_input_that_raises_is_heard_last(luma, gateway):
-    """What it gave is bought and delivered, then its own exception comes out."""
+    """What it gave is bought and delivered, then its own exception comes out: no outcome tells of that one."""
 
     def broken():
         yield from prompts(3)
@@ -424,6 +445,9 @@ async def test_an_input_that_raises_is_heard_last(luma, gateway):
     with pytest.raises(LookupError, match="database"):
         await batch.results()
     assert [outcome.error for outcome in await batch.results()] == [None] * 3
+    gateway.inject(server_error(401), times=ALWAYS)
+    with pytest.raises(LookupError, match="database"):
+        await luma.batch(broken(), max_in_flight=8).results()
 
 
 async def test_an_async_input_is_waited_for_beside_the_outcomes(luma, gateway):
@@ -659,10 +683,12 @@ async def test_stats_tell_how_far_it_is(luma, gateway):
 
 async def test_a_refused_item_shared_with_a_plain_submit_goes_on(luma, gateway):
     """Whoever waits for the key of an item that met a 429 still gets the generation when the batch is left."""
-    gateway.inject(rate_limited(5))
-    batch = luma.batch(["a cat"], keys=["cat"])
+    gateway.scripts["a dog"] = stalls()
+    gateway.inject(rate_limited(), when=lambda seen: seen.body["prompt"] == "a cat")
+    batch = luma.batch(["a dog", "a cat"], keys=["dog", "cat"], max_in_flight=2)
     taking = asyncio.ensure_future(anext(batch))
-    await asyncio.sleep(1)
+    await asyncio.sleep(5)
+    assert len(gateway.charges) == 1
     sharing = asyncio.ensure_future(luma.submit("a cat", key="cat"))
     await asyncio.sleep(1)
     taking.cancel()

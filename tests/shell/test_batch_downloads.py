@@ -114,6 +114,17 @@ async def test_a_cut_transfer_is_taken_up_again(run, gateway, tmp_path):
     assert len(gateway.charges) == 2
 
 
+async def test_a_file_on_its_way_is_not_in_flight(gateway, tmp_path):
+    """While its file arrives, a generation no longer counts as running at the service, yet holds its seat."""
+    gateway.inject(stall_after(1000, seconds=20), on="file", times=2)
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(1)) as luma:
+        batch = luma.batch(PROMPTS, max_in_flight=2, download_to=tmp_path)
+        taking = asyncio.ensure_future(batch.results())
+        await asyncio.sleep(30)
+        assert (batch._flights.in_flight, batch._flights.used) == (0, 2)
+        await taking
+
+
 async def test_a_place_that_is_no_folder_is_refused_before_paying(run, gateway, tmp_path):
     """A file where the folder should be is found out before anything is sent."""
     (tmp_path / "clips").write_text("a file")
