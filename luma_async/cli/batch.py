@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from luma_async import MemoryJournal
 from luma_async.cli.batch_display import display
@@ -49,7 +49,8 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "--max-in-flight",
         type=_number_or_auto,
         metavar="N",
-        help="paid and unfinished videos at once; auto finds out what the service bears (default: auto)",
+        help="paid and unfinished videos at once; auto finds out what the service bears (default: what it is known to "
+        "bear, else auto)",
     )
     parser.add_argument(
         "--timeout",
@@ -75,15 +76,12 @@ async def run(arguments: argparse.Namespace) -> int:
         async with open_session(arguments, journal=memory) as luma:
             return await _preview(_batch(luma, prompts, arguments), arguments)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with (
-        display(len(prompts), quiet=arguments.json) as shown,
-        (arguments.out / RESULTS).open("w", encoding="utf-8") as results,
-    ):
+    with display(len(prompts), quiet=arguments.json) as shown:
         async with open_session(arguments, journal=journal, on_event=shown.observe) as luma:
             batch = _batch(luma, prompts, arguments)
             shown.follow(batch)
             try:
-                code = await _take(batch, prompts, results, shown, arguments)
+                code = await _take(batch, prompts, shown, arguments)
             except asyncio.CancelledError:
                 _say_interrupted(batch.stats)
                 raise
@@ -118,17 +116,18 @@ def _batch(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -
     )
 
 
-async def _take(batch: Batch, prompts: Prompts, results: TextIO, shown: Display, arguments: argparse.Namespace) -> int:
+async def _take(batch: Batch, prompts: Prompts, shown: Display, arguments: argparse.Namespace) -> int:
     """Write each outcome down as it comes; say what they mean to a shell."""
     running = False
-    async for outcome in batch:
-        document = _document(outcome, prompts)
-        results.write(json.dumps(document, ensure_ascii=False) + "\n")
-        results.flush()
-        if arguments.json:
-            put_json(document)
-        shown.ended(outcome)
-        running = running or isinstance(outcome.error, WaitTimeout | PollingFailed)
+    with (arguments.out / RESULTS).open("w", encoding="utf-8") as results:
+        async for outcome in batch:
+            document = _document(outcome, prompts)
+            results.write(json.dumps(document, ensure_ascii=False) + "\n")
+            results.flush()
+            if arguments.json:
+                put_json(document)
+            shown.ended(outcome)
+            running = running or isinstance(outcome.error, WaitTimeout | PollingFailed)
     stats = batch.stats
     if running:
         return _RUNNING
