@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luma_async.cli.console import progress, put_generation, say
-from luma_async.cli.options import add_journal, add_json, add_service, open_session
+from luma_async.cli.options import add_journal, add_json, add_service, again, open_session
 from luma_async.downloads import Downloads
+from luma_async.errors import GenerationFailed, LumaError
 from luma_async.settings import check_timeout
 
 if TYPE_CHECKING:
     import argparse
 
-    from luma_async import Request
-
-_LABEL_CHARS = 60
+    from luma_async import GenerationHandle, LumaSession, Request
 
 
 def add_purchase(parser: argparse.ArgumentParser) -> None:
@@ -48,20 +47,37 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
     check_timeout(arguments.timeout)
     Downloads.check_place(place, overwrite=arguments.overwrite)
     label = getattr(request, "prompt", None) or arguments.command
-    with progress(label[:_LABEL_CHARS], quiet=arguments.json) as display:
+    with progress(label, quiet=arguments.json) as display:
         async with open_session(arguments, on_event=display.observe) as luma:
-            handle = await luma.submit(request, key=arguments.key)
+            handle = await _submit(luma, request, arguments)
             say(f"Accepted: generation {handle.id}, key {handle.key}")
+            fetch = again(arguments, "download", handle.id)
             try:
                 generation = await handle.wait(timeout=arguments.timeout)
                 path = await handle.download(
                     place, overwrite=arguments.overwrite, watermark="allow" if arguments.watermark else "forbid"
                 )
             except asyncio.CancelledError:
-                say(f"Interrupted. Generation {handle.id} is paid and runs on; `luma-async resume` fetches it.")
+                done = handle.last is not None and handle.last.final
+                say(
+                    f"Interrupted. Generation {handle.id} is paid{'' if done else ' and runs on'}. To fetch it: {fetch}"
+                )
+                raise
+            except GenerationFailed:
+                raise
+            except (LumaError, OSError):
+                say(f"Generation {handle.id} is paid. To fetch it: {fetch}")
                 raise
     if arguments.json:
         put_generation(generation, path=str(path), key=handle.key)
     else:
         print(path)
     return 0
+
+
+async def _submit(luma: LumaSession, request: Request, arguments: argparse.Namespace) -> GenerationHandle:
+    try:
+        return await luma.submit(request, key=arguments.key)
+    except asyncio.CancelledError:
+        say(f"Interrupted while submitting. Whether it was bought: {again(arguments, 'status', asks=False)}")
+        raise

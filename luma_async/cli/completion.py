@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from luma_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import argparse
+
+_FILES = {"FILE", "DIR", "WHAT"}
+"""What arguments are called that take a file; a frame (WHAT) is often one."""
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -29,5 +33,19 @@ async def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(message="shtab is missing: pip install 'luma-async[cli]'")
     import shtab  # noqa: PLC0415 - an extra
 
-    print(shtab.complete(parser(), shell=arguments.shell))
+    root = parser()
+    _name_files(root, shtab.FILE)
+    print(shtab.complete(root, shell=arguments.shell))
     return 0
+
+
+def _name_files(parser: argparse.ArgumentParser, how: object) -> None:
+    """Mark, here and in the commands below, what takes a file or may take one."""
+    # argparse shows its arguments to nobody else; shtab reads them here too.
+    actions = cast("list[Any]", parser._actions)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    for action in actions:
+        if hasattr(action.choices, "values"):
+            for below in action.choices.values():
+                _name_files(below, how)
+        elif action.type is Path or action.metavar in _FILES:
+            action.complete = how

@@ -1,12 +1,13 @@
 """Settings of the command line: a flag counts first, then the environment, then the file.
 
-The file is `config.toml` in `$XDG_CONFIG_HOME/luma-async` (else `~/.config/luma-async`):
+The file is `config.toml` in `$XDG_CONFIG_HOME/luma-async` (else `~/.config/luma-async`), and so is a journal that it
+names by a relative path:
 
 ```toml
 base_url = "https://relay.example"
 dialect = "rixapi"
 edition = "2025"
-journal = "/home/me/jobs.db"
+journal = "~/videos/jobs.db"
 api_key = "sk-…"    # only if nobody else may read the file
 ```
 """
@@ -14,6 +15,7 @@ api_key = "sk-…"    # only if nobody else may read the file
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -39,6 +41,12 @@ def configured(name: str) -> str | None:
     return _read(config_path()).get(name)
 
 
+def configured_path(name: str) -> Path | None:
+    """Return a setting that is a file, the same one from whatever folder we are called."""
+    value = configured(name)
+    return config_path().parent / Path(value).expanduser() if value else None
+
+
 @cache
 def _read(path: Path) -> dict[str, str]:
     try:
@@ -59,10 +67,14 @@ def _checked(path: Path, text: bytes) -> dict[str, str]:
         why = str(error)
     else:
         for name, value in settings.items():
-            if name not in NAMES or not isinstance(value, str):
+            if name not in NAMES:
                 known = ", ".join(sorted(NAMES))
-                raise ConfigurationError(message=f"{path}: {name} is not a setting; there are {known}, all texts.")
-        if "api_key" in settings and path.stat().st_mode & 0o077:
-            raise ConfigurationError(message=f"{path} holds the API key and others may read it: chmod 600 {path}")
+                raise ConfigurationError(message=f"{path}: {name} is not a setting; there are {known}.")
+            if not isinstance(value, str):
+                raise ConfigurationError(message=f"{path}: {name} must be a text, in quotes.")
+        if "api_key" in settings and os.name == "posix" and path.stat().st_mode & 0o077:
+            raise ConfigurationError(
+                message=f"{path} holds the API key and others may read it: chmod 600 {shlex.quote(str(path))}"
+            )
         return settings
     raise ConfigurationError(message=f"{path} is not TOML: {why}.")

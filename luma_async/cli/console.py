@@ -1,4 +1,4 @@
-"""What people see while they wait: one live line with rich on a terminal, a plain line a change elsewhere."""
+"""What people see while they wait: live lines with rich on a terminal, a plain line a change elsewhere."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from luma_async import Event, Generation
 
 _PROMPT_CHARS = 40
+_LABEL_CHARS = 60
+_MOST_ROWS = 10
+"""A terminal has few lines, and each refresh draws all of them."""
 
 
 class Progress:
-    """Shows how one generation comes along; this one shows nothing."""
+    """Shows how generations come along; this one shows nothing."""
 
     def observe(self, event: Event) -> None:
         """Take note of what happened in the session."""
@@ -35,12 +38,17 @@ class Progress:
 
 def say(text: str) -> None:
     """Tell people something, beside the data."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Return a text without what a terminal would obey: services and their errors have a say in it."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def put_json(document: dict[str, Any]) -> None:
-    """Print one JSON document on a line of its own."""
-    print(json.dumps(document, ensure_ascii=False), flush=True)
+    """Print one JSON document on a line of its own, in ASCII: no locale can spoil it."""
+    print(json.dumps(document), flush=True)
 
 
 def put_generation(generation: Generation, **more: Any) -> None:
@@ -50,7 +58,7 @@ def put_generation(generation: Generation, **more: Any) -> None:
 
 def put_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table for people; its last column is as wide as it is."""
-    lines = [head, *rows]
+    lines = [head, *([printable(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -69,64 +77,82 @@ def on_terminal() -> bool:
 
 
 @contextmanager
-def progress(label: str, *, quiet: bool = False) -> Generator[Progress]:
-    """Show one generation until the block ends."""
+def progress(label: str | None = None, *, quiet: bool = False) -> Generator[Progress]:
+    """Show generations until the block ends; without a label, each is called by its id."""
+    called = None if label is None else printable(" ".join(label.split()))[:_LABEL_CHARS]
     if quiet:
         yield Progress()
     elif on_terminal():
-        with _live(label) as live:
+        with _live(called) as live:
             yield live
     else:
-        yield _Lines(label)
+        yield _Lines(called)
 
 
 class _Lines(Progress):
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str | None) -> None:
         self._label = label
         self._began_at_s = time.monotonic()
-        self._shown = ""
+        self._shown: dict[str, str] = {}
 
     def show(self, generation: Generation) -> None:
         """Print a line when the state has changed."""
         state = describe(generation)
-        if state != self._shown:
-            self._shown = state
-            say(f"{time.monotonic() - self._began_at_s:6.1f} s  {self._label}: {state}")
+        if state != self._shown.get(generation.id):
+            self._shown[generation.id] = state
+            say(f"{time.monotonic() - self._began_at_s:6.1f} s  {self._label or generation.id}: {state}")
 
 
-class _Live(Progress):
-    def __init__(self, bar: Any, task: Any) -> None:
+class _LiveOne(Progress):
+    def __init__(self, bar: Any, label: str) -> None:
         self._bar = bar
-        self._task = task
+        self._row = bar.add_task(label, total=None, state="submitting")
 
     def show(self, generation: Generation) -> None:
-        """Change the live line."""
-        self._bar.update(self._task, state=describe(generation))
+        """Change the line."""
+        self._bar.update(self._row, state=describe(generation))
+
+
+class _LiveMany(Progress):
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+        self._rows: dict[str, Any] = {}
+
+    def show(self, generation: Generation) -> None:
+        """Change its line, while there are lines to spare; how it ended is told by whoever waited."""
+        row = self._rows.get(generation.id)
+        if generation.final:
+            if row is not None:
+                self._bar.remove_task(self._rows.pop(generation.id))
+        elif row is not None:
+            self._bar.update(row, state=describe(generation))
+        elif len(self._rows) < _MOST_ROWS:
+            self._rows[generation.id] = self._bar.add_task(generation.id, total=None, state=describe(generation))
 
 
 @contextmanager
-def _live(label: str) -> Generator[_Live]:
+def _live(label: str | None) -> Generator[Progress]:
     from rich.console import Console  # noqa: PLC0415 - rich is an extra
     from rich.progress import Progress as Bar  # noqa: PLC0415 - the same
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - the same
-    from rich.text import Text  # noqa: PLC0415 - the same
 
     columns = (
         SpinnerColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.description}: {task.fields[state]}", markup=False),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=False) as bar:
-        yield _Live(bar, bar.add_task(Text(label).plain, total=None, state="submitting"))
+    # What is printed meanwhile goes above the lines if it goes to the same terminal; into a file it goes as it is.
+    with Bar(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty(), transient=not label) as bar:
+        yield _LiveOne(bar, label) if label else _LiveMany(bar)
 
 
 def describe(generation: Generation) -> str:
     """Say in a few words where a generation is."""
-    words = [generation.raw_state or str(generation.state)]
+    words = [printable(generation.raw_state or str(generation.state))]
     if generation.progress is not None and not generation.final:
         words.append(f"{generation.progress:.0%}")
     if generation.estimate_wait_s is not None and not generation.final:
         words.append(f"about {generation.estimate_wait_s:.0f} s left")
     if generation.failure_reason:
-        words.append(f"({generation.failure_reason})")
+        words.append(f"({printable(generation.failure_reason)})")
     return " ".join(words)

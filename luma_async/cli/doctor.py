@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -16,7 +17,7 @@ from luma_async.cli.config import config_path, configured
 from luma_async.cli.console import put_json
 from luma_async.cli.options import add_journal, add_json, add_service, address_of, dialect_of, open_session
 from luma_async.cli.running import exit_code
-from luma_async.errors import ConfigurationError, GenerationNotFound, LumaError
+from luma_async.errors import ConfigurationError, GenerationNotFound, JournalError, LumaError, NotSent
 
 if TYPE_CHECKING:
     import argparse
@@ -60,17 +61,21 @@ async def _checks(arguments: argparse.Namespace) -> AsyncIterator[Finding]:
     yield "versions", f"luma-async {version('luma-async')}, aiohttp {version('aiohttp')}", None
     looked: list[Event] = []
     try:
-        address = address_of(arguments.base_url)[0] or dialect_of(arguments).default_base_url
-        yield "base URL", f"{address or 'none'} ({_source(arguments)})", None
+        dialect = dialect_of(arguments)
+        address = address_of(arguments.base_url, dialect)[0] or dialect.default_base_url
         luma = open_session(arguments, on_event=looked.append)
         await luma.open()
-    except (LumaError, OSError) as error:
-        yield "settings", "", error
+    except LumaError as error:
+        yield "journal" if isinstance(error, JournalError) else "settings", "", error
         return
+    assert address is not None
     try:
+        yield "settings", f"{dialect.name} at {address} ({_source(arguments)})", None
         yield "journal", f"{arguments.journal} can be written", None
-        assert address is not None
-        yield await _check_clock(address)
+        clock = await _check_clock(address)
+        yield clock
+        if isinstance(clock[2], NotSent):
+            return
         finding = await _check_key(luma)
         yield finding
         if finding[2] is None and luma.supports("query_many"):
@@ -100,7 +105,10 @@ async def _check_key(luma: LumaSession) -> Finding:
 
 async def _check_many(luma: LumaSession, looked: list[Event]) -> Finding:
     """Ask for two at once; without that call everything works, with more requests."""
-    await luma.get_many([_NOBODY, f"{_NOBODY}-2"])
+    try:
+        await luma.get_many([_NOBODY, f"{_NOBODY}-2"])
+    except LumaError as error:
+        return "looking at many", "", error
     shared = [event for event in looked if isinstance(event, Looked) and len(event.ids) > 1]
     if shared and shared[0].error is None:
         return "looking at many", "one request looks at many", None
@@ -111,22 +119,31 @@ async def _check_clock(address: str) -> Finding:
     """Compare the service's clock with ours, with a request that carries no key."""
     try:
         date = await asyncio.to_thread(_date_of, address)
-    except OSError as error:
-        return "clock", "", OSError(f"{address} cannot be reached ({error}): check base_url and the network")
-    if date is None:
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        return "reaching it", "", NotSent(message=f"{address} cannot be reached: {reason}.")
+    try:
+        theirs = parsedate_to_datetime(date or "")
+    except ValueError:
         return "clock", "the service does not tell the time", None
-    apart_s = abs((parsedate_to_datetime(date).astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    apart_s = abs((theirs.replace(tzinfo=theirs.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
     if apart_s > _MOST_SKEW_S:
-        wrong = ConfigurationError(message=f"it is {apart_s:.0f} s off the service's: set this machine's clock.")
+        wrong = ConfigurationError(
+            message=f"it is {apart_s:.0f} s off the service's: set this machine's clock, or links seem to expire early "
+            "or late."
+        )
         return "clock", "", wrong
     return "clock", f"within {apart_s:.0f} s of the service's", None
 
 
 def _date_of(address: str) -> str | None:
+    """Ask the way the session does: without the proxies of the environment."""
+    ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
     question = urllib.request.Request(address, method="HEAD")  # noqa: S310 - base_url is checked to be http(s)
     try:
-        with urllib.request.urlopen(question, timeout=_PATIENCE_S) as answer:  # noqa: S310 - the same
+        with ask(question, timeout=_PATIENCE_S) as answer:
             return str(answer.headers["Date"]) if answer.headers["Date"] else None
     except urllib.error.HTTPError as answer:
         # A service that has nothing there answers all the same.
-        return answer.headers["Date"]
+        with answer:
+            return answer.headers["Date"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luma_async.cli.buying import add_file
+from luma_async.cli.console import progress
 from luma_async.cli.fetching import fetch_all
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
 
@@ -30,5 +31,6 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """Download each, as it is there."""
-    async with open_session(arguments) as luma:
-        return await fetch_all(luma, [luma.handle(one) for one in arguments.ids], arguments)
+    with progress(quiet=arguments.json) as display:
+        async with open_session(arguments, on_event=display.observe) as luma:
+            return await fetch_all(luma, [luma.handle(one) for one in dict.fromkeys(arguments.ids)], arguments)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from luma_async.cli.console import put_json, say
+from luma_async.cli.options import again
 from luma_async.cli.running import exit_code
-from luma_async.errors import LumaError
+from luma_async.errors import InvalidInput, LumaError
 
 if TYPE_CHECKING:
     import argparse
@@ -14,28 +16,39 @@ if TYPE_CHECKING:
 
     from luma_async import GenerationHandle, LumaSession, Outcome
 
-_SOME_FAILED = 5
+_RUNNING, _SOME_FAILED = 3, 5
 
 
 async def fetch_all(luma: LumaSession, handles: Sequence[GenerationHandle], arguments: argparse.Namespace) -> int:
     """Wait for all and download each as it ends; say what it means to a shell."""
+    if arguments.output.exists() and not arguments.output.is_dir():
+        raise InvalidInput(field="--output", message=f"{arguments.output} is not a folder.")
     arguments.output.mkdir(parents=True, exist_ok=True)
-    codes = [await _fetch(outcome, arguments) async for outcome in luma.as_completed(handles)]
+    missing = [handle.id for handle in handles]
+    codes: list[int] = []
+    try:
+        async for outcome in luma.as_completed(handles):
+            assert outcome.handle is not None
+            codes.append(await _fetch(outcome, outcome.handle, arguments))
+            missing.remove(outcome.handle.id)
+    except asyncio.CancelledError:
+        if missing:
+            words = again(arguments, "download", *missing, "--output", str(arguments.output))
+            say(f"Interrupted. {len(missing)} are paid and not on disk yet. To fetch them: {words}")
+        raise
     return summary(codes)
 
 
 def summary(codes: Sequence[int]) -> int:
-    """Say what several ends mean together: the one that they share, or that some failed."""
+    """Say what several ends mean together: the one that they share, or that some run on, or that some failed."""
     kinds = set(codes)
     if len(kinds) > 1:
-        return _SOME_FAILED
+        return _RUNNING if _RUNNING in kinds else _SOME_FAILED
     return kinds.pop() if kinds else 0
 
 
-async def _fetch(outcome: Outcome, arguments: argparse.Namespace) -> int:
+async def _fetch(outcome: Outcome, handle: GenerationHandle, arguments: argparse.Namespace) -> int:
     """Put one result on disk, and say how it went."""
-    handle = outcome.handle
-    assert handle is not None
     error: Exception | None = outcome.error
     path = None
     if error is None:
@@ -49,7 +62,9 @@ async def _fetch(outcome: Outcome, arguments: argparse.Namespace) -> int:
         except (LumaError, OSError) as failure:
             error = failure
     if arguments.json:
-        put_json({"id": handle.id, "key": handle.key, "path": path and str(path), "error": error and str(error)})
+        kind = None if error is None else type(error).__name__
+        told = {"id": handle.id, "key": handle.key, "path": path and str(path), "error": error and str(error)}
+        put_json({**told, "kind": kind})
     elif error is None:
         print(path)
     else:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from luma_async import DreamMachine, LumaSession, RixAPI
-from luma_async.cli.config import configured
-from luma_async.errors import ConfigurationError
+from luma_async._core.addressing import OFFICIAL_HOST, check_base_url
+from luma_async.cli.config import configured, configured_path
+from luma_async.errors import ConfigurationError, JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,14 +48,22 @@ def add_service(parser: argparse.ArgumentParser, *, inherited: bool = False) -> 
 
 def add_journal(parser: argparse.ArgumentParser, *, inherited: bool = False) -> None:
     """Add where paid jobs are remembered."""
-    usual = default_journal()
     parser.add_argument(
         "--journal",
         metavar="FILE",
-        type=Path,
-        default=_default(usual, inherited=inherited),
-        help=f"where paid generations are remembered (default: $LUMA_JOURNAL, else {usual})".replace("%", "%%"),
+        type=_journal,
+        # A text goes through the type as well, after everything else: --help never reads the file of settings.
+        default=_default("", inherited=inherited),
+        help="where paid generations are remembered (default: $LUMA_JOURNAL, else ~/.local/state/luma-async/jobs.db)",
     )
+
+
+def _journal(text: str) -> Path:
+    try:
+        return Path(text) if text else default_journal()
+    except ConfigurationError as error:
+        fault = argparse.ArgumentTypeError(str(error))
+    raise fault
 
 
 def add_json(parser: argparse.ArgumentParser, *, inherited: bool = False) -> None:
@@ -71,8 +82,10 @@ def _default(value: object, *, inherited: bool) -> Any:
 
 def default_journal() -> Path:
     """Return where the command line remembers paid generations, from whatever folder it is called."""
-    if named := os.environ.get("LUMA_JOURNAL") or configured("journal"):
+    if named := os.environ.get("LUMA_JOURNAL"):
         return Path(named)
+    if filed := configured_path("journal"):
+        return filed
     state = os.environ.get("XDG_STATE_HOME")
     return (Path(state) if state else Path.home() / ".local" / "state") / "luma-async" / "jobs.db"
 
@@ -118,21 +131,83 @@ def open_session(
         on_event: is told what happens.
     """
     format_name, _, base_url = (service or "").partition(" ") if arguments.base_url is None else ("", "", "")
+    dialect = dialect_of(arguments, format_name or None)
+    if base_url:
+        _check_owner(base_url)
+    address, key = address_of(arguments.base_url or base_url, dialect)
     if journal is None:
         journal = arguments.journal
-        arguments.journal.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    address, key = address_of(arguments.base_url or base_url)
-    dialect = dialect_of(arguments, format_name or None)
+        _make_folder(arguments.journal)
     return LumaSession(key, base_url=address, dialect=dialect, journal=journal, on_event=on_event)
 
 
-def address_of(base_url: str | None) -> tuple[str | None, str | None]:
+def _make_folder(journal: Path) -> None:
+    try:
+        journal.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        why = error.strerror or str(error)
+    else:
+        return
+    raise JournalError(
+        path=str(journal), message=f"its folder cannot be made ({why}): name another file with --journal."
+    )
+
+
+def address_of(base_url: str | None, dialect: RixAPI | DreamMachine) -> tuple[str | None, str | None]:
     """Return the base URL and the API key that do not come from the environment; None leaves them to it.
 
     The file's key goes to the file's address, and to no other.
+
+    Args:
+        base_url: what was typed, or is known; it comes first.
+        dialect: knows where its service is, when there is only one.
+
+    Raises:
+        ConfigurationError: an address cannot be right.
     """
-    filed = configured("base_url")
-    address = base_url or os.environ.get("LUMA_BASE_URL") or filed
-    in_environment = os.environ.get("LUMA_API_KEY") or os.environ.get("LUMAAI_API_KEY")
-    key = None if in_environment or address != filed else configured("api_key")
-    return address, key
+    address = base_url or os.environ.get("LUMA_BASE_URL") or configured("base_url")
+    where = address or dialect.default_base_url
+    return address, _filed_key(_one_form(where)) if where else None
+
+
+def _filed_key(where: str) -> str | None:
+    """Return the file's key if it belongs there and the environment has none for it."""
+    official = DreamMachine().default_base_url if configured("dialect") == "dream-machine" else None
+    home = configured("base_url") or official
+    if home is None or _one_form(home) != where or os.environ.get(_key_variable(where), "").strip():
+        return None
+    return configured("api_key")
+
+
+def _check_owner(base_url: str) -> None:
+    """Refuse to send the key of one relay to another one, because a journal says that something was bought there.
+
+    Raises:
+        ConfigurationError: the environment has a key, and names another address for it.
+    """
+    named = os.environ.get("LUMA_BASE_URL")
+    variable = _key_variable(base_url)
+    if named and variable == "LUMA_API_KEY" and os.environ.get(variable) and _one_form(named) != base_url:
+        raise ConfigurationError(
+            message=f"The journal's generations were bought at {base_url}, and {variable} belongs to {named} "
+            f"(LUMA_BASE_URL). Set the other key, and pass --base-url {base_url}"
+        )
+
+
+def _key_variable(base_url: str) -> str:
+    return "LUMAAI_API_KEY" if urlsplit(base_url).hostname == OFFICIAL_HOST else "LUMA_API_KEY"
+
+
+def _one_form(base_url: str) -> str:
+    return check_base_url(base_url.strip(), allow_insecure=False)
+
+
+def again(arguments: argparse.Namespace, *words: str, asks: bool = True) -> str:
+    """Spell a command that goes on from here: with the same journal and, if it `asks`, at the same service."""
+    typed = {"--journal": None if arguments.journal == default_journal() else str(arguments.journal)}
+    if asks:
+        typed |= {
+            f"--{name.replace('_', '-')}": getattr(arguments, name) for name in ("base_url", "dialect", "edition")
+        }
+    options = [part for name, value in typed.items() if value for part in (name, value)]
+    return shlex.join(["luma-async", *words, *options])

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from luma_async import Phase
 from luma_async.cli.buying import add_file
-from luma_async.cli.console import say
+from luma_async.cli.console import progress, say
 from luma_async.cli.fetching import fetch_all
-from luma_async.cli.options import add_journal, add_json, add_service, open_session
-from luma_async.cli.services import only_service
+from luma_async.cli.options import add_journal, add_json, add_service, again, open_session
+from luma_async.cli.services import shared_service
+from luma_async.cli.status import read_entries
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Collection, Sequence
+
+    from luma_async import Entry
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -28,11 +34,23 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """Wait and download, and point at what is in doubt."""
-    async with open_session(arguments, service=await only_service(arguments)) as luma:
-        handles = await luma.resume()
-        say(f"{len(handles)} paid and unfinished.")
-        code = await fetch_all(luma, handles, arguments)
-        doubts = await luma.doubts.list()
+    entries = await read_entries(arguments)
+    with progress(quiet=arguments.json) as display:
+        async with open_session(arguments, service=shared_service(entries), on_event=display.observe) as luma:
+            handles = await luma.resume()
+            say(f"{len(handles)} paid and unfinished.")
+            _tell_of_others(entries, {handle.key for handle in handles})
+            code = await fetch_all(luma, handles, arguments)
+            doubts = await luma.doubts.list()
     if doubts:
-        say(f"{len(doubts)} in doubt: see `luma-async in-doubt`.")
+        say(f"{len(doubts)} in doubt: see {again(arguments, 'in-doubt')}")
     return code
+
+
+def _tell_of_others(entries: Sequence[Entry], ours: Collection[str | None]) -> None:
+    """Say what was bought elsewhere; one session has one service."""
+    others = Counter(entry.service for entry in entries if entry.phase is Phase.ACCEPTED and entry.key not in ours)
+    for service, number in others.items():
+        dialect, _, base_url = service.partition(" ")
+        where = f"--dialect {dialect} --base-url {base_url}"
+        say(f"{number} more at another service: luma-async resume {where}, with its key.")

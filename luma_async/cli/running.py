@@ -7,9 +7,11 @@ failed · 130 interrupted.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from luma_async.cli.console import say
 from luma_async.errors import (
     ConfigurationError,
     InvalidInput,
@@ -29,16 +31,21 @@ _INTERRUPTED = 130
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a command to its end, and say on stderr what went wrong."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        # A file's name need not fit the locale, and nothing that was paid ends in how it is printed.
+        reconfigure(errors="backslashreplace")
     try:
         code: int = asyncio.run(arguments.run(arguments))
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        sys.stderr.close()
+        # Whoever read our output has seen enough; what is still buffered goes nowhere, and nobody is told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (LumaError, OSError) as error:
-        print(f"luma-async: {error}", file=sys.stderr)
+        say(f"luma-async: {error}")
         return exit_code(error)
     return code
 

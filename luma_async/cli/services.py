@@ -8,9 +8,17 @@ from luma_async.cli.status import read_entries
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
+
+    from luma_async import Entry
 
 
 async def only_service(arguments: argparse.Namespace) -> str | None:
-    """Return the service that all entries share; None when there are several, or none."""
-    services = {entry.service for entry in await read_entries(arguments)}
+    """Return the service that all entries of the journal share; None when there are several, or none."""
+    return shared_service(await read_entries(arguments))
+
+
+def shared_service(entries: Sequence[Entry]) -> str | None:
+    """Return the service that all of these share; None when there are several, or none."""
+    services = {entry.service for entry in entries}
     return services.pop() if len(services) == 1 else None

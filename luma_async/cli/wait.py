@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from luma_async.cli.console import put_generation, put_json, say
+from luma_async.cli.console import progress, put_generation, put_json, say
 from luma_async.cli.fetching import summary
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
 from luma_async.cli.running import exit_code
@@ -38,8 +38,15 @@ def fill(parser: argparse.ArgumentParser) -> None:
 async def run(arguments: argparse.Namespace) -> int:
     """Wait for all together, and report each when it ends."""
     check_timeout(arguments.timeout)
-    async with open_session(arguments) as luma, asyncio.TaskGroup() as group:
-        waits = [group.create_task(_wait(luma.handle(one), arguments)) for one in arguments.ids]
+    with progress(quiet=arguments.json) as display:
+        async with open_session(arguments, on_event=display.observe) as luma:
+            handles = [luma.handle(one) for one in dict.fromkeys(arguments.ids)]
+            try:
+                async with asyncio.TaskGroup() as group:
+                    waits = [group.create_task(_wait(handle, arguments)) for handle in handles]
+            except asyncio.CancelledError:
+                say("Interrupted. What was not final runs on; run the same command again to go on waiting.")
+                raise
     return summary([wait.result() for wait in waits])
 
 
@@ -48,7 +55,8 @@ async def _wait(handle: GenerationHandle, arguments: argparse.Namespace) -> int:
         generation = await handle.wait(timeout=arguments.timeout)
     except LumaError as error:
         if arguments.json:
-            put_json({"id": handle.id, "state": handle.last and str(handle.last.state), "error": str(error)})
+            state = handle.last and str(handle.last.state)
+            put_json({"id": handle.id, "state": state, "error": str(error), "kind": type(error).__name__})
         else:
             say(f"luma-async: {error}")
         return exit_code(error)
