@@ -46,5 +46,5 @@ class Reader:
         self._fruitless = 0 if new else self._fruitless + 1
         # A page of one known generation is nothing but the overlap.
         ends = not has_more or (not new and len(ids) <= 1) or self._fruitless == MOST_FRUITLESS
-        self.offset = None if ends else self.offset + max(1, len(ids) - 1)
+        self.offset = None if ends else self.offset + len(ids) - 1
         return new

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from luma_async._core.paging import MOST_FRUITLESS, Reader
@@ -26,6 +26,7 @@ def read(held, size, *, between=lambda _: None, tells=True, most=1000):
 
 
 @given(st.integers(0, 40), st.integers(2, 10), st.booleans())
+@example(length=1, size=3, tells=False)
 def test_a_list_that_stays_is_read_in_order(length, size, tells):
     """Every generation comes once, in the list's order, whether or not the service says that more follows."""
     held = [f"g{number}" for number in range(length)]
