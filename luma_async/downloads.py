@@ -193,7 +193,7 @@ class Downloads:
         part = PartFile(download.path)
         download.named_s = None
         try:
-            await part.open()
+            await part.find()
             kept = resumable(part.kept, source)
             incoming = await self._files.get(link.url, range_headers(kept))
             try:
@@ -203,7 +203,7 @@ class Downloads:
                     part.discard()
                     raise DamagedFile(message=verdict.reason)
                 if isinstance(verdict, Take):
-                    part.begin(verdict.start_bytes, source=source, etag=verdict.etag)
+                    await part.begin(verdict.start_bytes, source=source, etag=verdict.etag)
                     download.search.worked()
                     await self._receive(incoming, part, verdict.total_bytes, download)
                 elif not isinstance(verdict, Have):

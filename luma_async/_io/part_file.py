@@ -63,33 +63,24 @@ class PartFile:
         self._note = Path(f"{path}{NOTE_SUFFIX}")
         self._fd = -1
 
-    async def open(self) -> None:
-        """Open it, making it if need be; `kept` says what is there.
+    async def find(self) -> None:
+        """Open what an earlier attempt left; `kept` says what can be gone on with. Mostly there is nothing.
 
         Raises:
             InvalidInput: somebody else is downloading there.
             OSError: it cannot be opened.
         """
-        await _off_loop(self._open)
+        if self._is_there():
+            await _off_loop(self._open)
 
-    def begin(self, start_bytes: int, *, source: str, etag: str | None) -> None:
-        """Make ready for the bytes from `start_bytes` on, noting whose they are."""
-        try:
-            os.ftruncate(self._fd, start_bytes)
-            os.lseek(self._fd, start_bytes, os.SEEK_SET)
-            self.size_bytes = start_bytes
-            self.kept = None
-            if etag is None:
-                self._note.unlink(missing_ok=True)
-            else:
-                self.kept = Kept(size_bytes=start_bytes, source=source, etag=etag)
-                if start_bytes == 0:
-                    self._note.write_bytes(spell_note(source, etag))
-        except OSError as error:
-            trouble = self._named(error)
-        else:
-            return
-        raise trouble
+    async def begin(self, start_bytes: int, *, source: str, etag: str | None) -> None:
+        """Make ready for the bytes from `start_bytes` on, noting whose they are.
+
+        Raises:
+            InvalidInput: somebody else is downloading there.
+            OSError: the disk is full, or fails.
+        """
+        await _off_loop(self._begin, start_bytes, source, etag)
 
     def write(self, piece: bytes) -> None:
         """Append what came.
@@ -137,28 +128,53 @@ class PartFile:
         os.close(self._fd)
         self._fd = -1
 
+    def _is_there(self) -> bool:
+        return os.path.lexists(self.part)
+
     def _open(self) -> None:
         try:
-            self._take()
-            if os.fstat(self._fd).st_nlink > 1:
+            facts = self._take()
+            if facts.st_nlink > 1:
                 # A program was killed while this took its place: it is the finished file too, and not ours to change.
                 self.part.unlink()
                 os.close(self._fd)
-                self._take()
+                facts = self._take()
         except OSError as error:
             trouble = self._named(error)
         else:
-            self.size_bytes = os.fstat(self._fd).st_size
+            self.size_bytes = facts.st_size
             self.kept = self._read_note() if self.size_bytes else None
             return
         raise trouble
 
-    def _take(self) -> None:
+    def _begin(self, start_bytes: int, source: str, etag: str | None) -> None:
+        if self._fd < 0:
+            self._open()
+        try:
+            os.ftruncate(self._fd, start_bytes)
+            os.lseek(self._fd, start_bytes, os.SEEK_SET)
+            self.size_bytes = start_bytes
+            self.kept = None
+            if etag is None:
+                self._note.unlink(missing_ok=True)
+            else:
+                self.kept = Kept(size_bytes=start_bytes, source=source, etag=etag)
+                if start_bytes == 0:
+                    self._note.write_bytes(spell_note(source, etag))
+        except OSError as error:
+            trouble = self._named(error)
+        else:
+            return
+        raise trouble
+
+    def _take(self) -> os.stat_result:
         fd = os.open(self.part, _OPEN_FLAGS, 0o666)
-        if not _lock(fd) or not _is_at(fd, self.part):
+        locked, facts = _lock(fd), os.fstat(fd)
+        if not locked or not _is_at(facts, self.part):
             os.close(fd)
             raise InvalidInput(field="dest", message=f"{self.path} is being downloaded to by somebody else.")
         self._fd = fd
+        return facts
 
     def _read_note(self) -> Kept | None:
         try:
@@ -246,10 +262,10 @@ def _lock(fd: int) -> bool:
     return True
 
 
-def _is_at(fd: int, path: Path) -> bool:
+def _is_at(facts: os.stat_result, path: Path) -> bool:
     """Whether an open file is still the one at a path: while we opened it, its owner may have finished it."""
     try:
-        return os.path.samestat(os.fstat(fd), path.lstat())
+        return os.path.samestat(facts, path.lstat())
     except FileNotFoundError:
         return False
 
