@@ -100,11 +100,9 @@ class FakeGateway:
         self.host = host
         self.port: int = port
         self.counts: Counter[str] = Counter()
-        """Requests per kind.
-
-        Of both formats: submit, query, file, unknown. Of the relay's: extend, tasks, link, user, key. Of the official
-        one: list, delete, upscale, audio, image, reframe, modify, concepts, camera_motions, credits, ping.
-        """
+        """Requests per kind. Of both formats: submit, query, file, unknown. Of the relay's: extend, tasks, link, user,
+        key. Of the official one: list, delete, upscale, audio, image, reframe, modify, concepts, camera_motions,
+        credits, ping."""
         self.unknown_fields: set[str] = set()
         """Fields that submits had and the documentation of their format has not. They are ignored."""
         self.behaviour: RixBehaviour = RixBehaviour(
@@ -122,9 +120,8 @@ class FakeGateway:
         self._close_idle_after_s = close_idle_after
         self._record = record
         self._clock = FakeClock(clock)
-        self._store = Store(
-            clock=self._clock, script=script or succeeds(), free_slots=free_slots, links_live_s=links_live_s
-        )
+        plays = script or succeeds()
+        self._store = Store(clock=self._clock, script=plays, free_slots=free_slots, links_live_s=links_live_s)
         self.scripts: dict[str, ScriptChoice] = self._store.scripts
         """Scripts per prompt; a prompt without one plays the default."""
         self._faults = FaultPlan()
