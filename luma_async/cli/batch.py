@@ -12,6 +12,7 @@ from luma_async import MemoryJournal
 from luma_async.cli.batch_display import display
 from luma_async.cli.console import put_json, say
 from luma_async.cli.options import add_json, add_service, dialect_of, open_session
+from luma_async.cli.status import read_entries
 from luma_async.errors import LumaError, PollingFailed, SubmitInDoubt, WaitTimeout
 from luma_async.prompt_files import parse_prompts, read_prompts
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from luma_async.prompt_files import Prompts
 
 JOURNAL, RESULTS = "jobs.db", "results.jsonl"
+_MOST_CARDS = 10_000
+"""A page of more than these takes longer to write and to open than anybody waits."""
 _NAME = "luma-async batch"
 """The folder tells batches apart, so all have one name: what a folder has paid for, it never pays for again."""
 
@@ -76,8 +79,17 @@ async def run(arguments: argparse.Namespace) -> int:
         async with open_session(arguments, journal=memory) as luma:
             return await _preview(_batch(luma, prompts, arguments), arguments)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    arguments.journal = journal
+    try:
+        return await _buy(prompts, arguments)
+    finally:
+        if len(prompts) <= _MOST_CARDS:
+            await _write_page(arguments)
+
+
+async def _buy(prompts: Prompts, arguments: argparse.Namespace) -> int:
     with display(len(prompts), quiet=arguments.json) as shown:
-        async with open_session(arguments, journal=journal, on_event=shown.observe) as luma:
+        async with open_session(arguments, on_event=shown.observe) as luma:
             batch = _batch(luma, prompts, arguments)
             shown.follow(batch)
             try:
@@ -90,6 +102,20 @@ async def run(arguments: argparse.Namespace) -> int:
                 raise
     _say_summary(batch.stats, arguments.out)
     return code
+
+
+async def _write_page(arguments: argparse.Namespace) -> None:
+    """Leave a page of all clips so far, however the run ended."""
+    from luma_async.gallery import write_gallery  # noqa: PLC0415 - a dry run needs no page
+
+    if not arguments.journal.exists():
+        return
+    try:
+        page = write_gallery(arguments.out, await read_entries(arguments))
+    except (LumaError, OSError) as error:
+        say(f"There is no page of the clips: {error}")
+    else:
+        say(f"All clips on one page: {page}")
 
 
 def _read(arguments: argparse.Namespace, dialect: RixAPI | DreamMachine) -> Prompts:
