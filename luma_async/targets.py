@@ -38,11 +38,13 @@ class Target:
     """What is known of it."""
     raw: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
     """The JSON of the last look: an equal one is not structured again."""
-    waiters: dict[asyncio.Future[News | None], float | None] = attrs.field(factory=dict, repr=False)
+    waiters: dict[asyncio.Future[News | None], float | None] = attrs.field(
+        factory=dict[asyncio.Future["News | None"], "float | None"], repr=False
+    )
     """Who waits for its end, and until when."""
     deadline_at_s: float | None = None
     """When the first of those who wait stops; None for never."""
-    listeners: list[asyncio.Queue[News]] = attrs.field(factory=list, repr=False)
+    listeners: list[asyncio.Queue[News]] = attrs.field(factory=list[asyncio.Queue["News"]], repr=False)
     """Who wants to know of each change."""
     due_at_s: float | None = None
     """The slot in which it is looked at next; None while a look is on its way, or nobody waits."""
