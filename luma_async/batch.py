@@ -12,6 +12,7 @@ import asyncio
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 import attrs
@@ -359,15 +360,10 @@ class Batch(AsyncIterator[Outcome]):
         self._stop_pulling()
 
     def _desert(self, _: object) -> None:
-        """Leave the batch when its loop is gone; who collects it may be another thread."""
-        try:
-            here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            here = None
-        if here is self._home:
-            self._leave()
-        elif not self._home.is_closed():
-            self._home.call_soon_threadsafe(self._leave)
+        """Leave the batch when its loop is gone. In another thread that is left to asyncio, which comes later."""
+        with suppress(RuntimeError):
+            if asyncio.get_running_loop() is self._home:
+                self._leave()
 
     def _leave(self) -> None:
         """Submit nothing more, and wait for nothing more."""

@@ -327,9 +327,9 @@ async def test_batches_of_one_session_share_its_bound(open_session, gateway):
 
 async def test_max_in_flight_bounds_and_can_be_lifted(luma, gateway):
     """A number bounds from the start, `math.inf` does not, and nonsense is refused."""
-    taking = asyncio.ensure_future(luma.batch(prompts(30), max_in_flight=math.inf).results())
+    taking = asyncio.ensure_future(luma.batch(prompts(150), max_in_flight=math.inf).results())
     await asyncio.sleep(1)
-    assert gateway.running == 30
+    assert gateway.running == 150
     await taking
     for nonsense in (0, -1, "many", math.nan):
         with pytest.raises(InvalidInput, match="max_in_flight"):
@@ -563,6 +563,26 @@ async def test_leaving_at_a_ready_outcome_starts_nothing(luma, gateway):
         break
     await settle()
     assert gateway.counts["submit"] == sent == 2
+
+
+async def test_a_batch_gives_back_its_seats(luma, gateway):
+    """What has ended is in flight no more, taken or not; a batch that is left holds no seat of the session."""
+    gateway.scripts["cat 1"] = fails()
+    batch = luma.batch(prompts(3))
+    await anext(batch)
+    await settle()
+    flights = batch._flights
+    assert (flights.in_flight, flights.used) == (0, 2)
+    await batch.aclose()
+    assert (flights.in_flight, flights.used) == (0, 0)
+
+
+async def test_a_429_after_the_batch_was_left_waits_for_nobody(luma):
+    """A send that was on its way when its batch was left, and that others share, does not wait for a seat."""
+    batch = luma.batch(prompts(1))
+    await batch.aclose()
+    async with asyncio.timeout(1):
+        await batch._line_up(object())
 
 
 async def test_leaving_a_loop_is_noticed_at_once(luma, gateway):
