@@ -14,6 +14,9 @@ settings.register_profile("steady", deadline=None, suppress_health_check=[Health
 settings.register_profile("ci", settings.get_profile("steady"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "steady")
 
+# Nobody's own settings of the command line count in a test.
+os.environ["XDG_CONFIG_HOME"] = "/nowhere"
+
 # Asked for the loop of a test that has none, asyncio would make one that nobody closes; looptime asks every test.
 asyncio.set_event_loop(None)
 

@@ -34,18 +34,20 @@ async def run(arguments: argparse.Namespace) -> int:
     import shtab  # noqa: PLC0415 - an extra
 
     root = parser()
-    _name_files(root, shtab.FILE)
+    _prepare(root, shtab.FILE)
     print(shtab.complete(root, shell=arguments.shell))
     return 0
 
 
-def _name_files(parser: argparse.ArgumentParser, how: object) -> None:
+def _prepare(parser: argparse.ArgumentParser, files: object) -> None:
     """Mark, here and in the commands below, what takes a file or may take one."""
+    # Without it, menus show the short word on each command, which fits into a line.
+    parser.description = None
     # argparse shows its arguments to nobody else; shtab reads them here too.
     actions = cast("list[Any]", parser._actions)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     for action in actions:
         if hasattr(action.choices, "values"):
             for below in action.choices.values():
-                _name_files(below, how)
+                _prepare(below, files)
         elif action.type is Path or action.metavar in _FILES:
-            action.complete = how
+            action.complete = files

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DIALECTS = ("rixapi", "dream-machine")
 EDITIONS = ("2025", "2024")
+_USUAL = Path()
+"""Stands for the journal that is used when none is typed; no journal is a folder."""
 
 
 def add_service(parser: argparse.ArgumentParser, *, inherited: bool = False) -> None:
@@ -51,19 +53,20 @@ def add_journal(parser: argparse.ArgumentParser, *, inherited: bool = False) -> 
     parser.add_argument(
         "--journal",
         metavar="FILE",
-        type=_journal,
-        # A text goes through the type as well, after everything else: --help never reads the file of settings.
-        default=_default("", inherited=inherited),
+        type=Path,
+        default=_default(_USUAL, inherited=inherited),
         help="where paid generations are remembered (default: $LUMA_JOURNAL, else ~/.local/state/luma-async/jobs.db)",
     )
 
 
-def _journal(text: str) -> Path:
-    try:
-        return Path(text) if text else default_journal()
-    except ConfigurationError as error:
-        fault = argparse.ArgumentTypeError(str(error))
-    raise fault
+def settle_journal(arguments: argparse.Namespace) -> None:
+    """Fill in the journal that was not typed; before a command runs, so that --help needs no good settings.
+
+    Raises:
+        ConfigurationError: the file of settings is wrong.
+    """
+    if vars(arguments).get("journal") == _USUAL:
+        arguments.journal = default_journal()
 
 
 def add_json(parser: argparse.ArgumentParser, *, inherited: bool = False) -> None:

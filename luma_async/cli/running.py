@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from luma_async.cli.console import say
+from luma_async.cli.options import settle_journal
 from luma_async.errors import (
     ConfigurationError,
     InvalidInput,
@@ -36,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         # A file's name need not fit the locale, and nothing that was paid ends in how it is printed.
         reconfigure(errors="backslashreplace")
     try:
+        settle_journal(arguments)
         code: int = asyncio.run(arguments.run(arguments))
         sys.stdout.flush()
     except KeyboardInterrupt:

@@ -68,6 +68,8 @@ async def test_a_file_of_prompts_becomes_a_folder_of_videos(run, folder, gateway
         ("a dog", 3, "completed"),
     ]
     assert all((folder / row["path"]).read_bytes() == file_bytes() for row in found)
+    page = (folder / "out" / "gallery.html").read_text()
+    assert all(f'data-src="{(folder / row["path"]).name}"' in page for row in found)
     asked = gateway.counts.total()
     assert (await run("prompts.txt", "--out", "out"))[0] == 0
     assert gateway.counts.total() == asked
@@ -171,6 +173,16 @@ async def test_what_still_runs_is_exit_code_three(run, folder, gateway):
     code, _, err = await run("prompts.txt", "--out", "out", "--timeout", "1")
     assert code == 3
     assert "runs on and is paid" in err
+
+
+async def test_a_page_that_is_not_ours_is_left_alone(run, folder):
+    """Somebody else's gallery.html stands, a sentence says so, and the batch is done all the same."""
+    (folder / "prompts.txt").write_text("a cat\n", encoding="utf-8")
+    (folder / "out").mkdir()
+    (folder / "out" / "gallery.html").write_text("mine", encoding="utf-8")
+    code, _, err = await run("prompts.txt", "--out", "out")
+    assert (code, "There is no page of the clips" in err) == (0, True)
+    assert (folder / "out" / "gallery.html").read_text(encoding="utf-8") == "mine"
 
 
 async def test_standard_input_is_read(folder, gateway):

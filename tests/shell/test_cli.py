@@ -51,6 +51,9 @@ from luma_async.testing import (
 COMMANDS = ("demo", "generate", "batch", "status", "resume", "in-doubt", "gallery", "gateway")
 
 
+_KEPT = ("PATH", "HOME", "LUMA_JOURNAL", "PYTHONPATH", "XDG_CONFIG_HOME")
+
+
 @pytest.fixture
 def gateway_options():
     return {"script": succeeds(after=0.1)}
@@ -81,7 +84,7 @@ def command(capsys):
 
 async def start(*arguments, cwd, **environment):
     """Start the real command in a process of its own, without anybody's settings."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LUMA_JOURNAL", "PYTHONPATH") if name in os.environ}
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "luma_async", *arguments),
@@ -121,33 +124,46 @@ def boxes(data):
     return found
 
 
-async def test_the_demo_makes_a_film_of_nothing(tmp_path):
-    """No key, no settings, no network: `demo` ends with exit code 0 and a clip that a player takes."""
+async def test_the_demo_makes_films_of_nothing(tmp_path):
+    """No key, no settings, no network: `demo` ends with exit code 0, clips that a player takes, and a page of them."""
     nowhere = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
     process = await start("demo", cwd=tmp_path, **nowhere)
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
-    path = tmp_path / out.decode().strip()
-    assert path == tmp_path / "luma-demo" / "cat-dance.mp4"
-    film = boxes(path.read_bytes())
-    assert film["ftyp"][:4] in {b"isom", b"mp42", b"avc1"}
-    assert film["mdat"]
-    assert {"mvhd", "trak"} <= set(boxes(film["moov"]))
+    *clips, page = out.decode().splitlines()
+    names = ["cat-dance.mp4", "paper-boat.mp4", "lighthouse.mp4"]
+    assert clips == [f"luma-demo/{name}" for name in names]
+    for clip in clips:
+        film = boxes((tmp_path / clip).read_bytes())
+        assert film["ftyp"][:4] in {b"isom", b"mp42", b"avc1"}
+        assert film["mdat"]
+        assert {"mvhd", "trak"} <= set(boxes(film["moov"]))
+    assert page == "luma-demo/gallery.html"
+    assert all(f'data-src="{name}"' in (tmp_path / page).read_text() for name in names)
     said = err.decode()
     assert "nothing is paid and nothing leaves this machine" in said
-    assert "It cost 1 charge" in said
-    assert "completed" in said
-    assert sorted(found.name for found in (tmp_path / "luma-demo").glob("*.mp4*")) == ["cat-dance.mp4"]
+    assert "It cost 3 charges" in said
+    assert "once more cost 0 charges and 0 requests" in said
+    assert sorted(found.name for found in (tmp_path / "luma-demo").glob("*.mp4*")) == sorted(names)
 
 
-async def test_the_demo_tells_programs_in_json(command, tmp_path, monkeypatch):
-    """One document with the generation, the path, and what it took."""
+async def test_the_demo_can_be_seen_again(command, tmp_path, monkeypatch):
+    """A second run makes everything anew, tells programs in JSON, and touches nothing but what the first one left."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demo, "_SECONDS", 0.2)
+    assert (await command("demo"))[0] == 0
+    (tmp_path / "luma-demo" / "mine.mp4").write_bytes(b"mine")
+    (tmp_path / "luma-demo" / "cat-dance.mp4").write_bytes(b"old")
     code, out, _ = await command("demo", "--json")
-    document = json.loads(out)
-    assert (code, document["state"], document["charges"], document["requests"]["submit"]) == (0, "completed", 1, 1)
-    assert (tmp_path / document["path"]).exists()
+    *generations, total = map(json.loads, out.splitlines())
+    assert code == 0
+    assert [one["state"] for one in generations] == ["completed"] * 3
+    assert generations[0]["prompt"] == "cat dance"
+    assert all((tmp_path / one["path"]).read_bytes() == file_bytes() for one in generations)
+    assert (total["charges"], total["requests"]["submit"], total["again"]) == (3, 3, {"charges": 0, "requests": 0})
+    page = (tmp_path / total["gallery"]).read_text()
+    assert all(page.count(f'data-src="{name}"') == 1 for name in demo.REQUESTS)
+    assert (tmp_path / "luma-demo" / "mine.mp4").read_bytes() == b"mine"
 
 
 async def test_generate_buys_waits_and_downloads(command, here, gateway):

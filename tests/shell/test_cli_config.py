@@ -1,0 +1,258 @@
+"""Settings of the command line: what counts first, whose key goes where, and what is wrong with a file."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from luma_async import ConfigurationError
+from luma_async.cli import config
+from luma_async.cli.main import main, parser
+from luma_async.cli.options import address_of, default_journal, dialect_of, settle_journal
+from luma_async.testing import FakeGateway, file_bytes, stalls, succeeds
+
+OFFICIAL = "https://api.lumalabs.ai"
+
+
+@pytest.fixture
+def gateway_options():
+    return {"script": succeeds(after=0.1)}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A home without settings, and an environment without them either."""
+    for name in ("API_KEY", "BASE_URL", "DIALECT", "EDITION", "JOURNAL", "ACCESS_TOKEN", "USER_ID"):
+        monkeypatch.delenv(f"LUMA_{name}", raising=False)
+    monkeypatch.delenv("LUMAAI_API_KEY", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    config._read.cache_clear()
+    return tmp_path
+
+
+@pytest.fixture
+def write(home):
+    """Write the file, for its owner only."""
+
+    def file(text, mode=0o600):
+        path = home / "config" / "luma-async" / "config.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        path.chmod(mode)
+        config._read.cache_clear()
+        return path
+
+    return file
+
+
+@pytest.fixture
+def command(capsys):
+    async def run(*arguments):
+        code = await asyncio.to_thread(main, [str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def typed(*options):
+    """Return what these options say, as `wait` takes them."""
+    arguments = parser("wait").parse_args(["wait", "g-1", *options])
+    settle_journal(arguments)
+    return arguments
+
+
+def url(arguments):
+    return address_of(arguments.base_url, dialect_of(arguments))[0]
+
+
+def key(*options):
+    arguments = typed(*options)
+    return address_of(arguments.base_url, dialect_of(arguments))[1]
+
+
+# What counts first
+
+SETTINGS = {
+    "base_url": ("--base-url", "LUMA_BASE_URL", url, ["https://a.example", "https://b.example", "https://c.example"]),
+    "dialect": ("--dialect", "LUMA_DIALECT", lambda given: dialect_of(given).name, ["rixapi", "dream-machine"] * 2),
+    "edition": ("--edition", "LUMA_EDITION", lambda given: dialect_of(given).edition, ["2024", "2025"] * 2),
+    "journal": ("--journal", "LUMA_JOURNAL", lambda given: str(given.journal), ["/x/a.db", "/x/b.db", "/x/c.db"]),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_flag_comes_before_the_environment_and_that_before_the_file(write, monkeypatch, name):
+    """Each setting is taken from the nearest place that has it."""
+    flag, variable, read, (first, second, third, *_) = SETTINGS[name]
+    write(f'{name} = "{third}"')
+    assert read(typed()) == third
+    monkeypatch.setenv(variable, second)
+    assert read(typed()) == second
+    assert read(typed(flag, first)) == first
+
+
+def test_without_any_there_are_defaults(home):
+    """A relay of the newer edition, nowhere; the journal in the folder for state."""
+    assert (url(typed()), dialect_of(typed()).name, dialect_of(typed()).edition) == (None, "rixapi", "2025")
+    assert typed().journal == default_journal() == home / ".local" / "state" / "luma-async" / "jobs.db"
+
+
+@pytest.mark.parametrize(
+    ("written", "where"), [("~/mine.db", "mine.db"), ("mine.db", "config/luma-async/mine.db"), ("/x/y.db", "/x/y.db")]
+)
+def test_the_journal_of_the_file_is_one_file(write, home, written, where):
+    """It is the same from whatever folder the command is called, `~` is the home."""
+    write(f'journal = "{written}"')
+    assert typed().journal == home / where
+
+
+async def test_the_file_alone_is_enough(write, gateway, command, home):
+    """Address, key and journal from the file: a video is bought with them."""
+    write(f'base_url = "{gateway.base_url}/"\napi_key = "{gateway.api_key}"\njournal = "mine.db"\n')
+    code, out, err = await command("generate", "cat dance", "-o", "cat.mp4")
+    assert (code, out) == (0, "cat.mp4\n"), err
+    assert (home / "elsewhere" / "cat.mp4").read_bytes() == file_bytes()
+    assert (home / "config" / "luma-async" / "mine.db").exists()
+    assert gateway.api_key not in err
+
+
+# Whose key goes where
+
+RELAY = 'base_url = "https://a.example"\napi_key = "sk-filed"\n'
+KEYS = {
+    "the file's address": (RELAY, {}, [], "sk-filed"),
+    "the same, typed": (RELAY, {}, ["--base-url", "https://a.example/"], "sk-filed"),
+    "the same, in the environment": (RELAY, {"LUMA_BASE_URL": "https://A.example:443"}, [], "sk-filed"),
+    "another, typed": (RELAY, {}, ["--base-url", "https://b.example"], None),
+    "another, in the environment": (RELAY, {"LUMA_BASE_URL": "https://b.example"}, [], None),
+    "another port": (RELAY, {}, ["--base-url", "https://a.example:8443"], None),
+    "another path": (RELAY, {}, ["--base-url", "https://a.example/b"], None),
+    "Luma itself": (RELAY, {}, ["--base-url", OFFICIAL], None),
+    "a key without an address": ('api_key = "sk-filed"', {}, ["--base-url", "https://a.example"], None),
+    "a key without an address, at Luma": ('api_key = "sk-filed"', {}, ["--dialect", "dream-machine"], None),
+    "a key of Luma's": ('api_key = "luma-1"\ndialect = "dream-machine"', {}, [], "luma-1"),
+    "a key of Luma's, at a relay": (
+        'api_key = "luma-1"\ndialect = "dream-machine"',
+        {},
+        ["--base-url", "https://a.example"],
+        None,
+    ),
+    "a key in the environment": (RELAY, {"LUMA_API_KEY": "sk-mine"}, [], None),
+    "an empty one": (RELAY, {"LUMA_API_KEY": " "}, [], "sk-filed"),
+    "another service's": (RELAY, {"LUMAAI_API_KEY": "luma-2"}, [], "sk-filed"),
+    "Luma's in the environment": (
+        'api_key = "luma-1"\ndialect = "dream-machine"',
+        {"LUMAAI_API_KEY": "luma-2", "LUMA_API_KEY": "sk-mine"},
+        [],
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_the_key_of_the_file_goes_to_its_address_alone(write, monkeypatch, name):
+    """None leaves the key to the environment, in which nothing of the file ends up."""
+    text, environment, options, expected = KEYS[name]
+    write(text)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    assert key(*options) == expected
+
+
+async def test_another_service_never_sees_the_key(write, gateway, command):
+    """Pointed elsewhere, the command asks for a key instead of sending the one it has."""
+    write('base_url = "https://a.example"\napi_key = "sk-fake"\n')
+    code, _, err = await command("wait", "g-1", "--base-url", gateway.base_url)
+    assert (code, "LUMA_API_KEY" in err) == (2, True)
+    assert gateway.counts.total() == 0
+
+
+async def test_a_journal_does_not_send_the_key_to_another_relay(gateway, command, monkeypatch):
+    """What was bought elsewhere is not asked for with this relay's key, until the address is typed."""
+    gateway.scripts["slow"] = stalls()
+    monkeypatch.setenv("LUMA_BASE_URL", gateway.base_url)
+    monkeypatch.setenv("LUMA_API_KEY", gateway.api_key)
+    code, _, _ = await command("generate", "slow", "--timeout", "0.1")
+    assert code == 3
+    asked = gateway.counts.total()
+    async with FakeGateway(api_key="sk-other") as other:
+        monkeypatch.setenv("LUMA_BASE_URL", other.base_url)
+        monkeypatch.setenv("LUMA_API_KEY", other.api_key)
+        for name in ("resume", "in-doubt"):
+            code, _, err = await command(name)
+            assert code == 2
+            assert f"--base-url {gateway.base_url}" in err
+    assert gateway.counts.total() == asked
+
+
+# What is wrong with a file
+
+MISTAKES = {
+    "not TOML": ("base_url = ", "is not TOML"),
+    "not a text": (b"base_url = \xff", "is not TOML"),
+    "no such setting": ('base-url = "https://a.example"', "base-url is not a setting; there are api_key, base_url"),
+    "a number": ("edition = 2025", "edition must be a text, in quotes"),
+    "a table": ('[relay]\nbase_url = "https://a.example"', "relay is not a setting"),
+    "no such format": ('dialect = "rix"', "dialect must be one of rixapi, dream-machine, not 'rix'"),
+    "no address": ('base_url = "relay"', "base_url must be an address"),
+    "a key sent unencrypted": ('base_url = "http://relay.example"\napi_key = "sk-1"', "unencrypted"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+async def test_a_mistake_is_named(write, command, name):
+    """Exit code 2, one line that says what is wrong and where, and nothing was done."""
+    text, words = MISTAKES[name]
+    path = write(text)
+    with_path = name not in {"no such format", "no address", "a key sent unencrypted"}
+    code, _, err = await command("wait", "g-1")
+    assert (code, words in err, str(path) in err) == (2, True, with_path)
+    assert (err.startswith("luma-async: "), len(err.splitlines())) == (True, 1)
+
+
+async def test_help_is_there_with_a_bad_file(write, capsys):
+    """Whoever looks for help does not need a good file first."""
+    write("base_url = ")
+    for name in ("status", "generate", "batch"):
+        with pytest.raises(SystemExit) as stopped:
+            main([name, "--help"])
+        assert stopped.value.code == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+async def test_a_key_that_others_can_read_is_refused(write, command, mode):
+    """The line ends in the command that mends it, and does not show the key."""
+    path = write(RELAY, mode)
+    code, _, err = await command("wait", "g-1")
+    assert (code, f"chmod 600 {path}" in err, "sk-filed" in err) == (2, True, False)
+    path.chmod(0o600)
+    config._read.cache_clear()
+    assert key() == "sk-filed"
+
+
+def test_a_file_without_a_key_may_be_read_by_anybody(write):
+    """An address is no secret."""
+    write('base_url = "https://a.example"', 0o644)
+    assert url(typed()) == "https://a.example"
+
+
+def test_a_file_that_cannot_be_read_is_a_mistake(home):
+    """A folder in its place is named, not skipped: its settings were meant to count."""
+    (home / "config" / "luma-async" / "config.toml").mkdir(parents=True)
+    with pytest.raises(ConfigurationError, match=r"config\.toml cannot be read"):
+        config.configured("base_url")
+
+
+async def test_a_journal_whose_folder_cannot_be_made_is_a_failure(home, command, monkeypatch):
+    """The path and what to do instead; nothing is sent."""
+    (home / "file").touch()
+    monkeypatch.setenv("LUMA_BASE_URL", "https://a.example")
+    monkeypatch.setenv("LUMA_API_KEY", "sk-1")
+    code, _, err = await command("wait", "g-1", "--journal", home / "file" / "jobs.db")
+    assert (code, "--journal" in err, str(home / "file") in err) == (1, True, True)
