@@ -14,7 +14,12 @@ _E = TypeVar("_E", bound=type)
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(attrs.field,))
 def error(cls: _E) -> _E:
-    """Make an attrs exception; it keeps a `__dict__`, or it could not derive from `TimeoutError` as well."""
+    """Make an attrs exception; it keeps a `__dict__`, or it could not derive from `TimeoutError` as well.
+
+    One that adds no field has all that attrs made for its base: half a millisecond of import less.
+    """
+    if "__annotations__" not in vars(cls):
+        return cls
     return attrs.define(kw_only=True, eq=False, slots=False)(cls)
 
 

@@ -1,7 +1,8 @@
 """What a session is made of while it is open, and in which order it comes and goes.
 
-Opening loads what only an open session needs (aiohttp, sqlite3); closing goes the other way round: those who wait
-are told first, then paid POSTs on their way are waited for, then the connections go, the journal last.
+Opening loads what only an open session needs (aiohttp, sqlite3); batches and doubts are built for the first who asks
+for them. Closing goes the other way round: those who wait are told first, then paid POSTs on their way are waited
+for, then the connections go, the journal last.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import os
 import random
 from contextlib import AsyncExitStack
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -21,17 +23,12 @@ from luma_async._io.clock import loop_now, wall_now
 from luma_async._io.finished_files import is_whole
 from luma_async._io.journal import Journal, MemoryJournal
 from luma_async.attempts import Attempts, Bought
-from luma_async.batches import Batches
-from luma_async.doubts import Doubts
 from luma_async.downloads import Downloads
-from luma_async.errands import Deeds as BatchDeeds
 from luma_async.gate import Gate
 from luma_async.handle import Deeds, GenerationHandle
-from luma_async.listing import Listing
 from luma_async.looks import Looks
 from luma_async.lookup import Lookup
 from luma_async.queries import Queries
-from luma_async.reconciler import Reconciler
 from luma_async.sender import Sender
 from luma_async.watcher import Watcher
 
@@ -44,6 +41,8 @@ if TYPE_CHECKING:
     from luma_async._io.files import Files
     from luma_async._io.transport import Transport
     from luma_async._wire.dialect import Dialect
+    from luma_async.batches import Batches
+    from luma_async.doubts import Doubts
     from luma_async.entries import Entry
     from luma_async.events import Event
     from luma_async.models import Generation
@@ -131,9 +130,8 @@ class Parts:
             submit=self.submit,
             give_up_s=plan.poll.give_up,
         )
-        self.doubts: Doubts = self._doubts()
-        self.batches: Batches = self._batches(transport)
-        stack.push_async_callback(self.batches.aclose)
+        self._transport = transport
+        stack.push_async_callback(self._close_batches)
 
     async def submit(self, request: Request, key: str | None) -> GenerationHandle:
         """Buy, and return the handle of what was bought."""
@@ -219,7 +217,13 @@ class Parts:
             on_lost=self.sender.lose,
         )
 
-    def _doubts(self) -> Doubts:
+    @cached_property
+    def doubts(self) -> Doubts:
+        """Submits whose fate is unknown, and what to do about them."""
+        from luma_async.doubts import Doubts  # noqa: PLC0415 - most sessions have none
+        from luma_async.listing import Listing  # noqa: PLC0415 - the same
+        from luma_async.reconciler import Reconciler  # noqa: PLC0415 - the same
+
         dialect = self._plan.dialect
         return Doubts(
             journal=self.journal,
@@ -235,7 +239,12 @@ class Parts:
             ),
         )
 
-    def _batches(self, transport: Transport) -> Batches:
+    @cached_property
+    def batches(self) -> Batches:
+        """The batches of the session."""
+        from luma_async.batches import Batches  # noqa: PLC0415 - most sessions have none
+        from luma_async.errands import Deeds as BatchDeeds  # noqa: PLC0415 - the same
+
         plan = self._plan
         deeds = BatchDeeds(
             buy=self.sender.buy,
@@ -245,13 +254,17 @@ class Parts:
             unsent=self.sender.unsent,
             pause=self.sender.pause,
             is_whole=is_whole,
-            requests=lambda: transport.requests,
+            requests=lambda: self._transport.requests,
             retry=plan.retry,
             random=random.random,
             emit=plan.emit,
         )
         forgetful = isinstance(self.journal, MemoryJournal)
         return Batches(deeds=deeds, limits=plan.limits, known=plan.dialect.limits, forgetful=forgetful)
+
+    async def _close_batches(self) -> None:
+        if "batches" in vars(self):
+            await self.batches.aclose()
 
     async def _ask_link(self, generation_id: str) -> str:
         dialect = self._plan.dialect
