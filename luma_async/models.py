@@ -126,7 +126,7 @@ class Generation:
     @property
     def final(self) -> bool:
         """Whether the service will not change it any more."""
-        return self.state.final
+        return self.state in _FINAL
 
     def __repr__(self) -> str:
         words = {"prompt": self.prompt, "failure_reason": self.failure_reason}

@@ -109,7 +109,7 @@ def read(document: Document, dialect: Dialect, generation_id: str | None = None)
         error=dialect.read_error(document),
         retry_after_s=document.retry_after_s,
         request_id=document.request_id,
-        excerpt=document.excerpt,
+        head=document.head,
     )
 
 

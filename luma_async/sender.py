@@ -15,7 +15,8 @@ from luma_async._core import lifecycle
 from luma_async._core.canonical import canonical, digest
 from luma_async._core.retrying import repeat_submit
 from luma_async._io.clock import loop_now, wall_now
-from luma_async._io.tasks import TaskOwner
+from luma_async._io.journal import MemoryJournal
+from luma_async._io.tasks import TaskOwner, run_through
 from luma_async.attempts import Attempts, Bought, Intent, Taken, Withdrawn
 from luma_async.entries import Entry, Phase
 from luma_async.errors import (
@@ -129,15 +130,15 @@ class Sender:
         return await self._join(Intent(entry=entry, call=self._dialect.submit(request), named=False, doubt=doubt))
 
     def finish(self, generation: Generation) -> None:
-        """Note how a generation ended, in the background."""
+        """Note how a generation ended: at once in memory, elsewhere in the background, as all notes are."""
         self._note(generation.id, lifecycle.finish(generation, at=wall_now()))
 
     def keep_file(self, generation_id: str, path: Path) -> None:
-        """Note where the file of a generation is, in the background."""
+        """Note where the file of a generation is."""
         self._note(generation_id, lifecycle.keep_file(str(path), at=wall_now()))
 
     def lose(self, generation_id: str) -> None:
-        """Note that the service no longer knows an id, in the background."""
+        """Note that the service no longer knows an id."""
         self._note(generation_id, lifecycle.lose(at=wall_now()))
 
     async def aclose(self, timeout_s: float) -> None:
@@ -294,7 +295,11 @@ class Sender:
             await asyncio.sleep(delay_s)
 
     def _note(self, generation_id: str, step: lifecycle.Change) -> None:
-        self._tasks.start(self._write_note(generation_id, step), name="luma_async note")
+        work = self._write_note(generation_id, step)
+        if type(self._journal) is MemoryJournal:
+            run_through(work)
+        else:
+            self._tasks.start(work, name="luma_async note")
 
     async def _write_note(self, generation_id: str, step: lifecycle.Change) -> None:
         try:

@@ -291,7 +291,7 @@ class Watcher:
         target.failing = None
         if not known.final:
             target.unfinished_at_s = asked_at_s
-        elif not has_link(known) and known.state is State.COMPLETED:
+        elif known.state is State.COMPLETED and not has_link(known):
             target.linkless += 1
         if changed:
             self._emit(Changed(generation=known))

@@ -100,7 +100,7 @@ def _form(value: Any) -> dict[str, Any]:
     form: dict[str, Any] = {"class": cls.__name__}
     for name, default in _defaults(cls):
         item = getattr(value, name)
-        if item != default:
+        if item is not default and item != default:
             form[name] = _plain(item)
     return form
 

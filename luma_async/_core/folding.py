@@ -11,6 +11,9 @@ import attrs
 
 from luma_async.models import Generation, State
 
+_UNLINKED_RANKS = {State.COMPLETED: 2, State.FAILED: 1}
+"""What is not here is not final."""
+
 
 @attrs.frozen
 class Look:
@@ -35,17 +38,16 @@ def fold(known: Look | None, seen: Look) -> Look:
 
 def rank(generation: Generation) -> int:
     """Return how final a look is: 0 for not at all."""
-    if generation.state is State.COMPLETED:
-        return 3 if has_link(generation) else 2
-    return 1 if generation.state is State.FAILED else 0
+    unlinked = _UNLINKED_RANKS.get(generation.state, 0)
+    return 3 if unlinked == 2 and has_link(generation) else unlinked
 
 
 def has_link(generation: Generation) -> bool:
     """Whether there is anything to fetch."""
-    videos = (generation.video, generation.video_raw)
-    return any(video and (video.download_url or video.url) for video in videos) or bool(
-        generation.image and generation.image.url
-    )
+    for video in (generation.video, generation.video_raw):
+        if video is not None and (video.download_url or video.url):
+            return True
+    return generation.image is not None and bool(generation.image.url)
 
 
 def _is_later(one: Look, other: Look) -> bool:

@@ -117,8 +117,13 @@ class Reading:
     """Seconds, when the service names them."""
     request_id: str | None = None
     """What the service calls this exchange."""
-    excerpt: str = ""
+    head: bytes = b""
     """The beginning of the body."""
+
+    @property
+    def excerpt(self) -> str:
+        """The beginning of the body, for people."""
+        return clip(self.head.decode("utf-8", "replace"))
 
     @property
     def ok(self) -> bool:

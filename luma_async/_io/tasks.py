@@ -23,6 +23,12 @@ async def each(works: Iterable[Coroutine[Any, Any, dict[_K, _T]]]) -> dict[_K, _
     return {key: found for task in tasks for key, found in task.result().items()}
 
 
+def run_through(work: Coroutine[Any, Any, None]) -> None:
+    """Run what waits for nothing to its end, without a task."""
+    for _ in work.__await__():
+        raise AssertionError("it waited")
+
+
 class TaskOwner:
     """Holds the tasks of one part of a session."""
 

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 BODY_CAP_BYTES = 4 * 1024 * 1024
 """More than a thousand generations in one answer; what is longer is an attack or a mistake."""
 
-_CHUNK_BYTES = 64 * 1024
 _STREAMED_BYTES = 512 * 1024
 
 
@@ -252,7 +251,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
     """Read a body, decompressed, up to the cap."""
     pieces: list[bytes] = []
     room = BODY_CAP_BYTES
-    async for piece in response.content.iter_chunked(_CHUNK_BYTES):
+    while piece := await response.content.readany():
         room -= len(piece)
         if room < 0:
             response.close()

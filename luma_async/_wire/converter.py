@@ -158,11 +158,12 @@ def _holds_picture(value: Any) -> bool:
     left = [value]
     # The list grows while it is read. What json made has exactly these types, which is the fastest question.
     for item in left:
-        for inner in item.values() if is_object(item) else item:
-            if type(inner) is str:
+        for inner in item.values() if type(item) is dict else item:
+            kind = type(inner)
+            if kind is str:
                 if inner[:5] == "data:":
                     return True
-            elif type(inner) is dict or type(inner) is list:
+            elif kind is dict or kind is list:
                 left.append(inner)
     return False
 
@@ -172,20 +173,20 @@ def _build_value(cls: type[Any], converter: Converter) -> Callable[[Any, Any], A
     attrs.resolve_types(cls)
     fields = attrs.fields(cls)
     readers = {_SPELLINGS.get(field.name, field.name): (field.name, *_hook_of(field, converter)) for field in fields}
-    required = [field.name for field in fields if field.default is attrs.NOTHING]
+    required = {field.name for field in fields if field.default is attrs.NOTHING}
 
     def structure(value: Any, _: Any) -> Any:
         readable: dict[str, Any] = {}
         for spelling, item in value.items():
-            if item is not None and spelling in readers:
-                name, hook, kind = readers[spelling]
-                read = hook(item, kind)
-                if read is not None:
-                    readable[name] = read
-        for name in required:
-            if name not in readable:
-                missing = tuple(name for name in required if name not in readable)
-                raise UnreadableAnswer(message="the answer lacks what it is about", paths=missing)
+            if item is None or (reader := readers.get(spelling)) is None:
+                continue
+            name, hook, kind = reader
+            read = hook(item, kind)
+            if read is not None:
+                readable[name] = read
+        if not required <= readable.keys():
+            missing = tuple(field.name for field in fields if field.name in required - readable.keys())
+            raise UnreadableAnswer(message="the answer lacks what it is about", paths=missing)
         return cls(**readable)
 
     return structure

@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from luma_async._io.tasks import TaskOwner, each
+from luma_async._io.tasks import TaskOwner, each, run_through
 
 pytestmark = pytest.mark.looptime
 
@@ -100,3 +100,27 @@ async def test_several_are_done_at_the_same_time():
     assert asyncio.get_running_loop().time() - began_at_s == pytest.approx(3)
     assert await each([find("one", 1)]) == {"one": 1}
     assert await each([]) == {}
+
+
+@pytest.mark.parametrize("ends", [asyncio.sleep, fail])
+async def test_what_follows_a_task_follows_every_end(owner, ends):
+    """`then` is called once, after a good end, after a failure, and after a cancellation before the first step."""
+    said = []
+    owner.start(ends(0), name="ending", then=lambda: said.append("ended"))
+    await asyncio.sleep(0.1)
+    owner.start(asyncio.sleep(9), name="cancelled", then=lambda: said.append("cancelled")).cancel()
+    await asyncio.sleep(0.1)
+    assert said == ["ended", "cancelled"]
+
+
+async def test_what_waits_for_nothing_needs_no_task():
+    """It has ended when the call returns; what waits all the same is refused."""
+    said = []
+
+    async def say():
+        said.append("said")
+
+    run_through(say())
+    assert said == ["said"]
+    with pytest.raises(AssertionError, match="waited"):
+        run_through(asyncio.sleep(1))

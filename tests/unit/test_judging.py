@@ -126,7 +126,7 @@ def test_everything_else_is_in_doubt(one):
 def test_no_answer_is_taken_for_more_than_it_proves(status, shape, generation_id, error):
     """Accepted needs a whole success with an id and no complaint; only 429 and 503 are ever repeated."""
     verdict = judge_submit(
-        Reading(status=status, shape=shape, generation_id=generation_id, error=error, excerpt="body")
+        Reading(status=status, shape=shape, generation_id=generation_id, error=error, head=b"body")
     )
     if isinstance(verdict, Accepted):
         assert 200 <= status < 300
@@ -185,7 +185,7 @@ def test_a_doubt_says_what_came(one, words):
 def test_what_a_service_says_is_clipped():
     """However much a service says, an error and a doubt keep 200 characters of it."""
     much = ErrorBody(code="c" * 1000, message="m" * 1000)
-    error = refusal(Reading(status=400, shape="json", error=much, excerpt="b" * 1000))
+    error = refusal(Reading(status=400, shape="json", error=much, head=b"b" * 1000))
     assert {len(error.message), len(error.code), len(error.body_excerpt)} == {200}
     assert len(judge_submit(reading(500, error=much)).reason) < 250
 
@@ -275,7 +275,7 @@ def test_a_refusal_carries_what_a_program_decides_by():
             error=ErrorBody(code="busy", message="slow down"),
             retry_after_s=7.0,
             request_id="r-1",
-            excerpt="{…}",
+            head="{…}".encode(),
         )
     )
     assert (error.status, error.code, error.message) == (429, "busy", "slow down")
