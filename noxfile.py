@@ -80,6 +80,16 @@ def kills(session: nox.Session) -> None:
     session.run("pytest", "-q", "-s", "tests/stories/test_survives_sudden_death.py", env={"LUMA_ASYNC_KILLS": "500"})
 
 
+@nox.session(python="3.11")
+def batches(session: nox.Session) -> None:
+    """Tell the stories of batches at full size: a thousand jobs, ten thousand of a million, five deaths."""
+    session.install("-e", ".[dev]")
+    sizes = {"LUMA_ASYNC_JOBS": "1000", "LUMA_ASYNC_ITEMS": "10000", "LUMA_ASYNC_PROMPTS": "500"}
+    stories = ("finds_the_limit", "of_a_million", "survives_sudden_death", "cancelled_anywhere")
+    files = [f"tests/stories/test_a_batch_{story}.py" for story in stories]
+    session.run("pytest", "-q", "-s", *files, env={**sizes, "LUMA_ASYNC_EVERY_TURN": "1"})
+
+
 @contextlib.contextmanager
 def _gateway(session: nox.Session) -> Iterator[str]:
     """Run the gateway as a process of its own, and say where it is."""

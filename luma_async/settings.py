@@ -186,7 +186,8 @@ class Limits:
     """How much at once. None is the dialect's default, `math.inf` is none."""
 
     max_in_flight: float | Literal["auto"] | None = attrs.field(default=None, validator=_in_flight)
-    """Paid and unfinished generations of a batch; "auto" finds the service's cap by itself."""
+    """Paid and unfinished generations of all batches together, fewer for a while after a 429; "auto" finds the
+    service's cap by itself."""
     submits_per_minute: float | None = attrs.field(
         default=None, validator=_optional(_at_least(0, exclusive=True, endless=True))
     )

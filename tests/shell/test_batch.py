@@ -194,6 +194,50 @@ async def test_the_same_name_resumes_and_pays_only_for_what_is_missing(open_sess
         assert len(gateway.charges) == 6
 
 
+@pytest.mark.looptime(False)
+async def test_over_a_file_a_batch_needs_a_name_or_keys(gateway, tmp_path):
+    """Without one it would buy everything again in the next run; the error says what a name does."""
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=tmp_path / "jobs.db") as luma:
+        with pytest.raises(ConfigurationError, match="the same name resumes"):
+            luma.batch(prompts(2))
+        luma.batch(prompts(2), name="cats")
+        luma.batch(prompts(2), keys=["a", "b"])
+    assert gateway.counts.total() == 0
+
+
+@pytest.mark.parametrize("name", ["", " "])
+async def test_a_name_says_something(luma, name):
+    """An empty name is a mistake, most likely a variable that was never set."""
+    with pytest.raises(InvalidInput, match="name"):
+        luma.batch(prompts(2), name=name)
+
+
+async def test_a_preview_says_what_a_batch_would_buy(open_session, gateway):
+    """For each item what the journal knows, the latest try of a failed one, and whether it would be submitted."""
+    gateway.scripts |= {"cat 1": fails(), "cat 2": rejects()}
+    gateway.inject(drop_after_reading(), when=lambda seen: seen.body["prompt"] == "cat 3")
+    wanted = [*prompts(5), UpscaleRequest("some-id"), 7]
+
+    async def look(luma, **options):
+        return [item async for item in luma.batch(wanted, name="cats", **options).preview()]
+
+    async with open_session() as luma:
+        first = await luma.batch(prompts(4), name="cats").results()
+        asked = gateway.counts.total()
+        seen = await look(luma)
+        standings = [item.entry and item.entry.phase for item in seen]
+        assert standings == [Phase.COMPLETED, Phase.FAILED, Phase.REFUSED, Phase.IN_DOUBT, None, None, None]
+        assert [item.buys for item in seen] == [False, False, True, False, True, False, False]
+        assert [type(item.error) for item in seen[-2:]] == [UnsupportedOperation, InvalidInput]
+        assert [item.key for item in seen[:4]] == [outcome.key for outcome in first]
+        assert [item.buys for item in await look(luma, retry_failed=True)][1] is True
+        assert gateway.counts.total() == asked
+        gateway.scripts["cat 1"] = succeeds()
+        await luma.batch(prompts(2), name="cats", retry_failed=True).results()
+        again = (await look(luma, retry_failed=True))[1]
+        assert (again.key, again.entry.phase, again.buys) == (f"{first[1].key}~2", Phase.COMPLETED, False)
+
+
 async def test_without_a_name_each_batch_buys(luma, gateway):
     """In memory a batch needs no name, and then is a purchase of its own."""
     for _ in range(2):
