@@ -111,7 +111,7 @@ class ByPages:
         limit = page_limit(len(ids), self._asking.dialect.page_size)
         seen: dict[str, Sight] = {}
         left = dict.fromkeys(ids)
-        offset = 0
+        offset = fruitless = 0
         while True:
             page = await self._page(limit, offset, asked=tuple(left))
             if isinstance(page, LumaError):
@@ -121,7 +121,8 @@ class ByPages:
             for row in found:
                 seen[row.id] = row
                 left.pop(row.id, None)
-            if not worth_another_page(len(found), len(left), has_more=page.has_more):
+            fruitless = 0 if len(found) > 1 else fruitless + 1
+            if not worth_another_page(fruitless, len(left), has_more=page.has_more):
                 return seen
             # What was begun meanwhile moves the others back; who is missed by that is asked for one by one.
             offset += len(page.rows)

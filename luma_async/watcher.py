@@ -230,12 +230,12 @@ class Watcher:
         """Look at what is due, and at as much of what is due soon as the requests have room for."""
         now_s = loop_now()
         due = self._slots.take_due(now_s)
-        size = self._looks.width.size
+        reach = self._looks.reach
         if due:
-            due += self._slots.take_company(now_s, room_left(len(due), size))
+            due += self._slots.take_company(now_s, room_left(len(due), reach))
         for target in due:
             self._mark_seen(target)
-        for chunk in chunks(due, self._looks.reach):
+        for chunk in chunks(due, reach):
             self._tasks.start(self._look(chunk), name="luma_async look")
         self._set_timer()
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _NO_SUCH_CALL = frozenset({404, 405, 501})
 _TOO_LARGE = frozenset({400, 413})
 _SMALLEST = 2
+_WORTH_A_PAGE = 10
+"""A page in vain is risked for every ten that are left: at worst a tenth more requests than one by one."""
 _OTHERS = 10
 """Other generations of the account that a page may hold besides."""
 
@@ -65,13 +67,15 @@ def page_limit(count: int, page_size: int) -> int:
     return min(page_size, 2 * count + _OTHERS)
 
 
-def worth_another_page(found: int, left: int, *, has_more: bool) -> bool:
-    """Whether the next page of a list is likely to show more than a single query would.
+def worth_another_page(fruitless: int, left: int, *, has_more: bool) -> bool:
+    """Whether reading on in a list is likely to be cheaper than asking for each one that is left.
 
-    The list is in order of time, and those that are waited for are the newest, so a page with one of them or none
-    means that the next has none.
+    Args:
+        fruitless: how many pages in a row have shown one of those that are waited for, or none.
+        left: how many have not been seen yet.
+        has_more: whether there is another page.
     """
-    return has_more and left > 1 and found > 1
+    return has_more and left > 1 and fruitless <= left // _WORTH_A_PAGE
 
 
 def chunks(items: Sequence[_T], size: int) -> list[Sequence[_T]]:

@@ -82,12 +82,21 @@ def test_a_list_that_is_not_there_is_not_asked_for_again(error, size):
 
 
 @pytest.mark.parametrize(
-    ("found", "left", "has_more", "worth"),
-    [(50, 40, True, True), (50, 40, False, False), (50, 1, True, False), (1, 40, True, False), (0, 40, True, False)],
+    ("fruitless", "left", "has_more", "worth"),
+    [
+        (0, 40, True, True),
+        (0, 40, False, False),
+        (0, 1, True, False),
+        (1, 40, True, True),
+        (4, 40, True, True),
+        (5, 40, True, False),
+        (1, 9, True, False),
+        (1, 10, True, True),
+    ],
 )
-def test_another_page_is_read_while_it_is_cheaper_than_single_queries(found, left, has_more, worth):
-    """A page that showed one or none of those that are waited for is the last that is worth reading."""
-    assert worth_another_page(found, left, has_more=has_more) is worth
+def test_another_page_is_read_while_it_is_cheaper_than_single_queries(fruitless, left, has_more, worth):
+    """Pages in vain are risked in proportion to what they may save."""
+    assert worth_another_page(fruitless, left, has_more=has_more) is worth
 
 
 def test_a_page_is_no_longer_than_it_needs_to_be():
