@@ -1,6 +1,6 @@
 """A batch that is cancelled at any moment loses nothing, leaves nothing running, and pays once.
 
-The suite tries every twelfth turn of the loop, each kind of answers others of them; with `LUMA_ASYNC_EVERY_TURN=1` all.
+The suite tries every fourth turn of the loop, each kind of answers others of them; with `LUMA_ASYNC_EVERY_TURN=1` all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from luma_async import LumaSession, MemoryJournal, Phase, PollPolicy
 from luma_async.testing import FakeGateway, late, rate_limited, succeeds
 
 ITEMS = 10
-STRIDE = 1 if os.environ.get("LUMA_ASYNC_EVERY_TURN") else 12
+STRIDE = 1 if os.environ.get("LUMA_ASYNC_EVERY_TURN") else 4
 TURNS = 160
 """What happens without the clock is over by then; what is left is cancelled a quarter of a second apart."""
 
@@ -38,7 +38,7 @@ async def cancel_after(turns, prompts, luma):
 
 @pytest.mark.looptime(noop_cycles=4)
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("answers", "first"), [("at once", 1), ("late", 5), ("429 now and then", 9)])
+@pytest.mark.parametrize(("answers", "first"), [("at once", 1), ("late", 2), ("429 now and then", 3)])
 async def test_cancelling_a_batch_at_every_await(gateway: FakeGateway, answers, first):
     """After any number of turns: no task is left, what was charged is known, and the next run buys just the rest."""
     if answers == "late":
@@ -73,4 +73,5 @@ async def test_cancelling_a_batch_at_every_await(gateway: FakeGateway, answers, 
         assert len(gateway.charges) - before == ITEMS
     await balance(gateway, journal)
     assert ITEMS in bought_before_end
-    assert len(bought_before_end) > 3
+    assert min(bought_before_end) < 4
+    assert len(bought_before_end) > 2
