@@ -125,9 +125,7 @@ def test_everything_else_is_in_doubt(one):
 )
 def test_no_answer_is_taken_for_more_than_it_proves(status, shape, generation_id, error):
     """Accepted needs a whole success with an id and no complaint; only 429 and 503 are ever repeated."""
-    verdict = judge_submit(
-        Reading(status=status, shape=shape, generation_id=generation_id, error=error, head=b"body")
-    )
+    verdict = judge_submit(Reading(status=status, shape=shape, generation_id=generation_id, error=error, head=b"body"))
     if isinstance(verdict, Accepted):
         assert 200 <= status < 300
         assert shape is Shape.JSON
