@@ -79,7 +79,7 @@ class Target:
     def settled(self) -> bool:
         """Whether no further look can tell anything new."""
         final = rank(self.look.generation) if self.look is not None else 0
-        return final in {1, 3} or (final == 2 and self.linkless > LINKLESS_LOOKS)
+        return final != 0 and (final != 2 or self.linkless > LINKLESS_LOOKS)
 
     def join(self, waiter: asyncio.Future[News | None], until_s: float | None) -> None:
         """Let somebody wait, until a moment."""

@@ -276,15 +276,15 @@ class Watcher:
             except UnreadableAnswer as error:
                 return error
             target.raw = sight.raw
-            self._see(target, last, asked_at_s)
-            if target.settled:
+            if self._see(target, last, asked_at_s):
                 return None
         plain = last.estimate_wait_s is None and not target.linkless
         hints = NO_HINTS if plain else Hints(estimate_s=last.estimate_wait_s, linkless=target.linkless > 0)
         self._again(target, now_s, hints)
         return None
 
-    def _see(self, target: Target, generation: Generation, asked_at_s: float) -> None:
+    def _see(self, target: Target, generation: Generation, asked_at_s: float) -> bool:
+        """Take in a generation and tell who wants to know; say whether it is settled."""
         changed = target.see(Look(generation, asked_at_s))
         known = target.last
         assert known is not None
@@ -299,8 +299,10 @@ class Watcher:
             if not known.final:
                 for listener in target.listeners:
                     listener.put_nowait(known)
-        if target.settled:
+        settled = target.settled
+        if settled:
             self._finish(target, known)
+        return settled
 
     def _finish(self, target: Target, generation: Generation) -> None:
         if not target.finished:

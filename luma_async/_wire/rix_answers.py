@@ -136,9 +136,11 @@ def _find(payload: Any) -> Row | None:
     """Find a generation in an object or in its `data`."""
     if not is_object(payload):
         return None
-    for candidate in (payload, payload.get("data")):
-        if is_object(candidate) and (generation_id := _id(candidate)) is not None:
-            return Row(id=generation_id, raw=candidate)
+    if (generation_id := _id(payload)) is not None:
+        return Row(id=generation_id, raw=payload)
+    data = payload.get("data")
+    if is_object(data) and (generation_id := _id(data)) is not None:
+        return Row(id=generation_id, raw=data)
     return None
 
 
