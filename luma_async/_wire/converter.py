@@ -22,7 +22,7 @@ from luma_async.errors import UnreadableAnswer
 from luma_async.models import Credits, Generation, Image, Json, KeyUsage, State, User, Video
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 _SPELLINGS = {"duration_s": "duration", "thumbnail_url": "thumbnail"}
 """Fields of files whose name on the wire is another one, in all formats."""
@@ -153,13 +153,17 @@ def _raw(value: Any, _: Any) -> Json | None:
     return kept
 
 
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if value.__class__ is dict else value
+
+
 def _holds_picture(value: Any) -> bool:
     """Look before anything is copied: nearly no answer holds a picture."""
-    left = [value]
+    left: list[Any] = [value]
     # The list grows while it is read. What json made has exactly these types, which is the fastest question.
     for item in left:
-        for inner in item.values() if type(item) is dict else item:
-            kind = type(inner)
+        for inner in _items(item):
+            kind = inner.__class__
             if kind is str:
                 if inner[:5] == "data:":
                     return True
