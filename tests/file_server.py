@@ -8,6 +8,7 @@ import hashlib
 from aiohttp import web
 
 _PIECE_BYTES = 16 * 1024
+_BEFORE_A_CUT_S = 0.1
 
 
 def large_clip(size_bytes, seed=b"cat"):
@@ -90,6 +91,8 @@ class FileServer:
         cut = self.cuts.pop(0) if self.cuts else None
         await self._write(response, body if cut is None else body[:cut])
         if cut is not None:
+            # A client loses what it has not read when the connection breaks.
+            await asyncio.sleep(_BEFORE_A_CUT_S)
             request.transport.close()
         return response
 
