@@ -210,6 +210,7 @@ class GenerationHandle:
             OSError: the disk is full or not writable, or `dest` appeared meanwhile (FileExistsError); the `.part` is
                 kept, and downloading again continues.
             SessionClosed: the session closed meanwhile; the `.part` is kept.
+            LumaError: a fresh look at the generation, or the question for a link, got no usable answer.
             Everything that `wait()` raises.
 
         Costs:

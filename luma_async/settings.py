@@ -212,6 +212,6 @@ class Timeouts:
     """How long an idle connection for submits is kept; 0 never reuses one. Servers close theirs after 5 s and more,
     and a POST on a connection that the server has just closed is the main avoidable source of doubt."""
     download_stall: float = attrs.field(default=30.0, validator=_POSITIVE)
-    """Silence of a file server after which a download is taken up again."""
+    """Silence of a file server, or next to it (less than 1 KiB a second), after which a download is taken up again."""
     close: float = attrs.field(default=30.0, validator=_SECONDS)
     """How long closing a session waits for answers to paid POSTs that are on their way."""
