@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,9 @@ os.environ["XDG_CONFIG_HOME"] = "/nowhere"
 
 # Asked for the loop of a test that has none, asyncio would make one that nobody closes; looptime asks every test.
 asyncio.set_event_loop(None)
+
+# Whoever runs this in the background may have it ignore Ctrl-C, and every program that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["luma_async.testing.fixtures", "mocked_http"]
 
