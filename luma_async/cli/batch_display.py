@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from luma_async import Changed, Finished, Submitted
-from luma_async.cli.console import describe, on_terminal, say
+from luma_async.cli.console import describe, on_terminal, printable, say
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _MOST_ROWS = 10
 """A refresh of ten rows takes milliseconds, of five hundred a tenth of a second."""
 _PROMPT_CHARS = 50
+_BEAT_S = 0.5
 
 
 class Display:
@@ -64,11 +66,18 @@ class _Live(Display):
         self._total = total
         self._rows: dict[str, Any] = {}
         self._batch: Batch | None = None
+        self._beat: asyncio.TimerHandle | None = None
 
     def follow(self, batch: Batch) -> None:
-        """Count from this batch."""
+        """Count from this batch, now and again: it counts a submit a little after the event tells of it."""
         self._batch = batch
         self._count()
+        self._beat = asyncio.get_running_loop().call_later(_BEAT_S, self.follow, batch)
+
+    def leave(self) -> None:
+        """Count no more."""
+        if self._beat is not None:
+            self._beat.cancel()
 
     def observe(self, event: Event) -> None:
         """Move the row of a generation, while there are rows to spare."""
@@ -91,7 +100,8 @@ class _Live(Display):
     def ended(self, outcome: Outcome) -> None:
         """Move the bar, and leave a line where something went wrong."""
         if outcome.error is not None:
-            self._bar.console.print(f"{_prompt(outcome)}: {outcome.error}", markup=False, highlight=False)
+            line = printable(f"{_prompt(outcome)}: {outcome.error}")
+            self._bar.console.print(line, markup=False, highlight=False)
         self._count()
 
     def _count(self) -> None:
@@ -117,7 +127,11 @@ def _live(total: int) -> Generator[_Live]:
         TextColumn("{task.fields[state]}", markup=False),
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield _Live(bar, bar.add_task("all", total=total, state="reading the journal"))
+        live = _Live(bar, bar.add_task("all", total=total, state="reading the journal"))
+        try:
+            yield live
+        finally:
+            live.leave()
 
 
 def _prompt(outcome: Outcome) -> str:
@@ -125,7 +139,7 @@ def _prompt(outcome: Outcome) -> str:
 
 
 def _clip(text: str) -> str:
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     return line if len(line) <= _PROMPT_CHARS else line[: _PROMPT_CHARS - 1] + "…"
 
 

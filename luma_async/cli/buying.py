@@ -59,14 +59,13 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
                 )
             except asyncio.CancelledError:
                 done = handle.last is not None and handle.last.final
-                say(
-                    f"Interrupted. Generation {handle.id} is paid{'' if done else ' and runs on'}. To fetch it: {fetch}"
-                )
+                runs = "" if done else " and runs on"
+                display.afterwards.append(f"Interrupted. Generation {handle.id} is paid{runs}. To fetch it: {fetch}")
                 raise
             except GenerationFailed:
                 raise
             except (LumaError, OSError):
-                say(f"Generation {handle.id} is paid. To fetch it: {fetch}")
+                display.afterwards.append(f"Generation {handle.id} is paid. To fetch it: {fetch}")
                 raise
     if arguments.json:
         put_generation(generation, path=str(path), key=handle.key)

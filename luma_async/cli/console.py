@@ -27,6 +27,10 @@ _MOST_ROWS = 10
 class Progress:
     """Shows how generations come along; this one shows nothing."""
 
+    def __init__(self) -> None:
+        self.afterwards: list[str] = []
+        """What to say when the display is gone: it breaks lines, and a command to paste must not be broken."""
+
     def observe(self, event: Event) -> None:
         """Take note of what happened in the session."""
         if isinstance(event, Submitted | Changed | Finished):
@@ -80,17 +84,22 @@ def on_terminal() -> bool:
 def progress(label: str | None = None, *, quiet: bool = False) -> Generator[Progress]:
     """Show generations until the block ends; without a label, each is called by its id."""
     called = None if label is None else printable(" ".join(label.split()))[:_LABEL_CHARS]
-    if quiet:
-        yield Progress()
-    elif on_terminal():
-        with _live(called) as live:
-            yield live
-    else:
-        yield _Lines(called)
+    shown = Progress()
+    try:
+        if not quiet and on_terminal():
+            with _live(called) as shown:
+                yield shown
+        else:
+            shown = Progress() if quiet else _Lines(called)
+            yield shown
+    finally:
+        for text in shown.afterwards:
+            say(text)
 
 
 class _Lines(Progress):
     def __init__(self, label: str | None) -> None:
+        super().__init__()
         self._label = label
         self._began_at_s = time.monotonic()
         self._shown: dict[str, str] = {}
@@ -105,6 +114,7 @@ class _Lines(Progress):
 
 class _LiveOne(Progress):
     def __init__(self, bar: Any, label: str) -> None:
+        super().__init__()
         self._bar = bar
         self._row = bar.add_task(label, total=None, state="submitting")
 
@@ -115,6 +125,7 @@ class _LiveOne(Progress):
 
 class _LiveMany(Progress):
     def __init__(self, bar: Any) -> None:
+        super().__init__()
         self._bar = bar
         self._rows: dict[str, Any] = {}
 

@@ -33,4 +33,4 @@ async def run(arguments: argparse.Namespace) -> int:
     """Download each, as it is there."""
     with progress(quiet=arguments.json) as display:
         async with open_session(arguments, on_event=display.observe) as luma:
-            return await fetch_all(luma, [luma.handle(one) for one in dict.fromkeys(arguments.ids)], arguments)
+            return await fetch_all(luma, [luma.handle(one) for one in dict.fromkeys(arguments.ids)], arguments, display)

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from luma_async import GenerationHandle, LumaSession, Outcome
+    from luma_async.cli.console import Progress
 
 _RUNNING, _SOME_FAILED = 3, 5
 
 
-async def fetch_all(luma: LumaSession, handles: Sequence[GenerationHandle], arguments: argparse.Namespace) -> int:
+async def fetch_all(
+    luma: LumaSession, handles: Sequence[GenerationHandle], arguments: argparse.Namespace, display: Progress
+) -> int:
     """Wait for all and download each as it ends; say what it means to a shell."""
     if arguments.output.exists() and not arguments.output.is_dir():
         raise InvalidInput(field="--output", message=f"{arguments.output} is not a folder.")
@@ -34,7 +37,9 @@ async def fetch_all(luma: LumaSession, handles: Sequence[GenerationHandle], argu
     except asyncio.CancelledError:
         if missing:
             words = again(arguments, "download", *missing, "--output", str(arguments.output))
-            say(f"Interrupted. {len(missing)} are paid and not on disk yet. To fetch them: {words}")
+            display.afterwards.append(
+                f"Interrupted. {len(missing)} are paid and not on disk yet. To fetch them: {words}"
+            )
         raise
     return summary(codes)
 

@@ -40,7 +40,7 @@ async def run(arguments: argparse.Namespace) -> int:
             handles = await luma.resume()
             say(f"{len(handles)} paid and unfinished.")
             _tell_of_others(entries, {handle.key for handle in handles})
-            code = await fetch_all(luma, handles, arguments)
+            code = await fetch_all(luma, handles, arguments, display)
             doubts = await luma.doubts.list()
     if doubts:
         say(f"{len(doubts)} in doubt: see {again(arguments, 'in-doubt')}")

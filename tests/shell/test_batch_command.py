@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import signal
 import sys
 from functools import partial
@@ -194,15 +195,15 @@ async def test_standard_input_is_read(folder, gateway):
 
 async def test_ctrl_c_says_what_runs_on_and_how_to_go_on(folder, gateway):
     """Interrupted, it counts what is paid and running, exits with 130, and the same command pays for nothing twice."""
-    gateway.scripts["slow"] = estimates(succeeds(after=4))
-    (folder / "prompts.txt").write_text("slow\n", encoding="utf-8")
-    code, err = await _child("batch", "prompts.txt", "--out", "out", interrupt_when=lambda: gateway.counts["query"])
-    assert code == 130
-    assert "0 of 1 have ended, 1 are paid and run on" in err
+    gateway.scripts["slow"] = estimates(succeeds(after=5))
+    (folder / "prompts.txt").write_text("slow\na cat\n", encoding="utf-8")
+    code, err = await _child("batch", "prompts.txt", "--out", "out", interrupt_when=lambda: gateway.counts["file"])
+    assert code == 130, err
+    assert re.search("[01] of 2 have ended, [12] are paid and run on", err)
     assert "Run the same command again" in err
     code, err = await _child("batch", "prompts.txt", "--out", "out")
     assert code == 0, err
-    assert len(gateway.charges) == 1
+    assert len(gateway.charges) == 2
 
 
 async def _child(*arguments, feed=b"", interrupt_when=None):

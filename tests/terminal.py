@@ -1,0 +1,119 @@
+"""A real terminal for a command: a pseudo-terminal that is typed into and looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import fcntl
+import os
+import pty
+import re
+import sys
+import termios
+
+_WIDTH = 100
+_STYLE = re.compile(r"\x1b\[[\d;]*m")
+_STEP = re.compile(r"\x1b\[(?P<count>\d*)(?P<what>[A-Za-z])|\x1b\[\?\d+[hl]|(?P<text>[^\x1b])")
+
+
+class Terminal:
+    """Runs one command at a time, as the foreground of a session of its own: Ctrl-C reaches it as it reaches people's.
+
+    Attributes:
+        stream: everything that was written to it, in order.
+        code: how the command ended.
+    """
+
+    def __init__(self) -> None:
+        self.stream = ""
+        self.code: int | None = None
+        self._seen = asyncio.Event()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._hung_up = False
+        self._process = None
+
+    async def start(self, *arguments, stdout=None, shell=None, **environment):
+        """Start `luma-async` with these arguments, or a line for the shell; `stdout` goes elsewhere if given."""
+        self._ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (40, _WIDTH))
+        words = (sys.executable, "-m", "luma_async", *arguments) if shell is None else ("/bin/sh", "-c", shell)
+        # TERM alone says what the terminal can do; what the machine of the test says about colours does not count.
+        told = {
+            name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR", "COLORTERM"}
+        }
+        self._process = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=theirs,
+            stdout=theirs if stdout is None else stdout,
+            stderr=theirs,
+            env={**told, "TERM": "xterm-256color", **environment},
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(theirs)
+        asyncio.get_running_loop().add_reader(self._ours, self._read)
+
+    def press(self, keys: bytes) -> None:
+        """Type."""
+        os.write(self._ours, keys)
+
+    @property
+    def running(self) -> bool:
+        """Whether the command still has the terminal."""
+        return not self._hung_up
+
+    async def until(self, words: str) -> None:
+        """Wait until this was shown."""
+        while words not in _STYLE.sub("", self.stream):
+            assert not self._hung_up, self.stream
+            self._seen.clear()
+            await self._seen.wait()
+
+    async def end(self) -> str:
+        """Wait for the end of the command, and return what stands on the screen then."""
+        self.code = await self._process.wait()
+        while not self._hung_up:
+            self._seen.clear()
+            await self._seen.wait()
+        os.close(self._ours)
+        return self.screen
+
+    async def kill(self) -> None:
+        """End what a failed test has left."""
+        if self.code is None and self._process is not None:
+            if self._process.returncode is None:
+                self._process.kill()
+            await self.end()
+
+    @property
+    def screen(self) -> str:
+        """What stands there, lines drawn over as they were."""
+        lines, row, column = [[]], 0, 0
+        for step in _STEP.finditer(self.stream):
+            text, what, count = step["text"], step["what"], int(step["count"] or 1)
+            if what == "A":
+                row = max(0, row - count)
+            elif what == "K":
+                lines[row] = []
+            elif text == "\r":
+                column = 0
+            elif text == "\n":
+                row += 1
+                if row == len(lines):
+                    lines.append([])
+            elif text:
+                lines[row] += " " * (column - len(lines[row]))
+                lines[row][column : column + 1] = text
+                column += 1
+        return "\n".join("".join(line).rstrip() for line in lines).rstrip()
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._ours, 65536)
+        except OSError:
+            # Nobody has the other end any more.
+            asyncio.get_running_loop().remove_reader(self._ours)
+            self._hung_up = True
+            data = b""
+        self.stream += self._decoder.decode(data)
+        self._seen.set()
