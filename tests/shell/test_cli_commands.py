@@ -21,6 +21,7 @@ from luma_async.cli.fetching import summary
 from luma_async.cli.main import COMMANDS, main
 from luma_async.testing import (
     ALWAYS,
+    estimates,
     fails,
     file_bytes,
     server_error,
@@ -34,7 +35,7 @@ USER = {"access_token": "token-of-the-website", "user_id": 7}
 
 @pytest.fixture
 def gateway_options():
-    return {"script": succeeds(after=0.1), **USER}
+    return {"script": estimates(succeeds(after=0.1)), **USER}
 
 
 @pytest.fixture(params=["rixapi", "dream-machine"])
