@@ -3,8 +3,8 @@
 Each client fetches COUNT files (500 of 5 MB) from a server in another process, eight at a time, into FOLDER (the
 system's temporary one). The server is pinned to one core and the client to another; runs are interleaved, and medians
 of ROUNDS are printed. `bare` writes what comes to a file, which a crash of the machine may leave cut; `bare, synced`
-also waits until each file is on the disk, in a thread, as this library does. The lag is how late a timer of the same
-loop fires.
+also waits until each file is on the disk, in a thread, as this library does. In a FOLDER in memory, such as `/dev/shm`,
+the disk does not count, and the client's core is the limit. The lag is how late a timer of the same loop fires.
 """
 
 from __future__ import annotations
