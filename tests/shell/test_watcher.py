@@ -165,10 +165,10 @@ async def test_a_chunk_that_is_too_large_is_halved(luma, gateway, status):
 
 
 async def test_a_service_that_takes_not_even_two_is_asked_one_by_one(luma, gateway):
-    """When a chunk of two is too large, the call counts as missing."""
+    """When a chunk of two is too large, the call counts as missing: eight are halved seven times at the most."""
     gateway.behaviour.batch_limit = 1
     await outcomes_of(luma, await submit(luma, 8))
-    assert gateway.counts["tasks"] <= 4
+    assert gateway.counts["tasks"] <= 7
 
 
 async def test_a_call_for_many_that_breaks_half_the_time_delays_and_loses_nothing(luma, gateway):
