@@ -238,7 +238,7 @@ async def test_a_foreign_id_that_nobody_knows_is_told_at_once(luma):
 
 async def test_completed_without_a_link_is_looked_at_again(luma, gateway):
     """A link that comes a little later is waited for."""
-    gateway.scripts["cat dance"] = completes_without_link(after=3, link_after=3)
+    gateway.scripts["cat dance"] = completes_without_link(after=3, link_after=2)
     generation = await luma.run("cat dance")
     assert generation.video.download_url
 
