@@ -406,6 +406,18 @@ async def test_a_full_disk_is_an_oserror_at_once(fetcher, server, tmp_path, monk
     assert server.ranges[-1] == "bytes=1000000-"
 
 
+async def test_a_disk_that_does_not_answer_is_no_silent_server(fetcher, server, tmp_path, monkeypatch):
+    """A timeout of the disk stays an OSError that names the file; the server is not blamed, and not asked again."""
+
+    def fail(*_):
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    monkeypatch.setattr(os, "write", fail)
+    with pytest.raises(TimeoutError, match=r"cat\.mp4\.part"):
+        await fetch(fetcher(), completed(server.url()), tmp_path / "cat.mp4")
+    assert len(server.seen) == 1
+
+
 async def test_a_disk_that_takes_a_little_at_a_time_gets_all(fetcher, server, tmp_path, monkeypatch):
     """A write that takes only a part of a piece is followed by the rest of it."""
     real = os.write
