@@ -72,6 +72,8 @@ class Deeds:
     """Keeps all submits of the session back for so many seconds."""
     is_whole: IsWhole
     """Looks at a file that the journal knows."""
+    note: Callable[[str, Path], None]
+    """Notes in the journal where the file of a generation is."""
     requests: Callable[[], int]
     """Counts the requests of the session."""
     retry: RetryPolicy
@@ -194,6 +196,8 @@ async def _download(
     medium: Medium = "picture" if is_picture(generation, "video") else "mp4"
     for standing in ours:
         if await deeds.is_whole(standing, medium):
+            if noted is None:
+                deeds.note(generation.id, standing.absolute())
             return standing
     try:
         # What is ours and damaged may be replaced; anything else never is.

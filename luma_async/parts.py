@@ -254,6 +254,7 @@ class Parts:
             unsent=self.sender.unsent,
             pause=self.sender.pause,
             is_whole=is_whole,
+            note=self.sender.keep_file,
             requests=lambda: self._transport.requests,
             retry=plan.retry,
             random=random.random,

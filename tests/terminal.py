@@ -57,11 +57,6 @@ class Terminal:
         """Type."""
         os.write(self._ours, keys)
 
-    @property
-    def running(self) -> bool:
-        """Whether the command still has the terminal."""
-        return not self._hung_up
-
     async def until(self, words: str) -> None:
         """Wait until this was shown."""
         while words not in _STYLE.sub("", self.stream):

@@ -56,12 +56,13 @@ async def test_a_second_run_fetches_only_what_is_missing_or_damaged(run, gateway
 
 
 async def test_a_file_that_the_journal_does_not_know_yet_is_taken_for_ours(run, gateway, tmp_path, journal):
-    """A program that was killed between finishing a file and noting it finds the file by the id in its name."""
+    """A program that was killed between finishing a file and noting it finds it by the id in its name, and notes it."""
     outcomes = await run(download_to=tmp_path)
     for outcome in outcomes:
         await journal.change(outcome.key, _forget_path)
     assert [outcome.path for outcome in await run(download_to=tmp_path)] == [outcome.path for outcome in outcomes]
     assert gateway.counts["file"] == 2
+    assert [entry.path for entry in await journal.entries()] == [str(outcome.path) for outcome in outcomes]
 
 
 def _forget_path(entry):
