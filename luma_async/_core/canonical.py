@@ -127,7 +127,7 @@ def _plain(value: Any) -> Any:
 def _short(text: str) -> str:
     if not text.startswith("data:") or text.startswith(_DIGEST_PREFIX):
         return text
-    return _DIGEST_PREFIX + hashlib.sha256(text.encode()).hexdigest()
+    return _DIGEST_PREFIX + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _holds_digest(value: Any) -> bool:

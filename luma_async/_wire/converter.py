@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 import attrs
 from cattrs import Converter
 
-from luma_async._core.canonical import without_pictures
 from luma_async._wire.json_shapes import is_object
 from luma_async.errors import UnreadableAnswer
 from luma_async.models import Credits, Generation, Image, Json, KeyUsage, State, User, Video
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 _SPELLINGS = {"duration_s": "duration", "thumbnail_url": "thumbnail"}
 """Fields of files whose name on the wire is another one, in all formats."""
@@ -143,33 +142,8 @@ def _progress(value: Any, kind: Any) -> float | None:
     return number / 100 if percent or number > 1 else number
 
 
-def _raw(value: Any, _: Any) -> Json | None:
-    """Relays repeat the request, inline images and all; a journal keeps no picture."""
-    try:
-        kept: Json = without_pictures(value) if _holds_picture(value) else value
-    except (RecursionError, UnicodeEncodeError):
-        # Nested as deep as json reads, or a picture of half a surrogate pair.
-        return None
-    return kept
-
-
-def _items(value: Any) -> Iterable[Any]:
-    return value.values() if value.__class__ is dict else value
-
-
-def _holds_picture(value: Any) -> bool:
-    """Look before anything is copied: nearly no answer holds a picture."""
-    left: list[Any] = [value]
-    # The list grows while it is read. What json made has exactly these types, which is the fastest question.
-    for item in left:
-        for inner in _items(item):
-            kind = inner.__class__
-            if kind is str:
-                if inner[:5] == "data:":
-                    return True
-            elif kind is dict or kind is list:
-                left.append(inner)
-    return False
+def _raw(value: Any, _: Any) -> Json:
+    return value  # type: ignore[no-any-return] - a document holds JSON
 
 
 def _build_value(cls: type[Any], converter: Converter) -> Callable[[Any, Any], Any]:
@@ -188,7 +162,7 @@ def _build_value(cls: type[Any], converter: Converter) -> Callable[[Any, Any], A
             read = hook(item, kind)
             if read is not None:
                 readable[name] = read
-        if not required <= readable.keys():
+        if required and not required <= readable.keys():
             missing = tuple(field.name for field in fields if field.name in required - readable.keys())
             raise UnreadableAnswer(message="the answer lacks what it is about", paths=missing)
         return cls(**readable)

@@ -7,15 +7,20 @@ bodies that no parser should be fed. None of that is an exception here: it is a 
 from __future__ import annotations
 
 import json
+import re
 from enum import StrEnum
 from typing import Any
 
 import attrs
 
+from luma_async._core.canonical import without_pictures
 from luma_async.error_form import EXCERPT_CHARS, clip
 
 _HEAD_BYTES = 4 * EXCERPT_CHARS
 """A character takes four bytes at most."""
+
+_ESCAPED_MARK = re.compile(rb"\\u00(?:64|61|74|3[aA])")
+"""A letter of `data:` that is written as an escape."""
 
 
 @attrs.frozen(kw_only=True)
@@ -60,7 +65,8 @@ class Document:
     shape: Shape
     """What the body is."""
     payload: Any = attrs.field(default=None, repr=False, hash=False)
-    """The JSON: an object, a list, or a scalar."""
+    """The JSON: an object, a list, or a scalar. Inline images in it, which relays repeat, are replaced by their
+    digest, so that no memory and no journal is filled with them."""
     head: bytes = attrs.field(default=b"", repr=False)
     """The beginning of the body."""
     retry_after_s: float | None = None
@@ -96,9 +102,17 @@ def _parse_body(body: bytes | None) -> tuple[Shape, Any]:
     if body is None:
         return Shape.TOO_LARGE, None
     try:
-        return Shape.JSON, json.loads(body)
+        payload = json.loads(body)
+        if _may_hold_picture(body):
+            payload = without_pictures(payload)
     except (ValueError, RecursionError):
         return _parse_odd_body(body)
+    return Shape.JSON, payload
+
+
+def _may_hold_picture(body: bytes) -> bool:
+    """Look for an inline image in the bytes, which is cheap: nearly no answer holds one. UTF-16 is full of zeros."""
+    return b"data:" in body or (b"\\" in body and _ESCAPED_MARK.search(body) is not None) or b"\0" in body
 
 
 def _parse_odd_body(body: bytes) -> tuple[Shape, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from luma_async._core.canonical import without_pictures
 from luma_async._core.reconciling import Likeness
 from luma_async._wire.json_shapes import is_list, is_object
 
@@ -38,9 +39,11 @@ def likeness(raw: Mapping[str, Any], order: Order) -> Likeness:
     if _other_kind(raw, echo, order.kind):
         return Likeness.OTHER
     told = _telling(echo)
-    if any(name in told and told[name] != _without_nulls(value) for name, value in order.body.items()):
+    # Nor does an answer hold a picture by the time it is read.
+    body: dict[str, Any] = without_pictures(order.body)
+    if any(name in told and told[name] != _without_nulls(value) for name, value in body.items()):
         return Likeness.OTHER
-    sent = _telling(order.body)
+    sent = _telling(body)
     complete = sent.keys() <= told.keys() and told.keys() <= sent.keys() | _FILLED_IN
     return Likeness.SAME if complete and order.kind not in _NAMED_IN_PATH else Likeness.ALIKE
 

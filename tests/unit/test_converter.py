@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 from datetime import UTC, datetime
 
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from samples_of import document, names, sample
 
 from luma_async import Generation, Image, RixAPI, State, UnreadableAnswer, Video
-from luma_async._core.canonical import without_pictures
 from luma_async._wire import converter
 
 RIX = RixAPI()
@@ -225,42 +223,6 @@ def test_balances():
     assert converter.key_usage({"unlimited": "yes", "granted": True, "raw": {}}).unlimited is None
 
 
-PICTURE = "data:image/png;base64,iVBORw0KGgo="
-
-
-@pytest.mark.parametrize(
-    "holder",
-    [
-        {"image_url": PICTURE},
-        {"request": {"keyframes": {"frame0": {"type": "image", "url": PICTURE}}}},
-        {"list": [[{"deep": [PICTURE]}]]},
-    ],
-)
-def test_an_inline_image_is_kept_as_its_digest(holder):
-    """A service that repeats an inline image fills no memory and no journal with it."""
-    raw = {"id": "some-id", "state": "pending", **holder}
-    kept = RIX.generation(raw).raw
-    assert "iVBORw0KGgo" not in json.dumps(kept)
-    assert kept == without_pictures(raw)
-    assert "data:sha256," in json.dumps(kept)
-
-
-def test_json_without_an_image_is_kept_as_it_is():
-    """Without an inline image nothing is copied."""
-    raw = {"id": "some-id", "state": "pending", "a": [{"b": [None, 1.5, "data", "a data: b"]}]}
-    assert RIX.generation(raw).raw is raw
-
-
-@pytest.mark.parametrize("inside", [PICTURE, "data:\ud800"])
-def test_json_that_cannot_be_copied_is_left_out(inside):
-    """JSON nested too deep for a copy, and a picture that is no text, cost the raw JSON and nothing else."""
-    nested = inside
-    for _ in range(900 if inside is PICTURE else 1):
-        nested = [nested]
-    generation = RIX.generation({"id": "some-id", "state": "pending", "nested": nested})
-    assert (generation.id, generation.raw) == ("some-id", {})
-
-
 # What is recorded and deliberately not read, by the answer it stands in. Envelopes count as their content.
 IGNORED = {
     "generation": {
@@ -392,7 +354,18 @@ def test_a_new_key_would_be_noticed():
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
 TELLING = st.sampled_from(
-    ["", "completed", "FAILURE", "queued", "37%", LINK, PICTURE, "a-b", "0001-01-01T00:00:00Z", "2024-07-22T12:47:28Z"]
+    [
+        "",
+        "completed",
+        "FAILURE",
+        "queued",
+        "37%",
+        LINK,
+        "data:image/png;base64,iVBO",
+        "a-b",
+        "0001-01-01T00:00:00Z",
+        "2024-07-22T12:47:28Z",
+    ]
 )
 JSON = st.recursive(
     SCALARS | TELLING,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from luma_async._core.canonical import without_pictures
 from luma_async._wire.documents import Answer, Shape, parse
 
 BODIES = {
@@ -73,3 +74,38 @@ def test_json_is_read_as_it_was_written(payload):
     """What a service encodes is what is read."""
     document = parse(Answer(status=200, body=json.dumps(payload).encode()))
     assert (document.shape, document.payload) == (Shape.JSON, payload)
+
+
+PICTURE = "data:image/png;base64,iVBORw0KGgo="
+HOLDERS = {
+    "in a field": {"image_url": PICTURE},
+    "in the request": {"request": {"keyframes": {"frame0": {"type": "image", "url": PICTURE}}}},
+    "in lists": [[{"deep": [PICTURE]}]],
+    "of half a surrogate pair": {"image_url": "data:\ud800"},
+}
+ENCODINGS = {
+    "plain": lambda text: text.encode(),
+    "an escaped letter": lambda text: text.replace("data:", "d\\u0061ta:").encode(),
+    "an escaped colon": lambda text: text.replace("data:", "data\\u003A").encode(),
+    "UTF-16": lambda text: text.encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("payload", HOLDERS.values(), ids=HOLDERS.keys())
+@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS.keys())
+def test_an_inline_image_is_kept_as_its_digest(payload, encode):
+    """A service that repeats an inline image fills no memory and no journal with it, however it is spelled."""
+    read = parse(Answer(status=200, body=encode(json.dumps(payload)))).payload
+    assert read == without_pictures(payload) != payload
+    assert "data:sha256," in json.dumps(read)
+
+
+def test_json_without_an_image_is_kept_as_it_is():
+    """What only resembles an inline image stays, even if it made us look closer."""
+    payload = {"a": [{"b": [None, 1.5, "data", "a data: b"]}]}
+    assert parse(Answer(status=200, body=json.dumps(payload).encode())).payload == payload
+
+
+def test_a_picture_nested_beyond_reason_is_garbage():
+    """What is nested too deep to take a picture out of is not taken for an answer."""
+    assert parse(Answer(status=200, body=b"[" * 900 + b'"data:"' + b"]" * 900)).shape is Shape.GARBAGE
