@@ -57,7 +57,7 @@ class LumaSession(Purchases):
         on_event: called with each event; it must return at once, and what it raises is logged and swallowed.
         proxy: the address of an HTTP proxy.
         trust_env: whether HTTP_PROXY and its like count.
-        trace_configs: aiohttp's, for tracing.
+        trace_configs: aiohttp's, for tracing. One that raises while a submit is being written leaves it in doubt.
         allow_insecure: whether the key may be sent unencrypted to another host than this machine.
 
     Raises:

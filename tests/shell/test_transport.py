@@ -156,20 +156,52 @@ async def test_whoever_is_cancelled_is_cancelled(connect):
         assert server.connections == 2
 
 
-@pytest.mark.parametrize("moment", ["on_request_start", "on_connection_create_start", "on_request_headers_sent"])
-async def test_a_trace_of_the_users_that_fails_sends_nothing(connect, moment):
-    """It comes before ours: nothing was claimed when it raises."""
+def tripping(moment):
+    """Make a trace of the user's that raises at a moment."""
 
     async def trip(*_):
         raise ZeroDivisionError
 
     trace = aiohttp.TraceConfig()
     getattr(trace, moment).append(trip)
+    return trace
+
+
+@pytest.mark.parametrize("moment", ["on_request_start", "on_connection_create_start"])
+async def test_a_trace_of_the_users_that_fails_before_there_is_a_connection_sends_nothing(connect, moment):
+    """Nothing was claimed when it raises."""
     async with RawServer(answers(response(201, {"id": "g1"}))) as server:
         claim = Claim()
         with pytest.raises(NotSent, match="ZeroDivisionError"):
-            await connect(server.base_url, trace_configs=[trace]).submit(SUBMIT, before_sending=claim)
+            await connect(server.base_url, trace_configs=[tripping(moment)]).submit(SUBMIT, before_sending=claim)
         assert (claim.begun, server.requests) == (0, [])
+
+
+async def test_a_trace_of_the_users_that_fails_while_something_leaves_counts_as_sent(connect):
+    """What has a connection may have left, whoever raises then."""
+    async with RawServer(answers(response(201, {"id": "g1"}))) as server:
+        claim = Claim()
+        transport = connect(server.base_url, trace_configs=[tripping("on_request_headers_sent")])
+        with pytest.raises(NoAnswer, match="ZeroDivisionError"):
+            await transport.submit(SUBMIT, before_sending=claim)
+        assert claim.begun == 1
+
+
+async def test_a_connection_that_closes_while_the_claim_is_written_sends_nothing(connect):
+    """The journal may take its time; what nobody holds any more is not written to, so nothing is in doubt."""
+
+    async def answers_and_hangs_up(connection):
+        await connection.read_request()
+        await connection.send(response(201, {"id": "g1"}))
+        await asyncio.sleep(1)
+
+    async with RawServer(answers_and_hangs_up) as server:
+        transport = connect(server.base_url)
+        await transport.submit(SUBMIT, before_sending=Claim())
+        claim = Claim(seconds=10)
+        with pytest.raises(NotSent):
+            await transport.submit(SUBMIT, before_sending=claim)
+        assert (claim.begun, server.posts) == (1, 1)
 
 
 async def test_a_safe_call_that_found_no_connection_says_so(connect):
