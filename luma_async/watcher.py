@@ -20,6 +20,7 @@ from luma_async._core.patience import GoOn, consequence
 from luma_async._core.polling import NO_HINTS, Hints, before_deadline, first_delay, interval, next_delay, slot_of
 from luma_async._io.clock import loop_now
 from luma_async._io.tasks import TaskOwner
+from luma_async._io.timers import Timers
 from luma_async.errors import LumaError, PollingFailed, Refused, SessionClosed, UnreadableAnswer, WaitTimeout
 from luma_async.events import Changed, Finished
 from luma_async.models import Generation, State
@@ -76,6 +77,7 @@ class Watcher:
         self._learned: dict[str, Learned] = {}
         self._slots = Slots()
         self._timer: asyncio.TimerHandle | None = None
+        self._timers = Timers()
         self._tasks = TaskOwner()
         self._watched: set[Target] = set()
         self._unseen = 0
@@ -100,13 +102,13 @@ class Watcher:
         waiter: asyncio.Future[News | None] = loop.create_future()
         target.join(waiter, None if timeout_s is None else began_at_s + timeout_s)
         self._begin(target)
-        timer = loop.call_later(timeout_s, _expire, waiter) if timeout_s is not None else None
+        timer = self._timers.start(timeout_s, lambda: _expire(waiter)) if timeout_s is not None else None
         try:
             news = await waiter
         finally:
             target.part(waiter)
             if timer is not None:
-                timer.cancel()
+                timer.stop()
             self._leave(target)
         if news is not None:
             return _good(news)

@@ -8,6 +8,7 @@ end in the order in which they began, so the loop needs to know but the first.
 from __future__ import annotations
 
 import asyncio
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,26 +49,28 @@ class _Lane:
         return timer
 
     def stop(self, timer: Timer) -> None:
-        """Forget one; with the last of them the lane goes as well."""
+        """Forget one."""
         if self._timers.pop(timer, timer) is None and not self._timers and self._wake is not None:
             self._wake.cancel()
-            del self._lanes[self._length_s]
+            self._go()
 
     def _fire(self) -> None:
         """End what is due. The first may have been stopped since the loop was told of it: then nothing is."""
         now_s = self._loop.time()
-        due = []
-        for timer in self._timers:
-            if timer.at_s > now_s:
-                self._wake = self._loop.call_at(timer.at_s, self._fire)
-                break
-            due.append(timer)
+        for timer in [*takewhile(lambda timer: timer.at_s <= now_s, self._timers)]:
+            # One that ended before may have stopped it.
+            if self._timers.pop(timer, timer) is None:
+                timer.call()
+        first = next(iter(self._timers), None)
+        if first is not None:
+            self._wake = self._loop.call_at(first.at_s, self._fire)
         else:
+            self._go()
+
+    def _go(self) -> None:
+        """Leave, empty; the next of this length gets a lane of its own."""
+        if self._lanes.get(self._length_s) is self:
             del self._lanes[self._length_s]
-        for timer in due:
-            del self._timers[timer]
-        for timer in due:
-            timer.call()
 
 
 class Timers:
@@ -82,3 +85,31 @@ class Timers:
         if lane is None:
             lane = self._lanes[length_s] = _Lane(length_s, self._lanes)
         return lane.start(call)
+
+
+class Within:
+    """Bounds what a task does in a `with` block: `TimeoutError` when the time is over, as `asyncio.timeout()` does."""
+
+    __slots__ = ("_cancelling", "_expired", "_length_s", "_task", "_timer", "_timers")
+
+    def __init__(self, timers: Timers, length_s: float) -> None:
+        self._timers = timers
+        self._length_s = length_s
+        self._expired = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._timer = self._timers.start(self._length_s, self._expire)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._timer.stop()
+        # Somebody else's cancellation counts more than ours.
+        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from None
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()

@@ -21,6 +21,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from luma_async._io.timers import Timers, Within
 from luma_async._wire.documents import Answer
 from luma_async._wire.headers import read_request_id, read_retry_after_s
 from luma_async.error_form import clip
@@ -135,20 +136,22 @@ class Transport:
         self._base_url = base_url
         self._api_key = api_key
         self._proxy = proxy
+        self._timeouts = timeouts
+        self._timers = Timers()
         shared: dict[str, Any] = {
             "cookie_jar": aiohttp.DummyCookieJar(),
             "trust_env": trust_env,
             "trace_configs": list(trace_configs),
+            # Our own timers bound a whole exchange: aiohttp's `total` costs a timer of the loop each time.
+            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect),
             "headers": {"Accept": "application/json", "User-Agent": "luma_async"},
         }
         self._calls = aiohttp.ClientSession(
             connector=_Connector(limit=connections),
-            timeout=aiohttp.ClientTimeout(total=timeouts.request, sock_connect=timeouts.connect),
             **shared,
         )
         self._submits = aiohttp.ClientSession(
             connector=_submit_connector(connections, timeouts.submit_keepalive),
-            timeout=aiohttp.ClientTimeout(total=timeouts.submit, sock_connect=timeouts.connect),
             **shared,
         )
 
@@ -202,16 +205,18 @@ class Transport:
     ) -> tuple[Answer | None, str]:
         """Send and read to the end; instead of an exception return what went wrong, without address or key."""
         self.requests += 1
+        longest_s = self._timeouts.request if flight is None else self._timeouts.submit
         try:
-            async with session.request(
-                call.method,
-                self._url(call),
-                headers=self._headers(call),
-                data=_body(call),
-                allow_redirects=False,
-                proxy=self._proxy,
-            ) as response:
-                return await self._answer(response, call), ""
+            with Within(self._timers, longest_s):
+                async with session.request(
+                    call.method,
+                    self._url(call),
+                    headers=self._headers(call),
+                    data=_body(call),
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                ) as response:
+                    return await self._answer(response, call), ""
         except asyncio.CancelledError as cancelled:
             if _cancelled():
                 # Without aiohttp's frames: they hold the key, and some reporters print what frames hold.

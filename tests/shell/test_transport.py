@@ -114,13 +114,12 @@ async def test_waiting_for_the_pool_is_not_sending(connect):
 
 
 async def test_a_pool_that_never_frees_is_not_sending(connect):
-    """Time that runs out in the pool's queue: a bare TimeoutError of aiohttp's, and not sent."""
+    """Time that runs out in the pool's queue is over for one who is not sent."""
     async with RawServer(stalls()) as server:
         transport = connect(server.base_url, connections=1, timeouts=Timeouts(submit=30))
-        late = Timeouts(submit=10)
         first = asyncio.ensure_future(transport.submit(SUBMIT, before_sending=Claim()))
         await asyncio.sleep(1)
-        transport._submits._timeout = aiohttp.ClientTimeout(total=late.submit)
+        transport._timeouts = Timeouts(submit=10)
         claim = Claim()
         with pytest.raises(NotSent, match="in time"):
             await transport.submit(SUBMIT, before_sending=claim)
