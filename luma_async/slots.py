@@ -6,6 +6,7 @@ import heapq
 from typing import TYPE_CHECKING
 
 from luma_async._core.coalescing import comes_along
+from luma_async._core.polling import before_deadline, slot_of
 
 if TYPE_CHECKING:
     from luma_async.targets import Target
@@ -26,9 +27,10 @@ class Slots:
         """The first moment at which something may be due; None for never."""
         return self._moments[0] if self._moments else None
 
-    def put(self, target: Target, moment_s: float) -> None:
-        """Move a generation to a slot."""
-        target.due_at_s = moment_s
+    def put(self, target: Target, due_at_s: float, now_s: float) -> None:
+        """Move a generation to the slot at or after a moment, or before somebody stops waiting."""
+        due_at_s = before_deadline(due_at_s, now_s, target.deadline_at_s)
+        moment_s = target.due_at_s = slot_of(due_at_s, target.interval_s)
         slot = self._slots.get(moment_s)
         if slot is not None:
             slot.append(target)

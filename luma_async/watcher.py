@@ -17,7 +17,7 @@ from luma_async._core.coalescing import chunks, room_left
 from luma_async._core.folding import Look, has_link
 from luma_async._core.laws import PRIOR, Finish, Law, Learned
 from luma_async._core.patience import GoOn, consequence
-from luma_async._core.polling import NO_HINTS, Hints, before_deadline, first_delay, interval, next_delay, slot_of
+from luma_async._core.polling import NO_HINTS, Hints, before_deadline, first_delay, interval, next_delay
 from luma_async._io.clock import loop_now
 from luma_async._io.tasks import TaskOwner
 from luma_async._io.timers import Timers
@@ -173,14 +173,17 @@ class Watcher:
         now_s = loop_now()
         target.began_at_s = now_s
         target.failing = None
-        target.interval_s = self._interval(target, now_s)
+        weight = self._weight(target.company)
+        target.interval_s = self._interval(target, now_s, weight)
         if target.fresh or target.unfinished_at_s is not None:
-            delay_s = self._interval(target, now_s, part=self._random())
+            delay_s = self._interval(target, now_s, weight, part=self._random())
         else:
             target.unseen = True
             self._unseen += 1
             delay_s = first_delay(target.interval_s, self._random(), self._unseen)
-        self._put(target, now_s, now_s + delay_s)
+        first_at_s = self._slots.next_at_s
+        self._slots.put(target, now_s + delay_s, now_s)
+        self._mind_timer(first_at_s)
 
     def _leave(self, target: Target) -> None:
         if not target.watched and target in self._watched:
@@ -194,24 +197,27 @@ class Watcher:
             target.unseen = False
             self._unseen -= 1
 
-    def _again(self, target: Target, now_s: float, hints: Hints = NO_HINTS) -> None:
-        """Look again later, if anybody still waits."""
-        if target.watched:
-            target.interval_s = self._interval(target, now_s)
-            self._put(target, now_s, now_s + next_delay(self._policy, target.interval_s, self._random(), hints))
-
-    def _interval(self, target: Target, now_s: float, *, part: float = 1.0) -> float:
-        # A look that was shared will be shared again.
-        weight = min(target.company, len(self._watched), self._looks.width.size)
-        return interval(self._policy, self.law(target.law), target.age_s(now_s), max(weight, 1), part)
-
-    def _put(self, target: Target, now_s: float, due_at_s: float) -> None:
-        """Let a generation be looked at in the slot at or after a moment."""
-        moment_s = slot_of(before_deadline(due_at_s, now_s, target.deadline_at_s), target.interval_s)
+    def _again(self, targets: Sequence[Target], now_s: float, hints: Hints = NO_HINTS) -> None:
+        """Look again later at what was looked at together: with one luck, so that it stays together."""
+        luck = self._random()
+        delay_s = interval_s = 0.0
+        weight = self._weight(targets[0].company) if targets else 1
         first_at_s = self._slots.next_at_s
-        self._slots.put(target, moment_s)
-        if first_at_s is None or moment_s < first_at_s:
-            self._set_timer()
+        for target in targets:
+            if target.watched:
+                target.interval_s = self._interval(target, now_s, weight)
+                if target.interval_s != interval_s:
+                    interval_s = target.interval_s
+                    delay_s = next_delay(self._policy, interval_s, luck, hints)
+                self._slots.put(target, now_s + delay_s, now_s)
+        self._mind_timer(first_at_s)
+
+    def _weight(self, company: int) -> int:
+        """Say how many share a look: one that was shared will be shared again."""
+        return max(1, min(company, len(self._watched), self._looks.width.size))
+
+    def _interval(self, target: Target, now_s: float, weight: int, *, part: float = 1.0) -> float:
+        return interval(self._policy, self.law(target.law), target.age_s(now_s), weight, part)
 
     def _draw_nearer(self, target: Target) -> None:
         """Look earlier if somebody who has just come will leave before the next look."""
@@ -219,7 +225,15 @@ class Watcher:
             now_s = loop_now()
             nearer_at_s = before_deadline(target.due_at_s, now_s, target.deadline_at_s)
             if nearer_at_s < target.due_at_s:
-                self._put(target, now_s, nearer_at_s)
+                first_at_s = self._slots.next_at_s
+                self._slots.put(target, nearer_at_s, now_s)
+                self._mind_timer(first_at_s)
+
+    def _mind_timer(self, first_at_s: float | None) -> None:
+        """Set the timer anew where something is due earlier than at `first_at_s`, which it is set to."""
+        next_at_s = self._slots.next_at_s
+        if next_at_s is not None and (first_at_s is None or next_at_s < first_at_s):
+            self._set_timer()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -250,21 +264,25 @@ class Watcher:
             _log.exception("a look could not be read")
             seen = dict.fromkeys(ids, LumaError(message=f"The look could not be read ({type(error).__name__})."))
         now_s = loop_now()
+        pending: list[Target] = []
         unreadable: list[Target] = []
         for target in chunk:
             target.company = len(chunk)
-            failure = self._take_in(target, seen[target.id], asked_at_s, now_s)
+            failure = self._take_in(target, seen[target.id], asked_at_s, pending)
             if isinstance(failure, UnreadableAnswer) and len(chunk) > 1:
                 unreadable.append(target)
             elif failure is not None:
                 self._fail(target, failure)
+        self._again(pending, now_s)
         for target in unreadable:
-            failure = self._take_in(target, await self._looks.look_closer(target.id), asked_at_s, loop_now())
+            pending = []
+            failure = self._take_in(target, await self._looks.look_closer(target.id), asked_at_s, pending)
             if failure is not None:
                 self._fail(target, failure)
+            self._again(pending, loop_now())
 
-    def _take_in(self, target: Target, sight: Sight, asked_at_s: float, now_s: float) -> LumaError | None:
-        """Take in what a look saw, and look again later; return what was wrong with it."""
+    def _take_in(self, target: Target, sight: Sight, asked_at_s: float, pending: list[Target]) -> LumaError | None:
+        """Take in what a look saw, and add to `pending` what is not settled; return what was wrong with it."""
         if isinstance(sight, LumaError):
             return sight
         last = target.last
@@ -280,9 +298,11 @@ class Watcher:
             target.raw = sight.raw
             if self._see(target, last, asked_at_s):
                 return None
-        plain = last.estimate_wait_s is None and not target.linkless
-        hints = NO_HINTS if plain else Hints(estimate_s=last.estimate_wait_s, linkless=target.linkless > 0)
-        self._again(target, now_s, hints)
+        if last.estimate_wait_s is None and not target.linkless:
+            pending.append(target)
+        else:
+            hints = Hints(estimate_s=last.estimate_wait_s, linkless=target.linkless > 0)
+            self._again([target], loop_now(), hints)
         return None
 
     def _see(self, target: Target, generation: Generation, asked_at_s: float) -> bool:
@@ -330,7 +350,7 @@ class Watcher:
             target.failing = what.failing
             named_s = error.retry_after_s if isinstance(error, Refused) else None
             failures = what.failing.count if what.failing else 0
-            self._again(target, loop_now(), Hints(retry_after_s=named_s, failures=failures))
+            self._again([target], loop_now(), Hints(retry_after_s=named_s, failures=failures))
             return
         if what.lost:
             self._on_lost(target.id)
