@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
 from luma_async._core import lifecycle
+from luma_async._core.folding import Look, Unread
 from luma_async._core.judging import Accepted, Denied, Doubtful, judge_submit
 from luma_async._io.clock import loop_now, wall_now
 from luma_async._wire.dialect import Call
@@ -40,8 +42,8 @@ class Bought:
 
     entry: Entry
     """The journal's entry."""
-    generation: Generation | None
-    """The service's first answer, or how it ended; None when it was bought in an earlier session."""
+    look: Look | Unread | None
+    """The service's first answer, or how it ended; None when neither is known."""
     accepted_at_s: float | None = None
     """When it was accepted, on the loop's clock; None when it was bought before."""
 
@@ -54,6 +56,11 @@ class Unbought:
     """Why."""
     repeat: bool
     """Whether the same submit may be sent again."""
+
+
+def bought_before(entry: Entry) -> Bought:
+    """Tell what the journal knows of an earlier purchase."""
+    return Bought(entry=entry, look=None if entry.generation is None else Look(entry.generation, 0.0))
 
 
 Outcome: TypeAlias = Bought | Unbought
@@ -214,12 +221,12 @@ class Attempts:
 
     async def _accept(self, intent: Intent, row: Row) -> Bought:
         accepted_at_s = loop_now()
-        generation = self._first_look(row)
+        look = self._first_look(row, accepted_at_s)
         entry = await self._note_accepted(intent, row.id)
         if entry is None:
             raise await self._doubt(intent, f"the answer names generation {row.id}, which another key bought")
         intent.exposed = False
-        return Bought(entry=entry, generation=generation, accepted_at_s=accepted_at_s)
+        return Bought(entry=entry, look=look, accepted_at_s=accepted_at_s)
 
     async def _note_accepted(self, intent: Intent, generation_id: str) -> Entry | None:
         """Write down what was bought; None when another entry holds the id."""
@@ -233,7 +240,15 @@ class Attempts:
             entry = None
         return entry or attrs.evolve(intent.entry, phase=Phase.ACCEPTED, generation_id=generation_id)
 
-    def _first_look(self, row: Row) -> Generation:
+    def _first_look(self, row: Row, accepted_at_s: float) -> Look | Unread:
+        look = Unread(partial(self._read_first, row), accepted_at_s)
+        try:
+            running = self._dialect.glance(row.raw)
+        except Exception:  # reading it in full will show what there is
+            running = None
+        return look if running is not None else Look(look.generation, accepted_at_s)
+
+    def _read_first(self, row: Row) -> Generation:
         """Structure the answer; an id is enough, for it is paid."""
         try:
             return self._dialect.generation(row.raw)

@@ -22,7 +22,7 @@ from luma_async._core.limiting import rate
 from luma_async._io.clock import loop_now, wall_now
 from luma_async._io.finished_files import is_whole
 from luma_async._io.journal import Journal, MemoryJournal
-from luma_async.attempts import Attempts, Bought
+from luma_async.attempts import Attempts, Bought, bought_before
 from luma_async.downloads import Downloads
 from luma_async.gate import Gate
 from luma_async.handle import Deeds, GenerationHandle
@@ -66,8 +66,8 @@ class Plan:
     """How much at once."""
     timeouts: Timeouts
     """Bounds on single steps."""
-    emit: Callable[[Event], None]
-    """Is told what happens."""
+    emit: Callable[[Event], None] | None
+    """Is told what happens; None where nobody listens."""
     proxy: str | None = attrs.field(repr=False)
     """The address of an HTTP proxy; it may hold a password."""
     trust_env: bool
@@ -91,6 +91,7 @@ class Parts:
         self._plan = plan
         self.stack = stack
         dialect, limits, timeouts = plan.dialect, plan.limits, plan.timeouts
+        emit = plan.emit or _ignore
         transport = Transport(
             base_url=address.base_url,
             api_key=address.api_key,
@@ -107,10 +108,10 @@ class Parts:
             retry=plan.retry,
             deadline_s=timeouts.request,
             random=random.random,
-            emit=plan.emit,
+            emit=emit,
         )
         self._lookup = Lookup(
-            looks=Looks(ask=self.queries.ask, dialect=dialect, width=limits.requests, emit=plan.emit), dialect=dialect
+            looks=Looks(ask=self.queries.ask, dialect=dialect, width=limits.requests, emit=emit), dialect=dialect
         )
         self.sender: Sender = self._sender(transport, owner)
         stack.push_async_callback(self.sender.aclose, timeouts.close)
@@ -158,7 +159,7 @@ class Parts:
 
     def handle_of(self, entry: Entry) -> GenerationHandle:
         """Make a handle of a journal's entry."""
-        return self._handle(Bought(entry=entry, generation=entry.generation))
+        return self._handle(bought_before(entry))
 
     async def aclose(self) -> None:
         """Take everything down, in order; what fails does not keep the rest from going."""
@@ -173,8 +174,8 @@ class Parts:
         if target.submitted_at_s is None:
             target.fresh = bought.accepted_at_s is not None
             target.submitted_at_s = bought.accepted_at_s if target.fresh else _since(entry)
-        if bought.generation is not None:
-            self.watcher.remember(target, bought.generation)
+        if bought.look is not None:
+            self.watcher.remember(target, bought.look)
         return GenerationHandle(target, self._deeds)
 
     def _sender(self, transport: Transport, owner: str) -> Sender:
@@ -199,7 +200,7 @@ class Parts:
             ask_link=self._ask_link,
             may_ask_link=plan.dialect.supports("link"),
             note=self.sender.keep_file,
-            emit=plan.emit,
+            emit=plan.emit or _ignore,
             retry=plan.retry,
             stall_s=plan.timeouts.download_stall,
             random=random.random,
@@ -208,7 +209,9 @@ class Parts:
     def _watcher(self) -> Watcher:
         plan = self._plan
         return Watcher(
-            looks=Looks(ask=self.queries.look, dialect=plan.dialect, width=plan.limits.requests, emit=plan.emit),
+            looks=Looks(
+                ask=self.queries.look, dialect=plan.dialect, width=plan.limits.requests, emit=plan.emit or _ignore
+            ),
             dialect=plan.dialect,
             policy=plan.poll,
             random=random.random,
@@ -258,7 +261,7 @@ class Parts:
             requests=lambda: self._transport.requests,
             retry=plan.retry,
             random=random.random,
-            emit=plan.emit,
+            emit=plan.emit or _ignore,
         )
         forgetful = isinstance(self.journal, MemoryJournal)
         return Batches(deeds=deeds, limits=plan.limits, known=plan.dialect.limits, forgetful=forgetful)
@@ -298,6 +301,10 @@ def _journal(journal: Journal | str | os.PathLike[str] | None) -> tuple[Journal,
 
         return SqliteJournal(journal), True
     return journal, False
+
+
+def _ignore(_: Event) -> None:
+    """Tell nobody."""
 
 
 def _since(entry: Entry) -> float | None:

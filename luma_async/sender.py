@@ -17,7 +17,7 @@ from luma_async._core.retrying import repeat_submit
 from luma_async._io.clock import loop_now, wall_now
 from luma_async._io.journal import MemoryJournal
 from luma_async._io.tasks import TaskOwner, run_through
-from luma_async.attempts import Attempts, Bought, Intent, Taken, Withdrawn
+from luma_async.attempts import Attempts, Bought, Intent, Taken, Withdrawn, bought_before
 from luma_async.entries import Entry, Phase
 from luma_async.errors import (
     InvalidInput,
@@ -77,7 +77,7 @@ class Sender:
         gate: Gate,
         retry: RetryPolicy,
         random: Callable[[], float],
-        emit: Callable[[Event], None],
+        emit: Callable[[Event], None] | None,
     ) -> None:
         self._attempts = attempts
         self._dialect = dialect
@@ -120,7 +120,7 @@ class Sender:
     def pause(self, delay_s: float) -> None:
         """Let no submit of the session leave for so long."""
         self._gate.pause(delay_s)
-        self._emit(Paused(delay_s=delay_s))
+        self._tell(Paused(delay_s=delay_s))
 
     async def buy_again(self, doubt: Entry, request: Request) -> Bought:
         """Send a doubt again, as a person decided; otherwise like `buy()`."""
@@ -218,16 +218,16 @@ class Sender:
         except LumaError as error:
             failure = error
         else:
-            if bought.generation is not None and bought.accepted_at_s is not None:
-                self._emit(Submitted(key=key, generation=bought.generation))
+            if self._emit is not None and bought.look is not None and bought.accepted_at_s is not None:
+                self._emit(Submitted(key=key, generation=bought.look.generation))
             return bought
-        self._emit(SubmitFailed(key=key, error=failure))
+        self._tell(SubmitFailed(key=key, error=failure))
         raise failure
 
     async def _buy_or_find(self, intent: Intent) -> Bought:
         while not self._closing:
             if intent.named and (standing := await self._standing(intent)) is not None:
-                return Bought(entry=standing, generation=standing.generation)
+                return bought_before(standing)
             try:
                 return await self._send_until_decided(intent)
             except Taken as taken:
@@ -280,9 +280,13 @@ class Sender:
             delay_s = self._delay_s(outcome.error, attempt, elapsed_s) if outcome.repeat else None
             if delay_s is None:
                 raise outcome.error
-            self._emit(Retried(what="submit", attempt=attempt, delay_s=delay_s, error=outcome.error))
+            self._tell(Retried(what="submit", attempt=attempt, delay_s=delay_s, error=outcome.error))
             await self._pause(outcome.error, delay_s)
             attempt += 1
+
+    def _tell(self, event: Event) -> None:
+        if self._emit is not None:
+            self._emit(event)
 
     def _delay_s(self, error: LumaError, attempt: int, elapsed_s: float) -> float | None:
         return repeat_submit(error, attempt=attempt, elapsed_s=elapsed_s, policy=self._retry, luck=self._random())

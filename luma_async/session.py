@@ -101,7 +101,7 @@ class LumaSession(Purchases):
             retry=retry,
             limits=limits,
             timeouts=timeouts,
-            emit=self._emit,
+            emit=None if on_event is None else self._emit,
             proxy=proxy,
             trust_env=trust_env,
             trace_configs=trace_configs,
@@ -283,8 +283,7 @@ class LumaSession(Purchases):
         return parts
 
     def _emit(self, event: Event) -> None:
-        if self._on_event is None:
-            return
+        assert self._on_event is not None
         try:
             self._on_event(event)
         except Exception:

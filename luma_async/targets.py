@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import attrs
 
-from luma_async._core.folding import Look, fold, rank
+from luma_async._core.folding import Look, Unread, fold, rank
 from luma_async._core.patience import Failing
 from luma_async.errors import LumaError
 from luma_async.models import Generation
+
+_log = logging.getLogger("luma_async")
 
 News: TypeAlias = Generation | LumaError
 """What somebody who waits is told: how it ended, or why waiting did."""
@@ -36,6 +39,8 @@ class Target:
     """Whether it was submitted in this session, so that nobody can have missed its end."""
     look: Look | None = None
     """What is known of it."""
+    unread: Unread | None = attrs.field(default=None, repr=False)
+    """A later look that nobody has asked for yet."""
     raw: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
     """The JSON of the last look: an equal one is not structured again."""
     waiters: dict[asyncio.Future[News | None], float | None] = attrs.field(
@@ -68,6 +73,7 @@ class Target:
     @property
     def last(self) -> Generation | None:
         """The generation as last seen by anybody in this session."""
+        self._read()
         return self.look.generation if self.look is not None else None
 
     @property
@@ -98,11 +104,32 @@ class Target:
 
     def see(self, look: Look) -> bool:
         """Take in what was seen; say whether that changed what is known."""
+        if look.generation.final:
+            self.unread = None
+        self._read()
         before = self.look
         self.look = fold(before, look)
         if self.look is before:
             return False
         return before is None or self.look.generation != before.generation
+
+    def see_running(self, look: Unread) -> None:
+        """Take in that it runs on, as somebody saw who need not know more."""
+        known = self.unread or self.look
+        if known is None or (look.asked_at_s >= known.asked_at_s and not (self.look and self.look.generation.final)):
+            self.unread = look
+
+    def _read(self) -> None:
+        """Structure what nobody had asked for until now."""
+        unread, self.unread = self.unread, None
+        if unread is None:
+            return
+        try:
+            look = Look(unread.generation, unread.asked_at_s)
+        except Exception:  # whatever a dialect trips over, what is known stays known
+            _log.exception("a look at generation %s could not be read", self.id)
+        else:
+            self.look = fold(self.look, look)
 
     def tell(self, news: News) -> None:
         """Tell everybody who waits how it ended; nobody waits then."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from luma_async._core.coalescing import chunks, room_left
-from luma_async._core.folding import Look, has_link
-from luma_async._core.laws import PRIOR, Finish, Law, Learned
+from luma_async._core.folding import Look, Unread, has_link
+from luma_async._core.laws import PRIOR, Law
 from luma_async._core.patience import GoOn, consequence
 from luma_async._core.polling import NO_HINTS, Hints, before_deadline, first_delay, interval, next_delay
 from luma_async._io.clock import loop_now
@@ -23,6 +24,7 @@ from luma_async._io.tasks import TaskOwner
 from luma_async._io.timers import Timers
 from luma_async.errors import LumaError, PollingFailed, Refused, SessionClosed, UnreadableAnswer, WaitTimeout
 from luma_async.events import Changed, Finished
+from luma_async.learning import Learning
 from luma_async.models import Generation, State
 from luma_async.slots import Slots
 from luma_async.targets import LINKLESS_LOOKS, News, Target
@@ -30,7 +32,7 @@ from luma_async.targets import LINKLESS_LOOKS, News, Target
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from luma_async._wire.dialect import Dialect
+    from luma_async._wire.dialect import Dialect, Row
     from luma_async.events import Event
     from luma_async.looks import Looks
     from luma_async.settings import PollPolicy
@@ -47,7 +49,7 @@ class Watcher:
         dialect: structures what they saw.
         policy: when to look, and when to give up.
         random: numbers from 0 to 1.
-        emit: is told of each change.
+        emit: is told of each change; None where nobody listens.
         on_final: is told once how a generation ended.
         on_lost: is told the id that the service no longer knows.
         prior: what is believed of durations before any generation has finished.
@@ -60,7 +62,7 @@ class Watcher:
         dialect: Dialect,
         policy: PollPolicy,
         random: Callable[[], float],
-        emit: Callable[[Event], None],
+        emit: Callable[[Event], None] | None,
         on_final: Callable[[Generation], None],
         on_lost: Callable[[str], None],
         prior: Law = PRIOR,
@@ -72,9 +74,9 @@ class Watcher:
         self._emit = emit
         self._on_final = on_final
         self._on_lost = on_lost
-        self._prior = prior
+        self.learning = Learning(prior)
+        """What was learned of durations."""
         self._targets: WeakValueDictionary[str, Target] = WeakValueDictionary()
-        self._learned: dict[str, Learned] = {}
         self._slots = Slots()
         self._timer: asyncio.TimerHandle | None = None
         self._timers = Timers()
@@ -143,18 +145,15 @@ class Watcher:
         if target is not None:
             self._see(target, generation, asked_at_s)
 
-    def remember(self, target: Target, generation: Generation) -> None:
+    def remember(self, target: Target, look: Look | Unread) -> None:
         """Take in the answer to the submit, or what the journal knows of the end."""
-        if target.fresh and generation.final:
-            self.observe(generation, loop_now())
-        elif target.see(Look(generation, target.submitted_at_s or 0.0)) and generation.final:
+        if isinstance(look, Unread):
+            target.see_running(look)
+        elif target.fresh and look.generation.final:
+            self.observe(look.generation, look.asked_at_s)
+        elif target.see(look) and look.generation.final:
             target.finished = True
             target.linkless = LINKLESS_LOOKS + 1
-
-    def law(self, name: str) -> Law:
-        """Return what is believed of the durations of one kind of generation."""
-        learned = self._learned.get(name)
-        return learned.law if learned is not None else self._prior
 
     async def aclose(self) -> None:
         """Stop looking, and tell everybody who waits that the session closed."""
@@ -217,7 +216,7 @@ class Watcher:
         return max(1, min(company, len(self._watched), self._looks.width.size))
 
     def _interval(self, target: Target, now_s: float, weight: int, *, part: float = 1.0) -> float:
-        return interval(self._policy, self.law(target.law), target.age_s(now_s), weight, part)
+        return interval(self._policy, self.learning.law(target.law), target.age_s(now_s), weight, part)
 
     def _draw_nearer(self, target: Target) -> None:
         """Look earlier if somebody who has just come will leave before the next look."""
@@ -285,25 +284,38 @@ class Watcher:
         """Take in what a look saw, and add to `pending` what is not settled; return what was wrong with it."""
         if isinstance(sight, LumaError):
             return sight
-        last = target.last
-        if last is not None and not last.final and sight.raw == target.raw:
-            # Most looks show what the one before has shown: nothing is structured, folded or told.
+        try:
+            self._read(target, sight, asked_at_s, pending)
+        except UnreadableAnswer as error:
+            return error
+        except Exception as error:  # whatever a dialect trips over must not leave anybody waiting for ever
+            _log.exception("a look at generation %s could not be read", target.id)
+            return UnreadableAnswer(message=f"it could not be read ({type(error).__name__})")
+        return None
+
+    def _read(self, target: Target, row: Row, asked_at_s: float, pending: list[Target]) -> None:
+        running = self._dialect.glance(row.raw) if not target.linkless else None
+        if running is not None and self._is_old_news(target, row, asked_at_s):
             target.failing = None
             target.unfinished_at_s = asked_at_s
+            estimate_s = running.estimate_wait_s
         else:
-            try:
-                last = self._dialect.generation(sight.raw)
-            except UnreadableAnswer as error:
-                return error
-            target.raw = sight.raw
-            if self._see(target, last, asked_at_s):
-                return None
-        if last.estimate_wait_s is None and not target.linkless:
+            generation = self._dialect.generation(row.raw)
+            target.raw = row.raw
+            if self._see(target, generation, asked_at_s):
+                return
+            estimate_s = generation.estimate_wait_s
+        if estimate_s is None and not target.linkless:
             pending.append(target)
         else:
-            hints = Hints(estimate_s=last.estimate_wait_s, linkless=target.linkless > 0)
-            self._again([target], loop_now(), hints)
-        return None
+            self._again([target], loop_now(), Hints(estimate_s=estimate_s, linkless=target.linkless > 0))
+
+    def _is_old_news(self, target: Target, row: Row, asked_at_s: float) -> bool:
+        """Whether nobody need be told of a generation that runs on, so that its JSON is not structured."""
+        if self._emit is not None or target.listeners:
+            return row.raw == target.raw
+        target.see_running(Unread(partial(self._dialect.generation, row.raw), asked_at_s))
+        return True
 
     def _see(self, target: Target, generation: Generation, asked_at_s: float) -> bool:
         """Take in a generation and tell who wants to know; say whether it is settled."""
@@ -316,7 +328,8 @@ class Watcher:
         elif known.state is State.COMPLETED and not has_link(known):
             target.linkless += 1
         if changed:
-            self._emit(Changed(generation=known))
+            if self._emit is not None:
+                self._emit(Changed(generation=known))
             self._wonder_at(known)
             if not known.final:
                 for listener in target.listeners:
@@ -329,8 +342,10 @@ class Watcher:
     def _finish(self, target: Target, generation: Generation) -> None:
         if not target.finished:
             target.finished = True
-            self._learn(target)
-            self._emit(Finished(generation=generation))
+            if self._policy.kind == "adaptive":
+                self.learning.finished(target, loop_now(), self._watched)
+            if self._emit is not None:
+                self._emit(Finished(generation=generation))
             self._on_final(generation)
         target.tell(generation)
         self._leave(target)
@@ -358,22 +373,6 @@ class Watcher:
             what.error.last = target.last
         target.tell(what.error)
         self._leave(target)
-
-    def _learn(self, target: Target) -> None:
-        """Learn how long this kind takes, where both ends of the interval are known."""
-        submitted_at_s, unfinished_at_s = target.submitted_at_s, target.unfinished_at_s
-        if self._policy.kind != "adaptive" or submitted_at_s is None or not (target.fresh or unfinished_at_s):
-            return
-        after_s = max(0.0, unfinished_at_s - submitted_at_s) if unfinished_at_s is not None else 0.0
-        finish = Finish(after_s=after_s, until_s=max(after_s, loop_now() - submitted_at_s))
-        learned = self._learned.get(target.law, Learned.nothing(self._prior)).after(finish)
-        if learned.stale:
-            learned = learned.fitted(self._running_ages(target.law))
-        self._learned[target.law] = learned
-
-    def _running_ages(self, law: str) -> list[float]:
-        now_s = loop_now()
-        return [one.age_s(now_s) for one in self._watched if one.law == law and one.fresh and not one.settled]
 
     def _wonder_at(self, generation: Generation) -> None:
         """Log a word that this version does not know, once."""

@@ -11,7 +11,7 @@ import attrs
 
 from luma_async._core.coalescing import Width
 from luma_async._core.laws import EARLY_MEAN_S, PRIOR
-from luma_async._wire.dialect import Row
+from luma_async._wire.dialect import RUNNING, Row
 from luma_async.models import Generation, State, Video
 from luma_async.watcher import Watcher
 
@@ -43,6 +43,9 @@ DONE = Video(url="https://example.com/video.mp4")
 
 class Dialect:
     """Reads the rows of the imagined service."""
+
+    def glance(self, raw):
+        return None if raw["done"] else RUNNING
 
     def generation(self, raw):
         if raw["done"]:

@@ -7,6 +7,8 @@ idempotent, and no late look takes back what an earlier one had seen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
 from luma_async.models import Generation, State
@@ -23,6 +25,21 @@ class Look:
     """As it was seen."""
     asked_at_s: float
     """When it was asked for, on the loop's clock."""
+
+
+@attrs.frozen(eq=False)
+class Unread:
+    """A look at a generation that runs on, which is structured when somebody asks; nearly nobody does."""
+
+    read: Callable[[], Generation]
+    """Structures it."""
+    asked_at_s: float
+    """When it was asked for, on the loop's clock."""
+
+    @property
+    def generation(self) -> Generation:
+        """As it was seen."""
+        return self.read()
 
 
 def fold(known: Look | None, seen: Look) -> Look:

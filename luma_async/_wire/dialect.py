@@ -53,6 +53,18 @@ class Row:
 
 
 @attrs.frozen(kw_only=True)
+class Running:
+    """What a glance at the JSON of a generation tells that runs on."""
+
+    estimate_wait_s: float | None = None
+    """Seconds the service expects it to take from now, where it tells."""
+
+
+RUNNING = Running()
+"""It runs on, for nobody knows how long."""
+
+
+@attrs.frozen(kw_only=True)
 class Page:
     """One page of a service's own list of generations."""
 
@@ -235,6 +247,10 @@ class Dialect(Protocol):
 
     def read_credits(self, document: Document) -> Credits:
         """Read the balance."""
+        ...
+
+    def glance(self, raw: Mapping[str, Any]) -> Running | None:
+        """Say whether a row's JSON is surely that of a generation that runs on; None when it has to be read."""
         ...
 
     def generation(self, raw: Mapping[str, Any]) -> Generation:

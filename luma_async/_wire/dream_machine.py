@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from luma_async._core.judging import ErrorBody
     from luma_async._core.reconciling import Likeness
-    from luma_async._wire.dialect import Page, Row
+    from luma_async._wire.dialect import Page, Row, Running
     from luma_async._wire.documents import Document
     from luma_async.models import Credits, Generation
     from luma_async.requests import Request
@@ -179,6 +179,10 @@ class DreamMachine(Lacking):
         from luma_async._wire.converter import balance  # noqa: PLC0415 - cattrs is loaded with the first answer
 
         return balance(dream_answers.balance_fields(document))
+
+    def glance(self, raw: Mapping[str, Any]) -> Running | None:
+        """Say whether a row's JSON is surely that of a generation that runs on; None when it has to be read."""
+        return rix_answers.glance(raw)
 
     def generation(self, raw: Mapping[str, Any]) -> Generation:
         """Structure a row's JSON; one drifted field degrades alone.

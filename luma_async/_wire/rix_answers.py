@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from luma_async._wire.dialect import Row
+from luma_async._wire.dialect import RUNNING, Row, Running
 from luma_async._wire.json_shapes import is_list, is_object
 from luma_async.checks import ID_PATTERN
 from luma_async.errors import UnreadableAnswer
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _FILES = ("video", "video_raw", "thumbnail", "last_frame")
 _FAILED_WORDS = frozenset({"failed", "failure"})
 _FINAL_WORDS = frozenset({"completed", "success"}) | _FAILED_WORDS
+_RUNNING_WORDS = frozenset({"pending", "queued", "submitted", "not_start", "processing", "dreaming", "in_progress"})
 
 
 def find_submitted(document: Document) -> Row | None:
@@ -130,6 +131,18 @@ def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
         for name in _FILES:
             fields[name] = _completed(fields[name], artifact.get(name))
     return fields
+
+
+def glance(raw: Mapping[str, Any]) -> Running | None:
+    """Say whether a row's JSON is surely that of a generation that runs on; None when it has to be read."""
+    data = raw.get("data")
+    task = data if is_object(data) else raw
+    if not _is_word(_state_word(raw, task), _RUNNING_WORDS):
+        return None
+    estimate_s = task.get("estimate_wait_seconds")
+    if estimate_s is None:
+        return RUNNING
+    return Running(estimate_wait_s=float(estimate_s)) if type(estimate_s) is int else None
 
 
 def _find(payload: Any) -> Row | None:

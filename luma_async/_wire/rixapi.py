@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from luma_async._core.judging import ErrorBody
-    from luma_async._wire.dialect import Row
+    from luma_async._wire.dialect import Row, Running
     from luma_async._wire.documents import Document
     from luma_async.models import Generation, KeyUsage, User
     from luma_async.requests import Request
@@ -240,6 +240,10 @@ class RixAPI(Lacking):
 
         data = rix_answers.find_data(document)
         return key_usage(rix_answers.key_fields(data))
+
+    def glance(self, raw: Mapping[str, Any]) -> Running | None:
+        """Say whether a row's JSON is surely that of a generation that runs on; None when it has to be read."""
+        return rix_answers.glance(raw)
 
     def generation(self, raw: Mapping[str, Any]) -> Generation:
         """Structure a row's JSON; one drifted field degrades alone.

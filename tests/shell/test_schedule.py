@@ -49,7 +49,7 @@ def test_a_wrong_prior_is_outgrown(factor, gap_s):
     prior = attrs.evolve(PRIOR, log_median=PRIOR.log_median + math.log(factor))
     watchers = []
     cost(PollPolicy.adaptive(), durations(120), gap_s=gap_s, prior=prior, watchers=watchers)
-    law = watchers[0].law("")
+    law = watchers[0].learning.law("")
     assert math.exp(law.log_median) == pytest.approx(60, rel=0.2)
 
 

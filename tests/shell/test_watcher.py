@@ -407,13 +407,17 @@ async def test_failed_ones_are_outcomes_among_the_others(luma, gateway, events):
     assert all("Job failed" in str(ended[handle.id].error) for handle in handles[:3])
 
 
-async def test_a_dialect_that_trips_leaves_nobody_waiting_for_ever(gateway, caplog):
+@pytest.mark.parametrize("name", ["read_query", "glance", "generation"])
+async def test_a_dialect_that_trips_leaves_nobody_waiting_for_ever(gateway, caplog, name):
     """An exception that no reader should raise is a failed look like any other, and ends with the patience."""
 
-    class Tripping(RixAPI):
-        def read_query(self, document, generation_id):
-            raise ZeroDivisionError
+    def trip(*_):
+        raise ZeroDivisionError
 
+    class Tripping(RixAPI):
+        pass
+
+    setattr(Tripping, name, trip)
     async with LumaSession(
         gateway.api_key, base_url=gateway.base_url, dialect=Tripping(), poll=PollPolicy.fixed(1, patience=20)
     ) as luma:
