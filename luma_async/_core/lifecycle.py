@@ -209,7 +209,7 @@ def abandon(doubt: Entry, reason: str, *, at: datetime) -> Change:
 
     def change(standing: Entry | None) -> Entry | None:
         entry = _as_decided(standing, doubt)
-        return attrs.evolve(entry, phase=next_phase(entry, Step.ABANDON), reason=reason, updated_at=at)
+        return _moved(entry, next_phase(entry, Step.ABANDON), at, reason=reason)
 
     return change
 
@@ -222,13 +222,8 @@ def _as_decided(standing: Entry | None, doubt: Entry) -> Entry:
 
 
 def _claimed(standing: Entry | None, intent: Entry, step: Step, at: datetime) -> Entry:
-    return attrs.evolve(
-        intent,
-        phase=next_phase(standing, step),
-        attempts=(standing.attempts + 1 if standing else 1),
-        sent_at=at,
-        updated_at=at,
-    )
+    attempts = standing.attempts + 1 if standing else 1
+    return _moved(intent, next_phase(standing, step), at, attempts=attempts, sent_at=at)
 
 
 def withdraw(owner: str, *, at: datetime) -> Change:
@@ -237,7 +232,7 @@ def withdraw(owner: str, *, at: datetime) -> Change:
     def change(standing: Entry | None) -> Entry | None:
         if standing is None or standing.phase is not Phase.SENDING or standing.owner != owner:
             return standing
-        return attrs.evolve(standing, phase=next_phase(standing, Step.WITHDRAW), updated_at=at)
+        return _moved(standing, next_phase(standing, Step.WITHDRAW), at)
 
     return change
 
@@ -255,14 +250,14 @@ def accept(generation_id: str, *, at: datetime) -> Change:
 
 def _bought(standing: Entry | None, step: Step, generation_id: str, at: datetime) -> Entry:
     phase = next_phase(standing, step)
-    return attrs.evolve(_standing(standing), phase=phase, generation_id=generation_id, reason="", updated_at=at)
+    return _moved(_standing(standing), phase, at, generation_id=generation_id, reason="")
 
 
 def settle(step: Step, reason: str, *, at: datetime) -> Change:
     """Prepare an end without a generation: `REFUSE` or `DOUBT`, and why."""
 
     def change(standing: Entry | None) -> Entry | None:
-        return attrs.evolve(_standing(standing), phase=next_phase(standing, step), reason=reason, updated_at=at)
+        return _moved(_standing(standing), next_phase(standing, step), at, reason=reason)
 
     return change
 
@@ -276,7 +271,7 @@ def finish(generation: Generation, *, at: datetime) -> Change:
         if entry.phase in {Phase.COMPLETED, Phase.FAILED}:
             return entry
         reason = generation.failure_reason or ""
-        return attrs.evolve(entry, phase=next_phase(entry, step), generation=generation, reason=reason, updated_at=at)
+        return _moved(entry, next_phase(entry, step), at, generation=generation, reason=reason)
 
     return change
 
@@ -288,7 +283,7 @@ def lose(*, at: datetime) -> Change:
         entry = _standing(standing)
         if entry.phase is not Phase.ACCEPTED:
             return entry
-        return attrs.evolve(entry, phase=Phase.LOST, reason="the service no longer knows its id", updated_at=at)
+        return _moved(entry, Phase.LOST, at, reason="the service no longer knows its id")
 
     return change
 
@@ -300,6 +295,35 @@ def keep_file(path: str, *, at: datetime) -> Change:
         return attrs.evolve(_standing(standing), path=path, updated_at=at)
 
     return change
+
+
+def _moved(
+    entry: Entry,
+    phase: Phase,
+    at: datetime,
+    *,
+    attempts: int | None = None,
+    sent_at: datetime | None = None,
+    generation_id: str | None = None,
+    reason: str | None = None,
+    generation: Generation | None = None,
+) -> Entry:
+    """Return the entry after a step; what the step does not name stays. `attrs.evolve` takes twice as long."""
+    return Entry(
+        key=entry.key,
+        phase=phase,
+        service=entry.service,
+        digest=entry.digest,
+        request=entry.request,
+        owner=entry.owner,
+        attempts=entry.attempts if attempts is None else attempts,
+        sent_at=sent_at or entry.sent_at,
+        updated_at=at,
+        generation_id=generation_id or entry.generation_id,
+        reason=entry.reason if reason is None else reason,
+        generation=generation or entry.generation,
+        path=entry.path,
+    )
 
 
 def _standing(entry: Entry | None) -> Entry:

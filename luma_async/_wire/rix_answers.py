@@ -7,6 +7,8 @@ else stands under their names, such as the number of a database row, is none.
 
 from __future__ import annotations
 
+from enum import Enum, auto
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from luma_async._wire.dialect import RUNNING, Row, Running
@@ -19,10 +21,25 @@ if TYPE_CHECKING:
 
     from luma_async._wire.documents import Document
 
+_ROW_NAMES, _TASK_NAMES = ("task_id", "id"), ("id", "task_id")
 _FILES = ("video", "video_raw", "thumbnail", "last_frame")
-_FAILED_WORDS = frozenset({"failed", "failure"})
-_FINAL_WORDS = frozenset({"completed", "success"}) | _FAILED_WORDS
-_RUNNING_WORDS = frozenset({"pending", "queued", "submitted", "not_start", "processing", "dreaming", "in_progress"})
+
+
+class _Kind(Enum):
+    """What a word for a state means."""
+
+    RUNNING = auto()
+    COMPLETED = auto()
+    FAILED = auto()
+    STRANGE = auto()
+
+
+_WORDS = {
+    _Kind.RUNNING: {"pending", "queued", "submitted", "not_start", "processing", "dreaming", "in_progress"},
+    _Kind.COMPLETED: {"completed", "success"},
+    _Kind.FAILED: {"failed", "failure"},
+}
+_ENDED = (_Kind.COMPLETED, _Kind.FAILED)
 
 
 def find_submitted(document: Document) -> Row | None:
@@ -61,7 +78,7 @@ def find_many(document: Document) -> tuple[Row, ...]:
 
 def find_all(rows: Sequence[Any]) -> tuple[Row, ...]:
     """Find the generations in a list; what has no id is left out."""
-    return tuple(row for row in map(_find, rows) if row is not None)
+    return tuple([row for row in map(_find, rows) if row is not None])
 
 
 def find_link(document: Document) -> str:
@@ -124,7 +141,7 @@ def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
         fields[name] = task.get(name)
     if not fields["prompt"] and is_object(request := task.get("request")):
         fields["prompt"] = request.get("prompt")
-    if not fields["failure_reason"] and _is_word(state, _FAILED_WORDS):
+    if not fields["failure_reason"] and _kind(state) is _Kind.FAILED:
         # Old rows that succeeded hold the address of the result there.
         fields["failure_reason"] = raw.get("fail_reason")
     if is_object(artifact := task.get("artifact")):
@@ -137,7 +154,7 @@ def glance(raw: Mapping[str, Any]) -> Running | None:
     """Say whether a row's JSON is surely that of a generation that runs on; None when it has to be read."""
     data = raw.get("data")
     task = data if is_object(data) else raw
-    if not _is_word(_state_word(raw, task), _RUNNING_WORDS):
+    if _kind(_state_word(raw, task)) is not _Kind.RUNNING:
         return None
     estimate_s = task.get("estimate_wait_seconds")
     if estimate_s is None:
@@ -159,7 +176,7 @@ def _find(payload: Any) -> Row | None:
 
 def _id(raw: Mapping[str, Any]) -> str | None:
     # In a row of the query for many, `id` is the number of a database row.
-    for name in ("task_id", "id") if "data" in raw else ("id", "task_id"):
+    for name in _ROW_NAMES if "data" in raw else _TASK_NAMES:
         value = raw.get(name)
         if isinstance(value, str) and ID_PATTERN.fullmatch(value):
             return value
@@ -174,12 +191,17 @@ def _state_word(row: Mapping[str, Any], task: Mapping[str, Any]) -> Any:
     """
     own = task.get("state") or task.get("task_status")
     outer = row.get("status")
-    ended_outside = _is_word(outer, _FINAL_WORDS) and not _is_word(own, _FINAL_WORDS)
+    ended_outside = _kind(outer) in _ENDED and _kind(own) not in _ENDED
     return outer if ended_outside or not own else own
 
 
-def _is_word(value: Any, words: frozenset[str]) -> bool:
-    return isinstance(value, str) and value.lower() in words
+def _kind(word: Any) -> _Kind:
+    return _kind_of(word) if isinstance(word, str) else _Kind.STRANGE
+
+
+@lru_cache(maxsize=64)
+def _kind_of(word: str) -> _Kind:
+    return next((kind for kind, words in _WORDS.items() if word.lower() in words), _Kind.STRANGE)
 
 
 def _completed(shown: Any, spare: Any) -> Any:
