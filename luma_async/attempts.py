@@ -101,8 +101,8 @@ class Intent:
     """Whether it may have left: from the writing of the claim to that of the outcome."""
     withdrawn: bool = False
     """Whether it is being taken back."""
-    task: asyncio.Task[Bought] = attrs.field(init=False)
-    """What carries it out."""
+    task: asyncio.Task[Bought] | None = None
+    """What carries it out; None while it waits for its turn."""
 
     def claim(self) -> lifecycle.Change:
         """Make the step that claims it."""

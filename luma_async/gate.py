@@ -17,6 +17,8 @@ class Gate:
     """
 
     def __init__(self, *, width: int, rate: Rate | None) -> None:
+        self.width: int = width
+        """How many are inside at once."""
         self._places = asyncio.Semaphore(width)
         # One at a time asks for its turn, or those behind would overtake it while it sleeps.
         self._turnstile = asyncio.Lock()

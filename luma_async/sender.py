@@ -9,6 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import deque
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from luma_async._core import lifecycle
@@ -31,7 +34,7 @@ from luma_async.errors import (
 from luma_async.events import Paused, Retried, SubmitFailed, Submitted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from luma_async._io.journal import Journal
@@ -89,6 +92,8 @@ class Sender:
         self._random = random
         self._emit = emit
         self._intents: dict[str, Intent] = {}
+        self._queue: deque[Intent] = deque()
+        self._busy = 0
         self._tasks = TaskOwner()
         self._closing = False
 
@@ -144,8 +149,11 @@ class Sender:
     async def aclose(self, timeout_s: float) -> None:
         """Withdraw what was not sent, and wait for the answers to what was."""
         self._closing = True
+        self._queue.clear()
         for intent in list(self._intents.values()):
-            if not intent.exposed:
+            if intent.task is None:
+                self._let_go(intent)
+            elif not intent.exposed:
                 intent.task.cancel()
         try:
             await self._tasks.drain(timeout_s)
@@ -171,6 +179,7 @@ class Sender:
         """Share the send of this key, starting it if there is none, and wait for its end."""
         key = wanted.entry.key
         while (intent := self._intents.get(key)) is not None and intent.withdrawn:
+            assert intent.task is not None
             await asyncio.wait([intent.task])
         if self._closing:
             raise SessionClosed
@@ -179,7 +188,7 @@ class Sender:
         elif intent.entry.digest != wanted.entry.digest:
             raise KeyConflict(entry=intent.entry, reason="it stands for a different request, which is being sent.")
         await self._outwait(intent)
-        if not intent.task.cancelled():
+        if intent.task is not None and not intent.task.cancelled():
             return intent.task.result()
         if intent.exposed:
             raise SubmitInDoubt(key=key, sent_at=wall_now(), reason="the session closed before the answer came")
@@ -195,15 +204,45 @@ class Sender:
             intent.waiters.discard(waiter)
             if not intent.waiters and not intent.exposed:
                 intent.withdrawn = True
-                intent.task.cancel()
+                if intent.task is None:
+                    self._let_go(intent)
+                else:
+                    intent.task.cancel()
 
     def _start(self, intent: Intent) -> Intent:
         self._intents[intent.entry.key] = intent
-        intent.task = self._tasks.start(self._run(intent), name="luma_async submit", then=lambda: self._end(intent))
+        self._queue.append(intent)
+        self._start_next()
         return intent
 
+    def _start_next(self) -> None:
+        """Start as many as the gate lets through at once: a task for each that waits there would be a waste."""
+        while self._queue and self._busy < self._gate.width:
+            intent = self._queue.popleft()
+            if not intent.withdrawn:
+                self._busy += 1
+                intent.task = self._tasks.start(
+                    self._run(intent), name="luma_async submit", then=partial(self._end, intent)
+                )
+
+    @contextmanager
+    def _resting(self) -> Iterator[None]:
+        """Let others start while this one sleeps."""
+        self._busy -= 1
+        self._start_next()
+        try:
+            yield
+        finally:
+            self._busy += 1
+
     def _end(self, intent: Intent) -> None:
-        """Let an intent go whose task has ended, however, and wake who waits for it."""
+        """Note that a task has ended, however."""
+        self._busy -= 1
+        self._let_go(intent)
+        self._start_next()
+
+    def _let_go(self, intent: Intent) -> None:
+        """Forget an intent that is over, and wake who waits for it."""
         del self._intents[intent.entry.key]
         for waiter in intent.waiters:
             if not waiter.done():
@@ -251,7 +290,8 @@ class Sender:
                 return admission.entry
             if isinstance(admission, lifecycle.Send):
                 return None
-            await asyncio.sleep(pause_s)
+            with self._resting():
+                await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, _LONGEST_OWNER_POLL_S)
 
     async def _send_until_decided(self, intent: Intent) -> Bought:
@@ -274,7 +314,8 @@ class Sender:
                 # Counted from the first send of an unbroken run: waiting at the gate is nobody's fault.
                 unsent_since_s = began_at_s
             if intent.give_way is not None and isinstance(outcome.error, RateLimited):
-                await intent.give_way(outcome.error)
+                with self._resting():
+                    await intent.give_way(outcome.error)
                 continue
             elapsed_s = loop_now() - (began_at_s if unsent_since_s is None else unsent_since_s)
             delay_s = self._delay_s(outcome.error, attempt, elapsed_s) if outcome.repeat else None
@@ -296,7 +337,8 @@ class Sender:
         if isinstance(error, RateLimited):
             self.pause(delay_s)
         else:
-            await asyncio.sleep(delay_s)
+            with self._resting():
+                await asyncio.sleep(delay_s)
 
     def _note(self, generation_id: str, step: lifecycle.Change) -> None:
         work = self._write_note(generation_id, step)
