@@ -152,6 +152,7 @@ class Sender:
         self._queue.clear()
         for intent in list(self._intents.values()):
             if intent.task is None:
+                intent.withdrawn = True
                 self._let_go(intent)
             elif not intent.exposed:
                 intent.task.cancel()
@@ -202,7 +203,7 @@ class Sender:
             await waiter
         finally:
             intent.waiters.discard(waiter)
-            if not intent.waiters and not intent.exposed:
+            if not intent.waiters and not intent.exposed and not intent.withdrawn:
                 intent.withdrawn = True
                 if intent.task is None:
                     self._let_go(intent)

@@ -437,6 +437,53 @@ async def test_time_to_connect_counts_from_the_last_answer(gateway, journal):
         assert (await sending).id in gateway.generations
 
 
+# Turns: as many start as the gate is wide.
+
+
+def submits():
+    """Return the tasks in which submits run."""
+    return [task for task in asyncio.all_tasks() if task.get_name() == "luma_async submit"]
+
+
+async def test_those_who_wait_for_their_turn_need_no_task(gateway, journal):
+    """Of many at once only those run that the gate lets through; all of them are bought, in their order."""
+    gateway.inject(late(2), times=ALWAYS)
+    async with session(gateway, journal, limits=Limits(requests=3)) as luma:
+        buying = [later(luma.submit(f"cat {number}")) for number in range(10)]
+        await asyncio.sleep(1)
+        assert len(submits()) == 3
+        await asyncio.gather(*buying)
+        assert submits() == []
+    assert [charge.body["prompt"] for charge in gateway.charges] == [f"cat {number}" for number in range(10)]
+
+
+async def test_who_gives_up_before_the_turn_came_is_never_sent(gateway, journal):
+    """A cancelled submit leaves the queue, those behind it move up, and the key can be bought by the next."""
+    gateway.inject(late(5))
+    async with session(gateway, journal, limits=Limits(requests=1)) as luma:
+        first, second, third = (later(luma.submit(prompt, key=prompt)) for prompt in ("cat", "dog", "cow"))
+        await asyncio.sleep(1)
+        second.cancel()
+        await asyncio.sleep(1)
+        again = later(luma.submit("dog", key="dog"))
+        await asyncio.gather(first, third, again)
+    assert [charge.body["prompt"] for charge in gateway.charges] == ["cat", "cow", "dog"]
+    assert second.cancelled()
+
+
+async def test_who_sleeps_between_attempts_takes_nobody_s_turn(gateway, journal):
+    """While one waits to be sent again, the next is sent."""
+    gateway.inject(answer(503, {"code": "get_channel_failed", "message": "none"}))
+    retry = RetryPolicy(first_delay=50_000, max_delay=50_000)
+    async with session(gateway, journal, limits=Limits(requests=1), retry=retry) as luma:
+        tired = later(luma.submit("tired cat"))
+        await asyncio.sleep(1)
+        await luma.submit("cat dance")
+        assert not tired.done()
+        await tired
+    assert [charge.body["prompt"] for charge in gateway.charges] == ["cat dance", "tired cat"]
+
+
 # Closing.
 
 
@@ -460,7 +507,7 @@ async def test_a_closing_session_starts_no_further_attempt(gateway, journal):
     assert await phase_of(journal) is Phase.REFUSED
 
 
-@pytest.mark.parametrize("waits_for", ["a pause", "a connection", "another session"])
+@pytest.mark.parametrize("waits_for", ["a pause", "a connection", "another session", "its turn"])
 async def test_what_was_not_sent_is_withdrawn_at_once(gateway, waits_for):
     """Closing ends waiting submits with SessionClosed, at once, and nothing of them leaves later."""
     journal = MemoryJournal()
@@ -470,11 +517,14 @@ async def test_what_was_not_sent_is_withdrawn_at_once(gateway, waits_for):
             gateway.inject(rate_limited(50))
         elif waits_for == "a connection":
             await gateway.stop()
-        else:
+        elif waits_for == "another session":
             gateway.inject(late(25))
             theirs = later(other.submit("cat dance", key="cat"))
             await asyncio.sleep(1)
-        async with session(gateway, journal) as luma:
+        async with session(gateway, journal, limits=Limits(requests=1)) as luma:
+            if waits_for == "its turn":
+                gateway.inject(rate_limited(50))
+                later(luma.submit("dog dance")).add_done_callback(asyncio.Task.exception)
             sending = later(luma.submit("cat dance", key="cat"))
             await asyncio.sleep(1)
             began_at_s = loop.time()

@@ -223,6 +223,21 @@ class TestOutcomes:
         with pytest.raises(KeyConflict):
             lifecycle.claim(INTENT, at=NOW)(lost)
 
+    def test_a_step_keeps_what_it_does_not_name(self):
+        """Every field of an entry goes through a step, the ones that are added tomorrow too."""
+        whole = attrs.evolve(
+            entry(Phase.SENDING, owner=MINE),
+            request={"class": "VideoRequest"},
+            attempts=3,
+            generation_id="gen-1",
+            reason="none",
+            generation=Generation(id="gen-1", state=State.PENDING),
+            path="/videos/1.mp4",
+        )
+        assert all(getattr(whole, field.name) != field.default for field in attrs.fields(Entry))
+        moved = lifecycle.withdraw(MINE, at=NOW)(whole)
+        assert moved == attrs.evolve(whole, phase=Phase.NOT_SENT, updated_at=NOW)
+
     def test_a_file_is_noted_in_any_phase(self):
         """Where the file is does not move the entry."""
         kept = lifecycle.keep_file("clips/cat.mp4", at=NOW)(standing_in(Phase.ACCEPTED))
