@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -19,32 +19,9 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from luma_async._core.linking import FileKind, Watermark
+    from luma_async.downloads import Downloads
     from luma_async.requests import AudioFields, ExtendFields, Request
     from luma_async.targets import Target
-
-
-class CheckPlace(Protocol):
-    """Refuses a destination where no file can be put."""
-
-    def __call__(self, dest: str | os.PathLike[str], *, overwrite: bool) -> None:
-        """Raise, or do nothing."""
-        ...
-
-
-class Fetch(Protocol):
-    """Downloads a file of a completed generation."""
-
-    async def __call__(
-        self,
-        generation: Generation,
-        dest: str | os.PathLike[str],
-        *,
-        overwrite: bool,
-        watermark: Watermark,
-        what: FileKind,
-    ) -> Path:
-        """Return where the file is."""
-        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -57,12 +34,8 @@ class Deeds:
     """Yields what changes."""
     refresh: Callable[[str], Awaitable[Generation]]
     """Asks once for the current state."""
-    check_place: CheckPlace
-    """Looks at a destination before anybody waits."""
-    fetch: Fetch
-    """Downloads a file."""
-    link: Callable[[Generation], Awaitable[str]]
-    """Finds the watermark-free link."""
+    downloads: Callable[[], Downloads]
+    """Returns what finds links and puts files on disk."""
     submit: Callable[[Request, str | None], Awaitable[GenerationHandle]]
     """Buys."""
     give_up_s: float | None
@@ -220,9 +193,10 @@ class GenerationHandle:
         Cancellation:
             Safe: the `.part` is kept, and downloading again continues it.
         """
-        self._deeds.check_place(dest, overwrite=overwrite)
+        downloads = self._deeds.downloads()
+        downloads.check_place(dest, overwrite=overwrite)
         generation = await self.wait()
-        return await self._deeds.fetch(generation, dest, overwrite=overwrite, watermark=watermark, what=what)
+        return await downloads.fetch(generation, dest, overwrite=overwrite, watermark=watermark, what=what)
 
     async def video_url(self) -> str:
         """Return the watermark-free link; it may expire within the hour.
@@ -240,7 +214,7 @@ class GenerationHandle:
             Safe.
         """
         known = self.last
-        return await self._deeds.link(known if known is not None and known.final else await self.refresh())
+        return await self._deeds.downloads().link(known if known is not None and known.final else await self.refresh())
 
     async def extend(
         self, prompt: str, /, *, key: str | None = None, **fields: Unpack[ExtendFields]

@@ -20,10 +20,9 @@ import attrs
 from luma_async._core.canonical import law_name
 from luma_async._core.limiting import rate
 from luma_async._io.clock import loop_now, wall_now
-from luma_async._io.finished_files import is_whole
 from luma_async._io.journal import Journal, MemoryJournal
 from luma_async.attempts import Attempts, Bought, bought_before
-from luma_async.downloads import Downloads
+from luma_async.errors import SessionClosed
 from luma_async.gate import Gate
 from luma_async.handle import Deeds, GenerationHandle
 from luma_async.looks import Looks
@@ -38,11 +37,11 @@ if TYPE_CHECKING:
     import aiohttp
 
     from luma_async._core.addressing import Address
-    from luma_async._io.files import Files
     from luma_async._io.transport import Transport
     from luma_async._wire.dialect import Dialect
     from luma_async.batches import Batches
     from luma_async.doubts import Doubts
+    from luma_async.downloads import Downloads
     from luma_async.entries import Entry
     from luma_async.events import Event
     from luma_async.models import Generation
@@ -80,8 +79,7 @@ class Parts:
     """An open session's inside: built by `assemble()`, taken down by `aclose()`."""
 
     def __init__(self, plan: Plan, address: Address, journal: Journal, owner: str, stack: AsyncExitStack) -> None:
-        from luma_async._io.files import Files  # noqa: PLC0415 - aiohttp is loaded when a session opens
-        from luma_async._io.transport import Transport  # noqa: PLC0415 - the same
+        from luma_async._io.transport import Transport  # noqa: PLC0415 - aiohttp is loaded when a session opens
 
         import_module("luma_async._wire.converter")  # cattrs: or the first answer would hold the loop up for it
 
@@ -89,6 +87,8 @@ class Parts:
         self.journal = journal
         self.service: str = f"{plan.dialect.name} {address.base_url}"
         self._plan = plan
+        self._closing = False
+        self._downloading = AsyncExitStack()
         self.stack = stack
         dialect, limits, timeouts = plan.dialect, plan.limits, plan.timeouts
         emit = plan.emit or _ignore
@@ -115,19 +115,14 @@ class Parts:
         )
         self.sender: Sender = self._sender(transport, owner)
         stack.push_async_callback(self.sender.aclose, timeouts.close)
-        files = Files(timeouts=timeouts, proxy=plan.proxy, trust_env=plan.trust_env)
-        stack.push_async_callback(files.aclose)
-        self.downloads: Downloads = self._downloads(files)
-        stack.push_async_callback(self.downloads.aclose)
+        stack.push_async_callback(self._close_downloads)
         self.watcher: Watcher = self._watcher()
         stack.push_async_callback(self.watcher.aclose)
         self._deeds = Deeds(
             wait=lambda target, timeout_s: self.watcher.wait(target, timeout_s=timeout_s),
             updates=self.watcher.updates,
             refresh=self.refresh,
-            check_place=self.downloads.check_place,
-            fetch=self.downloads.fetch,
-            link=self.downloads.link,
+            downloads=lambda: self.downloads,
             submit=self.submit,
             give_up_s=plan.poll.give_up,
         )
@@ -163,6 +158,7 @@ class Parts:
 
     async def aclose(self) -> None:
         """Take everything down, in order; what fails does not keep the rest from going."""
+        self._closing = True
         await self.stack.aclose()
 
     def _handle(self, bought: Bought) -> GenerationHandle:
@@ -192,8 +188,17 @@ class Parts:
             emit=plan.emit,
         )
 
-    def _downloads(self, files: Files) -> Downloads:
+    @cached_property
+    def downloads(self) -> Downloads:
+        """What finds links and puts files on disk."""
+        from luma_async._io.files import Files  # noqa: PLC0415 - most sessions fetch none
+        from luma_async.downloads import Downloads  # noqa: PLC0415 - the same
+
+        if self._closing:
+            raise SessionClosed
         plan = self._plan
+        files = Files(timeouts=plan.timeouts, proxy=plan.proxy, trust_env=plan.trust_env)
+        self._downloading.push_async_callback(files.aclose)
         return Downloads(
             files=files,
             refresh=self.refresh,
@@ -245,7 +250,8 @@ class Parts:
     @cached_property
     def batches(self) -> Batches:
         """The batches of the session."""
-        from luma_async.batches import Batches  # noqa: PLC0415 - most sessions have none
+        from luma_async._io.finished_files import is_whole  # noqa: PLC0415 - most sessions have none
+        from luma_async.batches import Batches  # noqa: PLC0415 - the same
         from luma_async.errands import Deeds as BatchDeeds  # noqa: PLC0415 - the same
 
         plan = self._plan
@@ -265,6 +271,11 @@ class Parts:
         )
         forgetful = isinstance(self.journal, MemoryJournal)
         return Batches(deeds=deeds, limits=plan.limits, known=plan.dialect.limits, forgetful=forgetful)
+
+    async def _close_downloads(self) -> None:
+        if "downloads" in vars(self):
+            self._downloading.push_async_callback(self.downloads.aclose)
+        await self._downloading.aclose()
 
     async def _close_batches(self) -> None:
         if "batches" in vars(self):
