@@ -118,7 +118,7 @@ def _is_clean(connection: Connection) -> bool:
 
 
 class Transport:
-    """The connections to one service. The API key goes to its origin alone, request by request."""
+    """The connections to one service. The API key goes to its origin alone."""
 
     def __init__(
         self,
@@ -144,7 +144,13 @@ class Transport:
             "trace_configs": list(trace_configs),
             # Our own timers bound a whole exchange: aiohttp's `total` costs a timer of the loop each time.
             "timeout": aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect),
-            "headers": {"Accept": "application/json", "User-Agent": "luma_async"},
+            # Spelled once: no request goes to another origin, and redirects are not followed.
+            "headers": {
+                "Accept": "application/json",
+                "Authorization": f"Bearer {api_key.reveal()}",
+                "Content-Type": "application/json",
+                "User-Agent": "luma_async",
+            },
         }
         self._calls = aiohttp.ClientSession(
             connector=_Connector(limit=connections),
@@ -211,7 +217,7 @@ class Transport:
                 async with session.request(
                     call.method,
                     self._url(call),
-                    headers=self._headers(call),
+                    headers=_headers(call),
                     data=_body(call),
                     allow_redirects=False,
                     proxy=self._proxy,
@@ -230,13 +236,6 @@ class Transport:
         url = URL(self._base_url + call.path, encoded=True)
         return url.with_query(call.query) if call.query else url
 
-    def _headers(self, call: Call) -> dict[str, str]:
-        return {
-            "Authorization": f"Bearer {call.bearer or self._api_key.reveal()}",
-            "Content-Type": "application/json",
-            **dict(call.headers),
-        }
-
     async def _answer(self, response: aiohttp.ClientResponse, call: Call) -> Answer:
         """Read an answer to its end; a service that repeats a secret has it blotted out."""
         body = await _read(response)
@@ -244,7 +243,6 @@ class Transport:
         return Answer(
             status=response.status,
             body=None if body is None else self._scrub(body, call),
-            content_type=response.content_type,
             retry_after_s=read_retry_after_s(response.headers),
             request_id=request_id and self._scrub(request_id.encode("utf-8", "replace"), call).decode(),
         )
@@ -294,6 +292,12 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
             return None
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def _headers(call: Call) -> dict[str, str] | None:
+    """Spell what a call has beyond what all have; few have anything."""
+    token = {"Authorization": f"Bearer {call.bearer}"} if call.bearer else {}
+    return {**token, **dict(call.headers)} or None
 
 
 def _body(call: Call) -> bytes | io.BytesIO | None:

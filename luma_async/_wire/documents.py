@@ -31,8 +31,6 @@ class Answer:
     """The HTTP status."""
     body: bytes | None = attrs.field(repr=False)
     """The body; None when it is larger than we read."""
-    content_type: str = ""
-    """The media type, in lower case, without parameters."""
     retry_after_s: float | None = None
     """Seconds, when the service names them."""
     request_id: str | None = None
