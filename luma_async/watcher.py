@@ -199,7 +199,7 @@ class Watcher:
     def _again(self, targets: Sequence[Target], now_s: float, hints: Hints = NO_HINTS) -> None:
         """Look again later at what was looked at together: with one luck, so that it stays together."""
         luck = self._random()
-        delay_s = interval_s = 0.0
+        delay_s = interval_s = -1.0
         weight = self._weight(targets[0].company) if targets else 1
         first_at_s = self._slots.next_at_s
         for target in targets:

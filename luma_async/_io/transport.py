@@ -47,7 +47,8 @@ _STREAMED_BYTES = 512 * 1024
 class _Flight:
     """One paid POST on its way to a connection."""
 
-    before_sending: Callable[[], Awaitable[None]]
+    before_sending: Callable[[], Awaitable[None]] | None
+    """Claims it; None once that is over, since a connection keeps for life what it was opened for."""
     sent: bool = False
     """Whether a connection was handed out for it."""
     fault: Exception | None = None
@@ -88,11 +89,11 @@ class _SubmitConnector(_Connector):
         """Return a connection over which the paid POST of this task may leave."""
         connection = await super().connect(req, traces, timeout)
         flight = _flight.get()
-        if flight is None or flight.sent:
+        if flight is None or flight.before_sending is None or flight.sent:
             connection.release()
             raise _NotToBeSent
         try:
-            await _claim(flight)
+            await _claim(flight, flight.before_sending)
             if not _is_clean(connection):
                 raise aiohttp.ClientConnectionError("it closed while the claim was written")
             flight.sent = True
@@ -102,9 +103,9 @@ class _SubmitConnector(_Connector):
         return connection
 
 
-async def _claim(flight: _Flight) -> None:
+async def _claim(flight: _Flight, before_sending: Callable[[], Awaitable[None]]) -> None:
     try:
-        await flight.before_sending()
+        await before_sending()
     except Exception as fault:
         # This frame and aiohttp's hold the key, and some reporters print what frames hold: a twin goes through them.
         frames = fault.__traceback__
@@ -179,10 +180,12 @@ class Transport:
             answer, trouble = await self._exchange(self._submits, call, flight)
         finally:
             _flight.reset(token)
+            flight.before_sending = None
         if answer is not None:
             return answer
-        if flight.fault is not None:
-            raise flight.fault
+        fault, flight.fault = flight.fault, None
+        if fault is not None:
+            raise fault
         if flight.sent:
             raise NoAnswer(message=trouble)
         raise NotSent(message=trouble)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from luma_async._wire.documents import Document
 
 _ROW_NAMES, _TASK_NAMES = ("task_id", "id"), ("id", "task_id")
+_LONGEST_PLAIN_S = 10**6
+"""Beyond that an estimate is read with care, as all that is no whole number is."""
 _FILES = ("video", "video_raw", "thumbnail", "last_frame")
 
 
@@ -159,7 +161,8 @@ def glance(raw: Mapping[str, Any]) -> Running | None:
     estimate_s = task.get("estimate_wait_seconds")
     if estimate_s is None:
         return RUNNING
-    return Running(estimate_wait_s=float(estimate_s)) if type(estimate_s) is int else None
+    plain = type(estimate_s) is int and abs(estimate_s) < _LONGEST_PLAIN_S
+    return Running(estimate_wait_s=float(estimate_s)) if plain else None
 
 
 def _find(payload: Any) -> Row | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import aiohttp
 import pytest
@@ -201,6 +203,20 @@ async def test_a_connection_that_closes_while_the_claim_is_written_sends_nothing
         with pytest.raises(NotSent):
             await transport.submit(SUBMIT, before_sending=claim)
         assert (claim.begun, server.posts) == (1, 1)
+
+
+async def test_a_connection_keeps_nothing_of_the_submit_that_opened_it(connect):
+    """What was bought over a connection can be forgotten while the connection lives on."""
+    async with RawServer(answers(response(201, {"id": "g1"}))) as server:
+        transport = connect(server.base_url)
+        claim = Claim()
+        gone = weakref.ref(claim)
+        await transport.submit(SUBMIT, before_sending=claim)
+        del claim
+        gc.collect()
+        assert gone() is None
+        await transport.submit(SUBMIT, before_sending=Claim())
+        assert server.connections == 1
 
 
 async def test_a_safe_call_that_found_no_connection_says_so(connect):

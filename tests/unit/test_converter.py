@@ -14,6 +14,7 @@ from samples_of import document, names, sample
 
 from luma_async import Generation, Image, RixAPI, State, UnreadableAnswer, Video
 from luma_async._wire import converter
+from luma_async._wire.dialect import Running
 
 RIX = RixAPI()
 LINK, OTHER = "https://x.example/a.mp4", "https://x.example/b.jpg"
@@ -410,6 +411,37 @@ def test_no_drift_is_anything_but_a_generation_or_unreadable(task):
         assert {"id", "state"} >= missing > set()
     else:
         acceptable(generation)
+
+
+@given(drifted())
+def test_a_glance_is_never_wrong(task):
+    """What a glance takes for running is read as running, with the same estimate, whatever else was changed."""
+    running = RIX.glance(task)
+    if running is not None:
+        generation = RIX.generation({**task, "id": "some-id", "task_id": "some-id"})
+        assert generation.state in {State.PENDING, State.PROCESSING}
+        assert generation.estimate_wait_s == running.estimate_wait_s
+
+
+@pytest.mark.parametrize(
+    "word", ["pending", "Queued", "SUBMITTED", "NOT_START", "processing", "dreaming", "IN_PROGRESS"]
+)
+def test_a_glance_knows_what_runs(word):
+    """Every word of a generation that runs on is known at a glance, in a flat task and in a row."""
+    assert RIX.glance({"id": "a", "state": word, "estimate_wait_seconds": 12}) == Running(estimate_wait_s=12.0)
+    assert RIX.glance({"task_id": "a", "status": word, "data": {"estimate_wait_seconds": None}}) == Running()
+
+
+@pytest.mark.parametrize("task", [{"state": "completed"}, {"state": "failed"}, {"state": "asleep"}, {"state": 7}, {}])
+def test_a_glance_leaves_the_rest_to_the_reader(task):
+    """What has ended, and what nobody knows, is read in full."""
+    assert RIX.glance({"id": "a", **task}) is None
+
+
+@pytest.mark.parametrize("estimate", ["12", 1.5, True, 10**400, {}])
+def test_a_glance_leaves_an_odd_estimate_to_the_reader(estimate):
+    """Only a whole number of seconds is plain."""
+    assert RIX.glance({"id": "a", "state": "pending", "estimate_wait_seconds": estimate}) is None
 
 
 ALONE = {
