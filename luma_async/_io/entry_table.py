@@ -42,8 +42,8 @@ _SELECT = f"SELECT {', '.join(COLUMNS)} FROM entries"  # noqa: S608
 _BY_KEY = f"{_SELECT} WHERE key = ?"
 _BY_GENERATION = f"{_SELECT} WHERE service = ? AND generation_id = ?"
 _IN_ORDER = (
-    f"{_SELECT} WHERE (?1 IS NULL OR service = ?1) "  # noqa: S608
-    "AND (?2 IS NULL OR phase IN (SELECT value FROM json_each(?2))) ORDER BY number"
+    f"{_SELECT} WHERE (:service IS NULL OR service = :service) "  # noqa: S608
+    "AND (:phases IS NULL OR phase IN (SELECT value FROM json_each(:phases))) ORDER BY number"
 )
 _INSERT = f"INSERT INTO entries ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 
@@ -103,7 +103,7 @@ class EntryTable:
     def in_order(self, service: str | None, phases: Collection[Phase] | None) -> list[Entry]:
         """Return the entries of a service in the given phases, oldest first; None means all."""
         wanted = None if phases is None else json.dumps(list(phases))
-        rows = self._connection.execute(_IN_ORDER, (service, wanted))
+        rows = self._connection.execute(_IN_ORDER, {"service": service, "phases": wanted})
         return [entry for entry in map(_read, rows) if entry is not None]
 
     def change(self, key: str, step: Callable[[Entry | None], Entry | None]) -> Entry | None:
