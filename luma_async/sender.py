@@ -212,8 +212,12 @@ class Sender:
 
     def _start(self, intent: Intent) -> Intent:
         self._intents[intent.entry.key] = intent
-        self._queue.append(intent)
-        self._start_next()
+        if intent.named:
+            # The journal may know how it ended, which takes no turn.
+            self._launch(intent)
+        else:
+            self._queue.append(intent)
+            self._start_next()
         return intent
 
     def _start_next(self) -> None:
@@ -221,10 +225,11 @@ class Sender:
         while self._queue and self._busy < self._gate.width:
             intent = self._queue.popleft()
             if not intent.withdrawn:
-                self._busy += 1
-                intent.task = self._tasks.start(
-                    self._run(intent), name="luma_async submit", then=partial(self._end, intent)
-                )
+                self._launch(intent)
+
+    def _launch(self, intent: Intent) -> None:
+        self._busy += 1
+        intent.task = self._tasks.start(self._run(intent), name="luma_async submit", then=partial(self._end, intent))
 
     @contextmanager
     def _resting(self) -> Iterator[None]:

@@ -143,6 +143,7 @@ class Watcher:
         """Take in what somebody else saw, and tell those who wait."""
         target = self._targets.get(generation.id)
         if target is not None:
+            target.raw = None
             self._see(target, generation, asked_at_s)
 
     def remember(self, target: Target, look: Look | Unread) -> None:
@@ -256,12 +257,7 @@ class Watcher:
 
     async def _look(self, chunk: Sequence[Target]) -> None:
         asked_at_s = loop_now()
-        ids = [target.id for target in chunk]
-        try:
-            seen = await self._looks.look(ids)
-        except Exception as error:  # whatever a dialect trips over must not leave anybody waiting for ever
-            _log.exception("a look could not be read")
-            seen = dict.fromkeys(ids, LumaError(message=f"The look could not be read ({type(error).__name__})."))
+        seen = await self._seen_of(chunk)
         now_s = loop_now()
         pending: list[Target] = []
         unreadable: list[Target] = []
@@ -275,10 +271,19 @@ class Watcher:
         self._again(pending, now_s)
         for target in unreadable:
             pending = []
-            failure = self._take_in(target, await self._looks.look_closer(target.id), asked_at_s, pending)
+            seen = await self._seen_of([target])
+            failure = self._take_in(target, seen[target.id], asked_at_s, pending)
             if failure is not None:
                 self._fail(target, failure)
             self._again(pending, loop_now())
+
+    async def _seen_of(self, chunk: Sequence[Target]) -> dict[str, Sight]:
+        ids = [target.id for target in chunk]
+        try:
+            return await self._looks.look(ids)
+        except Exception as error:  # whatever a dialect trips over must not leave anybody waiting for ever
+            _log.exception("a look could not be read")
+            return dict.fromkeys(ids, LumaError(message=f"The look could not be read ({type(error).__name__})."))
 
     def _take_in(self, target: Target, sight: Sight, asked_at_s: float, pending: list[Target]) -> LumaError | None:
         """Take in what a look saw, and add to `pending` what is not settled; return what was wrong with it."""
@@ -314,6 +319,7 @@ class Watcher:
         """Whether nobody need be told of a generation that runs on, so that its JSON is not structured."""
         if self._emit is not None or target.listeners:
             return row.raw == target.raw
+        target.raw = row.raw
         target.see_running(Unread(partial(self._dialect.generation, row.raw), asked_at_s))
         return True
 

@@ -57,15 +57,17 @@ class _Lane:
     def _fire(self) -> None:
         """End what is due. The first may have been stopped since the loop was told of it: then nothing is."""
         now_s = self._loop.time()
-        for timer in [*takewhile(lambda timer: timer.at_s <= now_s, self._timers)]:
-            # One that ended before may have stopped it.
-            if self._timers.pop(timer, timer) is None:
-                timer.call()
-        first = next(iter(self._timers), None)
-        if first is not None:
-            self._wake = self._loop.call_at(first.at_s, self._fire)
-        else:
-            self._go()
+        try:
+            for timer in [*takewhile(lambda timer: timer.at_s <= now_s, self._timers)]:
+                # One that ended before may have stopped it.
+                if self._timers.pop(timer, timer) is None:
+                    timer.call()
+        finally:
+            first = next(iter(self._timers), None)
+            if first is not None:
+                self._wake = self._loop.call_at(first.at_s, self._fire)
+            else:
+                self._go()
 
     def _go(self) -> None:
         """Leave, empty; the next of this length gets a lane of its own."""
@@ -107,7 +109,10 @@ class Within:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._timer.stop()
         # Somebody else's cancellation counts more than ours.
-        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        ours = self._expired and self._task.uncancel() <= self._cancelling
+        # They hold each other, and the task its result.
+        del self._timer, self._task
+        if ours and kind is asyncio.CancelledError:
             raise TimeoutError from None
 
     def _expire(self) -> None:

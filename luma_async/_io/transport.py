@@ -73,11 +73,13 @@ class _Connector(aiohttp.TCPConnector):
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
         """Return a connection with nothing left on it."""
-        while True:
+        # Once for each that may be stale, and once for a new one.
+        for _ in range(self.limit + 1):
             connection = await super().connect(req, traces, timeout)
             if _is_clean(connection):
                 return connection
             connection.close()
+        raise aiohttp.ClientConnectionError("every connection closed as soon as it was opened")
 
 
 class _SubmitConnector(_Connector):
@@ -119,7 +121,7 @@ def _is_clean(connection: Connection) -> bool:
 
 
 class Transport:
-    """The connections to one service. The API key goes to its origin alone."""
+    """The connections to one service. The API key goes to its origin alone, request by request."""
 
     def __init__(
         self,
@@ -136,6 +138,7 @@ class Transport:
         """How many were made."""
         self._base_url = base_url
         self._api_key = api_key
+        self._headers = {"Authorization": f"Bearer {api_key.reveal()}", "Content-Type": "application/json"}
         self._proxy = proxy
         self._timeouts = timeouts
         self._timers = Timers()
@@ -145,13 +148,8 @@ class Transport:
             "trace_configs": list(trace_configs),
             # Our own timers bound a whole exchange: aiohttp's `total` costs a timer of the loop each time.
             "timeout": aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect),
-            # Spelled once: no request goes to another origin, and redirects are not followed.
-            "headers": {
-                "Accept": "application/json",
-                "Authorization": f"Bearer {api_key.reveal()}",
-                "Content-Type": "application/json",
-                "User-Agent": "luma_async",
-            },
+            # No key among these: a proxy is sent them as well.
+            "headers": {"Accept": "application/json", "User-Agent": "luma_async"},
         }
         self._calls = aiohttp.ClientSession(
             connector=_Connector(limit=connections),
@@ -220,7 +218,7 @@ class Transport:
                 async with session.request(
                     call.method,
                     self._url(call),
-                    headers=_headers(call),
+                    headers=self._headers_of(call),
                     data=_body(call),
                     allow_redirects=False,
                     proxy=self._proxy,
@@ -238,6 +236,12 @@ class Transport:
     def _url(self, call: Call) -> URL:
         url = URL(self._base_url + call.path, encoded=True)
         return url.with_query(call.query) if call.query else url
+
+    def _headers_of(self, call: Call) -> dict[str, str]:
+        if call.bearer is None and not call.headers:
+            return self._headers
+        token = {} if call.bearer is None else {"Authorization": f"Bearer {call.bearer}"}
+        return {**self._headers, **token, **dict(call.headers)}
 
     async def _answer(self, response: aiohttp.ClientResponse, call: Call) -> Answer:
         """Read an answer to its end; a service that repeats a secret has it blotted out."""
@@ -295,12 +299,6 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
             return None
         pieces.append(piece)
     return b"".join(pieces)
-
-
-def _headers(call: Call) -> dict[str, str] | None:
-    """Spell what a call has beyond what all have; few have anything."""
-    token = {"Authorization": f"Bearer {call.bearer}"} if call.bearer else {}
-    return {**token, **dict(call.headers)} or None
 
 
 def _body(call: Call) -> bytes | io.BytesIO | None:

@@ -13,7 +13,8 @@ from typing import Any
 
 import attrs
 
-from luma_async._core.canonical import without_pictures
+from luma_async._core.canonical import short
+from luma_async._wire.json_shapes import is_list, is_object
 from luma_async.error_form import EXCERPT_CHARS, clip
 
 _HEAD_BYTES = 4 * EXCERPT_CHARS
@@ -102,7 +103,7 @@ def _parse_body(body: bytes | None) -> tuple[Shape, Any]:
     try:
         payload = json.loads(body)
         if _may_hold_picture(body):
-            payload = without_pictures(payload)
+            _shorten_pictures(payload)
     except (ValueError, RecursionError):
         return _parse_odd_body(body)
     return Shape.JSON, payload
@@ -111,6 +112,24 @@ def _parse_body(body: bytes | None) -> tuple[Shape, Any]:
 def _may_hold_picture(body: bytes) -> bool:
     """Look for an inline image in the bytes, which is cheap: nearly no answer holds one. UTF-16 is full of zeros."""
     return b"data:" in body or (b"\\" in body and _ESCAPED_MARK.search(body) is not None) or b"\0" in body
+
+
+def _shorten_pictures(payload: Any) -> None:
+    """Replace inline images in a payload that is nobody else's yet, however deep they lie."""
+    holders = [payload]
+    # The list grows while it is read.
+    for holder in holders:
+        if is_object(holder):
+            places: list[tuple[Any, Any]] = list(holder.items())
+        elif is_list(holder):
+            places = list(enumerate(holder))
+        else:
+            continue
+        for place, inner in places:
+            if isinstance(inner, str):
+                holder[place] = short(inner)
+            else:
+                holders.append(inner)
 
 
 def _parse_odd_body(body: bytes) -> tuple[Shape, Any]:
