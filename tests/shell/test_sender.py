@@ -484,6 +484,19 @@ async def test_who_sleeps_between_attempts_takes_nobody_s_turn(gateway, journal)
     assert [charge.body["prompt"] for charge in gateway.charges] == ["cat dance", "tired cat"]
 
 
+async def test_what_the_journal_knows_takes_no_turn(gateway, journal):
+    """A key that has bought is answered at once, whoever waits at the gate."""
+    async with session(gateway, journal, limits=Limits(requests=1)) as luma:
+        bought = await luma.submit("cat dance", key="cat")
+        gateway.inject(rate_limited(50))
+        paused = [later(luma.submit(f"dog {number}")) for number in range(3)]
+        await asyncio.sleep(1)
+        assert (await asyncio.wait_for(luma.submit("cat dance", key="cat"), 1)).id == bought.id
+        with pytest.raises(KeyConflict):
+            await asyncio.wait_for(luma.submit("another dance", key="cat"), 1)
+        await asyncio.gather(*paused)
+
+
 # Closing.
 
 

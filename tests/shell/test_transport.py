@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from contextlib import nullcontext
 
 import aiohttp
 import pytest
@@ -217,6 +218,20 @@ async def test_a_connection_keeps_nothing_of_the_submit_that_opened_it(connect):
         assert gone() is None
         await transport.submit(SUBMIT, before_sending=Claim())
         assert server.connections == 1
+
+
+@pytest.mark.parametrize("base_url", ["https://relay.example", "http://relay.example"])
+async def test_a_proxy_is_not_told_the_key(connect, base_url):
+    """The key is for the service: none of the proxy's own headers hold it, nor does the request for a tunnel."""
+    async with RawServer(answers(response(403, {}))) as proxy:
+        transport = connect(base_url, proxy=proxy.base_url)
+        tunnel = base_url.startswith("https")
+        with pytest.raises(NotSent) if tunnel else nullcontext():
+            await transport.submit(SUBMIT, before_sending=Claim())
+        [(head, _)] = proxy.requests
+        assert head.startswith(b"CONNECT") == tunnel
+        assert b"proxy-authorization" not in head.lower()
+        assert (b"sk-transport" in head) == (not tunnel)
 
 
 async def test_a_safe_call_that_found_no_connection_says_so(connect):

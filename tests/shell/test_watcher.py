@@ -145,6 +145,47 @@ async def test_an_unreadable_row_is_looked_at_by_itself(luma, gateway, events):
     assert gateway.counts["query"] > 0
 
 
+async def test_a_closer_look_that_trips_leaves_nobody_waiting_for_ever(gateway, caplog):
+    """A row that is unreadable among many, and trips the reader by itself, ends with the patience."""
+
+    class Tripping(RixAPI):
+        def read_query(self, document, generation_id):
+            raise ZeroDivisionError
+
+    def spoil(body):
+        return {**body, "data": [{**row, "data": {"id": row["task_id"], "state": 7}} for row in body["data"]]}
+
+    gateway.scripts |= {f"prompt {number}": succeeds(after=600) for number in range(3)}
+    gateway.inject(reshapes(spoil), on="tasks", times=ALWAYS)
+    poll = PollPolicy.fixed(1, patience=20)
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, dialect=Tripping(), poll=poll) as luma:
+        ended = [outcome async for outcome in luma.as_completed(await submit(luma, 3))]
+    assert all(isinstance(outcome.error, PollingFailed) for outcome in ended)
+
+
+async def test_what_was_seen_while_nobody_listened_is_what_later_looks_are_compared_with(gateway):
+    """A service that takes a step back is heard by whoever listens then."""
+    said = {"state": "queued"}
+    gateway.scripts["cat dance"] = succeeds(after=600)
+    gateway.inject(reshapes(lambda body: {**body, **said}), on="query", times=ALWAYS)
+
+    async def hear(updates, word):
+        async for one in updates:
+            if one.raw_state == word:
+                return
+
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(1)) as luma:
+        handle = await luma.submit("cat dance")
+        await hear(handle.updates(), "queued")
+        said["state"] = "processing"
+        with pytest.raises(WaitTimeout):
+            await handle.wait(timeout=5)
+        listening = asyncio.ensure_future(hear(handle.updates(), "queued"))
+        said["state"] = "queued"
+        await asyncio.wait_for(listening, 5)
+        assert handle.last.raw_state == "queued"
+
+
 @pytest.mark.parametrize("kind", ["missing", "html"])
 async def test_a_relay_without_the_call_for_many_is_asked_one_by_one(luma, gateway, kind):
     """It is asked for many once, and remembered as one that cannot."""
