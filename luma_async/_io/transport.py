@@ -138,7 +138,6 @@ class Transport:
         """How many were made."""
         self._base_url = base_url
         self._api_key = api_key
-        self._headers = {"Authorization": f"Bearer {api_key.reveal()}", "Content-Type": "application/json"}
         self._proxy = proxy
         self._timeouts = timeouts
         self._timers = Timers()
@@ -218,7 +217,7 @@ class Transport:
                 async with session.request(
                     call.method,
                     self._url(call),
-                    headers=self._headers_of(call),
+                    headers=self._headers(call),
                     data=_body(call),
                     allow_redirects=False,
                     proxy=self._proxy,
@@ -237,11 +236,12 @@ class Transport:
         url = URL(self._base_url + call.path, encoded=True)
         return url.with_query(call.query) if call.query else url
 
-    def _headers_of(self, call: Call) -> dict[str, str]:
-        if call.bearer is None and not call.headers:
-            return self._headers
-        token = {} if call.bearer is None else {"Authorization": f"Bearer {call.bearer}"}
-        return {**self._headers, **token, **dict(call.headers)}
+    def _headers(self, call: Call) -> dict[str, str]:
+        return {
+            "Authorization": f"Bearer {call.bearer or self._api_key.reveal()}",
+            "Content-Type": "application/json",
+            **dict(call.headers),
+        }
 
     async def _answer(self, response: aiohttp.ClientResponse, call: Call) -> Answer:
         """Read an answer to its end; a service that repeats a secret has it blotted out."""
