@@ -107,7 +107,8 @@ def check_base_url(url: object, *, allow_insecure: bool) -> str:
         host = (parts.hostname or "").removesuffix(".") if parts else None
     except ValueError:
         parts = host = port = None
-    if parts is None or parts.scheme not in _DEFAULT_PORTS or not host or any(char.isspace() for char in str(url)):
+    named = bool(host) and not str(host).endswith(".") and not any(char.isspace() for char in str(url))
+    if parts is None or host is None or parts.scheme not in _DEFAULT_PORTS or not named:
         raise ConfigurationError(message="base_url must be an address like https://relay.example, with its scheme.")
     if parts.username is not None or parts.query or parts.fragment:
         raise ConfigurationError(message="base_url must hold no user, query or fragment; the key goes in api_key.")

@@ -195,7 +195,7 @@ async def test_standard_input_is_read(folder, gateway):
 
 async def test_ctrl_c_says_what_runs_on_and_how_to_go_on(folder, gateway):
     """Interrupted, it counts what is paid and running, exits with 130, and the same command pays for nothing twice."""
-    gateway.scripts["slow"] = estimates(succeeds(after=5))
+    gateway.scripts["slow"] = estimates(succeeds(after=9))
     (folder / "prompts.txt").write_text("slow\na cat\n", encoding="utf-8")
     code, err = await _child("batch", "prompts.txt", "--out", "out", interrupt_when=lambda: gateway.counts["file"])
     assert code == 130, err

@@ -162,6 +162,8 @@ def test_a_base_url_has_one_form(url, normal):
         ("https://", "with its scheme"),
         ("https:///luma", "with its scheme"),
         ("https://.", "with its scheme"),
+        ("HTTPS://..", "with its scheme"),
+        ("https://relay.example..", "with its scheme"),
         ("https://relay.example:port", "with its scheme"),
         ("https://relay.example:99999", "with its scheme"),
         ("https://[::1", "with its scheme"),
