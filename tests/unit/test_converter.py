@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples_of import document, names, sample
 
-from luma_async import Generation, Image, RixAPI, State, UnreadableAnswer, Video
+from luma_async import DreamMachine, Generation, Image, RixAPI, State, UnreadableAnswer, Video
 from luma_async._wire import converter
 from luma_async._wire.dialect import Running
 
@@ -428,7 +428,8 @@ def test_a_glance_is_never_wrong(task):
 )
 def test_a_glance_knows_what_runs(word):
     """Every word of a generation that runs on is known at a glance, in a flat task and in a row."""
-    assert RIX.glance({"id": "a", "state": word, "estimate_wait_seconds": 12}) == Running(estimate_wait_s=12.0)
+    for dialect in (RIX, DreamMachine()):
+        assert dialect.glance({"id": "a", "state": word, "estimate_wait_seconds": 12}) == Running(estimate_wait_s=12.0)
     assert RIX.glance({"task_id": "a", "status": word, "data": {"estimate_wait_seconds": None}}) == Running()
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async import Generation, Image, State, Video
-from luma_async._core.folding import Look, fold, has_link, rank
+from luma_async._core.folding import Look, Unread, fold, has_link, rank
 
 LINKED = Video(url="https://example.com/a.mp4")
 BARE = Video()
@@ -82,3 +82,12 @@ def test_a_link_is_any_of_the_places_where_one_can_be():
     assert all(has_link(one) for one in there)
     assert not any(has_link(one) for one in missing)
     assert [rank(one) for one in itertools.chain(there, missing)] == [3] * 4 + [2] * 2
+
+
+def test_a_look_that_nobody_has_read_is_structured_when_somebody_asks():
+    """Taking it in costs nothing; asking for its generation structures it."""
+    asked = []
+    look = Unread(lambda: asked.append("once") or Generation(id="a", state=State.PENDING), 1.0)
+    assert asked == []
+    assert look.generation.state is State.PENDING
+    assert asked == ["once"]
