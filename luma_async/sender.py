@@ -34,7 +34,7 @@ from luma_async.errors import (
 from luma_async.events import Paused, Retried, SubmitFailed, Submitted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from luma_async._io.journal import Journal
@@ -232,7 +232,7 @@ class Sender:
         intent.task = self._tasks.start(self._run(intent), name="luma_async submit", then=partial(self._end, intent))
 
     @contextmanager
-    def _resting(self) -> Iterator[None]:
+    def _resting(self) -> Generator[None]:
         """Let others start while this one sleeps."""
         self._busy -= 1
         self._start_next()
