@@ -74,7 +74,7 @@ class Watcher:
         self._emit = emit
         self._on_final = on_final
         self._on_lost = on_lost
-        self.learning = Learning(prior)
+        self.learning: Learning = Learning(prior)
         """What was learned of durations."""
         self._targets: WeakValueDictionary[str, Target] = WeakValueDictionary()
         self._slots = Slots()
