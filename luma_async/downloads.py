@@ -88,6 +88,7 @@ class Downloads:
         retry: RetryPolicy,
         stall_s: float,
         random: Callable[[], float],
+        closed: bool = False,
     ) -> None:
         self._files = files
         self._finder = LinkFinder(refresh=refresh, ask=ask_link, may_ask=may_ask_link)
@@ -99,7 +100,7 @@ class Downloads:
         self._places = Places(AT_ONCE)
         self._taken: set[Path] = set()
         self._tasks = TaskOwner()
-        self._closing = False
+        self._closing = closed
 
     @staticmethod
     def check_place(dest: str | os.PathLike[str], *, overwrite: bool) -> None:

@@ -22,7 +22,6 @@ from luma_async._core.limiting import rate
 from luma_async._io.clock import loop_now, wall_now
 from luma_async._io.journal import Journal, MemoryJournal
 from luma_async.attempts import Attempts, Bought, bought_before
-from luma_async.errors import SessionClosed
 from luma_async.gate import Gate
 from luma_async.handle import Deeds, GenerationHandle
 from luma_async.looks import Looks
@@ -194,8 +193,6 @@ class Parts:
         from luma_async._io.files import Files  # noqa: PLC0415 - most sessions fetch none
         from luma_async.downloads import Downloads  # noqa: PLC0415 - the same
 
-        if self._closing:
-            raise SessionClosed
         plan = self._plan
         files = Files(timeouts=plan.timeouts, proxy=plan.proxy, trust_env=plan.trust_env)
         self._downloading.push_async_callback(files.aclose)
@@ -209,6 +206,8 @@ class Parts:
             retry=plan.retry,
             stall_s=plan.timeouts.download_stall,
             random=random.random,
+            # A link that is known can be told even then.
+            closed=self._closing,
         )
 
     def _watcher(self) -> Watcher:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections import deque
+from collections import OrderedDict
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -92,7 +92,7 @@ class Sender:
         self._random = random
         self._emit = emit
         self._intents: dict[str, Intent] = {}
-        self._queue: deque[Intent] = deque()
+        self._queue: OrderedDict[str, Intent] = OrderedDict()
         self._busy = 0
         self._tasks = TaskOwner()
         self._closing = False
@@ -149,7 +149,6 @@ class Sender:
     async def aclose(self, timeout_s: float) -> None:
         """Withdraw what was not sent, and wait for the answers to what was."""
         self._closing = True
-        self._queue.clear()
         for intent in list(self._intents.values()):
             if intent.task is None:
                 intent.withdrawn = True
@@ -216,16 +215,14 @@ class Sender:
             # The journal may know how it ended, which takes no turn.
             self._launch(intent)
         else:
-            self._queue.append(intent)
+            self._queue[intent.entry.key] = intent
             self._start_next()
         return intent
 
     def _start_next(self) -> None:
         """Start as many as the gate lets through at once: a task for each that waits there would be a waste."""
         while self._queue and self._busy < self._gate.width:
-            intent = self._queue.popleft()
-            if not intent.withdrawn:
-                self._launch(intent)
+            self._launch(self._queue.popitem(last=False)[1])
 
     def _launch(self, intent: Intent) -> None:
         self._busy += 1
@@ -250,6 +247,7 @@ class Sender:
     def _let_go(self, intent: Intent) -> None:
         """Forget an intent that is over, and wake who waits for it."""
         del self._intents[intent.entry.key]
+        self._queue.pop(intent.entry.key, None)
         for waiter in intent.waiters:
             if not waiter.done():
                 waiter.set_result(None)

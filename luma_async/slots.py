@@ -21,8 +21,6 @@ class Slots:
     def __init__(self) -> None:
         self._moments: list[float] = []
         self._slots: dict[float, list[Target]] = {}
-        self._asked = (0.0, 0.0)
-        self._found_s = 0.0
 
     @property
     def next_at_s(self) -> float | None:
@@ -31,11 +29,8 @@ class Slots:
 
     def put(self, target: Target, due_at_s: float, now_s: float) -> None:
         """Move a generation to the slot at or after a moment, or before somebody stops waiting."""
-        asked = before_deadline(due_at_s, now_s, target.deadline_at_s), target.interval_s
-        if asked != self._asked:
-            # What was looked at together nearly always asks for the same one.
-            self._asked, self._found_s = asked, slot_of(*asked)
-        moment_s = target.due_at_s = self._found_s
+        due_at_s = before_deadline(due_at_s, now_s, target.deadline_at_s)
+        moment_s = target.due_at_s = slot_of(due_at_s, target.interval_s)
         slot = self._slots.get(moment_s)
         if slot is not None:
             slot.append(target)

@@ -181,9 +181,7 @@ class Watcher:
             target.unseen = True
             self._unseen += 1
             delay_s = first_delay(target.interval_s, self._random(), self._unseen)
-        first_at_s = self._slots.next_at_s
-        self._slots.put(target, now_s + delay_s, now_s)
-        self._mind_timer(first_at_s)
+        self._put(target, now_s + delay_s, now_s)
 
     def _leave(self, target: Target) -> None:
         if not target.watched and target in self._watched:
@@ -225,9 +223,12 @@ class Watcher:
             now_s = loop_now()
             nearer_at_s = before_deadline(target.due_at_s, now_s, target.deadline_at_s)
             if nearer_at_s < target.due_at_s:
-                first_at_s = self._slots.next_at_s
-                self._slots.put(target, nearer_at_s, now_s)
-                self._mind_timer(first_at_s)
+                self._put(target, nearer_at_s, now_s)
+
+    def _put(self, target: Target, due_at_s: float, now_s: float) -> None:
+        first_at_s = self._slots.next_at_s
+        self._slots.put(target, due_at_s, now_s)
+        self._mind_timer(first_at_s)
 
     def _mind_timer(self, first_at_s: float | None) -> None:
         """Set the timer anew where something is due earlier than at `first_at_s`, which it is set to."""

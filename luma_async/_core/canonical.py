@@ -87,7 +87,7 @@ def restore(form: dict[str, Any]) -> Request:
 def without_pictures(value: Any) -> Any:
     """Replace inline images anywhere in a JSON value by their digest."""
     if isinstance(value, str):
-        return short(value)
+        return without_picture(value)
     if _is_object(value):
         return {name: without_pictures(item) for name, item in value.items()}
     if _is_array(value):
@@ -124,7 +124,7 @@ def _plain(value: Any) -> Any:
     return without_pictures(value)
 
 
-def short(text: str) -> str:
+def without_picture(text: str) -> str:
     """Replace an inline image by its digest; any other text stays."""
     if not text.startswith("data:") or text.startswith(_DIGEST_PREFIX):
         return text

@@ -16,6 +16,7 @@ and every later one is moved a little.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import attrs
@@ -124,6 +125,7 @@ def before_deadline(due_at: float, now: float, deadline_at: float | None) -> flo
     return last_at if last_at >= now + SHORTEST_S else min(due_at, deadline_at)
 
 
+@lru_cache(maxsize=16)  # what was looked at together nearly always asks for the same one
 def slot_of(due_at: float, interval_s: float) -> float:
     """Return the shared moment at or after `due_at`: looks with like intervals fall on few distinct moments.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -50,14 +51,19 @@ class Files:
 
     def __init__(self, *, timeouts: Timeouts, proxy: str | None, trust_env: bool) -> None:
         self._proxy = proxy
+        self._trust_env = trust_env
+        self._connect_s = timeouts.connect
         self._answer_s = timeouts.connect + timeouts.download_stall
-        self._session = aiohttp.ClientSession(
+
+    @cached_property
+    def _session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
             # Whoever downloads bounds how many there are; a second bound would be waited for unseen.
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             # How long a body may take is for its reader to say: a timer for each piece costs more than the piece.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect),
-            trust_env=trust_env,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s),
+            trust_env=self._trust_env,
             auto_decompress=False,
             read_bufsize=_READ_BYTES,
             headers={"Accept-Encoding": "identity", "User-Agent": "luma_async"},
@@ -84,7 +90,8 @@ class Files:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        if "_session" in vars(self):
+            await self._session.close()
 
     async def _ask(self, url: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         host = ""

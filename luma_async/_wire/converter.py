@@ -17,6 +17,7 @@ import attrs
 from cattrs import Converter
 
 from luma_async._wire.json_shapes import is_object
+from luma_async._wire.state_words import read_state
 from luma_async.errors import UnreadableAnswer
 from luma_async.models import Credits, Generation, Image, Json, KeyUsage, State, User, Video
 
@@ -27,19 +28,6 @@ _SPELLINGS = {"duration_s": "duration", "thumbnail_url": "thumbnail"}
 """Fields of files whose name on the wire is another one, in all formats."""
 
 _WEB = ("http://", "https://")
-_STATES = {
-    "pending": State.PENDING,
-    "queued": State.PENDING,
-    "submitted": State.PENDING,
-    "not_start": State.PENDING,
-    "processing": State.PROCESSING,
-    "dreaming": State.PROCESSING,
-    "in_progress": State.PROCESSING,
-    "completed": State.COMPLETED,
-    "success": State.COMPLETED,
-    "failed": State.FAILED,
-    "failure": State.FAILED,
-}
 
 
 def generation(fields: Mapping[str, Any]) -> Generation:
@@ -114,7 +102,7 @@ def _flag(value: Any, _: Any) -> bool | None:
 
 def _state(value: Any, _: Any) -> State | None:
     """A word of tomorrow is a state too, and not a final one."""
-    return _STATES.get(value.strip().lower(), State.UNKNOWN) if isinstance(value, str) and value.strip() else None
+    return read_state(value)
 
 
 def _moment(value: Any, kind: Any) -> datetime | None:

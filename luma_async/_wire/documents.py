@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from luma_async._core.canonical import short
+from luma_async._core.canonical import without_picture
 from luma_async._wire.json_shapes import is_list, is_object
 from luma_async.error_form import EXCERPT_CHARS, clip
 
@@ -127,7 +127,7 @@ def _shorten_pictures(payload: Any) -> None:
             continue
         for place, inner in places:
             if isinstance(inner, str):
-                holder[place] = short(inner)
+                holder[place] = without_picture(inner)
             else:
                 holders.append(inner)
 

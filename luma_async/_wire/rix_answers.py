@@ -7,14 +7,14 @@ else stands under their names, such as the number of a database row, is none.
 
 from __future__ import annotations
 
-from enum import Enum, auto
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from luma_async._wire.dialect import RUNNING, Row, Running
 from luma_async._wire.json_shapes import is_list, is_object
+from luma_async._wire.state_words import read_state
 from luma_async.checks import ID_PATTERN
 from luma_async.errors import UnreadableAnswer
+from luma_async.models import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,23 +25,8 @@ _ROW_NAMES, _TASK_NAMES = ("task_id", "id"), ("id", "task_id")
 _LONGEST_PLAIN_S = 10**6
 """Beyond that an estimate is read with care, as all that is no whole number is."""
 _FILES = ("video", "video_raw", "thumbnail", "last_frame")
-
-
-class _Kind(Enum):
-    """What a word for a state means."""
-
-    RUNNING = auto()
-    COMPLETED = auto()
-    FAILED = auto()
-    STRANGE = auto()
-
-
-_WORDS = {
-    _Kind.RUNNING: {"pending", "queued", "submitted", "not_start", "processing", "dreaming", "in_progress"},
-    _Kind.COMPLETED: {"completed", "success"},
-    _Kind.FAILED: {"failed", "failure"},
-}
-_ENDED = (_Kind.COMPLETED, _Kind.FAILED)
+_RUNNING = (State.PENDING, State.PROCESSING)
+_ENDED = (State.COMPLETED, State.FAILED)
 
 
 def find_submitted(document: Document) -> Row | None:
@@ -143,7 +128,7 @@ def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
         fields[name] = task.get(name)
     if not fields["prompt"] and is_object(request := task.get("request")):
         fields["prompt"] = request.get("prompt")
-    if not fields["failure_reason"] and _kind(state) is _Kind.FAILED:
+    if not fields["failure_reason"] and read_state(state) is State.FAILED:
         # Old rows that succeeded hold the address of the result there.
         fields["failure_reason"] = raw.get("fail_reason")
     if is_object(artifact := task.get("artifact")):
@@ -156,7 +141,7 @@ def glance(raw: Mapping[str, Any]) -> Running | None:
     """Say whether a row's JSON is surely that of a generation that runs on; None when it has to be read."""
     data = raw.get("data")
     task = data if is_object(data) else raw
-    if _kind(_state_word(raw, task)) is not _Kind.RUNNING:
+    if read_state(_state_word(raw, task)) not in _RUNNING:
         return None
     estimate_s = task.get("estimate_wait_seconds")
     if estimate_s is None:
@@ -194,17 +179,8 @@ def _state_word(row: Mapping[str, Any], task: Mapping[str, Any]) -> Any:
     """
     own = task.get("state") or task.get("task_status")
     outer = row.get("status")
-    ended_outside = _kind(outer) in _ENDED and _kind(own) not in _ENDED
+    ended_outside = read_state(outer) in _ENDED and read_state(own) not in _ENDED
     return outer if ended_outside or not own else own
-
-
-def _kind(word: Any) -> _Kind:
-    return _kind_of(word) if isinstance(word, str) else _Kind.STRANGE
-
-
-@lru_cache(maxsize=64)
-def _kind_of(word: str) -> _Kind:
-    return next((kind for kind, words in _WORDS.items() if word.lower() in words), _Kind.STRANGE)
 
 
 def _completed(shown: Any, spare: Any) -> Any:

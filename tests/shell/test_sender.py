@@ -458,17 +458,29 @@ async def test_those_who_wait_for_their_turn_need_no_task(gateway, journal):
 
 
 async def test_who_gives_up_before_the_turn_came_is_never_sent(gateway, journal):
-    """A cancelled submit leaves the queue, those behind it move up, and the key can be bought by the next."""
+    """A cancelled submit leaves the queue without a word, and those behind it move up."""
+    gateway.inject(late(5))
+    events = []
+    async with session(gateway, journal, limits=Limits(requests=1), on_event=events.append) as luma:
+        first, second, third = (later(luma.submit(prompt)) for prompt in ("cat", "dog", "cow"))
+        await asyncio.sleep(1)
+        second.cancel()
+        await asyncio.gather(first, third)
+    assert [charge.body["prompt"] for charge in gateway.charges] == ["cat", "cow"]
+    assert [type(event) for event in events] == [Submitted, Submitted]
+    assert second.cancelled()
+
+
+async def test_a_key_whose_buyer_gave_up_can_be_bought_by_the_next(gateway, journal):
+    """A named submit that was cancelled at the gate was not sent; the next under its key is."""
     gateway.inject(late(5))
     async with session(gateway, journal, limits=Limits(requests=1)) as luma:
-        first, second, third = (later(luma.submit(prompt, key=prompt)) for prompt in ("cat", "dog", "cow"))
+        first, second = (later(luma.submit(prompt, key=prompt)) for prompt in ("cat", "dog"))
         await asyncio.sleep(1)
         second.cancel()
         await asyncio.sleep(1)
-        again = later(luma.submit("dog", key="dog"))
-        await asyncio.gather(first, third, again)
-    assert [charge.body["prompt"] for charge in gateway.charges] == ["cat", "cow", "dog"]
-    assert second.cancelled()
+        await asyncio.gather(first, later(luma.submit("dog", key="dog")))
+    assert [charge.body["prompt"] for charge in gateway.charges] == ["cat", "dog"]
 
 
 async def test_who_sleeps_between_attempts_takes_nobody_s_turn(gateway, journal):
@@ -538,7 +550,7 @@ async def test_what_was_not_sent_is_withdrawn_at_once(gateway, waits_for):
             if waits_for == "its turn":
                 gateway.inject(rate_limited(50))
                 later(luma.submit("dog dance")).add_done_callback(asyncio.Task.exception)
-            sending = later(luma.submit("cat dance", key="cat"))
+            sending = later(luma.submit("cat dance", key=None if waits_for == "its turn" else "cat"))
             await asyncio.sleep(1)
             began_at_s = loop.time()
         assert loop.time() - began_at_s < 1

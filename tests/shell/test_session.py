@@ -398,6 +398,17 @@ async def test_completed_without_a_link_still_downloads(gateway, tmp_path):
     assert gateway.counts["link"] == 1
 
 
+async def test_a_link_that_is_known_is_told_after_closing_too(gateway, tmp_path):
+    """What the session has seen needs no connection; a file does: downloading is SessionClosed and leaves nothing."""
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url) as luma:
+        handle = await luma.submit("cat dance")
+        generation = await handle.wait()
+    assert await handle.video_url() == generation.video.download_url
+    with pytest.raises(SessionClosed):
+        await handle.download(tmp_path / "cat.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_balances_come_from_the_relay(gateway):
     """The key's quota with the API key, the account's with the access token, which never stand in for each other."""
     dialect = RixAPI(access_token="at-secret", user_id=1)

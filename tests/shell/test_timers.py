@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luma_async._io.timers import Timers
+from luma_async._io.timers import Timers, Within
 
 pytestmark = pytest.mark.looptime
 
@@ -74,6 +74,26 @@ async def test_one_that_ends_may_stop_and_start_others():
     assert ended == ["first"]
     await asyncio.sleep(5)
     assert ended == ["first", "new"]
+
+
+@pytest.mark.parametrize("others", [0, 1], ids=["alone", "with a cancellation"])
+async def test_a_bound_is_no_cancellation_but_gives_way_to_one(others):
+    """Time that is over is a TimeoutError; whoever is cancelled at that moment too is cancelled."""
+    began_at_s = asyncio.get_running_loop().time()
+
+    async def work():
+        try:
+            with Within(Timers(), 5):
+                await asyncio.sleep(60)
+        except TimeoutError:
+            return asyncio.current_task().cancelling()
+
+    task = asyncio.ensure_future(work())
+    for _ in range(others):
+        asyncio.get_running_loop().call_at(began_at_s + 5, task.cancel)
+    await asyncio.wait([task])
+    assert asyncio.get_running_loop().time() - began_at_s == 5
+    assert task.cancelled() if others else task.result() == 0
 
 
 @pytest.mark.looptime(False)

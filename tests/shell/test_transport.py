@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import aiohttp
 import pytest
@@ -218,6 +218,21 @@ async def test_a_connection_keeps_nothing_of_the_submit_that_opened_it(connect):
         assert gone() is None
         await transport.submit(SUBMIT, before_sending=Claim())
         assert server.connections == 1
+
+
+async def test_one_submit_gets_one_connection(connect):
+    """Whatever else asks for a connection while a submit leaves, such as a trace of the user's, gets none."""
+
+    async def meddle(session, *_):
+        with suppress(Exception):
+            await session.post(f"{server.base_url}/luma/generations", json={"prompt": "cat dance"})
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(meddle)
+    async with RawServer(answers(response(201, {"id": "g1"}))) as server:
+        claim = Claim()
+        answer = await connect(server.base_url, trace_configs=[trace]).submit(SUBMIT, before_sending=claim)
+        assert (answer.status, claim.begun, server.posts) == (201, 1, 1)
 
 
 @pytest.mark.parametrize("base_url", ["https://relay.example", "http://relay.example"])

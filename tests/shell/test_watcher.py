@@ -33,6 +33,7 @@ from luma_async.testing import (
     forgets,
     garbage,
     garbles_row,
+    late,
     nulls_data,
     out_of_credit,
     rate_limited,
@@ -184,6 +185,40 @@ async def test_what_was_seen_while_nobody_listened_is_what_later_looks_are_compa
         said["state"] = "queued"
         await asyncio.wait_for(listening, 5)
         assert handle.last.raw_state == "queued"
+
+
+async def test_what_a_refresh_showed_is_what_the_next_look_is_compared_with(gateway):
+    """Looks that show the same are told when somebody's refresh between them showed something else."""
+    said = {"state": "queued"}
+    gateway.scripts["cat dance"] = succeeds(after=600)
+    gateway.inject(reshapes(lambda body: {**body, **said}), on="query", times=ALWAYS)
+    events = []
+    async with LumaSession(
+        gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(10), on_event=events.append
+    ) as luma:
+        handle = await luma.submit("cat dance")
+        waiting = asyncio.ensure_future(handle.wait())
+        await asyncio.sleep(15)
+        said["state"] = "processing"
+        await handle.refresh()
+        said["state"] = "queued"
+        await asyncio.sleep(15)
+        waiting.cancel()
+    words = [event.generation.raw_state for event in events if isinstance(event, Changed)]
+    assert words == ["queued", "processing", "queued"]
+
+
+async def test_what_everybody_has_left_is_not_looked_at_again(gateway):
+    """Whoever leaves while a look is on its way leaves no further look behind."""
+    gateway.inject(late(5), on="query")
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(10)) as luma:
+        handle = await luma.submit("cat dance")
+        waiting = asyncio.ensure_future(handle.wait())
+        while not gateway.counts["query"]:
+            await asyncio.sleep(0.5)
+        waiting.cancel()
+        await asyncio.sleep(60)
+    assert gateway.counts["query"] == 1
 
 
 @pytest.mark.parametrize("kind", ["missing", "html"])

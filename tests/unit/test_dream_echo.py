@@ -19,6 +19,7 @@ from luma_async import (
     UpscaleRequest,
     VideoRequest,
 )
+from luma_async._core.canonical import without_picture
 from luma_async._core.reconciling import Likeness
 
 LUMA = DreamMachine()
@@ -29,6 +30,8 @@ CAT = {"prompt": "cat dance", "aspect_ratio": "16:9", "model": "ray-2"}
 FILLED = {"generation_type": "video", "resolution": "720p", "duration": "5s"}
 NULLS = {"loop": None, "keyframes": None, "callback_url": None, "concepts": []}
 FRAMES = {"frame0": {"type": "generation", "id": SOURCE, "url": None}, "frame1": None}
+
+INLINE = ImageKeyframe.from_bytes(b"\xff\xd8\xff picture")
 
 VIDEO = VideoRequest("cat dance")
 RICH = VideoRequest("cat dance", loop=True, resolution="1080p", notify_hook="https://me.example/hook")
@@ -41,6 +44,11 @@ ECHOES = {
     "everything the same": (RICH, {**RICH_ECHO, "duration": "5s"}, SAME),
     "loop false, not repeated": (VideoRequest("cat dance", loop=False), CAT, SAME),
     "a continuation": (ExtendRequest(SOURCE, "cat dance"), {**CAT, "keyframes": FRAMES}, SAME),
+    "an inline picture, which is read as its digest": (
+        VideoRequest("cat dance", keyframes=Keyframes(INLINE)),
+        {**CAT, "keyframes": {"frame0": {"type": "image", "url": without_picture(INLINE.url)}}},
+        SAME,
+    ),
     "another prompt": (VIDEO, {**CAT, "prompt": "dog dance"}, OTHER),
     "another ratio": (VIDEO, {**CAT, "aspect_ratio": "1:1"}, OTHER),
     "another model": (VIDEO, {**CAT, "model": "ray-flash-2"}, OTHER),

@@ -1,0 +1,74 @@
+"""What a session knows of one generation, from looks that nobody has read."""
+
+from __future__ import annotations
+
+from luma_async import Generation, State, Video
+from luma_async._core.folding import Look, Unread
+from luma_async.targets import Target
+
+DONE = Generation(id="a", state=State.COMPLETED, video=Video(url="https://example.com/a.mp4"))
+LINKLESS = Generation(id="a", state=State.COMPLETED)
+
+
+class Row:
+    """A row of a running generation, which counts how often it was structured."""
+
+    def __init__(self, word="pending", *, fault=None):
+        self.word = word
+        self.fault = fault
+        self.read = 0
+
+    def __call__(self):
+        self.read += 1
+        if self.fault is not None:
+            raise self.fault
+        return Generation(id="a", state=State.PROCESSING, raw_state=self.word)
+
+
+def test_nobody_reads_what_nobody_asks_for():
+    """Running looks replace each other unread; asking structures the last one, once."""
+    target = Target(id="a")
+    rows = [Row(word) for word in ("first", "second", "third")]
+    for at_s, row in enumerate(rows):
+        target.see_running(Unread(row, at_s))
+    assert [row.read for row in rows] == [0, 0, 0]
+    assert [target.last.raw_state, target.last.raw_state] == ["third", "third"]
+    assert [row.read for row in rows] == [0, 0, 1]
+
+
+def test_an_end_needs_no_look_before_it():
+    """A final look is news, and what ran before it is never structured."""
+    target, row = Target(id="a"), Row()
+    target.see_running(Unread(row, 1.0))
+    assert target.see(Look(DONE, 2.0))
+    assert (target.last, row.read) == (DONE, 0)
+
+
+def test_a_late_look_takes_nothing_back():
+    """One that was asked for earlier tells nothing new, whichever way the later one was taken in."""
+    for structured in (False, True):
+        target = Target(id="a")
+        target.see_running(Unread(Row("later"), 2.0))
+        if structured:
+            assert target.last.raw_state == "later"
+        target.see_running(Unread(Row("earlier"), 1.0))
+        assert target.last.raw_state == "later"
+
+
+def test_no_running_look_follows_an_end():
+    """What has ended stays so, even while its link is awaited."""
+    for end in (DONE, LINKLESS):
+        target, row = Target(id="a"), Row()
+        target.see(Look(end, 1.0))
+        target.see_running(Unread(row, 2.0))
+        assert (target.last, row.read) == (end, 0)
+
+
+def test_a_look_that_trips_its_reader_changes_nothing(caplog):
+    """What was known stays known, and the log says why."""
+    target = Target(id="a")
+    target.see_running(Unread(Row("known"), 1.0))
+    assert target.last.raw_state == "known"
+    target.see_running(Unread(Row(fault=ZeroDivisionError()), 2.0))
+    assert target.last.raw_state == "known"
+    assert "ZeroDivisionError" in caplog.text
