@@ -78,6 +78,7 @@ class Parts:
     """An open session's inside: built by `assemble()`, taken down by `aclose()`."""
 
     def __init__(self, plan: Plan, address: Address, journal: Journal, owner: str, stack: AsyncExitStack) -> None:
+        from luma_async._io.proxies import Proxies  # noqa: PLC0415 - with aiohttp, which loads the same
         from luma_async._io.transport import Transport  # noqa: PLC0415 - aiohttp is loaded when a session opens
 
         import_module("luma_async._wire.converter")  # cattrs: or the first answer would hold the loop up for it
@@ -91,13 +92,13 @@ class Parts:
         self.stack = stack
         dialect, limits, timeouts = plan.dialect, plan.limits, plan.timeouts
         emit = plan.emit or _ignore
+        self._proxies = Proxies(plan.proxy, trust_env=plan.trust_env)
         transport = Transport(
             base_url=address.base_url,
             api_key=address.api_key,
             timeouts=timeouts,
             connections=limits.requests,
-            proxy=plan.proxy,
-            trust_env=plan.trust_env,
+            proxies=self._proxies,
             trace_configs=plan.trace_configs,
         )
         stack.push_async_callback(transport.aclose)
@@ -194,7 +195,7 @@ class Parts:
         from luma_async.downloads import Downloads  # noqa: PLC0415 - the same
 
         plan = self._plan
-        files = Files(timeouts=plan.timeouts, proxy=plan.proxy, trust_env=plan.trust_env)
+        files = Files(timeouts=plan.timeouts, proxies=self._proxies)
         self._downloading.push_async_callback(files.aclose)
         return Downloads(
             files=files,

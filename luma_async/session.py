@@ -55,8 +55,9 @@ class LumaSession(Purchases):
         limits: how much at once.
         timeouts: bounds on single steps.
         on_event: called with each event; it must return at once, and what it raises is logged and swallowed.
-        proxy: the address of an HTTP proxy.
-        trust_env: whether HTTP_PROXY and its like count.
+        proxy: the address of an HTTP proxy, for all that is sent; a name and a password may stand in it.
+        trust_env: whether the proxies of the environment count where none is set: `HTTP_PROXY`, `HTTPS_PROXY` and
+            `NO_PROXY`. `~/.netrc` never counts.
         trace_configs: aiohttp's, for tracing. One that raises while a submit is being written leaves it in doubt.
         allow_insecure: whether the key may be sent unencrypted to another host than this machine.
 

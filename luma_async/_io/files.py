@@ -16,6 +16,7 @@ from luma_async.errors import DownloadError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from luma_async._io.proxies import Proxies
     from luma_async.settings import Timeouts
 
 _READ_BYTES = 256 * 1024
@@ -49,9 +50,8 @@ class Incoming:
 class Files:
     """The connections to file servers."""
 
-    def __init__(self, *, timeouts: Timeouts, proxy: str | None, trust_env: bool) -> None:
-        self._proxy = proxy
-        self._trust_env = trust_env
+    def __init__(self, *, timeouts: Timeouts, proxies: Proxies) -> None:
+        self._proxies = proxies
         self._connect_s = timeouts.connect
         self._answer_s = timeouts.connect + timeouts.download_stall
 
@@ -63,7 +63,6 @@ class Files:
             cookie_jar=aiohttp.DummyCookieJar(),
             # How long a body may take is for its reader to say: a timer for each piece costs more than the piece.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s),
-            trust_env=self._trust_env,
             auto_decompress=False,
             read_bufsize=_READ_BYTES,
             headers={"Accept-Encoding": "identity", "User-Agent": "luma_async"},
@@ -100,7 +99,8 @@ class Files:
             address = URL(url, encoded=url.isascii() and " " not in url)
             host = address.host or ""
             async with asyncio.timeout(self._answer_s):
-                return await self._session.get(address, headers=headers, allow_redirects=False, proxy=self._proxy)
+                proxy = await self._proxies.before(address)
+                return await self._session.get(address, headers=headers, allow_redirects=False, proxy=proxy)
         except Exception as error:
             trouble = _describe(error, host)
         raise DownloadError(message=trouble)

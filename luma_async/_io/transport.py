@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
+    from luma_async._io.proxies import Proxies
     from luma_async._wire.dialect import Call
     from luma_async.settings import Timeouts
 
@@ -130,20 +131,18 @@ class Transport:
         api_key: Secret,
         timeouts: Timeouts,
         connections: int,
-        proxy: str | None,
-        trust_env: bool,
+        proxies: Proxies,
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
         self.requests: int = 0
         """How many were made."""
         self._base_url = base_url
         self._api_key = api_key
-        self._proxy = proxy
+        self._proxies = proxies
         self._timeouts = timeouts
         self._timers = Timers()
         shared: dict[str, Any] = {
             "cookie_jar": aiohttp.DummyCookieJar(),
-            "trust_env": trust_env,
             "trace_configs": list(trace_configs),
             # Our own timers bound a whole exchange: aiohttp's `total` costs a timer of the loop each time.
             "timeout": aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect),
@@ -214,13 +213,14 @@ class Transport:
         longest_s = self._timeouts.request if flight is None else self._timeouts.submit
         try:
             with Within(self._timers, longest_s):
+                url = self._url(call)
                 async with session.request(
                     call.method,
-                    self._url(call),
+                    url,
                     headers=self._headers(call),
                     data=_body(call),
                     allow_redirects=False,
-                    proxy=self._proxy,
+                    proxy=await self._proxies.before(url),
                 ) as response:
                     return await self._answer(response, call), ""
         except asyncio.CancelledError as cancelled:

@@ -63,12 +63,13 @@ async def ours(url, folder, count):
     """This library's downloads, behind made-up generations."""
     from luma_async import Generation, RetryPolicy, State, Timeouts, Video
     from luma_async._io.files import Files
+    from luma_async._io.proxies import Proxies
     from luma_async.downloads import Downloads
 
     async def nobody(_):
         raise AssertionError("the links are good")
 
-    files = Files(timeouts=Timeouts(), proxy=None, trust_env=False)
+    files = Files(timeouts=Timeouts(), proxies=Proxies())
     downloads = Downloads(
         files=files,
         refresh=nobody,

@@ -38,6 +38,7 @@ from luma_async._core import downloading
 from luma_async._core.linking import Link
 from luma_async._io.files import Files
 from luma_async._io.part_file import PartFile
+from luma_async._io.proxies import Proxies
 from luma_async.downloads import AT_ONCE, Downloads
 from luma_async.places import Places
 from luma_async.testing import (
@@ -240,7 +241,7 @@ async def test_redirects_in_a_circle_end(luma, gateway, tmp_path):
 @pytest.fixture
 async def fetcher(events):
     """What makes downloads of a made-up generation, without a session."""
-    files = Files(timeouts=Timeouts(download_stall=5), proxy=None, trust_env=False)
+    files = Files(timeouts=Timeouts(download_stall=5), proxies=Proxies())
     made = []
 
     def make(**more):

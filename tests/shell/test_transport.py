@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from raw_server import RawServer, answers, response, stalls
 
+from luma_async._io.proxies import Proxies
 from luma_async._io.transport import BODY_CAP_BYTES, Transport
 from luma_async._wire.dialect import Call
 from luma_async.errors import JournalError, NoAnswer, NotSent
@@ -31,7 +32,7 @@ def opened():
 @pytest.fixture
 async def connect(opened):
     def build(url, *, connections=10, timeouts=None, **options):
-        settings = {"proxy": None, "trust_env": False, "trace_configs": (), **options}
+        settings = {"proxies": Proxies(), "trace_configs": (), **options}
         transport = Transport(
             base_url=url,
             api_key=Secret("sk-transport"),
@@ -239,7 +240,7 @@ async def test_one_submit_gets_one_connection(connect):
 async def test_a_proxy_is_not_told_the_key(connect, base_url):
     """The key is for the service: none of the proxy's own headers hold it, nor does the request for a tunnel."""
     async with RawServer(answers(response(403, {}))) as proxy:
-        transport = connect(base_url, proxy=proxy.base_url)
+        transport = connect(base_url, proxies=Proxies(proxy.base_url))
         tunnel = base_url.startswith("https")
         with pytest.raises(NotSent) if tunnel else nullcontext():
             await transport.submit(SUBMIT, before_sending=Claim())
@@ -247,6 +248,15 @@ async def test_a_proxy_is_not_told_the_key(connect, base_url):
         assert head.startswith(b"CONNECT") == tunnel
         assert b"proxy-authorization" not in head.lower()
         assert (b"sk-transport" in head) == (not tunnel)
+
+
+async def test_a_proxy_is_told_its_own_password(connect):
+    """The name and the password of a proxy's address go to the proxy."""
+    async with RawServer(answers(response(403, {}))) as proxy:
+        with_password = proxy.base_url.replace("http://", "http://me:secret@")
+        await connect("http://relay.example", proxies=Proxies(with_password)).query(QUERY)
+        [(head, _)] = proxy.requests
+        assert b"Proxy-Authorization: Basic bWU6c2VjcmV0" in head
 
 
 async def test_a_safe_call_that_found_no_connection_says_so(connect):

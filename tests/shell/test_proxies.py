@@ -1,0 +1,77 @@
+"""The proxies of the environment: which of them count, and that nothing else of the environment does."""
+
+from __future__ import annotations
+
+import pytest
+from raw_server import RawServer, answers, response
+from yarl import URL
+
+from luma_async import LumaSession, Refused
+from luma_async._io.proxies import Proxies
+
+RELAY = URL("http://relay.example/luma/generations")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """An environment without proxies, to set some in."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return monkeypatch
+
+
+@pytest.fixture
+def passwords(environment, tmp_path):
+    """A file of passwords with one for every host that the tests ask."""
+    path = tmp_path / "netrc"
+    path.write_text("default login me password secret\n")
+    path.chmod(0o600)
+    environment.setenv("NETRC", str(path))
+
+
+async def test_the_environment_counts_when_it_is_to(environment):
+    """Only with `trust_env`, only for its own scheme, and only where no proxy was set."""
+    environment.setenv("http_proxy", "http://of.env:3128")
+    assert await Proxies(trust_env=True).before(RELAY) == "http://of.env:3128"
+    assert await Proxies().before(RELAY) is None
+    assert await Proxies(trust_env=True).before(RELAY.with_scheme("https")) is None
+    assert await Proxies("http://set:3128", trust_env=True).before(RELAY) == "http://set:3128"
+
+
+async def test_a_host_may_be_an_exception(environment):
+    """NO_PROXY names the hosts that are asked without one."""
+    environment.setenv("http_proxy", "http://of.env:3128")
+    environment.setenv("no_proxy", "relay.example,other.example")
+    proxies = Proxies(trust_env=True)
+    assert await proxies.before(RELAY) is None
+    assert await proxies.before(URL("http://files.example/a.mp4")) == "http://of.env:3128"
+
+
+async def test_a_proxy_without_a_scheme_is_an_http_one(environment):
+    """Many write the host and the port alone."""
+    environment.setenv("http_proxy", "of.env:3128")
+    assert await Proxies(trust_env=True).before(RELAY) == "http://of.env:3128"
+
+
+async def test_a_submit_takes_the_way_of_the_environment(environment, passwords):
+    """It goes through the proxy with the API key, whatever password is kept for the host."""
+    async with RawServer(answers(response(400, {"code": "bad", "message": "no"}))) as proxy:
+        environment.setenv("http_proxy", proxy.base_url)
+        session = LumaSession("sk-env", base_url="http://relay.example", trust_env=True, allow_insecure=True)
+        async with session as luma:
+            with pytest.raises(Refused):
+                await luma.submit("cat dance")
+        [(head, _)] = proxy.requests
+    assert head.startswith(b"POST http://relay.example/luma/generations")
+    assert b"Authorization: Bearer sk-env" in head
+    assert b"Basic" not in head
+
+
+async def test_a_download_tells_no_password(environment, passwords, gateway, tmp_path):
+    """A link is signed already: a password that is kept for its host would spoil it, and is not ours to tell."""
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, trust_env=True) as luma:
+        handle = await luma.submit("cat dance")
+        await handle.download(tmp_path / "cat.mp4")
+    assert (tmp_path / "cat.mp4").exists()
+    assert gateway.leaks == ()
