@@ -57,7 +57,7 @@ class LumaSession(Purchases):
         on_event: called with each event; it must return at once, and what it raises is logged and swallowed.
         proxy: the address of an HTTP proxy, for all that is sent; a name and a password may stand in it.
         trust_env: whether the proxies of the environment count where none is set: `HTTP_PROXY`, `HTTPS_PROXY` and
-            `NO_PROXY`. `~/.netrc` never counts.
+            `NO_PROXY`. This machine's own addresses are asked without one, and `~/.netrc` never counts.
         trace_configs: aiohttp's, for tracing. One that raises while a submit is being written leaves it in doubt.
         allow_insecure: whether the key may be sent unencrypted to another host than this machine.
 

@@ -112,7 +112,7 @@ def check_base_url(url: object, *, allow_insecure: bool) -> str:
         raise ConfigurationError(message="base_url must be an address like https://relay.example, with its scheme.")
     if parts.username is not None or parts.query or parts.fragment:
         raise ConfigurationError(message="base_url must hold no user, query or fragment; the key goes in api_key.")
-    if parts.scheme == "http" and not _is_loopback(host) and not allow_insecure:
+    if parts.scheme == "http" and not is_loopback(host) and not allow_insecure:
         raise ConfigurationError(
             message=f"base_url sends the API key to {host} unencrypted: use https://, or allow_insecure=True."
         )
@@ -122,7 +122,8 @@ def check_base_url(url: object, *, allow_insecure: bool) -> str:
     return f"{parts.scheme}://{where}{parts.path.rstrip('/').removesuffix(_OFFICIAL_PATH)}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, however it is called."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

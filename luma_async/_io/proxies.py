@@ -10,6 +10,8 @@ import asyncio
 from typing import TYPE_CHECKING
 from urllib.request import getproxies, proxy_bypass
 
+from luma_async._core.addressing import is_loopback
+
 if TYPE_CHECKING:
     from yarl import URL
 
@@ -40,5 +42,7 @@ class Proxies:
 
 
 def _of_environment(scheme: str, host: str) -> str | None:
-    proxy = None if proxy_bypass(host) else getproxies().get(scheme)
+    # This machine's own addresses mean another machine to a proxy.
+    direct = is_loopback(host) or proxy_bypass(host)
+    proxy = None if direct else getproxies().get(scheme)
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy

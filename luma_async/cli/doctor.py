@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import urlsplit
 
 from luma_async import Looked
+from luma_async._core.addressing import is_loopback
 from luma_async.cli.config import config_path, configured
 from luma_async.cli.console import put_json
 from luma_async.cli.options import add_journal, add_json, add_service, address_of, dialect_of, open_session
@@ -137,8 +139,9 @@ async def _check_clock(address: str) -> Finding:
 
 
 def _date_of(address: str) -> str | None:
-    """Ask the way the session does: without the proxies of the environment."""
-    ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+    """Ask the way the session does: through the proxies of the environment, but on this machine."""
+    here = is_loopback(urlsplit(address).hostname or "")
+    ask = urllib.request.build_opener(urllib.request.ProxyHandler({} if here else None)).open
     question = urllib.request.Request(address, method="HEAD")  # noqa: S310 - base_url is checked to be http(s)
     try:
         with ask(question, timeout=_PATIENCE_S) as answer:

@@ -141,7 +141,7 @@ def open_session(
     if journal is None:
         journal = arguments.journal
         _make_folder(arguments.journal)
-    return LumaSession(key, base_url=address, dialect=dialect, journal=journal, on_event=on_event)
+    return LumaSession(key, base_url=address, dialect=dialect, journal=journal, on_event=on_event, trust_env=True)
 
 
 def _make_folder(journal: Path) -> None:

@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from raw_server import RawServer, answers, response
 
 from luma_async.cli import doctor
 from luma_async.cli.main import main
@@ -157,12 +158,24 @@ async def test_something_that_speaks_no_http_is_told(examine):
     assert (code, bad(findings)) == (1, ["reaching it"])
 
 
-async def test_the_doctor_goes_past_proxies(examine, monkeypatch):
-    """It asks for the time on the way that the session takes, which ignores the proxies of the environment."""
+async def test_a_service_on_this_machine_is_asked_past_proxies(examine, monkeypatch):
+    """A proxy of the environment leads to other machines: what is called localhost there is not ours."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     code, findings = await examine()
     assert (code, bad(findings)) == (0, [])
+
+
+async def test_the_way_leads_through_the_proxy_of_the_environment(examine, monkeypatch):
+    """As with other programs on a command line; a proxy that lets nobody through is a finding."""
+    async with RawServer(answers(response(403, {}))) as proxy:
+        for name in ("https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, proxy.base_url)
+        code, findings = await examine("--base-url", "https://relay.example")
+        assert (code, bad(findings)) == (1, ["reaching it"])
+        assert "403" in findings["reaching it"]["finding"]
+        [(head, _)] = proxy.requests
+        assert head.startswith(b"CONNECT relay.example:443")
 
 
 async def test_a_journal_that_cannot_be_made_is_told(examine, here):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+
 import pytest
 from raw_server import RawServer, answers, response
 from yarl import URL
 
 from luma_async import LumaSession, Refused
 from luma_async._io.proxies import Proxies
+from luma_async.cli.options import add_service, open_session
 
 RELAY = URL("http://relay.example/luma/generations")
 
@@ -48,6 +52,13 @@ async def test_a_host_may_be_an_exception(environment):
     assert await proxies.before(URL("http://files.example/a.mp4")) == "http://of.env:3128"
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+async def test_this_machine_is_asked_without_a_proxy(environment, host):
+    """To a proxy such an address means itself."""
+    environment.setenv("http_proxy", "http://of.env:3128")
+    assert await Proxies(trust_env=True).before(URL(f"http://{host}:8080/luma")) is None
+
+
 async def test_a_proxy_without_a_scheme_is_an_http_one(environment):
     """Many write the host and the port alone."""
     environment.setenv("http_proxy", "of.env:3128")
@@ -66,6 +77,24 @@ async def test_a_submit_takes_the_way_of_the_environment(environment, passwords)
     assert head.startswith(b"POST http://relay.example/luma/generations")
     assert b"Authorization: Bearer sk-env" in head
     assert b"Basic" not in head
+
+
+async def test_the_command_line_takes_it_too(environment, tmp_path):
+    """Programs on a command line are expected to."""
+    parser = argparse.ArgumentParser()
+    add_service(parser)
+    arguments = parser.parse_args(["--base-url", "https://relay.example"])
+    arguments.journal = tmp_path / "jobs.db"
+    environment.setenv("LUMA_API_KEY", "sk-env")
+    async with RawServer(answers(response(403, {}))) as proxy:
+        environment.setenv("https_proxy", proxy.base_url)
+        async with open_session(arguments) as luma:
+            asking = asyncio.ensure_future(luma.get("g1"))
+            while not proxy.requests:
+                await asyncio.sleep(0.01)
+            asking.cancel()
+        [(head, _)] = proxy.requests
+    assert head.startswith(b"CONNECT relay.example:443")
 
 
 async def test_a_download_tells_no_password(environment, passwords, gateway, tmp_path):
