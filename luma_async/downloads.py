@@ -8,6 +8,7 @@ with, in this session or in a later one.
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ from luma_async.places import Places
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
 
     from luma_async._core.media import Medium
     from luma_async._io.files import Files, Incoming
@@ -161,8 +162,12 @@ class Downloads:
             search = download.search
             urgency = urgency_of(clean_links(search.generation, search.kind))
             try:
-                async with self._places.place(urgency):
-                    return await self._attempt(download)
+                with _part_of(download) as part:
+                    async with self._places.place(urgency):
+                        await self._receive_whole(part, download)
+                    # While the disk takes its time, the line is another's.
+                    await part.finish(_medium(search), overwrite=download.overwrite)
+                return self._finished(download, part)
             except DownloadError as error:
                 failure = error
             delay_s = self._delay_s(download, failure)
@@ -178,46 +183,45 @@ class Downloads:
             failure, download.tries, policy=self._retry, luck=self._random(), named_s=download.named_s
         )
 
-    async def _attempt(self, download: _Download) -> Path:
-        """Fetch from the first link that works."""
-        while True:
-            link = await self._finder.find(download.search)
-            try:
-                await self._fetch_from(link, download)
-            except LinkGone:
-                self._finder.refuse(download.search, link)
-            else:
-                return download.path
-
-    async def _fetch_from(self, link: Link, download: _Download) -> None:
-        source = source_of(download.id, link)
-        part = PartFile(download.path)
-        download.named_s = None
-        try:
-            await part.find()
-            kept = resumable(part.kept, source)
-            incoming = await self._files.get(link.url, range_headers(kept))
-            try:
-                download.named_s = incoming.head.retry_after_s
-                verdict = judge(incoming.head, kept)
-                if isinstance(verdict, Misfit):
-                    part.discard()
-                    raise DamagedFile(message=verdict.reason)
-                if isinstance(verdict, Take):
-                    await part.begin(verdict.start_bytes, source=source, etag=verdict.etag)
-                    download.search.worked()
-                    await self._receive(incoming, part, verdict.total_bytes, download)
-                elif not isinstance(verdict, Have):
-                    raise verdict
-            finally:
-                incoming.close()
-            await part.finish(_medium(download.search), overwrite=download.overwrite)
-        finally:
-            download.resumable_bytes = part.size_bytes if part.kept is not None else 0
-            part.close()
+    def _finished(self, download: _Download, part: PartFile) -> Path:
+        """Tell of a file that has taken its place."""
         if download.search.kind == "video":
             self._note(download.id, download.path.absolute())
         self._emit(Downloaded(generation_id=download.id, path=download.path, size_bytes=part.size_bytes))
+        return download.path
+
+    async def _receive_whole(self, part: PartFile, download: _Download) -> None:
+        """Receive a file to its end, from the first link that works."""
+        while True:
+            link = await self._finder.find(download.search)
+            try:
+                await self._receive_from(link, part, download)
+            except LinkGone:
+                part.close()
+                self._finder.refuse(download.search, link)
+            else:
+                return
+
+    async def _receive_from(self, link: Link, part: PartFile, download: _Download) -> None:
+        source = source_of(download.id, link)
+        download.named_s = None
+        await part.find()
+        kept = resumable(part.kept, source)
+        incoming = await self._files.get(link.url, range_headers(kept))
+        try:
+            download.named_s = incoming.head.retry_after_s
+            verdict = judge(incoming.head, kept)
+            if isinstance(verdict, Misfit):
+                part.discard()
+                raise DamagedFile(message=verdict.reason)
+            if isinstance(verdict, Take):
+                await part.begin(verdict.start_bytes, source=source, etag=verdict.etag)
+                download.search.worked()
+                await self._receive(incoming, part, verdict.total_bytes, download)
+            elif not isinstance(verdict, Have):
+                raise verdict
+        finally:
+            incoming.close()
 
     async def _receive(self, incoming: Incoming, part: PartFile, total_bytes: int | None, download: _Download) -> None:
         """Write what comes, unless nothing comes any more."""
@@ -269,6 +273,17 @@ class Downloads:
                 generation_id=download.id, path=download.path, received_bytes=part.size_bytes, total_bytes=total_bytes
             )
         )
+
+
+@contextmanager
+def _part_of(download: _Download) -> Generator[PartFile]:
+    """Hold what an attempt receives, and put it away at its end."""
+    part = PartFile(download.path)
+    try:
+        yield part
+    finally:
+        download.resumable_bytes = part.size_bytes if part.kept is not None else 0
+        part.close()
 
 
 def _medium(search: Search) -> Medium:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -887,6 +888,29 @@ async def test_so_many_at_once_and_no_more(fetcher, server, tmp_path):
     assert server.most_running == AT_ONCE
     assert {path.read_bytes() for path in tmp_path.iterdir()} == {CLIP}
     assert len(left(tmp_path)) == 3 * AT_ONCE
+
+
+async def test_a_slow_disk_keeps_no_other_from_the_line(fetcher, server, tmp_path, monkeypatch):
+    """While one file is being synced, the next is received already."""
+    monkeypatch.setattr("luma_async.downloads.AT_ONCE", 1)
+    another_came = threading.Event()
+    sync, waited = os.fsync, []
+
+    def slow_sync(fd):
+        if not waited:
+            waited.append(another_came.wait(10))
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", slow_sync)
+    downloads = fetcher()
+    async with asyncio.TaskGroup() as group:
+        for number in range(2):
+            group.create_task(fetch(downloads, completed(server.url()), tmp_path / f"{number}.mp4"))
+        while len(server.seen) < 2:
+            await asyncio.sleep(0.01)
+        another_came.set()
+    assert waited == [True]
+    assert left(tmp_path) == ["0.mp4", "1.mp4"]
 
 
 async def test_those_whose_links_end_first_go_first(fetcher, server, tmp_path, monkeypatch):
