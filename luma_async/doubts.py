@@ -133,7 +133,8 @@ class Doubts:
         if accept_duplicate_risk is not True:
             raise InvalidInput(
                 field="accept_duplicate_risk",
-                message="must be True: the submit may have been paid, and this can pay for it again.",
+                message="must be True (--accept-duplicate-risk): the submit may have been paid, "
+                "and this can pay for it again.",
             )
         doubt = await self._doubt(key, lifecycle.Step.RESUBMIT)
         bought = await self._buy_again(doubt, request if request is not None else restore(doubt.request))
@@ -202,9 +203,13 @@ class Doubts:
         """Return the entry that a person decides about."""
         entry = self._kept(await self._journal.get(key), key)
         if entry.service != self._service:
-            raise KeyConflict(entry=entry, reason=f"it belongs to {entry.service}; open a session for that.")
+            raise KeyConflict(
+                entry=entry,
+                reason=f"it was sent to {entry.service}.",
+                next_step="Open a session for that to decide.",
+            )
         if await self._being_sent(entry):
-            raise KeyConflict(entry=entry, reason="it is being sent at this moment; wait for its answer.")
+            raise KeyConflict(entry=entry, reason="it is being sent at this moment.", next_step="Wait for its answer.")
         lifecycle.next_phase(entry, step)
         return entry
 
@@ -213,5 +218,5 @@ class Doubts:
 
     def _kept(self, entry: Entry | None, key: str) -> Entry:
         if entry is None:
-            raise InvalidInput(field="key", message=f"the journal has no entry {key!r}; doubts.list() shows them.")
+            raise InvalidInput(field="key", message=f"the journal has no entry {key!r}. {lifecycle.LOOK_AGAIN}")
         return entry

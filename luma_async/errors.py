@@ -173,9 +173,11 @@ class KeyConflict(LumaError):
     """The journal's entry that holds the key."""
     reason: str
     """How the two differ."""
+    next_step: str = "Use another key to buy again."
+    """What to do; another thing where a doubt was to be decided."""
 
     def __str__(self) -> str:
-        return f"The key {self.entry.key!r} is taken: {self.reason} Nothing was sent; use another key to buy again."
+        return f"The key {self.entry.key!r}: {self.reason} Nothing was sent. {self.next_step}"
 
 
 @error
@@ -218,7 +220,7 @@ class Unauthorized(Refused):
 class OutOfCredit(Refused):
     """The account or the key has no quota left."""
 
-    NEXT_STEP = "Top up the account, or raise the key's quota; no submit will be accepted before."
+    NEXT_STEP = "Top up the account, or raise the key's quota; what is paid already runs on."
 
 
 @error
@@ -246,7 +248,7 @@ class GenerationNotFound(Refused):
 class RateLimited(Refused):
     """Too many requests, or the service is saturated."""
 
-    NEXT_STEP = "Wait, then try again; Limits(submits_per_minute=…) keeps below a known rate."
+    NEXT_STEP = "Wait, then try again; for submits, Limits(submits_per_minute=…) keeps below a known rate."
 
 
 @error
@@ -291,7 +293,7 @@ class GenerationFailed(LumaError):
         code = f" [{self.code}]" if self.code else ""
         return (
             f"Generation {self.generation.id} failed{code}: {self.reason or 'no reason given'}. "
-            "It is final: submit a new request to try again."
+            "It is final: submit the request anew to try again, under another key if it had one."
         )
 
 
@@ -314,8 +316,8 @@ class WaitTimeout(LumaError, TimeoutError):
         state = f"last seen {self.last.raw_state or self.last.state}" if self.last else "not seen yet"
         return (
             f"Generation {self.generation_id} is not final after {self.waited_s:.1f} s ({state}). "
-            "It runs on and is paid: wait again with error.handle.wait(), or later with "
-            f"session.handle({self.generation_id!r})."
+            "It runs on and is paid: wait again with error.handle.wait(), later with "
+            f"session.handle({self.generation_id!r}), or with `luma-async wait {self.generation_id}`."
         )
 
 
@@ -338,7 +340,8 @@ class PollingFailed(LumaError):
         newest = f" The newest failure: {self.failures[-1]}" if self.failures else ""
         return (
             f"Looking at generation {self.generation_id} kept failing. It is paid and may be running: "
-            f"attach again with session.handle({self.generation_id!r}).{newest}"
+            f"attach again with session.handle({self.generation_id!r}), or with "
+            f"`luma-async wait {self.generation_id}`.{newest}"
         )
 
 

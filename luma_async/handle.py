@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
 
-from luma_async.errors import GenerationFailed, PollingFailed, WaitTimeout
+from luma_async._core.linking import FileKind, Watermark
+from luma_async.errors import GenerationFailed, InvalidInput, LinkGone, PollingFailed, WaitTimeout
 from luma_async.models import Generation, State
 from luma_async.requests import AudioRequest, ExtendRequest
 from luma_async.settings import UNSET, Unset, check_timeout
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Unpack
 
-    from luma_async._core.linking import FileKind, Watermark
     from luma_async.downloads import Downloads
     from luma_async.requests import AudioFields, ExtendFields, Request
     from luma_async.targets import Target
@@ -129,13 +129,7 @@ class GenerationHandle:
         except (WaitTimeout, PollingFailed) as error:
             error.handle = self
             raise
-        if generation.state is State.FAILED:
-            raise GenerationFailed(
-                generation=generation,
-                reason=generation.failure_reason or "",
-                code=generation.failure_code or "",
-            )
-        return generation
+        return _sound(generation)
 
     def updates(self) -> AsyncIterator[Generation]:
         """Yield the current state, then each change, and end after a final one.
@@ -176,7 +170,8 @@ class GenerationHandle:
             Where the file is.
 
         Raises:
-            InvalidInput: `dest` exists, has no folder, or is being downloaded to; nothing was sent.
+            InvalidInput: `dest` exists, has no folder, or is being downloaded to; `what` or `watermark` is none of the
+                words above. Nothing was sent.
             LinkGone: there is no usable link, even after asking for a fresh one.
             DamagedFile: what came is not the whole file, several times.
             DownloadError: the file server failed for longer than retries help. Downloading again continues.
@@ -193,6 +188,8 @@ class GenerationHandle:
         Cancellation:
             Safe: the `.part` is kept, and downloading again continues it.
         """
+        _check_choice(what, FileKind, "what")
+        _check_choice(watermark, Watermark, "watermark")
         downloads = self._deeds.downloads()
         downloads.check_place(dest, overwrite=overwrite)
         generation = await self.wait()
@@ -202,8 +199,10 @@ class GenerationHandle:
         """Return the watermark-free link; it may expire within the hour.
 
         Raises:
-            Refused: the generation is not completed, or the relay cannot make a link any more.
-            LinkGone: there is none.
+            GenerationFailed: there is no video, and never will be.
+            LinkGone: it is not completed yet, or there is no link.
+            Refused: the relay cannot make a link any more.
+            SessionClosed: the session closed, and no link is known that has not expired.
             LumaError: no usable answer came.
 
         Costs:
@@ -214,7 +213,10 @@ class GenerationHandle:
             Safe.
         """
         known = self.last
-        return await self._deeds.downloads().link(known if known is not None and known.final else await self.refresh())
+        seen = _sound(known if known is not None and known.final else await self.refresh())
+        if seen.state in {State.PENDING, State.PROCESSING}:
+            raise LinkGone(message=f"It is {seen.state} still: wait() for it first.", generation_id=seen.id)
+        return await self._deeds.downloads().link(seen)
 
     async def extend(
         self, prompt: str, /, *, key: str | None = None, **fields: Unpack[ExtendFields]
@@ -230,3 +232,22 @@ class GenerationHandle:
 
     def _seconds(self, timeout: float | Unset | None) -> float | None:
         return self._deeds.give_up_s if isinstance(timeout, Unset) else timeout
+
+
+def _sound(generation: Generation) -> Generation:
+    """Return a generation, unless it failed.
+
+    Raises:
+        GenerationFailed: the service gave up on it.
+    """
+    if generation.state is State.FAILED:
+        raise GenerationFailed(
+            generation=generation, reason=generation.failure_reason or "", code=generation.failure_code or ""
+        )
+    return generation
+
+
+def _check_choice(value: object, choices: Any, field: str) -> None:
+    words = get_args(choices)
+    if value not in words:
+        raise InvalidInput(field=field, message=f"must be one of {', '.join(map(repr, words))}, not {value!r}.")

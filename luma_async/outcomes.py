@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import attrs
 
 from luma_async._io.tasks import TaskOwner
-from luma_async.errors import LumaError
+from luma_async.errors import InvalidInput, LumaError
 from luma_async.handle import GenerationHandle
 from luma_async.models import Generation
 from luma_async.notebook import figure
 from luma_async.requests import Request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
 
 @attrs.frozen(kw_only=True)
@@ -46,24 +46,36 @@ class Outcome:
         return figure(state=type(self.error).__name__, prompt=prompt or "", reason=str(self.error))
 
 
-async def as_completed(handles: Iterable[GenerationHandle]) -> AsyncIterator[Outcome]:
+def as_completed(handles: Iterable[GenerationHandle]) -> AsyncIterator[Outcome]:
     """Yield the outcome of each handle as it ends; see `session.as_completed()`."""
+    waited_for: list[GenerationHandle] = []
+    for handle in handles:
+        _check_handle(handle)
+        waited_for.append(handle)
+    return _outwait_all(waited_for)
+
+
+def _check_handle(handle: object) -> None:
+    if not isinstance(handle, GenerationHandle):
+        raise InvalidInput(field="handles", message="must be handles; session.handle(id) makes one of an id.")
+
+
+async def _outwait_all(handles: Sequence[GenerationHandle]) -> AsyncIterator[Outcome]:
     tasks = TaskOwner()
-    ended: asyncio.Queue[Outcome] = asyncio.Queue()
-
-    async def outwait(index: int, handle: GenerationHandle) -> None:
-        generation = error = None
-        try:
-            generation = await handle.wait()
-        except LumaError as failure:
-            error = failure
-        ended.put_nowait(Outcome(index=index, key=handle.key, generation=generation, error=error, handle=handle))
-
     waiting = [
-        tasks.start(outwait(index, handle), name="luma_async as_completed") for index, handle in enumerate(handles)
+        tasks.start(_outwait(index, handle), name="luma_async as_completed") for index, handle in enumerate(handles)
     ]
     try:
-        for _ in waiting:
-            yield await ended.get()
+        for ended in asyncio.as_completed(waiting):
+            yield await ended
     finally:
         await tasks.cancel()
+
+
+async def _outwait(index: int, handle: GenerationHandle) -> Outcome:
+    generation = error = None
+    try:
+        generation = await handle.wait()
+    except LumaError as failure:
+        error = failure
+    return Outcome(index=index, key=handle.key, generation=generation, error=error, handle=handle)

@@ -15,13 +15,12 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-import attrs
-
 from luma_async._core.canonical import law_name
 from luma_async._core.limiting import rate
 from luma_async._io.clock import loop_now, wall_now
-from luma_async._io.journal import Journal, MemoryJournal
+from luma_async._io.journal import MemoryJournal
 from luma_async.attempts import Attempts, Bought, bought_before
+from luma_async.errors import SessionClosed
 from luma_async.gate import Gate
 from luma_async.handle import Deeds, GenerationHandle
 from luma_async.looks import Looks
@@ -31,47 +30,19 @@ from luma_async.sender import Sender
 from luma_async.watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    import aiohttp
+    from collections.abc import Iterable
 
     from luma_async._core.addressing import Address
+    from luma_async._io.journal import Journal
     from luma_async._io.transport import Transport
-    from luma_async._wire.dialect import Dialect
     from luma_async.batches import Batches
     from luma_async.doubts import Doubts
     from luma_async.downloads import Downloads
     from luma_async.entries import Entry
     from luma_async.events import Event
     from luma_async.models import Generation
+    from luma_async.plan import Plan
     from luma_async.requests import Request
-    from luma_async.settings import Limits, PollPolicy, RetryPolicy, Timeouts
-
-
-@attrs.frozen(kw_only=True)
-class Plan:
-    """Everything a session was told."""
-
-    dialect: Dialect
-    """The format that the service speaks."""
-    journal: Journal | str | os.PathLike[str] | None
-    """Where paid intents are remembered; a path is opened, and closed again."""
-    poll: PollPolicy
-    """When to look."""
-    retry: RetryPolicy
-    """How often to repeat."""
-    limits: Limits
-    """How much at once."""
-    timeouts: Timeouts
-    """Bounds on single steps."""
-    emit: Callable[[Event], None] | None
-    """Is told what happens; None where nobody listens."""
-    proxy: str | None = attrs.field(repr=False)
-    """The address of an HTTP proxy; it may hold a password."""
-    trust_env: bool
-    """Whether HTTP_PROXY and its like count."""
-    trace_configs: Sequence[aiohttp.TraceConfig]
-    """The user's own, for tracing."""
 
 
 class Parts:
@@ -135,6 +106,7 @@ class Parts:
 
     async def refresh(self, generation_id: str) -> Generation:
         """Ask for a generation, and let everybody who waits for it know."""
+        self._check_open()
         asked_at_s = loop_now()
         generation = await self._lookup.get(generation_id)
         self.watcher.observe(generation, asked_at_s)
@@ -272,6 +244,10 @@ class Parts:
         forgetful = isinstance(self.journal, MemoryJournal)
         return Batches(deeds=deeds, limits=plan.limits, known=plan.dialect.limits, forgetful=forgetful)
 
+    def _check_open(self) -> None:
+        if self._closing:
+            raise SessionClosed
+
     async def _close_downloads(self) -> None:
         if "downloads" in vars(self):
             self._downloading.push_async_callback(self.downloads.aclose)
@@ -282,6 +258,7 @@ class Parts:
             await self.batches.aclose()
 
     async def _ask_link(self, generation_id: str) -> str:
+        self._check_open()
         dialect = self._plan.dialect
         return dialect.read_link(await self.queries.look(dialect.link(generation_id)))
 

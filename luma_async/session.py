@@ -15,7 +15,8 @@ from luma_async.entries import Phase
 from luma_async.errors import ConfigurationError, SessionClosed
 from luma_async.library import Library
 from luma_async.outcomes import as_completed
-from luma_async.parts import Parts, Plan, assemble
+from luma_async.parts import Parts, assemble
+from luma_async.plan import Plan
 from luma_async.purchases import Purchases
 from luma_async.settings import Limits, PollPolicy, RetryPolicy, Secret, Timeouts
 
@@ -211,6 +212,10 @@ class LumaSession(Purchases):
         """Wait for many at once, and yield the outcome of each as it ends.
 
         Failures are values here: `outcome.error`.
+
+        Raises:
+            InvalidInput: something among them is no handle.
+            SessionClosed: the session is not open.
 
         Cancellation:
             Safe: leaving the loop stops the waiting, and nothing else.

@@ -58,10 +58,15 @@ def resolve(
     url = base_url or (variable("LUMA_BASE_URL") or "").strip() or default_base_url
     if not url:
         raise ConfigurationError(
-            message="No base URL: every relay has its own. Pass LumaSession(base_url='https://…') or set LUMA_BASE_URL."
+            message="No base URL: every relay has its own. "
+            "Set LUMA_BASE_URL, or pass LumaSession(base_url='https://…') (--base-url)."
         )
     url = check_base_url(url, allow_insecure=allow_insecure)
     official = urlsplit(url).hostname == OFFICIAL_HOST
+    if official and default_base_url is None:
+        raise ConfigurationError(
+            message=f"{url} speaks Luma's own format: pass dialect=DreamMachine() (--dialect dream-machine)."
+        )
     if not official and not base_url and api_key is not None and api_key.reveal().startswith(_OFFICIAL_KEY):
         raise ConfigurationError(
             message=f"The API key is one of Luma's own, and LUMA_BASE_URL names {url}. "
@@ -70,7 +75,7 @@ def resolve(
     name = "LUMAAI_API_KEY" if official else "LUMA_API_KEY"
     key = api_key or _read_key(variable, name)
     if key is None:
-        raise ConfigurationError(message=f"No API key: pass LumaSession(api_key='…') or set {name} (for {url}).")
+        raise ConfigurationError(message=f"No API key for {url}: set {name}, or pass LumaSession(api_key='…').")
     check_api_key(key, name)
     return Address(base_url=url, api_key=key)
 
@@ -114,7 +119,8 @@ def check_base_url(url: object, *, allow_insecure: bool) -> str:
         raise ConfigurationError(message="base_url must hold no user, query or fragment; the key goes in api_key.")
     if parts.scheme == "http" and not is_loopback(host) and not allow_insecure:
         raise ConfigurationError(
-            message=f"base_url sends the API key to {host} unencrypted: use https://, or allow_insecure=True."
+            message=f"base_url sends the API key to {host} unencrypted: use https://. "
+            "A program of yours can pass allow_insecure=True."
         )
     name = f"[{host}]" if ":" in host else host
     where = name if port in {None, _DEFAULT_PORTS[parts.scheme]} else f"{name}:{port}"

@@ -136,7 +136,7 @@ class Reading:
         return self.shape == "json" and self.error is not None and bool(self.error.code or self.error.message)
 
 
-CHECK_BASE_URL = "Check base_url: the service has no such path. It is the address without /luma or /dream-machine."
+CHECK_BASE_URL = "Check base_url: the service has no such path. It is the address without /luma, /v1 or /dream-machine."
 NOT_FOLLOWED = "Check base_url: the service redirects, and redirects are never followed."
 _BY_KIND: dict[Kind, type[Refused]] = {
     Kind.UNAUTHORIZED: Unauthorized,

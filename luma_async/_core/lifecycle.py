@@ -87,6 +87,9 @@ TRANSITIONS: dict[tuple[Phase | None, Step], Phase] = {
     (Phase.LOST, Step.FAIL): Phase.FAILED,
 }
 
+LOOK_AGAIN = "Look at it again with session.doubts.list() (or `luma-async in-doubt`)."
+"""What whoever decides about a doubt does next, when there is no such doubt any more."""
+
 PAID = frozenset({Phase.ACCEPTED, Phase.COMPLETED, Phase.FAILED, Phase.LOST})
 """Phases in which a generation exists: its key never buys again."""
 UNPAID = frozenset({Phase.NOT_SENT, Phase.REFUSED})
@@ -167,7 +170,8 @@ def next_phase(entry: Entry | None, step: Step) -> Phase:
         return phase
     if entry is None:
         raise JournalError(message=f"There is no entry to {step}. Look at `luma-async status` for the keys that exist.")
-    raise KeyConflict(entry=entry, reason=f"it is {entry.phase.replace('_', ' ')}, so there is nothing to {step}.")
+    reason = f"it is {entry.phase.replace('_', ' ')}, so there is nothing to {step}."
+    raise KeyConflict(entry=entry, reason=reason, next_step=LOOK_AGAIN)
 
 
 Change: TypeAlias = "Callable[[Entry | None], Entry | None]"
@@ -217,7 +221,7 @@ def abandon(doubt: Entry, reason: str, *, at: datetime) -> Change:
 def _as_decided(standing: Entry | None, doubt: Entry) -> Entry:
     """Refuse a decision about a doubt that is another one by now: sent again, or settled by somebody else."""
     if standing is None or (standing.phase, standing.attempts) != (doubt.phase, doubt.attempts):
-        raise KeyConflict(entry=standing or doubt, reason="it changed while you decided; look at it again.")
+        raise KeyConflict(entry=standing or doubt, reason="it changed while you decided.", next_step=LOOK_AGAIN)
     return standing
 
 

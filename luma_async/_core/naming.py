@@ -134,7 +134,7 @@ def check_place(path: str, *, standing: Standing, has_folder: bool, overwrite: b
     if standing is Standing.OTHER:
         raise InvalidInput(field="dest", message=f"{path} is not a regular file.")
     if standing is Standing.FILE and not overwrite:
-        raise InvalidInput(field="dest", message=f"{path} exists; overwrite=True replaces it.")
+        raise InvalidInput(field="dest", message=f"{path} exists; overwrite=True (--overwrite) replaces it.")
 
 
 def _unfit(char: str) -> bool:

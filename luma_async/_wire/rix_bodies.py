@@ -86,7 +86,7 @@ def _picture(frame: Keyframe | None, name: str) -> str | None:
 def _refuse_uncarried(request: VideoRequest | ExtendRequest | AudioRequest, edition: Edition) -> None:
     for name in _UNCARRIED[edition]:
         if getattr(request, name, None):
-            hint = " RixAPI(edition='2024') sends it." if name not in _UNCARRIED["2024"] else ""
+            hint = " RixAPI(edition='2024') (--edition 2024) sends it." if name not in _UNCARRIED["2024"] else ""
             raise InvalidInput(
                 field=name,
                 message=f"edition {edition} of this format has no such field.{hint} "

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _OPERATIONS = frozenset(
     {"submit", "extend", "add_audio", "get", "get_many", "link", "video_url", "user", "key"},
 )
+_LUMAS_OWN = "Luma's own format has: dialect=DreamMachine() (--dialect dream-machine)."
 _PREFIX = re.compile(rf"(?:{SEGMENT})*")
 _AUDIO_PATH = re.compile(rf"(?:{SEGMENT}|/\{{id\}})+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
@@ -73,8 +74,9 @@ class RixAPI(Lacking):
 
     _HINTS: ClassVar = {
         "credits": "A relay counts quota: see account.key() and account.user().",
-        "list": "Its journal knows what a session has bought.",
+        "list": "The journal knows what was bought (`luma-async status`), and a doubt is for a person to decide.",
         "ping": "account.key() costs nothing either.",
+        **dict.fromkeys(("image", "upscale", "reframe", "modify", "delete", "concepts", "camera_motions"), _LUMAS_OWN),
     }
 
     edition: Literal["2025", "2024"] = attrs.field(default="2025", validator=_check_edition)

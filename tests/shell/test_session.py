@@ -15,6 +15,7 @@ from luma_async import (
     InvalidInput,
     JournalBusy,
     KeyConflict,
+    LinkGone,
     LumaSession,
     MemoryJournal,
     Phase,
@@ -280,6 +281,13 @@ async def test_as_completed_yields_failures_as_values(luma, gateway):
     assert outcomes[1].generation.state is State.COMPLETED
 
 
+async def test_as_completed_wants_handles(luma, gateway):
+    """An id among them is refused at once: waiting for it would never end."""
+    handle = await luma.submit("cat dance")
+    with pytest.raises(InvalidInput, match=r"session\.handle\(id\)"):
+        luma.as_completed([handle, handle.id])
+
+
 async def test_closing_tells_those_who_wait(gateway):
     """A wait that is under way when the session closes ends with SessionClosed."""
     luma = LumaSession(gateway.api_key, base_url=gateway.base_url)
@@ -396,6 +404,57 @@ async def test_completed_without_a_link_still_downloads(gateway, tmp_path):
         assert (await handle).state is State.COMPLETED
         assert (await handle.download(tmp_path / "cat.mp4")).exists()
     assert gateway.counts["link"] == 1
+
+
+async def test_a_handle_of_a_closed_session_asks_nobody(gateway):
+    """Looking and asking for a link end at once, as waiting does: nothing is retried over closed connections."""
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url) as luma:
+        handle = await luma.submit("cat dance")
+    asked = sum(gateway.counts.values())
+    for call in (handle.refresh, handle.video_url, handle.wait):
+        with pytest.raises(SessionClosed):
+            await call()
+    assert sum(gateway.counts.values()) == asked
+
+
+async def test_no_link_is_asked_for_before_there_can_be_one(luma, gateway):
+    """Some relays bill the question: a generation that runs on or failed is not asked about."""
+    gateway.scripts["bad"] = fails("out of frames", after=0)
+    running, failed = await luma.submit("cat dance"), await luma.submit("bad")
+    with pytest.raises(LinkGone, match=r"wait\(\) for it first"):
+        await running.video_url()
+    with pytest.raises(GenerationFailed):
+        await failed.video_url()
+    assert gateway.counts["link"] == 0
+
+
+@pytest.mark.parametrize("wrong", [{"what": "gif"}, {"watermark": True}], ids=["what", "watermark"])
+async def test_a_word_that_download_does_not_know_is_refused(luma, gateway, tmp_path, wrong):
+    """Before anything is waited for; the message names the words there are."""
+    handle = await luma.submit("cat dance")
+    with pytest.raises(InvalidInput, match=f"^{next(iter(wrong))}: must be one of"):
+        await handle.download(tmp_path / "cat.mp4", **wrong)
+    assert gateway.counts["query"] == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"dialect": "rixapi"},
+        {"dialect": RixAPI},
+        {"poll": 5},
+        {"retry": 3},
+        {"limits": 8},
+        {"timeouts": 30},
+        {"proxy": "proxy.example:3128"},
+        {"proxy": "http://"},
+    ],
+    ids=str,
+)
+def test_a_setting_of_the_wrong_kind_is_named(wrong):
+    """When the session is made, not somewhere inside it later."""
+    with pytest.raises(ConfigurationError, match=f"^{next(iter(wrong))} must be"):
+        LumaSession("sk-any", base_url="https://relay.example", **wrong)
 
 
 async def test_a_link_that_is_known_is_told_after_closing_too(gateway, tmp_path):

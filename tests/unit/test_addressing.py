@@ -57,9 +57,9 @@ def test_blanks_around_a_variable_are_nobodys_intention():
 )
 def test_the_official_service_gets_the_official_key_however_it_is_spelled(url):
     """LUMAAI_API_KEY goes to api.lumalabs.ai and the relay's key never does."""
-    assert find(ENVIRONMENT, base_url=url) == (OFFICIAL, "luma-official")
+    assert find(ENVIRONMENT, base_url=url, default=OFFICIAL) == (OFFICIAL, "luma-official")
     with pytest.raises(ConfigurationError, match="LUMAAI_API_KEY"):
-        find({"LUMA_API_KEY": "sk-relay"}, base_url=url)
+        find({"LUMA_API_KEY": "sk-relay"}, base_url=url, default=OFFICIAL)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_the_official_service_gets_the_official_key_however_it_is_spelled(url):
 def test_a_relay_never_gets_the_official_key(url):
     """LUMA_API_KEY goes to whatever is not api.lumalabs.ai, and the official key never does."""
     assert find(ENVIRONMENT, base_url=url)[1] == "sk-relay"
-    with pytest.raises(ConfigurationError, match=r"set LUMA_API_KEY \(for https://"):
+    with pytest.raises(ConfigurationError, match=r"No API key for https://.*: set LUMA_API_KEY"):
         find({"LUMAAI_API_KEY": "luma-official"}, base_url=url)
 
 
@@ -92,20 +92,26 @@ def test_a_variable_alone_sends_no_official_key_to_a_relay():
     assert "luma-mine" not in str(caught.value)
     assert find(ENVIRONMENT, api_key="luma-mine", base_url=RELAY) == (RELAY, "luma-mine")
     assert find(ENVIRONMENT, api_key="sk-luma-mine", default=OFFICIAL) == (RELAY, "sk-luma-mine")
-    assert find({"LUMA_BASE_URL": OFFICIAL}, api_key="luma-mine") == (OFFICIAL, "luma-mine")
+    assert find({"LUMA_BASE_URL": OFFICIAL}, api_key="luma-mine", default=OFFICIAL) == (OFFICIAL, "luma-mine")
     assert find({}, api_key="luma-mine", default=OFFICIAL) == (OFFICIAL, "luma-mine")
+
+
+def test_the_official_address_wants_the_official_format():
+    """A relay's format is not what api.lumalabs.ai speaks: the message names the one that is."""
+    with pytest.raises(ConfigurationError, match=r"dialect=DreamMachine\(\)"):
+        find({"LUMAAI_API_KEY": "luma-official"}, base_url=OFFICIAL)
 
 
 def test_no_base_url_names_both_remedies():
     """Every relay has its own address, so there is no guess: the message says how to give it."""
-    with pytest.raises(ConfigurationError, match=r"base_url.*LUMA_BASE_URL"):
+    with pytest.raises(ConfigurationError, match=r"LUMA_BASE_URL.*base_url"):
         find({"LUMA_API_KEY": "sk-relay"})
 
 
 @pytest.mark.parametrize("environment", [{}, {"LUMA_API_KEY": ""}, {"LUMA_API_KEY": "  "}])
 def test_no_key_names_both_remedies(environment):
     """An empty variable is no key."""
-    with pytest.raises(ConfigurationError, match=r"api_key.*LUMA_API_KEY"):
+    with pytest.raises(ConfigurationError, match=r"LUMA_API_KEY.*api_key"):
         find(environment, base_url=RELAY)
 
 

@@ -284,7 +284,7 @@ class TestDecisions:
     )
     def test_two_people_do_not_decide_at_once(self, decide, standing):
         """A decision holds for the doubt that was looked at: once somebody else has settled it, it is a conflict."""
-        with pytest.raises(KeyConflict, match="look at it again"):
+        with pytest.raises(KeyConflict, match="Look at it again"):
             decide(entry())(standing)
 
     def test_an_abandoned_doubt_may_still_be_resolved_and_nothing_else(self):
