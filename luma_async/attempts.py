@@ -97,6 +97,8 @@ class Intent:
     """What a 429 makes it wait for, as long as that takes; None for a pause, and a bounded number of attempts."""
     waiters: set[asyncio.Future[None]] = attrs.field(factory=set["asyncio.Future[None]"])
     """Who waits for the outcome."""
+    last_try: bool = False
+    """Whether it is not to be sent once more, unless somebody else has come to want it too."""
     exposed: bool = False
     """Whether it may have left: from the writing of the claim to that of the outcome."""
     withdrawn: bool = False
@@ -188,7 +190,7 @@ class Attempts:
             await self._record(intent, step)
         else:
             reason = f"{intent.doubt.reason or 'its first answer never came'} ({what})"
-            entry = await self._record(intent, lifecycle.settle(lifecycle.Step.DOUBT, reason, at=wall_now()))
+            entry = await self._record(intent, lifecycle.fall_back(self._owner, reason, at=wall_now()))
             intent.doubt = entry or intent.doubt
         intent.exposed = False
 

@@ -112,6 +112,8 @@ class Batch(AsyncIterator[Outcome]):
         self._durations = Durations()
         self._requests_before = deeds.requests()
         flights.listeners.add(self._changed)
+        # Whoever drops a batch without closing it leaves outcomes that nobody will take.
+        weakref.finalize(self, _free_all, self._ended).atexit = False
 
     @property
     def name(self) -> str:
@@ -305,11 +307,15 @@ class Batch(AsyncIterator[Outcome]):
 
     async def _line_up(self, errand: Errand) -> None:
         """Wait for a seat after a 429."""
-        if self._left:
+        if self._left or errand.task.done():
             return
         errand.turn = asyncio.get_running_loop().create_future()
-        self._queue.append(errand)
-        self._changed.set()
+        if self._stopped:
+            # Whoever shares this purchase has its turn when the errand has ended.
+            errand.task.cancel()
+        else:
+            self._queue.append(errand)
+            self._changed.set()
         await errand.turn
 
     def _end(self, errand: Errand) -> None:
@@ -355,8 +361,11 @@ class Batch(AsyncIterator[Outcome]):
         self._stopped = True
         self._error = self._error or error
         for errand in self._errands:
+            errand.stopped = True
             if self._deeds.unsent(errand.key):
                 errand.task.cancel()
+            else:
+                self._deeds.last_try(errand.key)
         self._stop_pulling()
 
     def _desert(self, _: object) -> None:
@@ -374,12 +383,16 @@ class Batch(AsyncIterator[Outcome]):
         for errand in self._errands:
             errand.task.cancel()
         self._stop_pulling()
-        for _, seat in self._ended:
-            seat.free()
-        self._ended.clear()
+        _free_all(self._ended)
         self._changed.set()
 
     def _stop_pulling(self) -> None:
         if self._pulling is not None:
             self._pulling.cancel()
             self._pulling = None
+
+
+def _free_all(ended: deque[tuple[Outcome, Seat]]) -> None:
+    """Give back the seats of outcomes that nobody will take."""
+    while ended:
+        ended.popleft()[1].free()

@@ -63,6 +63,7 @@ class Doubts:
         buy_again: Callable[[Entry, Request], Awaitable[Bought]],
         handle: Callable[[Entry], GenerationHandle],
         reconciler: Reconciler,
+        check_open: Callable[[], None],
     ) -> None:
         self._journal = journal
         self._service = service
@@ -70,11 +71,16 @@ class Doubts:
         self._buy_again = buy_again
         self._handle = handle
         self._reconciler = reconciler
+        self._check_open = check_open
 
     async def list(self) -> Entries:
         """Return the submits to this service whose fate is unknown, oldest first.
 
         Among them are those that a program was sending when it ended.
+
+        Raises:
+            SessionClosed: the session is not open any more; so do the others here.
+            JournalError: the journal cannot be read.
 
         Costs:
             Nothing; the journal is read.
@@ -82,6 +88,7 @@ class Doubts:
         Cancellation:
             Safe.
         """
+        self._check_open()
         entries = await self._journal.entries(service=self._service, phases=lifecycle.UNDECIDED)
         return [entry for entry in entries if not await self._being_sent(entry)]
 
@@ -201,6 +208,7 @@ class Doubts:
 
     async def _doubt(self, key: str, step: lifecycle.Step) -> Entry:
         """Return the entry that a person decides about."""
+        self._check_open()
         entry = self._kept(await self._journal.get(key), key)
         if entry.service != self._service:
             raise KeyConflict(

@@ -34,7 +34,7 @@ from luma_async._core.naming import safe_name
 from luma_async._io.clock import loop_now
 from luma_async._io.part_file import PartFile, find_place
 from luma_async._io.tasks import TaskOwner
-from luma_async.errors import DamagedFile, DownloadError, InvalidInput, LinkGone, SessionClosed
+from luma_async.errors import DamagedFile, DownloadError, InvalidInput, LinkGone, LumaError, SessionClosed
 from luma_async.events import Downloaded, Downloading, Retried
 from luma_async.finding import LinkFinder, Search
 from luma_async.places import Places
@@ -138,7 +138,11 @@ class Downloads:
         try:
             return (await self._finder.find(search)).url
         except LinkGone as error:
-            failure = search.refusal or error
+            failure: LumaError = search.refusal or error
+        except asyncio.CancelledError:
+            if not self._ended_by_closing():
+                raise
+            failure = SessionClosed()
         raise failure
 
     async def aclose(self) -> None:
@@ -152,10 +156,14 @@ class Downloads:
         try:
             return await task
         except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if not self._closing or (caller is not None and caller.cancelling()):
+            if not self._ended_by_closing():
                 raise
         raise SessionClosed(message="The session closed during the download; downloading again continues it.")
+
+    def _ended_by_closing(self) -> bool:
+        """Whether what was cancelled is ours, since the session closes, and not who waits for it."""
+        caller = asyncio.current_task()
+        return self._closing and not (caller is not None and caller.cancelling())
 
     async def _run(self, download: _Download) -> Path:
         while True:

@@ -68,6 +68,8 @@ class Deeds:
     """Raises when the service's format cannot carry a request."""
     unsent: Callable[[str], bool]
     """Says whether cancelling the purchase of a key would still withdraw it."""
+    last_try: Callable[[str], None]
+    """Keeps the purchase of a key that has left from being sent again."""
     pause: Callable[[float], None]
     """Keeps all submits of the session back for so many seconds."""
     is_whole: IsWhole
@@ -114,6 +116,8 @@ class Errand:
     """What it waits for after a 429."""
     bought: Bought | None = None
     """What its purchase ended in."""
+    stopped: bool = False
+    """Whether nothing more is to be bought for it."""
 
 
 async def carry_out(
@@ -175,7 +179,8 @@ async def _buy(
             break
         number += 1
         again = retry_key(errand.item.key, number)
-        if not terms.retry_failed and await deeds.find(again) is None:
+        known = await deeds.find(again)
+        if errand.stopped or (known is None and not terms.retry_failed):
             break
         errand.key = again
     if bought.accepted_at_s is not None or bought.entry.phase is Phase.ACCEPTED:

@@ -66,9 +66,15 @@ class Looks:
         Raises:
             Nothing that a service or a network does.
         """
-        seen = await self._shared.look(ids) if self._shared is not None and len(ids) > 1 and self.width.shared else {}
+        seen = await self.look_together(ids)
         left_out = [one for one in ids if one not in seen]
         return seen | await each(self._one(one) for one in left_out)
+
+    async def look_together(self, ids: Sequence[str]) -> dict[str, Sight]:
+        """Look at generations in requests for many; whoever is left out of the result wants a look of its own."""
+        if len(ids) == 1:
+            return await self._one(ids[0])
+        return await self._shared.look(ids) if self._shared is not None and self.width.shared else {}
 
     async def look_closer(self, generation_id: str) -> Sight:
         """Look at one generation by itself."""

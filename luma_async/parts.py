@@ -217,6 +217,7 @@ class Parts:
                 listing=Listing(ask=self.queries.ask, dialect=dialect),
                 dialect=dialect,
             ),
+            check_open=self._check_open,
         )
 
     @cached_property
@@ -233,6 +234,7 @@ class Parts:
             find=self.journal.get,
             check=plan.dialect.submit,
             unsent=self.sender.unsent,
+            last_try=self.sender.last_try,
             pause=self.sender.pause,
             is_whole=is_whole,
             note=self.sender.keep_file,

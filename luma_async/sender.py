@@ -122,6 +122,12 @@ class Sender:
         intent = self._intents.get(key)
         return intent is not None and not intent.exposed
 
+    def last_try(self, key: str) -> None:
+        """Send a submit that has left no second time, whatever comes of it: whoever wants it buys nothing more."""
+        intent = self._intents.get(key)
+        if intent is not None:
+            intent.last_try = True
+
     def pause(self, delay_s: float) -> None:
         """Let no submit of the session leave for so long."""
         self._gate.pause(delay_s)
@@ -321,6 +327,8 @@ class Sender:
                 with self._resting():
                     await intent.give_way(outcome.error)
                 continue
+            if intent.last_try and len(intent.waiters) == 1:
+                raise outcome.error
             elapsed_s = loop_now() - (began_at_s if unsent_since_s is None else unsent_since_s)
             delay_s = self._delay_s(outcome.error, attempt, elapsed_s) if outcome.repeat else None
             if delay_s is None:

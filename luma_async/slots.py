@@ -30,7 +30,11 @@ class Slots:
     def put(self, target: Target, due_at_s: float, now_s: float) -> None:
         """Move a generation to the slot at or after a moment, or before somebody stops waiting."""
         due_at_s = before_deadline(due_at_s, now_s, target.deadline_at_s)
-        moment_s = target.due_at_s = slot_of(due_at_s, target.interval_s)
+        moment_s = slot_of(due_at_s, target.interval_s)
+        if target.deadline_at_s is not None and due_at_s < target.deadline_at_s <= moment_s:
+            # Rounded up, the last look would come too late.
+            moment_s = due_at_s
+        target.due_at_s = moment_s
         slot = self._slots.get(moment_s)
         if slot is not None:
             slot.append(target)

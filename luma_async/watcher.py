@@ -118,8 +118,10 @@ class Watcher:
 
     async def updates(self, target: Target) -> AsyncIterator[Generation]:
         """Yield what is known, then each change, and end after a final one; see `handle.updates()`."""
-        known = target.last
-        if known is not None and (target.settled or not known.final):
+        shown: Generation | None = None
+        # Whoever is busy with what was yielded does not listen: what has changed meanwhile comes next.
+        while (known := target.last) is not None and known != shown and (target.settled or not known.final):
+            shown = known
             yield known
         if target.settled:
             return
@@ -261,27 +263,21 @@ class Watcher:
         seen = await self._seen_of(chunk)
         now_s = loop_now()
         pending: list[Target] = []
-        unreadable: list[Target] = []
         for target in chunk:
             target.company = len(chunk)
-            failure = self._take_in(target, seen[target.id], asked_at_s, pending)
-            if isinstance(failure, UnreadableAnswer) and len(chunk) > 1:
-                unreadable.append(target)
+            sight = seen.get(target.id)
+            failure = self._take_in(target, sight, asked_at_s, pending) if sight is not None else None
+            if sight is None or (isinstance(failure, UnreadableAnswer) and len(chunk) > 1):
+                # By itself it may be there, and be readable; nobody else waits for that.
+                self._tasks.start(self._look([target]), name="luma_async look")
             elif failure is not None:
-                self._fail(target, failure)
+                self._fail(target, failure, asked_at_s)
         self._again(pending, now_s)
-        for target in unreadable:
-            pending = []
-            seen = await self._seen_of([target])
-            failure = self._take_in(target, seen[target.id], asked_at_s, pending)
-            if failure is not None:
-                self._fail(target, failure)
-            self._again(pending, loop_now())
 
     async def _seen_of(self, chunk: Sequence[Target]) -> dict[str, Sight]:
         ids = [target.id for target in chunk]
         try:
-            return await self._looks.look(ids)
+            return await self._looks.look_together(ids)
         except Exception as error:  # whatever a dialect trips over must not leave anybody waiting for ever
             _log.exception("a look could not be read")
             return dict.fromkeys(ids, LumaError(message=f"The look could not be read ({type(error).__name__})."))
@@ -357,7 +353,7 @@ class Watcher:
         target.tell(generation)
         self._leave(target)
 
-    def _fail(self, target: Target, error: LumaError) -> None:
+    def _fail(self, target: Target, error: LumaError, asked_at_s: float) -> None:
         """Go on in spite of a failed look, or tell those who wait that it is over."""
         what = consequence(
             error,
@@ -365,6 +361,7 @@ class Watcher:
             generation_id=target.id,
             key=target.key,
             submitted_at_s=target.submitted_at_s,
+            asked_at_s=asked_at_s,
             now_s=loop_now(),
             policy=self._policy,
         )

@@ -63,7 +63,7 @@ class Service:
         self.requests = 0
         self.per_second = Counter()
 
-    async def look(self, ids):
+    async def look_together(self, ids):
         now = asyncio.get_running_loop().time()
         self.requests += 1
         self.per_second[math.floor(now)] += 1

@@ -266,6 +266,17 @@ def settle(step: Step, reason: str, *, at: datetime) -> Change:
     return change
 
 
+def fall_back(owner: str, reason: str, *, at: datetime) -> Change:
+    """Prepare making a doubt of a second send that bought nothing; what is not this owner's claim is left as it is."""
+
+    def change(standing: Entry | None) -> Entry | None:
+        if standing is None or standing.phase is not Phase.SENDING or standing.owner != owner:
+            return standing
+        return _moved(standing, next_phase(standing, Step.DOUBT), at, reason=reason)
+
+    return change
+
+
 def finish(generation: Generation, *, at: datetime) -> Change:
     """Prepare noting how a generation ended; a repeated or late look changes nothing."""
     step = Step.FAIL if generation.state is State.FAILED else Step.COMPLETE

@@ -55,18 +55,20 @@ def consequence(
     generation_id: str,
     key: str | None,
     submitted_at_s: float | None,
+    asked_at_s: float,
     now_s: float,
     policy: PollPolicy,
 ) -> Consequence:
     """Decide what a failed look means.
 
-    A refused key ends a wait at once. An unknown id does once the grace after its submit is over: replicas of a
-    relay lag behind each other. Everything else is waited out, as long as the policy's patience lasts.
+    A refused key ends a wait at once. An unknown id does when it was asked for after the grace that follows its
+    submit: replicas of a relay lag behind each other, and an answer may have been long on its way. Everything else is
+    waited out, as long as the policy's patience lasts.
     """
     if isinstance(error, Unauthorized | OutOfCredit):
         return GiveUp(error)
     if isinstance(error, GenerationNotFound):
-        if submitted_at_s is None or now_s - submitted_at_s >= policy.grace:
+        if submitted_at_s is None or asked_at_s - submitted_at_s >= policy.grace:
             return GiveUp(error, lost=True)
         return GoOn(None)
     failing = _with(failing, error, now_s)

@@ -37,6 +37,9 @@ still bunch up whenever the law is fitted again."""
 HINT_STRETCH = 4.0
 """A service's estimate may shorten an interval to a quarter: one that always says "now" is not asked all the time."""
 
+LONGEST_NAMED_S = 300.0
+"""A service is left alone for no longer when it names a time: a slip of its operator must blind nobody for a day."""
+
 SPREAD_S = 0.02
 """How far apart the first looks at what was bought earlier are, on average: fifty a second, whatever the number."""
 LONGEST_SPREAD_S = 30.0
@@ -114,7 +117,7 @@ def next_delay(policy: PollPolicy, interval_s: float, luck: float, hints: Hints 
         # 2**6 is beyond the longest already.
         delay_s = max(delay_s, min(_FIRST_BACKOFF_S * 2.0 ** min(hints.failures - 1, 6), _LONGEST_BACKOFF_S))
     delay_s *= 1 + JITTER * (2 * luck - 1)
-    return max(delay_s, hints.retry_after_s or 0.0)
+    return max(delay_s, min(hints.retry_after_s or 0.0, LONGEST_NAMED_S))
 
 
 def before_deadline(due_at: float, now: float, deadline_at: float | None) -> float:

@@ -113,7 +113,9 @@ class PartFile:
         await _off_loop(self._finish, medium, overwrite)
 
     def discard(self) -> None:
-        """Drop what was received: nobody can go on with it."""
+        """Drop what was received: nobody can go on with it. What was never ours stays."""
+        if self._fd < 0:
+            return
         self.kept = None
         with suppress(OSError):
             self._note.unlink(missing_ok=True)
@@ -160,7 +162,7 @@ class PartFile:
             else:
                 self.kept = Kept(size_bytes=start_bytes, source=source, etag=etag)
                 if start_bytes == 0:
-                    self._note.write_bytes(spell_note(source, etag))
+                    self._write_note(spell_note(source, etag))
         except OSError as error:
             trouble = self._named(error)
         else:
@@ -175,6 +177,10 @@ class PartFile:
             raise InvalidInput(field="dest", message=f"{self.path} is being downloaded to by somebody else.")
         self._fd = fd
         return facts
+
+    def _write_note(self, text: bytes) -> None:
+        with os.fdopen(os.open(self._note, _OPEN_FLAGS | os.O_TRUNC, 0o666), "wb") as file:
+            file.write(text)
 
     def _read_note(self) -> Kept | None:
         try:
@@ -295,10 +301,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 async def _off_loop(work: Callable[..., _T], *arguments: Any) -> _T:
-    """Run what may block in a thread. A thread cannot be stopped: when cancelled, we wait for it first."""
+    """Run what may block in a thread. A thread cannot be stopped: however often we are cancelled, we wait for it."""
     future = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        await asyncio.wait([future])
+        while not future.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([future])
         raise

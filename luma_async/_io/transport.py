@@ -202,8 +202,10 @@ class Transport:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._submits.close()
-        await self._calls.close()
+        try:
+            await self._submits.close()
+        finally:
+            await self._calls.close()
 
     async def _exchange(
         self, session: aiohttp.ClientSession, call: Call, flight: _Flight | None

@@ -13,6 +13,7 @@ from luma_async import (
     GenerationFailed,
     InvalidInput,
     Limits,
+    LumaError,
     LumaSession,
     MemoryJournal,
     OutOfCredit,
@@ -21,6 +22,7 @@ from luma_async import (
     PromptRejected,
     RateLimited,
     RetryPolicy,
+    ServiceUnavailable,
     SessionClosed,
     State,
     SubmitInDoubt,
@@ -32,6 +34,7 @@ from luma_async import (
 from luma_async.errors import UnsupportedOperation
 from luma_async.testing import (
     ALWAYS,
+    Fault,
     drop_after_reading,
     fails,
     late,
@@ -766,3 +769,105 @@ async def test_a_plain_submit_still_hears_of_a_429(open_session, gateway):
     async with open_session(retry=RetryPolicy(attempts=3)) as luma:
         with pytest.raises(RateLimited):
             await luma.submit("a cat")
+
+
+# --- what is on its way when it stops ---
+
+
+def later(seconds, fault):
+    """Let a fault strike after a while."""
+
+    async def act(exchange):
+        await asyncio.sleep(seconds)
+        return await fault.act(exchange)
+
+    return Fault("later", charged=False, act=act)
+
+
+def strike(gateway, prompt, fault, **options):
+    gateway.inject(fault, when=lambda seen: prompt in str(seen.body), **options)
+
+
+async def take_all(batch):
+    """Take the outcomes until it ends or stops; return their errors by prompt, and what stopped it."""
+    errors = {}
+    try:
+        async for outcome in batch:
+            errors[outcome.request.prompt] = outcome.error
+    except LumaError as error:
+        return errors, error
+    return errors, None
+
+
+async def test_a_429_after_the_stop_ends_the_batch_all_the_same(luma, gateway):
+    """A submit that was on its way when the credit ran out and then meets a 429 is not waited for, nor sent again."""
+    strike(gateway, "broke", later(1, out_of_credit()))
+    strike(gateway, "busy", later(2, rate_limited()))
+    async with asyncio.timeout(60):
+        errors, stopped_by = await take_all(luma.batch(["broke", "busy"]))
+    assert set(errors) == {"broke"}
+    assert isinstance(stopped_by, OutOfCredit)
+    assert (gateway.counts["submit"], gateway.charges) == (2, ())
+
+
+async def test_nothing_is_sent_again_after_the_stop(luma, gateway):
+    """A 503 may be sent again, but not by a batch that has stopped: it is delivered."""
+    strike(gateway, "broke", later(1, out_of_credit()))
+    strike(gateway, "busy", later(2, server_error(503)))
+    errors, stopped_by = await take_all(luma.batch(["broke", "busy"]))
+    assert isinstance(errors["busy"], ServiceUnavailable)
+    assert isinstance(stopped_by, OutOfCredit)
+    assert (gateway.counts["submit"], gateway.charges) == (2, ())
+
+
+@pytest.mark.parametrize("refusal", [rate_limited(), server_error(503)], ids=["429", "503"])
+async def test_whoever_shares_a_purchase_of_a_stopped_batch_gets_it(luma, gateway, refusal):
+    """The batch wants it no more, somebody else does: it is sent again for them."""
+    strike(gateway, "broke", later(1, out_of_credit()))
+    strike(gateway, "shared", later(2, refusal))
+    strike(gateway, "shared", refusal, times=2)
+    taking = asyncio.ensure_future(take_all(luma.batch(["broke", "shared"], keys=["a", "b"])))
+    await asyncio.sleep(0.5)
+    sharing = asyncio.ensure_future(luma.submit("shared", key="b"))
+    _, stopped_by = await taking
+    assert isinstance(stopped_by, OutOfCredit)
+    async with asyncio.timeout(60):
+        handle = await sharing
+    assert handle.key == "b"
+    assert len(gateway.charges) == 1
+
+
+async def test_a_failed_item_is_not_bought_anew_after_the_stop(luma, gateway, journal):
+    """`retry_failed` looks a failed purchase up first; when the batch has stopped by then, it buys nothing."""
+    find, asked = journal.get, []
+
+    async def slow(key):
+        asked.append(key)
+        if key == "bad~2":
+            await asyncio.sleep(10)
+        return await find(key)
+
+    journal.get = slow
+    gateway.scripts["bad"] = fails("Job failed", after=1)
+    await take_all(luma.batch(["bad"], keys=["bad"]))
+    strike(gateway, "broke", out_of_credit())
+    errors, stopped_by = await take_all(luma.batch(["bad", "broke"], keys=["bad", "broke"], retry_failed=True))
+    assert "bad~2" in asked
+    assert isinstance(errors["bad"], GenerationFailed)
+    assert isinstance(stopped_by, OutOfCredit)
+    assert len(gateway.charges) == 1
+
+
+async def test_a_batch_that_is_dropped_gives_its_seats_back(open_session):
+    """Taken by `anext()` and forgotten without `aclose()`: outcomes that nobody will take hold no seat for ever."""
+    async with open_session(limits=Limits(max_in_flight=2)) as luma:
+        batch = luma.batch(prompts(3))
+        await anext(batch)
+        del batch
+        gc.collect()
+        await asyncio.sleep(30)
+        gc.collect()
+        async with asyncio.timeout(60):
+            assert len(await luma.batch(prompts(4)).results()) == 4
+        flights = luma._parts.batches._flights
+        assert (flights.used, flights.in_flight) == (0, 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -18,12 +19,18 @@ from luma_async import (
     KeyConflict,
     Keyframes,
     LumaSession,
+    MemoryJournal,
+    NotSent,
     Phase,
     PollPolicy,
     Refused,
+    RetryPolicy,
+    SessionClosed,
     SqliteJournal,
     State,
     SubmitInDoubt,
+    Timeouts,
+    UnsupportedOperation,
     VideoRequest,
 )
 from luma_async._core import lifecycle
@@ -325,3 +332,41 @@ async def test_a_found_id_is_finished_after_all(luma, gateway, journal):
     while await phase_of(journal, "dog") is Phase.LOST:
         await asyncio.sleep(0.01)
     assert await phase_of(journal, "dog") is Phase.COMPLETED
+
+
+async def test_a_second_send_that_was_never_claimed_leaves_the_doubt_as_it_was(gateway):
+    """A journal too slow for the claim: nothing was sent, the doubt stays one, and the session goes on buying."""
+
+    class Slow(MemoryJournal):
+        slow = False
+
+        async def change(self, key, step):
+            if self.slow:
+                self.slow = False
+                await asyncio.sleep(60)
+            return await super().change(key, step)
+
+    journal = Slow()
+    retry = RetryPolicy(not_sent_for=0)
+    async with session(gateway, journal, timeouts=Timeouts(submit=0.2), retry=retry) as luma:
+        gateway.inject(drop_after_reading())
+        with pytest.raises(SubmitInDoubt):
+            await luma.submit("cat dance", key="cat")
+        journal.slow = True
+        with pytest.raises(NotSent):
+            await luma.doubts.resubmit("cat", accept_duplicate_risk=True)
+        assert [doubt.key for doubt in await luma.doubts.list()] == ["cat"]
+        assert (await luma.submit("dog dance")).id
+    assert [charge.prompt for charge in gateway.charges] == ["cat dance", "dog dance"]
+
+
+async def test_doubts_of_a_closed_session_open_nothing(gateway, tmp_path):
+    """A journal that a session has closed stays closed, whatever is kept of the session."""
+    path = tmp_path / "own.db"
+    async with session(gateway, path) as luma:
+        doubts = luma.doubts
+    path.unlink()
+    for call in (doubts.list, doubts.reconcile, partial(doubts.abandon, "cat")):
+        with pytest.raises((SessionClosed, UnsupportedOperation)):
+            await call()
+    assert not path.exists()

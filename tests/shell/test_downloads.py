@@ -37,6 +37,7 @@ from luma_async import (
 )
 from luma_async._core import downloading
 from luma_async._core.linking import Link
+from luma_async._core.naming import NOTE_SUFFIX
 from luma_async._io.files import Files
 from luma_async._io.part_file import PartFile
 from luma_async._io.proxies import Proxies
@@ -458,7 +459,7 @@ async def test_a_disk_without_room_for_the_note_is_an_oserror_too(fetcher, serve
     def fail(*_):
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr(PartFile, "_write_note", fail)
     with pytest.raises(OSError, match=r"cat\.mp4\.part"):
         await fetch(fetcher(), completed(server.url()), tmp_path / "cat.mp4")
     assert left(tmp_path) == []
@@ -869,6 +870,54 @@ async def test_where_nobody_listens_is_a_download_error(fetcher, tmp_path, url):
         assert "secret" not in str(error)
         error = error.__cause__ or error.__context__
     assert left(tmp_path) == []
+
+
+async def test_a_download_that_is_cancelled_twice_leaves_nothing_open(fetcher, server, tmp_path, monkeypatch):
+    """A thread that is still opening the `.part` is waited for, or its lock would keep every later download out."""
+    opened, go_on = os.open, threading.Event()
+
+    def slow(path, *arguments, **options):
+        if str(path).endswith(".part"):
+            go_on.wait(10)
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", slow)
+    downloads = fetcher()
+    downloading = asyncio.ensure_future(fetch(downloads, completed(server.url()), tmp_path / "cat.mp4"))
+    while not server.seen:
+        await asyncio.sleep(0.01)
+    for _ in range(3):
+        await asyncio.sleep(0.05)
+        downloading.cancel()
+    go_on.set()
+    await asyncio.wait([downloading])
+    assert downloading.cancelled()
+    assert (await fetch(downloads, completed(server.url()), tmp_path / "cat.mp4")).read_bytes() == LARGE
+
+
+async def test_a_note_follows_no_link(fetcher, server, tmp_path):
+    """In a folder that others write to, nobody may have us overwrite another file."""
+    victim, folder = tmp_path / "precious.txt", tmp_path / "shared"
+    victim.write_text("precious")
+    folder.mkdir()
+    (folder / f"cat.mp4{NOTE_SUFFIX}").symlink_to(victim)
+    with pytest.raises(OSError, match=r"cat\.mp4"):
+        await fetch(fetcher(), completed(server.url()), folder / "cat.mp4")
+    assert victim.read_text() == "precious"
+
+
+async def test_a_link_that_is_asked_for_while_the_session_closes(gateway):
+    """SessionClosed, and no cancellation that nobody asked for."""
+    gateway.scripts["cat dance"] = completes_without_link(after=0)
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(0.1)) as luma:
+        handle = await luma.submit("cat dance")
+        await handle.wait()
+        gateway.inject(hang(), on="link")
+        asking = asyncio.ensure_future(handle.video_url())
+        while not gateway.counts["link"]:
+            await asyncio.sleep(0.01)
+    with pytest.raises(SessionClosed):
+        await asking
 
 
 # --- many at once ---

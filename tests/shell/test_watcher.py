@@ -33,6 +33,7 @@ from luma_async.testing import (
     forgets,
     garbage,
     garbles_row,
+    hang,
     late,
     nulls_data,
     out_of_credit,
@@ -499,3 +500,71 @@ async def test_a_dialect_that_trips_leaves_nobody_waiting_for_ever(gateway, capl
     ) as luma:
         with pytest.raises(PollingFailed, match="ZeroDivisionError"):
             await luma.run("cat dance")
+
+
+async def test_an_early_unknown_that_comes_late_is_forgiven(luma, gateway, journal):
+    """The grace counts from the question: what was true within it loses no paid generation after it."""
+    gateway.scripts["cat dance"] = unknown_at_first(5)
+    gateway.inject(late(29.9), on="query")
+    handle = await luma.submit("cat dance", key="cat")
+    assert (await handle.wait()).state is State.COMPLETED
+    assert (await journal.get("cat")).phase is Phase.COMPLETED
+
+
+@pytest.mark.parametrize("settings", [{"poll": PollPolicy.fixed(4)}])
+async def test_a_single_query_that_hangs_holds_up_nobody(luma, gateway, journal):
+    """Those that an answer for many left out are asked for one by one, and each learns its own answer at once."""
+    for number in range(6):
+        gateway.scripts[f"prompt {number}"] = unknown_at_first(5)
+    handles = await submit(luma, 6)
+    gateway.inject(hang(), on="query")
+    loop = asyncio.get_running_loop()
+    began_at_s = loop.time()
+    ended = [(loop.time() - began_at_s, outcome.error) async for outcome in luma.as_completed(handles)]
+    assert [error for _, error in ended] == [None] * 6
+    assert ended[-2][0] < 30 <= ended[-1][0]
+    assert {(await journal.get(handle.key)).phase for handle in handles} == {Phase.COMPLETED}
+
+
+async def test_updates_miss_nothing_while_their_taker_is_busy(luma, gateway):
+    """What others see meanwhile comes next, the end too; an unchanged state is not told twice."""
+    handle = await luma.submit("cat dance")
+    other = asyncio.ensure_future(handle.wait())
+    states = []
+    async for generation in handle.updates():
+        states.append(generation.state)
+        if len(states) == 1:
+            await other
+    assert states == [State.PENDING, State.COMPLETED]
+
+    handle = await luma.submit("dog dance")
+    states = []
+    async for generation in handle.updates():
+        states.append(generation.state)
+        if len(states) == 1:
+            while (await handle.refresh()).state is not State.PROCESSING:
+                await asyncio.sleep(1)
+        elif len(states) == 2:
+            await handle.refresh()
+    assert states == [State.PENDING, State.PROCESSING, State.COMPLETED]
+
+
+async def test_a_service_that_wants_a_day_of_rest_blinds_nobody(luma, gateway):
+    """A named time is kept for some minutes at most."""
+    gateway.inject(rate_limited(86_400), on="query")
+    loop = asyncio.get_running_loop()
+    handle = await luma.submit("cat dance")
+    began_at_s = loop.time()
+    assert (await handle.wait()).state is State.COMPLETED
+    assert 299 < loop.time() - began_at_s < 400
+
+
+@pytest.mark.parametrize(("every_s", "timeout_s"), [(60, 50), (300, 200), (600, 500), (3600, 1800)])
+@pytest.mark.parametrize("offset_s", [0.0, 1.3, 2.7])
+async def test_a_last_look_comes_before_the_end_of_a_wait(gateway, every_s, timeout_s, offset_s):
+    """However long the interval, who stops waiting leaves with fresh news."""
+    gateway.scripts["cat dance"] = succeeds(after=30)
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(every_s)) as luma:
+        await asyncio.sleep(offset_s)
+        handle = await luma.submit("cat dance")
+        assert (await handle.wait(timeout=timeout_s)).state is State.COMPLETED

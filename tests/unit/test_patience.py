@@ -20,9 +20,16 @@ from luma_async._core.patience import KEPT_FAILURES, Failing, GiveUp, GoOn, cons
 POLICY = PollPolicy.fixed(1, patience=300, grace=30)
 
 
-def judge(error, *, failing=None, submitted_at_s=None, now_s=100.0):
+def judge(error, *, failing=None, submitted_at_s=None, asked_at_s=100.0, now_s=100.0):
     return consequence(
-        error, failing, generation_id="one", key="cat", submitted_at_s=submitted_at_s, now_s=now_s, policy=POLICY
+        error,
+        failing,
+        generation_id="one",
+        key="cat",
+        submitted_at_s=submitted_at_s,
+        asked_at_s=asked_at_s,
+        now_s=now_s,
+        policy=POLICY,
     )
 
 
@@ -40,6 +47,12 @@ def test_an_unknown_id_is_forgiven_for_the_grace_after_its_submit(submitted_at_s
     error = GenerationNotFound(status=400)
     expected = GiveUp(error, lost=True) if lost else GoOn(None)
     assert judge(error, submitted_at_s=submitted_at_s) == expected
+
+
+def test_the_grace_counts_from_the_question_and_not_from_its_answer():
+    """An answer that was long on its way tells what was so when it was asked for."""
+    error = GenerationNotFound(status=400)
+    assert judge(error, submitted_at_s=100.0, asked_at_s=101.0, now_s=500.0) == GoOn(None)
 
 
 @pytest.mark.parametrize(
