@@ -549,6 +549,21 @@ async def test_updates_miss_nothing_while_their_taker_is_busy(luma, gateway):
     assert states == [State.PENDING, State.PROCESSING, State.COMPLETED]
 
 
+async def test_updates_tell_nothing_twice(luma, gateway):
+    """Looking again at a generation that has not changed, while the taker of its updates is busy, is no news."""
+    gateway.scripts["cat dance"] = stalls()
+    handle = await luma.submit("cat dance")
+    known = await handle.refresh()
+    updates = handle.updates()
+    assert await anext(updates) == known
+    assert await handle.refresh() == known
+    waiting = asyncio.ensure_future(anext(updates))
+    await asyncio.sleep(10)
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+
 async def test_a_service_that_wants_a_day_of_rest_blinds_nobody(luma, gateway):
     """A named time is kept for some minutes at most."""
     gateway.inject(rate_limited(86_400), on="query")
