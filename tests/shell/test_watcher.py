@@ -551,7 +551,7 @@ async def test_updates_miss_nothing_while_their_taker_is_busy(luma, gateway):
 
 async def test_updates_tell_nothing_twice(luma, gateway):
     """Looking again at a generation that has not changed, while the taker of its updates is busy, is no news."""
-    gateway.scripts["cat dance"] = stalls()
+    gateway.scripts["cat dance"] = stalls(processing_after=0)
     handle = await luma.submit("cat dance")
     known = await handle.refresh()
     updates = handle.updates()
