@@ -553,6 +553,7 @@ async def test_updates_tell_nothing_twice(luma, gateway):
     """Looking again at a generation that has not changed, while the taker of its updates is busy, is no news."""
     gateway.scripts["cat dance"] = stalls(processing_after=0)
     handle = await luma.submit("cat dance")
+    await asyncio.sleep(1)
     known = await handle.refresh()
     updates = handle.updates()
     assert await anext(updates) == known
