@@ -557,6 +557,7 @@ async def test_updates_tell_nothing_twice(luma, gateway):
     known = await handle.refresh()
     updates = handle.updates()
     assert await anext(updates) == known
+    await asyncio.sleep(1)
     assert await handle.refresh() == known
     waiting = asyncio.ensure_future(anext(updates))
     await asyncio.sleep(10)
