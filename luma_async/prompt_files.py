@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 PromptFormat: TypeAlias = Literal["text", "csv", "jsonl"]
 """A prompt a line, a table with a header, or a JSON object (or a JSON text) a line."""
 
-_FORMATS: dict[str, PromptFormat] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_FORMATS: dict[str, PromptFormat] = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    **dict.fromkeys(("", ".txt", ".text", ".md"), "text"),
+}
 _FRAMES = ("frame0", "frame1")
 _REQUEST_FIELDS = frozenset(field.name for field in attrs.fields(VideoRequest)) - {"keyframes"}
 _FIELDS = _REQUEST_FIELDS | {*_FRAMES, "key", "output"}
@@ -61,15 +66,7 @@ class PromptRow:
         Raises:
             InvalidInput: a field cannot be right, or a picture cannot be read.
         """
-        frames: dict[str, Any] = {}
-        for name, where in self.frames.items():
-            try:
-                frames[name] = read_keyframe(where, self.folder)
-            except InvalidInput as error:
-                fault = InvalidInput(field=name, message=error.message)
-            else:
-                continue
-            raise fault
+        frames: dict[str, Any] = {name: read_keyframe(where, name, self.folder) for name, where in self.frames.items()}
         return VideoRequest(**self.fields, keyframes=Keyframes(**frames) if frames else None)
 
 
@@ -109,15 +106,22 @@ def read_prompts(
         path: the file, in UTF-8. A table has a header that names its columns, a JSON object its fields: those of
             `VideoRequest`, and `frame0` and `frame1` (an address, a picture file, or `id:` and a generation), `key`
             (your name for the purchase) and `output` (where its file goes, below the folder of the batch).
-        format: None tells it by the ending: `.csv`, `.jsonl`, anything else is a prompt a line.
+        format: None tells it by the ending: `.csv`, `.jsonl` or `.ndjson`; `.txt`, `.md` and none at all are a prompt
+            a line, whatever it begins with.
         check: called with each request; what a dialect cannot carry is found out with `RixAPI().submit`.
 
     Raises:
-        InvalidInput: rows cannot be used; the message names each with its line and field.
+        InvalidInput: rows cannot be used; the message names each with its line and field. Or the ending tells
+            nothing: a document that is read as lines would be bought line by line.
         OSError: the file cannot be read.
     """
     where = Path(path)
-    how: PromptFormat = format or _FORMATS.get(where.suffix.lower(), "text")
+    how = format or _FORMATS.get(where.suffix.lower())
+    if how is None:
+        raise InvalidInput(
+            field="format",
+            message=f"{where.name} may be anything by its ending: name one of {', '.join(_READERS)} (--format).",
+        )
     return parse_prompts(where.read_bytes(), format=how, name=str(path), folder=where.parent, check=check)
 
 
@@ -163,17 +167,26 @@ def parse_prompts(
     return Prompts(tuple(rows))
 
 
-def read_keyframe(where: str, folder: Path = Path()) -> Keyframe:
+def read_keyframe(where: str, field: str, folder: Path = Path()) -> Keyframe:
     """Read one end of a video: an address, a picture file, or `id:` and an earlier generation.
+
+    Args:
+        where: which of them.
+        field: what an error calls it.
+        folder: what the path of a file begins at.
 
     Raises:
         InvalidInput: it is none of them.
     """
-    if where.startswith("id:"):
-        return GenerationKeyframe(where.removeprefix("id:"))
-    if where.startswith(("http://", "https://", "data:")):
-        return ImageKeyframe(where)
-    return ImageKeyframe.from_file(folder / where)
+    try:
+        if where.startswith("id:"):
+            return GenerationKeyframe(where.removeprefix("id:"))
+        if "://" in where or where.startswith("data:"):
+            return ImageKeyframe(where)
+        return ImageKeyframe.from_file(folder / where)
+    except InvalidInput as error:
+        message = error.message
+    raise InvalidInput(field=field, message=message)
 
 
 _Fields: TypeAlias = "dict[str, Any] | InvalidInput"

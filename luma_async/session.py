@@ -223,11 +223,16 @@ class LumaSession(Purchases):
         self._open()
         return as_completed(handles)
 
-    async def resume(self) -> list[GenerationHandle]:
+    async def resume(self, *, unfetched: bool = False) -> list[GenerationHandle]:
         """Return a handle for every generation in the journal that this service accepted and has not finished.
+
+        Args:
+            unfetched: whether also for those that are completed and were never downloaded, as far as the journal
+                knows. Services keep files for a while only.
 
         Raises:
             JournalError: the journal cannot be read.
+            SessionClosed: the session is not open.
 
         Costs:
             Nothing; the first looks come when you wait.
@@ -236,8 +241,9 @@ class LumaSession(Purchases):
             Safe.
         """
         parts = self._open()
-        entries = await parts.journal.entries(service=parts.service, phases={Phase.ACCEPTED})
-        return [parts.handle_of(entry) for entry in entries]
+        phases = {Phase.ACCEPTED, Phase.COMPLETED} if unfetched else {Phase.ACCEPTED}
+        entries = await parts.journal.entries(service=parts.service, phases=phases)
+        return [parts.handle_of(entry) for entry in entries if entry.path is None]
 
     @property
     def doubts(self) -> Doubts:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from luma_async import MemoryJournal
+from luma_async import MemoryJournal, Phase
 from luma_async.cli.batch_display import display
 from luma_async.cli.console import put_json, say
 from luma_async.cli.options import add_json, add_service, dialect_of, open_session
 from luma_async.cli.status import read_entries
-from luma_async.errors import LumaError, PollingFailed, SubmitInDoubt, WaitTimeout
+from luma_async.errors import InvalidInput, LumaError, PollingFailed, SubmitInDoubt, WaitTimeout
 from luma_async.prompt_files import parse_prompts, read_prompts
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import AsyncIterator
 
     from luma_async import BatchStats, DreamMachine, LumaSession, Outcome, RixAPI
     from luma_async.batch import Batch
-    from luma_async.cli.batch_display import Display
     from luma_async.previews import Preview
     from luma_async.prompt_files import Prompts
 
@@ -32,6 +32,8 @@ _NAME = "luma-async batch"
 """The folder tells batches apart, so all have one name: what a folder has paid for, it never pays for again."""
 
 _ALL_FAILED, _RUNNING, _SOME_FAILED = 1, 3, 5
+_PAID = "running"
+"""What a preview calls an entry that is accepted and not finished."""
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -43,15 +45,15 @@ def fill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="a prompt a line; or .csv with the columns prompt, aspect_ratio, frame0, key, output, …; or .jsonl with "
-        "such objects; - reads standard input",
+        help="a prompt a line, whatever it begins with; or .csv with the columns prompt, aspect_ratio, frame0, key, "
+        "output, …; or .jsonl with such objects; - reads standard input",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where everything goes")
     parser.add_argument("--format", choices=("text", "csv", "jsonl"), help="of FILE (default: by its ending)")
     parser.add_argument(
         "--max-in-flight",
         type=_number_or_auto,
-        metavar="N",
+        metavar="N|auto",
         help="paid and unfinished videos at once; auto finds out what the service bears (default: what it is known to "
         "bear, else auto)",
     )
@@ -88,20 +90,24 @@ async def run(arguments: argparse.Namespace) -> int:
 
 
 async def _buy(prompts: Prompts, arguments: argparse.Namespace) -> int:
+    running: list[Outcome] = []
     with display(len(prompts), quiet=arguments.json) as shown:
         async with open_session(arguments, on_event=shown.observe) as luma:
             batch = _batch(luma, prompts, arguments)
             shown.follow(batch)
             try:
-                code = await _take(batch, prompts, shown, arguments)
+                async for outcome in _written_down(batch, prompts, arguments):
+                    shown.ended(outcome)
+                    if isinstance(outcome.error, WaitTimeout | PollingFailed):
+                        running.append(outcome)
             except asyncio.CancelledError:
                 _say_interrupted(batch.stats)
                 raise
             except LumaError:
-                _say_summary(batch.stats, arguments.out)
+                _say_summary(batch.stats, len(running), arguments.out)
                 raise
-    _say_summary(batch.stats, arguments.out)
-    return code
+    _say_summary(batch.stats, len(running), arguments.out)
+    return _code(batch.stats, len(running))
 
 
 async def _write_page(arguments: argparse.Namespace) -> None:
@@ -122,7 +128,11 @@ def _read(arguments: argparse.Namespace, dialect: RixAPI | DreamMachine) -> Prom
     if arguments.file == "-":
         data = sys.stdin.buffer.read()
         return parse_prompts(data, format=arguments.format or "text", name="standard input", check=dialect.submit)
-    return read_prompts(arguments.file, format=arguments.format, check=dialect.submit)
+    try:
+        return read_prompts(arguments.file, format=arguments.format, check=dialect.submit)
+    except OSError as error:
+        trouble = error.strerror or str(error)
+    raise InvalidInput(field="FILE", message=f"{arguments.file}: {trouble}.")
 
 
 def _batch(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -> Batch:
@@ -142,9 +152,8 @@ def _batch(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -
     )
 
 
-async def _take(batch: Batch, prompts: Prompts, shown: Display, arguments: argparse.Namespace) -> int:
-    """Write each outcome down as it comes; say what they mean to a shell."""
-    running = False
+async def _written_down(batch: Batch, prompts: Prompts, arguments: argparse.Namespace) -> AsyncIterator[Outcome]:
+    """Write each outcome down as it comes."""
     with (arguments.out / RESULTS).open("w", encoding="utf-8") as results:
         async for outcome in batch:
             document = _document(outcome, prompts)
@@ -152,9 +161,11 @@ async def _take(batch: Batch, prompts: Prompts, shown: Display, arguments: argpa
             results.flush()
             if arguments.json:
                 put_json(document)
-            shown.ended(outcome)
-            running = running or isinstance(outcome.error, WaitTimeout | PollingFailed)
-    stats = batch.stats
+            yield outcome
+
+
+def _code(stats: BatchStats, running: int) -> int:
+    """Say what it means to a shell."""
     if running:
         return _RUNNING
     if stats.failed or stats.in_doubt:
@@ -163,25 +174,31 @@ async def _take(batch: Batch, prompts: Prompts, shown: Display, arguments: argpa
 
 
 async def _preview(batch: Batch, arguments: argparse.Namespace) -> int:
-    buys = done = others = 0
+    buys = done = running = others = 0
     async for item in batch.preview():
         standing = _standing(item)
         buys += item.buys
         done += standing == "completed"
-        others += not item.buys and standing != "completed"
+        running += standing == _PAID
+        others += not item.buys and standing not in {"completed", _PAID}
         if arguments.json:
             document = {"index": item.index, "key": item.key, "standing": standing, "buys": item.buys}
             put_json({**document, "prompt": getattr(item.request, "prompt", None)})
         else:
             print(f"{'send' if item.buys else 'keep'}  {standing:10}  {getattr(item.request, 'prompt', '')}")
-    say(f"Nothing was sent. Would submit {buys}; {done} are done already, {others} are neither.")
+    say(
+        f"Nothing was sent. Would submit {buys}; {done} are completed, {running} are paid and run on"
+        + (f", {others} are none of these, as the list says." if others else ".")
+    )
     return 0
 
 
 def _standing(item: Preview) -> str:
     if item.error is not None:
         return "refused"
-    return "new" if item.entry is None else item.entry.phase.replace("_", " ")
+    if item.entry is None:
+        return "new"
+    return _PAID if item.entry.phase is Phase.ACCEPTED else item.entry.phase.replace("_", " ")
 
 
 def _document(outcome: Outcome, prompts: Prompts) -> dict[str, Any]:
@@ -207,18 +224,26 @@ def _say_interrupted(stats: BatchStats) -> None:
     )
 
 
-def _say_summary(stats: BatchStats, out: Path) -> None:
+def _say_summary(stats: BatchStats, running: int, out: Path) -> None:
+    failed = stats.failed - running
+    runs_on = f"{running} paid and running on, " if running else ""
     say(
-        f"{stats.done} of {stats.total} done, {stats.failed} failed, {stats.in_doubt} in doubt; "
+        f"{stats.done} of {stats.total} done, {runs_on}{failed} failed, {stats.in_doubt} in doubt; "
         f"{stats.submitted} bought in this run, {stats.requests} requests. See {out / RESULTS}."
     )
     if stats.duplicates:
         say(f"Rows that repeat an earlier one word for word: {stats.duplicates}. Each is a purchase of its own.")
     if stats.in_doubt:
         say(f"Settle what is in doubt with `luma-async in-doubt --journal {out / JOURNAL}`.")
-    if stats.failed:
+    if running:
+        say("Run the same command again to wait for what runs on; it is not bought once more.")
+    if failed:
         say("Run the same command again for what failed on the way; --retry-failed buys failed videos once more.")
 
 
 def _number_or_auto(text: str) -> float | str:
-    return text if text == "auto" else float(text)
+    try:
+        return text if text == "auto" else float(text)
+    except ValueError:
+        message = f"{text!r} is neither a number nor auto"
+    raise argparse.ArgumentTypeError(message)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luma_async.cli.console import progress, put_generation, say
@@ -20,7 +19,9 @@ if TYPE_CHECKING:
 
 def add_purchase(parser: argparse.ArgumentParser) -> None:
     """Add what all purchases have in common, and where they are made."""
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="a file or a folder (default: ./<id>.<kind>)")
+    parser.add_argument(
+        "-o", "--output", default=".", metavar="FILE", help="a file or a folder (default: ./<id>.<kind>)"
+    )
     add_file(parser)
     parser.add_argument("--key", help="a name for this purchase: the same key never buys twice")
     parser.add_argument(
@@ -43,14 +44,15 @@ def add_file(parser: argparse.ArgumentParser) -> None:
 
 async def buy(arguments: argparse.Namespace, request: Request) -> int:
     """Submit, wait, download; what would be refused afterwards is refused before it is paid."""
-    place: Path = arguments.output or Path()
+    # As it was typed: a slash at its end means a folder.
+    place: str = arguments.output
     check_timeout(arguments.timeout)
     Downloads.check_place(place, overwrite=arguments.overwrite)
     label = getattr(request, "prompt", None) or arguments.command
     with progress(label, quiet=arguments.json) as display:
         async with open_session(arguments, on_event=display.observe) as luma:
             handle = await _submit(luma, request, arguments)
-            say(f"Accepted: generation {handle.id}, key {handle.key}")
+            say(f"{'Accepted' if display.bought else 'Bought before'}: generation {handle.id}, key {handle.key}")
             fetch = again(arguments, "download", handle.id)
             try:
                 generation = await handle.wait(timeout=arguments.timeout)

@@ -30,9 +30,12 @@ class Progress:
     def __init__(self) -> None:
         self.afterwards: list[str] = []
         """What to say when the display is gone: it breaks lines, and a command to paste must not be broken."""
+        self.bought = False
+        """Whether anything was bought meanwhile."""
 
     def observe(self, event: Event) -> None:
         """Take note of what happened in the session."""
+        self.bought = self.bought or isinstance(event, Submitted)
         if isinstance(event, Submitted | Changed | Finished):
             self.show(event.generation)
 

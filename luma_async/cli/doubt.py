@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from luma_async.cli.console import put_json, say
+from luma_async._core.lifecycle import in_doubt
+from luma_async.cli.console import put_json, put_table, say, shorten
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
 from luma_async.cli.services import only_service
 from luma_async.cli.shapes import entry_json
-from luma_async.cli.status import put_entries, read_entries
+from luma_async.cli.status import read_entries
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
-    from luma_async import LumaSession, Reconciled
+    from luma_async import Entry, LumaSession, Reconciled
+
+_WHICH = "its key, as `in-doubt` lists it"
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -21,15 +25,17 @@ def fill(parser: argparse.ArgumentParser) -> None:
     parser.description = "List the submits that may have been paid. Look for each at the service, then decide."
     _add_shared(parser)
     parser.set_defaults(run=run, decision=None)
-    decisions = parser.add_subparsers(metavar="DECISION")
+    decisions = parser.add_subparsers(metavar="[DECISION]")
     resolve = decisions.add_parser("resolve", help="it did buy this generation")
-    resolve.add_argument("key")
-    resolve.add_argument("generation_id", metavar="GENERATION")
+    resolve.add_argument("key", metavar="KEY", help=_WHICH)
+    resolve.add_argument(
+        "generation_id", metavar="GENERATION", help="the id of what it bought, as the service shows it"
+    )
     resubmit = decisions.add_parser("resubmit", help="send it again; it may be paid twice")
-    resubmit.add_argument("key")
+    resubmit.add_argument("key", metavar="KEY", help=_WHICH)
     resubmit.add_argument("--accept-duplicate-risk", action="store_true", help="required: yes, it may be paid twice")
     abandon = decisions.add_parser("abandon", help="close it; its key never buys again")
-    abandon.add_argument("key")
+    abandon.add_argument("key", metavar="KEY", help=_WHICH)
     reconcile = decisions.add_parser("reconcile", help="look for all of them in the service's own list (Luma)")
     for name, decision in (
         ("resolve", resolve),
@@ -55,7 +61,7 @@ async def run(arguments: argparse.Namespace) -> int:
         if service is None and arguments.base_url is None and not arguments.journal.exists():
             return 0
         async with open_session(arguments, service=service) as luma:
-            put_entries(await luma.doubts.list(), as_json=arguments.json)
+            _put_doubts(await luma.doubts.list(), arguments)
         return 0
     if arguments.decision == "reconcile":
         async with open_session(arguments, service=await only_service(arguments)) as luma:
@@ -66,6 +72,28 @@ async def run(arguments: argparse.Namespace) -> int:
     async with open_session(arguments, service=known.service if known else None) as luma:
         await _decide(luma, arguments)
     return 0
+
+
+def _put_doubts(doubts: Sequence[Entry], arguments: argparse.Namespace) -> None:
+    """Print each doubt with its reason, and what can be decided."""
+    if arguments.json:
+        for doubt in doubts:
+            put_json(entry_json(doubt))
+        return
+    if doubts:
+        put_table(("KEY", "SENT", "PROMPT", "WHY"), map(_row, doubts))
+        say(
+            "Look for each at the service. If it is there: luma-async in-doubt resolve KEY GENERATION. "
+            "Else: in-doubt abandon KEY, or in-doubt resubmit KEY --accept-duplicate-risk."
+        )
+    else:
+        say("Nothing is in doubt.")
+
+
+def _row(doubt: Entry) -> tuple[str, ...]:
+    sent = f"{doubt.sent_at:%Y-%m-%d %H:%M}" if doubt.sent_at else ""
+    prompt = shorten(str(doubt.request.get("prompt", "")))
+    return doubt.key, sent, prompt, in_doubt(doubt).reason
 
 
 def _tell(came: Reconciled, arguments: argparse.Namespace) -> None:

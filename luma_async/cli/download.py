@@ -9,6 +9,7 @@ from luma_async.cli.buying import add_file
 from luma_async.cli.console import progress
 from luma_async.cli.fetching import fetch_all
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
+from luma_async.cli.services import service_of
 
 if TYPE_CHECKING:
     import argparse
@@ -18,7 +19,14 @@ def fill(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.description = "Wait for generations if need be, and download them. Nothing is bought."
     parser.add_argument("ids", nargs="+", metavar="GENERATION", help="their ids")
-    parser.add_argument("-o", "--output", type=Path, default=Path(), metavar="DIR", help="where the files go")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where the files go; for one generation also a file, by its ending",
+    )
     parser.add_argument(
         "--what", choices=("video", "thumbnail", "last_frame"), default="video", help="which file (default: video)"
     )
@@ -31,6 +39,8 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """Download each, as it is there."""
+    ids = list(dict.fromkeys(arguments.ids))
     with progress(quiet=arguments.json) as display:
-        async with open_session(arguments, on_event=display.observe) as luma:
-            return await fetch_all(luma, [luma.handle(one) for one in dict.fromkeys(arguments.ids)], arguments, display)
+        service = await service_of(arguments, ids)
+        async with open_session(arguments, service=service, on_event=display.observe) as luma:
+            return await fetch_all(luma, [luma.handle(one) for one in ids], arguments, display)

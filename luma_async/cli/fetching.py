@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from luma_async.cli.console import put_json, say
 from luma_async.cli.options import again
 from luma_async.cli.running import exit_code
+from luma_async.downloads import Downloads
 from luma_async.errors import InvalidInput, LumaError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from pathlib import Path
 
     from luma_async import GenerationHandle, LumaSession, Outcome
     from luma_async.cli.console import Progress
@@ -24,9 +26,13 @@ async def fetch_all(
     luma: LumaSession, handles: Sequence[GenerationHandle], arguments: argparse.Namespace, display: Progress
 ) -> int:
     """Wait for all and download each as it ends; say what it means to a shell."""
-    if arguments.output.exists() and not arguments.output.is_dir():
-        raise InvalidInput(field="--output", message=f"{arguments.output} is not a folder.")
-    arguments.output.mkdir(parents=True, exist_ok=True)
+    to_file = _is_file(arguments.output, handles)
+    folder = arguments.output.parent if to_file else arguments.output
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput(field="--output", message=f"{folder} is not a folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    if to_file:
+        Downloads.check_place(arguments.output, overwrite=arguments.overwrite)
     missing = [handle.id for handle in handles]
     codes: list[int] = []
     try:
@@ -42,6 +48,11 @@ async def fetch_all(
             )
         raise
     return summary(codes)
+
+
+def _is_file(output: Path, handles: Sequence[GenerationHandle]) -> bool:
+    """Whether this names the file of a single generation, and not a folder."""
+    return len(handles) == 1 and bool(output.suffix) and not output.is_dir()
 
 
 def summary(codes: Sequence[int]) -> int:

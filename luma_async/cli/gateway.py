@@ -6,9 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from luma_async.cli.console import say
+from luma_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import argparse
+
+    from luma_async.testing import FakeGateway
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -38,14 +41,25 @@ async def run(arguments: argparse.Namespace) -> int:
         port=arguments.port,
         record=False,
     )
-    async with gateway:
-        print(f"LUMA_BASE_URL={gateway.base_url} LUMA_API_KEY={gateway.api_key}", flush=True)
-        say("A fake relay is running; Ctrl-C stops it.")
-        try:
-            await gateway.serve_forever()
-        finally:
-            say(f"{len(gateway.charges)} charges, {sum(gateway.counts.values())} requests.")
+    await _start(gateway)
+    print(f"LUMA_BASE_URL={gateway.base_url} LUMA_API_KEY={gateway.api_key}", flush=True)
+    say("A fake relay is running; Ctrl-C stops it.")
+    try:
+        await gateway.serve_forever()
+    finally:
+        say(f"{len(gateway.charges)} charges, {sum(gateway.counts.values())} requests.")
     return 0
+
+
+async def _start(gateway: FakeGateway) -> None:
+    try:
+        await gateway.start()
+    except (OSError, OverflowError) as error:
+        trouble = getattr(error, "strerror", None) or str(error)
+    else:
+        return
+    where = f"{gateway.host}:{gateway.port}"
+    raise ConfigurationError(message=f"{where} cannot be listened on ({trouble}): --port 0 takes a free one.")
 
 
 def _duration(seconds: float) -> float:

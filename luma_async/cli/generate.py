@@ -37,7 +37,10 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """Submit, wait, download."""
-    frame0, frame1 = [where and read_keyframe(where) for where in (arguments.frame0, arguments.frame1)]
+    frame0, frame1 = [
+        where and read_keyframe(where, field)
+        for where, field in ((arguments.frame0, "--frame0"), (arguments.frame1, "--frame1"))
+    ]
     request = VideoRequest(
         arguments.prompt,
         aspect_ratio=arguments.aspect_ratio,

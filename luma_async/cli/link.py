@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from luma_async.cli.console import put_json
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
+from luma_async.cli.services import service_of
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +27,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """Ask, and print."""
-    async with open_session(arguments) as luma:
+    async with open_session(arguments, service=await service_of(arguments, [arguments.id])) as luma:
         url = await luma.video_url(arguments.id)
     if arguments.json:
         put_json({"id": arguments.id, "url": url})

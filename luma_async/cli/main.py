@@ -50,11 +50,11 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     """Build the parser; only the command that is meant is filled, or all of them."""
     root = argparse.ArgumentParser(
         prog="luma-async",
-        description="Make Luma videos: never pay twice, never lose a job.",
+        description="Make Luma videos: never pay twice, never lose what is paid.",
         epilog="Exit codes: 0 done, 1 failed, 2 wrong use or settings, 3 still running and paid, 4 the key or the "
-        "credit, 5 some of many failed, 130 interrupted. Settings: a flag, else LUMA_API_KEY, LUMA_BASE_URL, "
-        "LUMA_DIALECT, LUMA_EDITION, LUMA_JOURNAL, else ~/.config/luma-async/config.toml. The key is never taken from "
-        "the command line, where every user of the machine could read it.",
+        "credit, 5 some of many failed, 6 in doubt (maybe paid), 130 interrupted. Settings: a flag, else LUMA_API_KEY, "
+        "LUMA_BASE_URL, LUMA_DIALECT, LUMA_EDITION, LUMA_JOURNAL, else ~/.config/luma-async/config.toml. The key is "
+        "never taken from the command line, where every user of the machine could read it.",
     )
     root.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")

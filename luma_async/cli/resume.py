@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 def fill(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.description = "Wait for every generation that the journal knows as paid and unfinished, and download it."
+    parser.add_argument(
+        "--unfetched", action="store_true", help="fetch also what is completed and was never put on disk"
+    )
     parser.add_argument("-o", "--output", type=Path, default=Path(), metavar="DIR", help="where the files go")
     add_file(parser)
     add_service(parser)
@@ -37,9 +40,14 @@ async def run(arguments: argparse.Namespace) -> int:
     entries = await read_entries(arguments)
     with progress(quiet=arguments.json) as display:
         async with open_session(arguments, service=shared_service(entries), on_event=display.observe) as luma:
-            handles = await luma.resume()
-            say(f"{len(handles)} paid and unfinished.")
-            _tell_of_others(entries, {handle.key for handle in handles})
+            unfinished, all_of_them = await luma.resume(), await luma.resume(unfetched=True)
+            say(f"{len(unfinished)} paid and unfinished.")
+            _tell_of_others(entries, {handle.key for handle in unfinished})
+            unfetched = len(all_of_them) - len(unfinished)
+            handles = all_of_them if arguments.unfetched else unfinished
+            if unfetched:
+                how = "." if arguments.unfetched else f": {again(arguments, 'resume', '--unfetched')}"
+                say(f"{unfetched} completed and never put on disk{how}")
             code = await fetch_all(luma, handles, arguments, display)
             doubts = await luma.doubts.list()
     if doubts:

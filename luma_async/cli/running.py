@@ -1,7 +1,7 @@
 """Running a command, and what an exit code means.
 
 0 done · 1 failed · 2 wrong use or settings · 3 still running (and paid) · 4 the key or the credit · 5 some of many
-failed · 130 interrupted.
+failed · 6 in doubt (maybe paid) · 130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from luma_async.cli.options import settle_journal
 from luma_async.errors import (
     ConfigurationError,
     InvalidInput,
+    KeyConflict,
     LumaError,
     OutOfCredit,
     PollingFailed,
+    SubmitInDoubt,
     Unauthorized,
     UnsupportedOperation,
     WaitTimeout,
@@ -55,8 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
 def exit_code(error: Exception) -> int:
     """Say what a failure means to a shell."""
     table: tuple[tuple[Any, int], ...] = (
-        ((ConfigurationError, InvalidInput, UnsupportedOperation), 2),
+        ((ConfigurationError, InvalidInput, UnsupportedOperation, KeyConflict), 2),
         ((WaitTimeout, PollingFailed), 3),
         ((Unauthorized, OutOfCredit), 4),
+        (SubmitInDoubt, 6),
     )
     return next((code for kinds, code in table if isinstance(error, kinds)), 1)

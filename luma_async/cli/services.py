@@ -8,7 +8,7 @@ from luma_async.cli.status import read_entries
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from luma_async import Entry
 
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 async def only_service(arguments: argparse.Namespace) -> str | None:
     """Return the service that all entries of the journal share; None when there are several, or none."""
     return shared_service(await read_entries(arguments))
+
+
+async def service_of(arguments: argparse.Namespace, ids: Collection[str]) -> str | None:
+    """Return the service that made these generations, as far as the journal knows them and it is one."""
+    if not arguments.journal.exists():
+        return None
+    return shared_service([entry for entry in await read_entries(arguments) if entry.generation_id in ids])
 
 
 def shared_service(entries: Sequence[Entry]) -> str | None:

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 def fill(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.description = "List the paid generations that the journal remembers. No request is made."
-    parser.add_argument("--phase", action="append", choices=[str(phase) for phase in Phase], help="only these phases")
+    parser.add_argument(
+        "--phase",
+        action="append",
+        type=lambda text: text.replace(" ", "_"),
+        choices=[str(phase) for phase in Phase],
+        help="only these phases",
+    )
     add_journal(parser)
     add_json(parser)
     parser.set_defaults(run=run)

@@ -9,6 +9,7 @@ from luma_async.cli.console import progress, put_generation, put_json, say
 from luma_async.cli.fetching import summary
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
 from luma_async.cli.running import exit_code
+from luma_async.cli.services import service_of
 from luma_async.errors import LumaError
 from luma_async.settings import check_timeout
 
@@ -39,7 +40,8 @@ async def run(arguments: argparse.Namespace) -> int:
     """Wait for all together, and report each when it ends."""
     check_timeout(arguments.timeout)
     with progress(quiet=arguments.json) as display:
-        async with open_session(arguments, on_event=display.observe) as luma:
+        service = await service_of(arguments, arguments.ids)
+        async with open_session(arguments, service=service, on_event=display.observe) as luma:
             handles = [luma.handle(one) for one in dict.fromkeys(arguments.ids)]
             try:
                 async with asyncio.TaskGroup() as group:

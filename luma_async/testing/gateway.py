@@ -139,7 +139,12 @@ class FakeGateway:
         return [*clips.routes(), *rix.routes(prefix), *luma.routes(prefix), rix.fallback()]
 
     async def start(self) -> None:
-        """Listen. It returns when connections are accepted."""
+        """Listen. It returns when connections are accepted.
+
+        Raises:
+            OSError: the port is taken, or there is no such interface.
+            OverflowError: there is no such port.
+        """
         app = web.Application(client_max_size=_BODY_CAP_BYTES)
         for route in self._routes:
             app.router.add_route(route.method, route.path, self._handler(route))
@@ -148,7 +153,11 @@ class FakeGateway:
             app, access_log=None, keepalive_timeout=self._close_idle_after_s, shutdown_timeout=_STOP_S
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, self.host, self.port).start()
+        try:
+            await web.TCPSite(self._runner, self.host, self.port).start()
+        except BaseException:
+            await self.stop()
+            raise
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
@@ -238,9 +247,11 @@ class FakeGateway:
             when: strikes only requests for which this is true; others are left to the faults behind it.
 
         Raises:
+            TypeError: it is no fault, such as `hang` without its parentheses.
             ValueError: there is no such kind of request.
         """
         kinds = {route.kind for route in self._routes}
+        _check_fault(fault)
         if on not in kinds:
             raise ValueError(f"There is no kind of request {on!r}; the kinds are {', '.join(sorted(kinds))}.")
         self._faults.add(fault, on, times, when)
@@ -309,3 +320,8 @@ def _decoded(raw: bytes) -> Any:
         return json.loads(raw) if raw else None
     except (ValueError, RecursionError):
         return None
+
+
+def _check_fault(fault: object) -> None:
+    if not isinstance(fault, Fault):
+        raise TypeError(f"inject() takes a fault such as hang() or server_error(503), not {fault!r}.")

@@ -104,7 +104,7 @@ async def test_a_dry_run_submits_nothing_and_leaves_no_trace(run, folder, gatewa
     code, out, err = await run("prompts.txt", "--out", "out", "--dry-run")
     assert code == 0
     assert out.splitlines() == ["send  new         a cat", "send  new         a dog"]
-    assert "Would submit 2; 0 are done" in err
+    assert "Would submit 2; 0 are completed, 0 are paid and run on." in err
     assert not (folder / "out").exists()
     assert gateway.counts.total() == 0
     (folder / "fewer.txt").write_text("a cat\n", encoding="utf-8")
@@ -113,7 +113,7 @@ async def test_a_dry_run_submits_nothing_and_leaves_no_trace(run, folder, gatewa
     code, out, err = await run("prompts.txt", "--out", "out", "--dry-run", "--json")
     assert [json.loads(line)["standing"] for line in out.splitlines()] == ["completed", "new"]
     assert [json.loads(line)["buys"] for line in out.splitlines()] == [False, True]
-    assert "Would submit 1; 1 are done" in err
+    assert "Would submit 1; 1 are completed, 0 are paid and run on." in err
     assert gateway.counts.total() == asked
 
 
@@ -246,3 +246,39 @@ async def test_a_terminal_shows_one_bar_and_few_rows(folder, gateway, monkeypatc
     assert 0 < most <= 10
     assert "cat 3: HTTP 400" in terminal.getvalue()
     assert "29 done" in terminal.getvalue()
+
+
+async def test_what_runs_on_is_not_called_failed(run, folder, gateway):
+    """Nobody is led to buy once more what is paid and being made; a dry run tells it apart too."""
+    gateway.scripts["slow"] = stalls()
+    (folder / "prompts.txt").write_text("good\nslow\n", encoding="utf-8")
+    code, _, err = await run("prompts.txt", "--out", "out", "--timeout", "2")
+    assert code == 3
+    assert "1 of 2 done, 1 paid and running on, 0 failed, 0 in doubt" in err
+    assert "wait for what runs on" in err
+    assert "--retry-failed" not in err
+    code, out, err = await run("prompts.txt", "--out", "out", "--dry-run")
+    assert out.splitlines() == ["keep  completed   good", "keep  running     slow"]
+    assert "Would submit 0; 1 are completed, 1 are paid and run on." in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("missing.txt",), "FILE: missing.txt: No such file"),
+        (("prompts.json",), "name one of text, csv, jsonl (--format)"),
+    ],
+)
+async def test_a_file_that_cannot_be_meant_is_wrong_use(run, folder, gateway, arguments, words):
+    """Exit code 2, and nothing is sent."""
+    (folder / "prompts.json").write_text('[{"prompt": "a cat"}]', encoding="utf-8")
+    code, _, err = await run(*arguments, "--out", "out")
+    assert (code, words in err) == (2, True), err
+    assert gateway.counts.total() == 0
+
+
+def test_a_number_that_is_none_is_named(capsys):
+    """In the words of the command line."""
+    with pytest.raises(SystemExit):
+        main(["batch", "prompts.txt", "--out", "out", "--max-in-flight", "lots"])
+    assert "'lots' is neither a number nor auto" in capsys.readouterr().err

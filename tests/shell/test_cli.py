@@ -180,10 +180,10 @@ async def test_generate_buys_waits_and_downloads(command, here, gateway):
 async def test_generate_never_buys_a_key_twice(command, here, gateway):
     """The same key again fetches what exists; another prompt under it is refused."""
     await command("generate", "cat dance", "-o", "cat.mp4", "--key", "cat")
-    code, out, _ = await command("generate", "cat dance", "-o", "copy.mp4", "--key", "cat")
-    assert (code, out) == (0, "copy.mp4\n")
+    code, out, err = await command("generate", "cat dance", "-o", "copy.mp4", "--key", "cat")
+    assert (code, out, "Bought before: generation" in err) == (0, "copy.mp4\n", True)
     code, _, err = await command("generate", "dog dance", "-o", "dog.mp4", "--key", "cat")
-    assert (code, "different request" in err) == (1, True)
+    assert (code, "different request" in err) == (2, True)
     assert len(gateway.charges) == 1
 
 
@@ -218,11 +218,13 @@ async def test_generate_tells_programs_in_json(command, here):
 REFUSED_BEFORE_PAYING = {
     "a bad ratio": (["--aspect-ratio", "wide"], "aspect_ratio"),
     "an empty prompt": (None, "prompt"),
-    "no picture": (["--frame0", "none.jpg"], "none.jpg"),
-    "a bad id": (["--frame0", "id:../x"], "id"),
+    "no picture": (["--frame0", "none.jpg"], "--frame0: none.jpg"),
+    "a bad id": (["--frame0", "id:../x"], "--frame0: "),
     "a bad key": (["--key", "a\nb"], "key"),
     "a negative timeout": (["--timeout", "-1"], "timeout"),
     "no timeout at all": (["--timeout", "nan"], "timeout"),
+    "no address": (["--frame0", "ftp://x/y"], "--frame0: "),
+    "a folder with a slash": (["-o", "nowhere/"], "no folder for nowhere"),
     "a file that exists": (["-o", "there.mp4"], "there.mp4"),
     "a folder that does not": (["-o", "nowhere/cat.mp4"], "nowhere"),
     "a field of another edition": (["--model", "ray-2"], "model"),
@@ -262,7 +264,7 @@ async def test_generate_replaces_a_file_only_when_told(command, here):
         (lambda gateway: gateway.scripts.update({"cat dance": watermarked_only(after=0.1)}), 1, "watermark"),
         (lambda gateway: gateway.inject(out_of_credit()), 4, "Top up"),
         (lambda gateway: gateway.inject(server_error(401)), 4, "LUMA_API_KEY"),
-        (lambda gateway: gateway.inject(drop_after_reading()), 1, "in-doubt"),
+        (lambda gateway: gateway.inject(drop_after_reading()), 6, "in-doubt"),
     ],
     ids=["failed", "rejected", "running", "watermarked", "no credit", "wrong key", "in doubt"],
 )
@@ -349,7 +351,7 @@ def test_wrong_use_is_exit_code_2(arguments, capsys):
         (Unauthorized(status=401), 4),
         (OutOfCredit(status=403), 4),
         (NotSent(), 1),
-        (SubmitInDoubt(key="k"), 1),
+        (SubmitInDoubt(key="k"), 6),
         (RateLimited(status=429), 1),
         (GenerationFailed(generation=Generation(id="g1", state=State.FAILED)), 1),
         (DownloadError(), 1),
@@ -369,3 +371,10 @@ async def test_a_journal_that_cannot_be_made_is_an_error_line(command, here, mon
     monkeypatch.setenv("LUMA_JOURNAL", str(tmp_path / "folder.db"))
     code, _, err = await command("generate", "cat dance")
     assert (code, err.startswith("luma-async: "), len(err.splitlines())) == (1, True, 1)
+
+
+@pytest.mark.parametrize("port", ["taken", "99999"])
+async def test_a_port_that_cannot_be_had_is_named(command, gateway, port):
+    """With what to do; no traceback."""
+    code, _, err = await command("gateway", "--port", gateway.port if port == "taken" else port)
+    assert (code, "--port 0 takes a free one" in err) == (2, True), err

@@ -245,12 +245,20 @@ async def test_download_fetches_stills_where_there_are_some(command, source, her
     assert (here / out.strip()).exists()
 
 
-async def test_download_wants_a_folder(command, here, gateway):
-    """A file in its place is wrong use, before anything is asked."""
+async def test_download_replaces_no_file(command, here, gateway):
+    """A file in its place is wrong use, before anything is asked; for several only a folder is a place."""
     (here / "cat.mp4").write_bytes(b"mine")
     code, _, err = await command("download", "g-1", "-o", "cat.mp4")
+    assert (code, "cat.mp4 exists" in err) == (2, True)
+    code, _, err = await command("download", "g-1", "g-2", "-o", "cat.mp4")
     assert (code, "cat.mp4 is not a folder" in err) == (2, True)
     assert gateway.counts.total() == 0
+
+
+async def test_download_of_one_may_name_the_file(command, source, here):
+    """With an ending it is a file, without one the folder for it."""
+    assert (await command("download", source, "-o", "clips/cat.mp4"))[:2] == (0, "clips/cat.mp4\n")
+    assert (await command("download", source, "-o", "more"))[:2] == (0, f"more/{source}.mp4\n")
 
 
 # Asking

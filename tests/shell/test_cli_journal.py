@@ -139,12 +139,14 @@ async def test_doubts_are_listed(journal, command):
     await write(journal, "cat", lifecycle.accept("gen-1", at=NOW))
     await write(journal, "dog", lifecycle.settle(Step.DOUBT, "the answer was cut off", at=NOW))
     await write(journal, "bird")
-    code, out, _ = await command("in-doubt")
+    code, out, err = await command("in-doubt")
     assert code == 0
-    assert [line.split()[:3] for line in out.splitlines()[1:]] == [
-        ["in", "doubt", "dog"],
-        ["sending", "bird", "2025-01-02"],
+    assert out.splitlines() == [
+        "KEY   SENT              PROMPT      WHY",
+        "dog   2025-01-02 03:04  dog dance   the answer was cut off",
+        "bird  2025-01-02 03:04  bird dance  the program that sent it ended before the answer came.",
     ]
+    assert "resubmit KEY --accept-duplicate-risk" in err
     code, out, _ = await command("in-doubt", "--json")
     assert [entry["key"] for entry in lines(out)] == ["dog", "bird"]
 
@@ -182,7 +184,7 @@ async def buy(gateway, prompt):
         (("abandon", "nobody"), 2, "no entry"),
         (("resolve", "cat", "../admin"), 2, "generation_id"),
         (("resolve", "cat", "unknown"), 1, "Check the id"),
-        (("abandon", "dog"), 1, "nothing to abandon"),
+        (("abandon", "dog"), 2, "nothing to abandon"),
     ],
 )
 async def test_a_decision_that_cannot_be_is_refused(journal, gateway, command, arguments, code, reason):
@@ -224,6 +226,46 @@ async def test_resume_fetches_what_is_paid(journal, path, gateway, command, tmp_
     code, out, err = await command("resume", "-o", "clips")
     assert (code, out) == (0, "")
     assert "0 paid and unfinished" in err
+
+
+async def test_resume_fetches_what_was_never_put_on_disk(journal, gateway, command):
+    """Completed by a wait, or killed before the file was there: resume says so, and fetches it when told."""
+    await bought(journal, gateway, "cat")
+    [made] = gateway.generations
+    code, _, err = await command("wait", made)
+    assert code == 0, err
+    code, out, err = await command("resume", "-o", "clips")
+    assert (code, out) == (0, "")
+    assert "1 completed and never put on disk: luma-async resume --unfetched" in err
+    code, out, err = await command("resume", "-o", "clips", "--unfetched")
+    assert (code, out) == (0, f"clips/{made}.mp4\n"), err
+    code, out, err = await command("resume", "-o", "clips", "--unfetched")
+    assert (code, out, "never put on disk" in err) == (0, "", False)
+    assert len(gateway.charges) == 1
+
+
+@pytest.mark.parametrize("what", ["wait", "download", "link"])
+async def test_an_id_of_the_journal_needs_no_address(journal, gateway, command, what):
+    """Where it was made is known: only the key is wanted."""
+    await bought(journal, gateway, "cat")
+    [made] = gateway.generations
+    await command("wait", made)
+    code, out, err = await command(what, made)
+    assert (code, bool(out)) == (0, True), err
+
+
+async def test_a_phase_may_be_written_as_the_table_shows_it(journal, command):
+    """`in doubt` and `in_doubt` are the same."""
+    await write(journal, "dog", lifecycle.settle(Step.DOUBT, "the answer was cut off", at=NOW))
+    for spelling in ("in doubt", "in_doubt"):
+        _, out, _ = await command("status", "--json", "--phase", spelling)
+        assert [entry["key"] for entry in lines(out)] == ["dog"]
+
+
+async def test_no_doubt_is_said(journal, command):
+    """An empty list leaves nobody wondering."""
+    await write(journal, "cat", lifecycle.accept("gen-1", at=NOW))
+    assert await command("in-doubt") == (0, "", "Nothing is in doubt.\n")
 
 
 async def test_resume_reports_what_failed_and_fetches_the_rest(journal, gateway, command):

@@ -222,7 +222,7 @@ async def test_a_doubt_settles_itself(command, here, gateway, tmp_path):
     for prompt, key, fault in (("a cat", "cat", drop_after_reading()), ("a dog", "dog", drop_before_reading())):
         gateway.inject(fault)
         code, _, _ = await command("generate", prompt, "--key", key)
-        assert code == 1
+        assert code == 6
     code, printed, said = await command("in-doubt", "reconcile")
     assert (code, printed) == (0, f"cat is generation {gateway.charges[0].generation_id}\n")
     assert "dog stays in doubt: the service lists nothing like it." in said

@@ -237,3 +237,10 @@ async def test_a_fault_for_nothing_is_an_error(gateway):
     """A misspelled kind of request is noticed at once."""
     with pytest.raises(ValueError, match="'submits'"):
         gateway.inject(server_error(), on="submits")
+
+
+@pytest.mark.parametrize("wrong", ["x", hang, None], ids=["a text", "no parentheses", "nothing"])
+async def test_what_is_no_fault_is_refused(gateway, wrong):
+    """A slip in a test shows where it was made, not in some request later."""
+    with pytest.raises(TypeError, match=r"a fault such as hang\(\)"):
+        gateway.inject(wrong)

@@ -102,10 +102,20 @@ def test_frames_are_addresses_files_or_generations(tmp_path):
     [("p.csv", "prompt\na cat\n"), ("P.JSONL", '"a cat"'), ("p.ndjson", '"a cat"'), ("p.txt", "a cat"), ("p", "a cat")],
 )
 def test_the_ending_tells_the_format(tmp_path, name, text):
-    """`.csv`, `.jsonl` and `.ndjson` are what they say, anything else is a prompt a line."""
+    """`.csv`, `.jsonl` and `.ndjson` are what they say; a text is a prompt a line."""
     (tmp_path / name).write_text(text)
     assert list(read_prompts(tmp_path / name)) == [VideoRequest("a cat")]
     assert list(read_prompts(tmp_path / name, format="text"))[-1].prompt in text
+
+
+@pytest.mark.parametrize("name", ["prompts.json", "prompts.tsv", "prompts.pdf", "prompts.yaml", "prompts.csv.gz"])
+def test_an_ending_that_tells_nothing_is_refused(tmp_path, name):
+    """Read as lines, each line of such a file would be bought; whoever means it says so."""
+    path = tmp_path / name
+    path.write_text("a cat\n", encoding="utf-8")
+    with pytest.raises(InvalidInput, match="text, csv, jsonl"):
+        read_prompts(path)
+    assert list(read_prompts(path, format="text")) == [VideoRequest("a cat")]
 
 
 @pytest.mark.parametrize(
