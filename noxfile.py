@@ -21,7 +21,7 @@ nox.options.sessions = ["tests"]
 @nox.session(python=["3.11", "3.12", "3.13"])
 def tests(session: nox.Session) -> None:
     session.install("-e", ".[dev]")
-    session.run("pytest", "-q", *session.posargs)
+    session.run("pytest", "-q", "-n", "auto", *session.posargs)
 
 
 @nox.session(python="3.11")
@@ -30,7 +30,7 @@ def optimized(session: nox.Session) -> None:
     session.install("-e", ".[dev]")
     # pytest warns that other modules' assertions are off, which is the point.
     quiet = ("-W", "ignore::pytest.PytestConfigWarning")
-    session.run("python", "-OO", "-m", "pytest", "-q", *quiet, "--ignore=tests/meta", *session.posargs)
+    session.run("python", "-OO", "-m", "pytest", "-q", "-n", "auto", *quiet, "--ignore=tests/meta", *session.posargs)
 
 
 @nox.session(python="3.11")

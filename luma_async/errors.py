@@ -280,7 +280,7 @@ class UnreadableAnswer(LumaError):
 
 @error
 class GenerationFailed(LumaError):
-    """The service gave up on the video. Most services charge nothing for it; the account's usage tells."""
+    """The service gave up on the video. Whether it charges for that is its own to say; the account's usage tells."""
 
     generation: Generation
     """The generation as last seen, in state FAILED."""

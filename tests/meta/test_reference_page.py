@@ -9,6 +9,9 @@ import ast
 import inspect
 import itertools
 from pathlib import Path
+from typing import is_typeddict
+
+import attrs
 
 import luma_async
 
@@ -18,10 +21,15 @@ INTRODUCTION = """\
 # Reference
 
 Everything that `luma_async` exports, with the first lines of what the docstrings say; `help(luma_async.LumaSession)`
-and your editor show the rest: arguments, errors and the state of the world after each, costs, cancellation.
+and your editor show the rest: arguments, errors and the state of the world after each, costs, cancellation. Beside
+these there are `luma_async.testing` ([test your program](how-to/testing.md)) and `luma_async.gallery`
+([look at what was made](how-to/gallery.md)).
 
 """
 BUILT_BY_USERS = {"LumaSession", "SqliteJournal"}
+CALLED = {"Requests", "Formats"}
+"""Topics whose classes users build themselves."""
+ALIASES = {"Request", "Event", "Wanted", "Keys", "Place", "Watermark", "FileKind", "PromptFormat", "Keyframe"}
 TOPICS = {
     "Session and handles": ("session", "purchases", "handle", "batch", "batches", "outcomes", "previews"),
     "What hangs on a session": ("doubts", "account", "library"),
@@ -69,17 +77,37 @@ def fields_of(body):
             yield f"`{node.targets[0].id}`", text
 
 
-def members_of(name, bodies):
-    """A class's own lines, and those of the bases that only split its file."""
-    lines = []
+def members_of(bodies):
+    """A class's own lines, and those of the bases that only split its file, as far as it does not replace them."""
+    lines, seen = [], set()
     for body in bodies:
         lines += [f"- {field}: {text}" for field, text in fields_of(body) if not field.startswith("`_")]
         for node in body:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and is_public(node):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and is_public(node) and node.name not in seen:
+                seen.add(node.name)
                 names = {ast.unparse(decorator) for decorator in node.decorator_list}
                 spelled = node.name if "property" in names else signature(node)
                 lines.append(f"- `{spelled}`: {first_line(node)}")
     return lines
+
+
+def call_of(name, thing):
+    """How an attrs class is called: what goes by place, what by name, and the defaults."""
+    fields = [field for field in attrs.fields(thing) if field.init]
+    by_place = [spell_field(field) for field in fields if not field.kw_only]
+    by_name = [spell_field(field) for field in fields if field.kw_only]
+    return f"{name}({', '.join([*by_place, *(['*', *by_name] if by_name else [])])})"
+
+
+def spell_field(field):
+    if field.default is attrs.NOTHING:
+        return field.name
+    return f"{field.name}={'{}' if isinstance(field.default, attrs.Factory) else repr(field.default)}"
+
+
+def options_of(thing):
+    """The names of a typed dictionary."""
+    return [f"- `{name}: {kind.__forward_arg__}`" for name, kind in thing.__annotations__.items()]
 
 
 def class_lines(name, thing):
@@ -88,11 +116,27 @@ def class_lines(name, thing):
     built = thing.__name__ in BUILT_BY_USERS
     inits = [node for node in nodes[0].body if built and isinstance(node, ast.FunctionDef) and node.name == "__init__"]
     spelled = f"`{signature(inits[0]).replace('__init__', name).removesuffix(' -> None')}`\n\n" if inits else ""
-    return [f"### {name}\n", f"{spelled}{about}\n", *members_of(name, [node.body for node in nodes]), ""]
+    if attrs.has(thing) and topic_of(thing.__module__) in CALLED:
+        spelled = f"`{call_of(name, thing)}`\n\n"
+    members = options_of(thing) if is_typeddict(thing) else members_of([node.body for node in nodes])
+    return [f"### {name}\n", f"{spelled}{about}\n", *members, ""]
 
 
 def is_split(cls, thing):
     return cls is thing or (cls.__module__.startswith("luma_async.") and cls.__name__ not in luma_async.__all__)
+
+
+def alias_lines():
+    """What the short names in signatures stand for, with the docstrings under them."""
+    lines = []
+    for path in sorted((ROOT / "luma_async").rglob("*.py")):
+        if "testing" in path.parts:
+            continue
+        for node, following in itertools.pairwise(ast.parse(path.read_text()).body):
+            if isinstance(node, ast.AnnAssign) and node.target.id in ALIASES and isinstance(following, ast.Expr):
+                meaning = ast.unparse(node.value).strip("'\"")
+                lines.append(f"- `{node.target.id}` = `{meaning}`: {' '.join(following.value.value.split())}")
+    return sorted(lines)
 
 
 def drawn():
@@ -110,6 +154,7 @@ def drawn():
             node = ast.parse(inspect.getsource(thing)).body[0]
             topics[topic] += [f"### {name}\n", f"`{signature(node)}`\n\n{first_line(node)}\n"]
     sections = [f"## {topic}\n\n" + "\n".join(lines) for topic, lines in topics.items() if lines]
+    sections.append("## Short names in signatures\n\n" + "\n".join(alias_lines()))
     return INTRODUCTION + "\n".join(sections).rstrip() + "\n"
 
 
