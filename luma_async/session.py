@@ -243,7 +243,7 @@ class LumaSession(Purchases):
         parts = self._open()
         phases = {Phase.ACCEPTED, Phase.COMPLETED} if unfetched else {Phase.ACCEPTED}
         entries = await parts.journal.entries(service=parts.service, phases=phases)
-        return [parts.handle_of(entry) for entry in entries if entry.path is None]
+        return [parts.handle_of(entry) for entry in entries if entry.phase is Phase.ACCEPTED or entry.path is None]
 
     @property
     def doubts(self) -> Doubts:

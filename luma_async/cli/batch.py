@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from luma_async.errors import InvalidInput, LumaError, PollingFailed, SubmitInDo
 from luma_async.prompt_files import parse_prompts, read_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from luma_async import BatchStats, DreamMachine, LumaSession, Outcome, RixAPI
     from luma_async.batch import Batch
@@ -96,10 +97,11 @@ async def _buy(prompts: Prompts, arguments: argparse.Namespace) -> int:
             batch = _batch(luma, prompts, arguments)
             shown.follow(batch)
             try:
-                async for outcome in _written_down(batch, prompts, arguments):
-                    shown.ended(outcome)
-                    if isinstance(outcome.error, WaitTimeout | PollingFailed):
-                        running.append(outcome)
+                async with aclosing(_written_down(batch, prompts, arguments)) as outcomes:
+                    async for outcome in outcomes:
+                        shown.ended(outcome)
+                        if isinstance(outcome.error, WaitTimeout | PollingFailed):
+                            running.append(outcome)
             except asyncio.CancelledError:
                 _say_interrupted(batch.stats)
                 raise
@@ -152,7 +154,7 @@ def _batch(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -
     )
 
 
-async def _written_down(batch: Batch, prompts: Prompts, arguments: argparse.Namespace) -> AsyncIterator[Outcome]:
+async def _written_down(batch: Batch, prompts: Prompts, arguments: argparse.Namespace) -> AsyncGenerator[Outcome]:
     """Write each outcome down as it comes."""
     with (arguments.out / RESULTS).open("w", encoding="utf-8") as results:
         async for outcome in batch:

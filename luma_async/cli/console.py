@@ -30,7 +30,7 @@ class Progress:
     def __init__(self) -> None:
         self.afterwards: list[str] = []
         """What to say when the display is gone: it breaks lines, and a command to paste must not be broken."""
-        self.bought = False
+        self.bought: bool = False
         """Whether anything was bought meanwhile."""
 
     def observe(self, event: Event) -> None:

@@ -155,7 +155,7 @@ class FakeGateway:
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self.host, self.port).start()
-        except BaseException:
+        except Exception:
             await self.stop()
             raise
         self.port = self._runner.addresses[0][1]
