@@ -1,4 +1,4 @@
-"""How the fields of a request are checked: attrs validators that refuse what can never be right.
+"""How ids, keys and the fields of a request are checked: what can never be right is refused.
 
 Each of them raises `InvalidInput` with the field's name, before any I/O.
 """
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 """What an id may look like before it enters a URL or a file name."""
 
+LONGEST_KEY = 200
+"""Characters: long enough for a path or a digest with a prefix, short enough for an index."""
+
 _RATIO_PATTERN = re.compile(r"[1-9][0-9]?:[1-9][0-9]?")
 _DATA_URI_PATTERN = re.compile(r"data:image/[a-z0-9.+-]+;base64,")
 _SHOWN_URL_CHARS = 80
@@ -35,6 +38,16 @@ def check_id(value: object, field: str = "id") -> str:
     if not isinstance(value, str) or not ID_PATTERN.fullmatch(value):
         raise InvalidInput(field=field, message="must be 1-128 letters, digits, `_` or `-`, as the service gave it.")
     return value
+
+
+def check_key(key: object) -> None:
+    """Refuse a key that a journal or a person could trip over.
+
+    Raises:
+        InvalidInput: it is not 1-200 printable characters.
+    """
+    if not isinstance(key, str) or not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
+        raise InvalidInput(field="key", message="must be 1-200 printable characters.")
 
 
 def _require_web_url(value: object, field: str) -> None:

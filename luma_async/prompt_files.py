@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import attrs
 
 from luma_async._core.naming import collisions
+from luma_async.checks import check_key
 from luma_async.errors import InvalidInput, LumaError
 from luma_async.keyframes import GenerationKeyframe, ImageKeyframe, Keyframes
 from luma_async.requests import VideoRequest
-from luma_async.sender import check_key
 
 if TYPE_CHECKING:
     import os

@@ -21,9 +21,9 @@ from luma_async._io.clock import loop_now, wall_now
 from luma_async._io.journal import MemoryJournal
 from luma_async._io.tasks import TaskOwner, run_through
 from luma_async.attempts import Attempts, Bought, Intent, Taken, Withdrawn, bought_before
+from luma_async.checks import check_key
 from luma_async.entries import Entry, Phase
 from luma_async.errors import (
-    InvalidInput,
     KeyConflict,
     LumaError,
     NotSent,
@@ -48,22 +48,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("luma_async")
 
-LONGEST_KEY = 200
-"""Characters: long enough for a path or a digest with a prefix, short enough for an index."""
-
 _FIRST_OWNER_POLL_S = 0.05
 _LONGEST_OWNER_POLL_S = 1.0
 """The pauses while another session decides: a POST takes a second or two."""
-
-
-def check_key(key: object) -> None:
-    """Refuse a key that a journal or a person could trip over.
-
-    Raises:
-        InvalidInput: it is not 1-200 printable characters.
-    """
-    if not isinstance(key, str) or not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
-        raise InvalidInput(field="key", message="must be 1-200 printable characters.")
 
 
 class Sender:

@@ -10,9 +10,9 @@ import attrs
 
 from luma_async._core.batching import KeyCounter, derive_key
 from luma_async._core.canonical import canonical
+from luma_async.checks import check_key
 from luma_async.errors import InvalidInput
 from luma_async.requests import Request, as_request
-from luma_async.sender import check_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from luma_async._core.retrying import LONGEST_NAMED_DELAY_S, delay_before
+from luma_async.checks import LONGEST_KEY
 from luma_async.errors import JournalError, LumaError, OutOfCredit, SessionClosed, SubmitInDoubt, Unauthorized
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ def derive_key(name: str, form: dict[str, Any]) -> str:
 
 def retry_key(key: str, number: int) -> str:
     """Return the key under which a purchase is made for the `number`-th time, counted from 1."""
-    return key if number == 1 else f"{key}~{number}"
+    if number == 1:
+        return key
+    again = f"{key}~{number}"
+    return again if len(again) <= LONGEST_KEY else f"{hashlib.sha256(key.encode()).hexdigest()}~{number}"
 
 
 class KeyCounter:

@@ -33,6 +33,7 @@ from luma_async._core.batching import (
     retry_key,
 )
 from luma_async._core.canonical import canonical
+from luma_async.checks import LONGEST_KEY
 
 GOLDEN = [
     ("75f7c0509e9308a817a029da610453d658e72967dd5928badc591d2a74ca813a", "cats", VideoRequest("a cat")),
@@ -89,6 +90,16 @@ def test_a_counter_tells_equal_ones_apart():
 def test_a_retry_has_a_key_of_its_own():
     """The first purchase has the bare key, the second ends in ~2."""
     assert [retry_key("cat", number) for number in (1, 2, 3)] == ["cat", "cat~2", "cat~3"]
+
+
+def test_a_long_key_leaves_room_to_buy_again():
+    """What does not fit behind a key goes behind its digest, each time to the same one."""
+    keys = [retry_key("k" * 199 + end, 2) for end in "ab"]
+    assert retry_key("k" * 200, 1) == "k" * 200
+    assert retry_key("k" * 198, 2) == "k" * 198 + "~2"
+    assert keys == [retry_key("k" * 199 + end, 2) for end in "ab"]
+    assert len(set(keys)) == 2
+    assert max(map(len, keys)) <= LONGEST_KEY
 
 
 REFUSED = {"status": 400}
