@@ -1,4 +1,8 @@
-"""What a forked child must not touch: connections and locks stay the parent's, though the child has copies."""
+"""What must not cross a fork: connections and locks stay the parent's, though the child has copies.
+
+SQLite keeps notes in the process of which locks it holds. A child would inherit them, take itself for an owner of locks
+that only its parent has, and write to a log that the parent removes. So no connection is open while a process forks.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +19,31 @@ class Inherited(Protocol):
         ...
 
 
+class Resting(Protocol):
+    """Something that is put down before a fork, and taken up again afterwards by whoever needs it."""
+
+    def rest(self) -> None:
+        """Let nothing be open."""
+        ...
+
+
 _inherited: WeakSet[Inherited] = WeakSet()
+_resting: WeakSet[Resting] = WeakSet()
 
 
 def disown_in_children(thing: Inherited) -> None:
     """Let forked children disown it."""
     _inherited.add(thing)
+
+
+def rest_before_forks(thing: Resting) -> None:
+    """Let it rest before this process forks."""
+    _resting.add(thing)
+
+
+def _rest_all() -> None:
+    for thing in list(_resting):
+        thing.rest()
 
 
 def _disown_all() -> None:
@@ -29,4 +52,4 @@ def _disown_all() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_disown_all)
+    os.register_at_fork(before=_rest_all, after_in_child=_disown_all)

@@ -22,7 +22,6 @@ SCHEMA_VERSION = 1
 BUSY_S = 10.0
 """How long another process may hold the file. Ours do so for milliseconds; what takes longer is not one of ours."""
 
-_MAGIC = b"SQLite format 3\0"
 _RETRY_S = 0.01
 
 
@@ -59,16 +58,20 @@ def _make_or_inspect(path: Path) -> None:
         raise JournalError(message="this is a folder; name a file in it.", path=str(path))
     if not stat.S_ISREG(mode):
         raise _foreign(path)
-    with path.open("rb") as file:
-        beginning = file.read(len(_MAGIC))
-    # An empty file is what a crash leaves between making it and making its tables.
-    if beginning not in {b"", _MAGIC}:
-        raise _foreign(path)
 
 
 def _recognise(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse what is not ours, and make the tables of a new file."""
-    if not _pragma(connection, "application_id"):
+    """Refuse what is not ours, and make the tables of a new file, or of an empty one that a crash left.
+
+    Only SQLite opens the file: closing it, whoever opened it, would drop all locks that this process holds on it.
+    """
+    try:
+        known = _pragma(connection, "application_id")
+    except sqlite3.DatabaseError as error:
+        if _kind(error) != sqlite3.SQLITE_NOTADB:
+            raise
+        raise _foreign(path) from None
+    if not known:
         _make_tables(connection, path)
     if _pragma(connection, "application_id") != APPLICATION_ID:
         raise _foreign(path)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from luma_async._io.entry_table import EntryTable
-from luma_async._io.forks import disown_in_children
+from luma_async._io.forks import disown_in_children, rest_before_forks
 from luma_async.errors import JournalError
 
 if TYPE_CHECKING:
@@ -76,8 +76,10 @@ class WriterThread:
         self._lock = threading.Lock()
         self._open = True
         disown_in_children(self)
+        rest_before_forks(self)
         # A program that ends without closing must not hang; to the file that is one more sudden death.
-        threading.Thread(target=self._run, name="luma_async journal", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="luma_async journal", daemon=True)
+        self._thread.start()
 
     def ask(self, question: Question) -> bool:
         """Hand over a question; False when the thread takes none any more."""
@@ -95,6 +97,16 @@ class WriterThread:
             self._farewell = farewell
             self._questions.put(None)
             return True
+
+    def rest(self) -> None:
+        """Answer what was asked so far and close the database; the next question starts another thread."""
+        if threading.current_thread() is self._thread:
+            return
+        with self._lock:
+            if self._open:
+                self._open = False
+                self._questions.put(None)
+        self._thread.join()
 
     def disown(self) -> None:
         """Never be used in a forked child, where there is no such thread; its connection must not even be closed."""
@@ -117,7 +129,7 @@ class WriterThread:
 
     def _take(self) -> bool:
         """Take all that waits, or wait for something; False when that was the end."""
-        if self._farewell is not None and self._questions.empty():
+        if not self._open and self._questions.empty():
             return False
         taken = [self._questions.get()]
         while not self._questions.empty():

@@ -502,6 +502,82 @@ def test_a_forked_child_uses_connections_of_its_own(path):
     assert done.stdout.splitlines() == ["1 True", "1 True"], done.stderr
 
 
+LOOKING = """
+import asyncio
+import sys
+from luma_async import SqliteJournal
+
+async def look():
+    journal = SqliteJournal(sys.argv[1])
+    print(*[entry.key for entry in await journal.entries()])
+    await journal.aclose()
+
+asyncio.run(look())
+"""
+
+
+async def keys_elsewhere(path):
+    """What another process sees, which opens the file and closes it again."""
+    program = [sys.executable, "-c", LOOKING, str(path)]
+    done = await asyncio.to_thread(subprocess.run, program, capture_output=True, text=True, timeout=20, check=True)
+    return done.stdout.split()
+
+
+async def test_a_file_that_is_opened_twice_keeps_its_locks(journal, path):
+    """A second journal on one file, or a look into it, lets no other process take itself for the last one."""
+    await journal.enter()
+    await journal.change("cat", claim("cat"))
+    second = SqliteJournal(path)
+    assert len(await second.entries()) == 1
+    await second.aclose()
+    assert await keys_elsewhere(path) == ["cat"]
+    # SQLite's log is removed by the last one who closes: not by a process that only looked.
+    assert path.with_name("jobs.db-wal").exists()
+    await journal.change("dog", claim("dog"))
+    assert await keys_elsewhere(path) == ["cat", "dog"]
+
+
+WRITING_CHILD = """
+import asyncio
+import os
+import sys
+from datetime import UTC, datetime
+from luma_async import Entry, Phase, SqliteJournal
+from luma_async._core import lifecycle
+
+def claim(key):
+    entry = Entry(key=key, phase=Phase.SENDING, service="rixapi", digest="d", owner="0" * 16)
+    return lifecycle.claim(entry, at=datetime.now(UTC))
+
+async def write(key):
+    await journal.change(key, claim(key))
+
+journal = SqliteJournal(sys.argv[1])
+asyncio.run(write("parent"))
+here, there = os.pipe()
+if os.fork() == 0:
+    asyncio.run(write("child"))
+    os.read(here, 1)
+    asyncio.run(write("child, later"))
+    os._exit(0)
+asyncio.run(write("parent, later"))
+asyncio.run(journal.aclose())
+os.write(there, b"!")
+os.wait()
+"""
+
+
+async def test_what_a_forked_child_writes_is_kept(path):
+    """Whoever closes first, parent or child, takes nothing from the other: a lost entry would be bought again."""
+    program = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(WRITING_CHILD), str(path)]
+    done = await asyncio.to_thread(subprocess.run, program, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    journal = SqliteJournal(path)
+    kept = {entry.key for entry in await journal.entries()}
+    await journal.aclose()
+    assert kept == {"parent", "parent, later", "child", "child, later"}
+
+
 def test_a_loop_that_closes_early_disturbs_no_other(path):
     """Answers for a loop that is gone are dropped, and the journal serves the next one."""
     journal = SqliteJournal(path)
