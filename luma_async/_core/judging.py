@@ -69,6 +69,8 @@ class ErrorBody:
     """Whether it is the `{success: false}` form, which services use with HTTP 200."""
     wrong_path: bool = False
     """Whether the service says that there is no such path."""
+    hearsay: bool = False
+    """Whether it passes on what came from behind it, and that is no refusal: it proves as little as that did."""
 
 
 @attrs.frozen(kw_only=True)
@@ -133,7 +135,8 @@ class Reading:
     @property
     def in_shape(self) -> bool:
         """Whether the service itself wrote the error: one JSON document with a code or a message."""
-        return self.shape == "json" and self.error is not None and bool(self.error.code or self.error.message)
+        error = self.error
+        return self.shape == "json" and error is not None and not error.hearsay and bool(error.code or error.message)
 
 
 CHECK_BASE_URL = "Check base_url: the service has no such path. It is the address without /luma, /v1 or /dream-machine."

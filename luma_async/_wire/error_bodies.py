@@ -52,10 +52,11 @@ _PROMPT = re.compile(r"敏感词|sensitive word|moderation|blacklisted", re.IGNO
 _NOT_FOUND = re.compile(r"(?:task|generation|record)(?:_|\b.{0,60}?\b)not[ _](?:exist|found)|任务不存在", re.IGNORECASE)
 _UNAUTHORIZED = re.compile(r"无权|未登录|令牌|token|unauthorized", re.IGNORECASE)
 _TROUBLE = re.compile(
-    r"internal|unexpected|unknown|timed? ?out|unavailable|overload|gateway|again|内部|异常|超时|稍后|繁忙",
+    r"internal|unexpected|unknown|timed? ?out|unavailable|overload|gateway|again|server error|went wrong|dispatch|\blocked"
+    r"|bad response|request failed|deadline|cancel|reset|broken pipe|connection|\bEOF\b|内部|异常|超时|稍后|繁忙",
     re.IGNORECASE,
 )
-"""Words of a service in trouble, which are no refusal."""
+"""Words of a service in trouble, or of a connection to it, which are no refusal."""
 
 _FINE = frozenset({"", "0", "200", "ok", "success"})
 
@@ -138,14 +139,21 @@ def _read_wrapped(words: _Words, document: Document) -> ErrorBody:
         kind = Kind.UNAVAILABLE
     elif kind is None and document.status == 404:
         kind = Kind.NOT_FOUND
-    said = error.message if error else ""
-    whole = document.shape is Shape.JSON and inside.shape is Shape.JSON
+    refusal = document.shape is Shape.JSON and _is_refusal(inside, error)
     return ErrorBody(
         code=words.code,
-        message=said or words.message,
+        message=error.message if error and error.message else words.message,
         kind=kind,
-        refuses=document.status == 500 and whole and said != "" and not _TROUBLE.search(said),
+        refuses=document.status == 500 and refusal,
+        hearsay=not refusal,
     )
+
+
+def _is_refusal(inside: Document, error: ErrorBody | None) -> bool:
+    """Whether the service behind said no in its own form; another relay's word for what befell it there is none."""
+    if inside.shape is not Shape.JSON or error is None or not error.message or _TROUBLE.search(error.message):
+        return False
+    return error.code in _REFUSES or error.denied or "detail" in inside.payload
 
 
 def _kind(words: _Words, status: int) -> Kind | None:

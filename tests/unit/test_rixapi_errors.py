@@ -281,6 +281,28 @@ WRAPPED = {
     "trouble": (json.dumps({"detail": "Internal server error"}), 500, "Internal server error", None, False),
     "trouble with time": (json.dumps({"detail": "Request timed out"}), 500, "Request timed out", None, False),
     "trouble in Chinese": (json.dumps({"detail": "系统繁忙"}), 500, "系统繁忙", None, False),
+    "trouble in other words": (
+        json.dumps({"detail": "Error dispatching job"}),
+        500,
+        "Error dispatching job",
+        None,
+        False,
+    ),
+    "a lost connection": (json.dumps({"detail": "unexpected EOF"}), 500, "unexpected EOF", None, False),
+    "what befell another relay": (
+        json.dumps({"code": "do_request_failed", "message": "upstream closed"}),
+        500,
+        "upstream closed",
+        None,
+        False,
+    ),
+    "another relay's refusal": (
+        json.dumps({"code": "sensitive_words_detected", "message": "no"}),
+        500,
+        "no",
+        Kind.PROMPT,
+        True,
+    ),
     "no refusal": (json.dumps({"id": "a"}), 500, '{"id": "a"}', None, False),
     "two documents": (TOO_SHORT * 2, 500, "Prompt is too short", None, False),
     "words": ("sensitive words", 500, "sensitive words", Kind.PROMPT, False),
@@ -323,6 +345,21 @@ def test_what_the_service_behind_the_relay_said(message, status, said, kind, ref
     """A wrapped body is unwrapped; it refuses a submit only as one whole refusal behind a 500, without trouble."""
     error = RIX.read_error(wrapped(message, status))
     assert (error.code, error.message, error.kind, error.refuses) == ("fail_to_fetch_task", said, kind, refuses)
+
+
+@pytest.mark.parametrize(
+    ("message", "verdict"),
+    [
+        ("<html>503 Service Temporarily Unavailable</html>", Doubtful),
+        (json.dumps({"code": "do_request_failed", "message": "upstream closed"}), Doubtful),
+        (json.dumps({"detail": "Service unavailable, try again"}), Doubtful),
+        (json.dumps({"detail": "no capacity"}), Denied),
+    ],
+)
+def test_a_503_from_behind_the_relay_proves_what_it_would_prove_itself(message, verdict):
+    """Wrapped by the relay a page is still a page: it is sent once, for it may have been charged."""
+    reading = read(wrapped(message, 503), RIX)
+    assert type(judge_submit(reading)) is verdict
 
 
 def test_a_relay_in_trouble_with_its_own_account_is_no_fault_of_the_key():
