@@ -52,8 +52,9 @@ _PROMPT = re.compile(r"敏感词|sensitive word|moderation|blacklisted", re.IGNO
 _NOT_FOUND = re.compile(r"(?:task|generation|record)(?:_|\b.{0,60}?\b)not[ _](?:exist|found)|任务不存在", re.IGNORECASE)
 _UNAUTHORIZED = re.compile(r"无权|未登录|令牌|token|unauthorized", re.IGNORECASE)
 _TROUBLE = re.compile(
-    r"internal|unexpected|unknown|timed? ?out|unavailable|overload|gateway|again|server error|went wrong|dispatch|\blocked"
-    r"|bad response|request failed|deadline|cancel|reset|broken pipe|connection|\bEOF\b|内部|异常|超时|稍后|繁忙",
+    r"internal|unexpected|unknown|timed? ?out|unavailable|overload|gateway|again|server error|went wrong|dispatch"
+    r"|\blocked|bad response|request failed|deadline|cancel|reset|broken pipe|connection|\bEOF\b"
+    r"|内部|异常|超时|稍后|繁忙",
     re.IGNORECASE,
 )
 """Words of a service in trouble, or of a connection to it, which are no refusal."""
