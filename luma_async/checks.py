@@ -191,9 +191,10 @@ def _check_base64(value: str, field: str) -> None:
 
 
 def as_characters(value: Any) -> Any:
-    """Keep the addresses of each identity as a tuple."""
-    kept = as_mapping(value)
-    return {name: as_tuple(urls) for name, urls in kept.items()} if _is_mapping(kept) else kept
+    """Keep the addresses of each identity as a tuple; a lone one is a tuple of one."""
+    if not _is_mapping(value):
+        return value
+    return {name: (urls,) if isinstance(urls, str) else as_tuple(urls) for name, urls in value.items()}
 
 
 def check_character_urls(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -201,7 +202,11 @@ def check_character_urls(_: object, attribute: attrs.Attribute[Any], value: obje
     if not _is_mapping(value):
         raise InvalidInput(field=attribute.name, message='must read like {"identity0": ["https://…"]}.')
     for name, urls in value.items():
-        for url in urls if is_tuple(urls) else (urls,):
+        if not isinstance(name, str) or not is_tuple(urls) or not urls:
+            raise InvalidInput(
+                field=f"{attribute.name}.{name}", message='must be a list of addresses, such as ["https://…"].'
+            )
+        for url in urls:
             _require_web_url(url, f"{attribute.name}.{name}")
 
 

@@ -195,7 +195,7 @@ async def _download(
     assert errand.bought is not None
     item, noted = errand.item, errand.bought.entry.path
     outcome = Outcome(index=item.index, key=errand.key, request=item.request, generation=generation, handle=handle)
-    path, named = _file_of(outcome, generation, Path(place(outcome)))
+    path, named = _place_for(outcome, generation, place)
     # An id in the name tells whose it is, even if the program was killed before the journal knew.
     ours = [*([] if noted is None else [Path(noted)]), *([path] if named else [])]
     medium: Medium = "picture" if is_picture(generation, "video") else "mp4"
@@ -209,6 +209,15 @@ async def _download(
         return await handle.download(path, overwrite=path.absolute() in [standing.absolute() for standing in ours])
     except OSError as failure:
         trouble = DownloadError(message=f"{failure}.", generation_id=generation.id, path=path)
+    raise trouble
+
+
+def _place_for(outcome: Outcome, generation: Generation, place: Place) -> tuple[Path, bool]:
+    """Ask where the file goes; a place that cannot be is the item's failure, and no other's."""
+    try:
+        return _file_of(outcome, generation, Path(place(outcome)))
+    except (OSError, ValueError) as failure:
+        trouble = DownloadError(message=f"Its file has no place: {failure}.", generation_id=generation.id)
     raise trouble
 
 

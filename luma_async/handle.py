@@ -114,7 +114,7 @@ class GenerationHandle:
             WaitTimeout: time is up. It runs on and is paid; wait again.
             PollingFailed: looking failed for longer than the policy's `patience`. It may be running, and is paid.
             Unauthorized, OutOfCredit: the service no longer talks to this key. It may be running, and is paid.
-            GenerationNotFound: the service does not know the id, and the grace after a submit is over.
+            GenerationNotFound: the service has not known the id for `PollPolicy.grace`, or has never known it.
             SessionClosed: the session closed meanwhile. It runs on and is paid.
 
         Costs:

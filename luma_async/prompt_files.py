@@ -304,7 +304,7 @@ def _row(fields: _Fields, line: int, folder: Path) -> PromptRow:
 
 
 def _check_output(output: object) -> None:
-    path = PurePath(output) if isinstance(output, str) and output.strip() else None
+    path = PurePath(output) if isinstance(output, str) and output.strip() and output.isprintable() else None
     if path is None or path.is_absolute() or ".." in path.parts or not path.name:
         raise InvalidInput(field="output", message="must be the name of a file below the folder of the batch.")
 
@@ -319,7 +319,7 @@ def _repeated(rows: list[PromptRow]) -> list[str]:
         if first.setdefault(row.key, row.line) != row.line:
             faults.append(f"line {row.line}, key: stands on line {first[row.key]} already.")
     placed = [row for row in rows if row.output is not None]
-    for name, places in collisions(row.output or "" for row in placed).items():
+    for name, places in collisions(str(PurePath(row.output or "")) for row in placed).items():
         lines = [str(placed[place].line) for place in places]
         faults.append(f"line {lines[-1]}, output: {name} is written by lines {', '.join(lines)}.")
     return faults

@@ -118,7 +118,7 @@ class PollPolicy:
     patience: float = attrs.field(default=300.0, validator=_SECONDS)
     """Seconds of unbroken failure to look before a wait gives up. Five minutes: longer than a gateway's restart."""
     grace: float = attrs.field(default=30.0, validator=_SECONDS)
-    """Seconds after a submit during which "unknown id" is forgiven: replicas of a relay lag behind each other."""
+    """Seconds an id that was bought or seen has to stay unknown until it counts as lost: replicas of a relay lag."""
 
     @classmethod
     def adaptive(
@@ -133,7 +133,7 @@ class PollPolicy:
                 second or so.
             give_up: seconds that a wait lasts without a timeout of its own; None for no limit.
             patience: seconds of unbroken failure before `PollingFailed`.
-            grace: seconds after a submit during which an unknown id is forgiven.
+            grace: seconds an id that was bought or seen has to stay unknown until it counts as lost.
         """
         return cls(kind="adaptive", delay_worth=delay_worth, give_up=give_up, patience=patience, grace=grace)
 

@@ -69,12 +69,19 @@ class Target:
     """How often it was seen completed without a link."""
     failing: Failing | None = None
     """The unbroken run of failed looks, if there is one."""
+    unknown_since_s: float | None = None
+    """When the service was first asked and did not know the id, if it has not known it since."""
 
     @property
     def last(self) -> Generation | None:
         """The generation as last seen by anybody in this session."""
         self._read()
         return self.look.generation if self.look is not None else None
+
+    @property
+    def known(self) -> bool:
+        """Whether it was bought here, or ever seen: no single answer can then say that it does not exist."""
+        return self.submitted_at_s is not None or self.look is not None or self.unread is not None
 
     @property
     def watched(self) -> bool:
@@ -101,6 +108,10 @@ class Target:
     def age_s(self, now_s: float) -> float:
         """Return how old it is, as far as that is known."""
         return max(0.0, now_s - (self.began_at_s if self.submitted_at_s is None else self.submitted_at_s))
+
+    def sighted(self) -> None:
+        """Note that the service knows it, which ends every run of looks that failed."""
+        self.failing = self.unknown_since_s = None
 
     def see(self, look: Look) -> bool:
         """Take in what was seen; say whether that changed what is known."""

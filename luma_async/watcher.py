@@ -174,7 +174,7 @@ class Watcher:
         self._watched.add(target)
         now_s = loop_now()
         target.began_at_s = now_s
-        target.failing = None
+        target.sighted()
         weight = self._weight(target.company)
         target.interval_s = self._interval(target, now_s, weight)
         if target.fresh or target.unfinished_at_s is not None:
@@ -298,7 +298,7 @@ class Watcher:
     def _read(self, target: Target, row: Row, asked_at_s: float, pending: list[Target]) -> None:
         running = self._dialect.glance(row.raw) if not target.linkless else None
         if running is not None and self._is_old_news(target, row, asked_at_s):
-            target.failing = None
+            target.sighted()
             target.unfinished_at_s = asked_at_s
             estimate_s = running.estimate_wait_s
         else:
@@ -325,7 +325,7 @@ class Watcher:
         changed = target.see(Look(generation, asked_at_s))
         known = target.last
         assert known is not None
-        target.failing = None
+        target.sighted()
         if not known.final:
             target.unfinished_at_s = asked_at_s
         elif known.state is State.COMPLETED and not has_link(known):
@@ -360,13 +360,14 @@ class Watcher:
             target.failing,
             generation_id=target.id,
             key=target.key,
-            submitted_at_s=target.submitted_at_s,
+            known=target.known,
+            unknown_since_s=target.unknown_since_s,
             asked_at_s=asked_at_s,
             now_s=loop_now(),
             policy=self._policy,
         )
         if isinstance(what, GoOn):
-            target.failing = what.failing
+            target.failing, target.unknown_since_s = what.failing, what.unknown_since_s
             named_s = error.retry_after_s if isinstance(error, Refused) else None
             failures = what.failing.count if what.failing else 0
             self._again([target], loop_now(), Hints(retry_after_s=named_s, failures=failures))

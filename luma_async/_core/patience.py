@@ -33,6 +33,8 @@ class GoOn:
 
     failing: Failing | None
     """The run of failures so far; None when this one does not count."""
+    unknown_since_s: float | None = None
+    """When the service was first asked and did not know the id; None when it was not asked, or knew it since."""
 
 
 @attrs.frozen
@@ -54,27 +56,29 @@ def consequence(
     *,
     generation_id: str,
     key: str | None,
-    submitted_at_s: float | None,
+    known: bool,
+    unknown_since_s: float | None,
     asked_at_s: float,
     now_s: float,
     policy: PollPolicy,
 ) -> Consequence:
     """Decide what a failed look means.
 
-    A refused key ends a wait at once. An unknown id does when it was asked for after the grace that follows its
-    submit: replicas of a relay lag behind each other, and an answer may have been long on its way. Everything else is
-    waited out, as long as the policy's patience lasts.
+    A refused key ends a wait at once, and so does an unknown id that nobody here bought or ever saw. One that is
+    `known` has to stay unknown for the policy's grace: replicas of a relay lag behind each other, and one that knows
+    nothing says nothing of the others. Everything else is waited out, as long as the policy's patience lasts.
     """
     if isinstance(error, Unauthorized | OutOfCredit):
         return GiveUp(error)
     if isinstance(error, GenerationNotFound):
-        if submitted_at_s is None or asked_at_s - submitted_at_s >= policy.grace:
+        since_s = asked_at_s if unknown_since_s is None else unknown_since_s
+        if not known or asked_at_s - since_s >= policy.grace:
             return GiveUp(error, lost=True)
-        return GoOn(None)
+        return GoOn(None, unknown_since_s=since_s)
     failing = _with(failing, error, now_s)
     if now_s - failing.since_s >= policy.patience:
         return GiveUp(PollingFailed(generation_id=generation_id, key=key, failures=failing.failures))
-    return GoOn(failing)
+    return GoOn(failing, unknown_since_s=unknown_since_s)
 
 
 def _with(failing: Failing | None, error: LumaError, now_s: float) -> Failing:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from luma_async.cli.console import put_json, say
+from luma_async.cli.console import printable, put_json, say
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
 from luma_async.cli.shapes import plain
 
@@ -40,7 +40,7 @@ async def run(arguments: argparse.Namespace) -> int:
         say("Nothing can be asked here: a relay's account needs LUMA_ACCESS_TOKEN and LUMA_USER_ID.")
     for what, fields in balances.items():
         for name, value in fields.items():
-            print(f"{what} {name.replace('_', ' ')}: {'-' if value is None else value}")
+            print(printable(f"{what} {name.replace('_', ' ')}: {'-' if value is None else value}"))
     return 0
 
 

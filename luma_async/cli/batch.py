@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shlex
 import sys
 from contextlib import aclosing
 from pathlib import Path
@@ -32,7 +33,7 @@ _MOST_CARDS = 10_000
 _NAME = "luma-async batch"
 """The folder tells batches apart, so all have one name: what a folder has paid for, it never pays for again."""
 
-_ALL_FAILED, _RUNNING, _SOME_FAILED = 1, 3, 5
+_ALL_FAILED, _RUNNING, _SOME_FAILED, _IN_DOUBT = 1, 3, 5, 6
 _PAID = "running"
 """What a preview calls an entry that is accepted and not finished."""
 
@@ -103,9 +104,11 @@ async def _buy(prompts: Prompts, arguments: argparse.Namespace) -> int:
                         if isinstance(outcome.error, WaitTimeout | PollingFailed):
                             running.append(outcome)
             except asyncio.CancelledError:
-                _say_interrupted(batch.stats)
+                # What has left is answered while the session closes, and counts.
+                await luma.aclose()
+                await _say_interrupted(batch.stats, arguments)
                 raise
-            except LumaError:
+            except Exception:
                 _say_summary(batch.stats, len(running), arguments.out)
                 raise
     _say_summary(batch.stats, len(running), arguments.out)
@@ -155,11 +158,12 @@ def _batch(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -
 
 
 async def _written_down(batch: Batch, prompts: Prompts, arguments: argparse.Namespace) -> AsyncGenerator[Outcome]:
-    """Write each outcome down as it comes."""
-    with (arguments.out / RESULTS).open("w", encoding="utf-8") as results:
+    """Write each outcome down as it comes; at the end of the file, which another run may be writing to as well."""
+    path: Path = arguments.out / RESULTS
+    with path.open("w"), path.open("a", encoding="utf-8") as results:
         async for outcome in batch:
             document = _document(outcome, prompts)
-            results.write(json.dumps(document, ensure_ascii=False) + "\n")
+            results.write(json.dumps(document) + "\n")
             results.flush()
             if arguments.json:
                 put_json(document)
@@ -170,6 +174,8 @@ def _code(stats: BatchStats, running: int) -> int:
     """Say what it means to a shell."""
     if running:
         return _RUNNING
+    if stats.in_doubt and not stats.failed and not stats.done:
+        return _IN_DOUBT
     if stats.failed or stats.in_doubt:
         return _SOME_FAILED if stats.done else _ALL_FAILED
     return 0
@@ -219,9 +225,10 @@ def _document(outcome: Outcome, prompts: Prompts) -> dict[str, Any]:
     }
 
 
-def _say_interrupted(stats: BatchStats) -> None:
+async def _say_interrupted(stats: BatchStats, arguments: argparse.Namespace) -> None:
+    running = sum(entry.phase is Phase.ACCEPTED for entry in await read_entries(arguments))
     say(
-        f"Interrupted: {stats.ended} of {stats.total} have ended, {stats.running} are paid and run on at the service. "
+        f"Interrupted: {stats.ended} of {stats.total} have ended, {running} are paid and run on at the service. "
         "Run the same command again to go on; it pays only for what is missing."
     )
 
@@ -236,7 +243,7 @@ def _say_summary(stats: BatchStats, running: int, out: Path) -> None:
     if stats.duplicates:
         say(f"Rows that repeat an earlier one word for word: {stats.duplicates}. Each is a purchase of its own.")
     if stats.in_doubt:
-        say(f"Settle what is in doubt with `luma-async in-doubt --journal {out / JOURNAL}`.")
+        say(f"Settle what is in doubt with: {shlex.join(['luma-async', 'in-doubt', '--journal', str(out / JOURNAL)])}")
     if running:
         say("Run the same command again to wait for what runs on; it is not bought once more.")
     if failed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from luma_async.cli.console import progress, put_generation, say
+from luma_async.cli.console import progress, put_generation, put_json, say
 from luma_async.cli.options import add_journal, add_json, add_service, again, open_session
 from luma_async.downloads import Downloads
 from luma_async.errors import GenerationFailed, LumaError
@@ -66,8 +66,11 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
                 raise
             except GenerationFailed:
                 raise
-            except (LumaError, OSError):
+            except (LumaError, OSError) as error:
                 display.afterwards.append(f"Generation {handle.id} is paid. To fetch it: {fetch}")
+                if arguments.json:
+                    state = handle.last and str(handle.last.state)
+                    put_json({"id": handle.id, "key": handle.key, "state": state, "error": str(error)})
                 raise
     if arguments.json:
         put_generation(generation, path=str(path), key=handle.key)

@@ -36,7 +36,7 @@ async def run(arguments: argparse.Namespace) -> int:
         say("Nothing was deleted.")
         return 1
     async with open_session(arguments) as luma:
-        return summary([await _delete(luma, one, arguments) for one in arguments.ids])
+        return summary([await _delete(luma, one, arguments) for one in dict.fromkeys(arguments.ids)])
 
 
 def _agreed(ids: list[str]) -> bool:

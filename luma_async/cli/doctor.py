@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from luma_async import Looked
 from luma_async._core.addressing import is_loopback
 from luma_async.cli.config import config_path, configured
-from luma_async.cli.console import put_json
+from luma_async.cli.console import printable, put_json
 from luma_async.cli.options import add_journal, add_json, add_service, address_of, dialect_of, open_session
 from luma_async.cli.running import exit_code
 from luma_async.errors import ConfigurationError, GenerationNotFound, JournalError, LumaError, NotSent
@@ -53,7 +53,7 @@ async def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             put_json({"check": what, "ok": error is None, "finding": found if error is None else str(error)})
         else:
-            print(f"{'ok ' if error is None else 'BAD'} {what}: {found if error is None else error}")
+            print(printable(f"{'ok ' if error is None else 'BAD'} {what}: {found if error is None else error}"))
         if error is not None:
             code = code or exit_code(error)
     return code

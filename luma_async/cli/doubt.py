@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from luma_async._core.lifecycle import in_doubt
+from luma_async._core.lifecycle import UNDECIDED, in_doubt
 from luma_async.cli.console import put_json, put_table, say, shorten
-from luma_async.cli.options import add_journal, add_json, add_service, open_session
-from luma_async.cli.services import only_service
+from luma_async.cli.options import add_journal, add_json, add_service, again, open_session
+from luma_async.cli.services import only_service, others_of, shared_service
 from luma_async.cli.shapes import entry_json
 from luma_async.cli.status import read_entries
 
@@ -57,11 +57,16 @@ def _add_shared(parser: argparse.ArgumentParser, *, inherited: bool = False) -> 
 async def run(arguments: argparse.Namespace) -> int:
     """List the doubts, or carry out a decision."""
     if arguments.decision is None:
-        service = await only_service(arguments)
+        noted = await read_entries(arguments)
+        service = shared_service(noted)
         if service is None and arguments.base_url is None and not arguments.journal.exists():
             return 0
         async with open_session(arguments, service=service) as luma:
-            _put_doubts(await luma.doubts.list(), arguments)
+            doubts = await luma.doubts.list()
+        elsewhere = others_of(noted, UNDECIDED, {doubt.key for doubt in doubts})
+        _put_doubts(doubts, arguments, more=bool(elsewhere))
+        for where, number in elsewhere.items():
+            say(f"{number} undecided at another service: {again(arguments, 'in-doubt', asks=False)} {where}")
         return 0
     if arguments.decision == "reconcile":
         async with open_session(arguments, service=await only_service(arguments)) as luma:
@@ -74,7 +79,7 @@ async def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _put_doubts(doubts: Sequence[Entry], arguments: argparse.Namespace) -> None:
+def _put_doubts(doubts: Sequence[Entry], arguments: argparse.Namespace, *, more: bool) -> None:
     """Print each doubt with its reason, and what can be decided."""
     if arguments.json:
         for doubt in doubts:
@@ -82,11 +87,12 @@ def _put_doubts(doubts: Sequence[Entry], arguments: argparse.Namespace) -> None:
         return
     if doubts:
         put_table(("KEY", "SENT", "PROMPT", "WHY"), map(_row, doubts))
+        decide = again(arguments, "in-doubt", asks=False)
         say(
-            "Look for each at the service. If it is there: luma-async in-doubt resolve KEY GENERATION. "
-            "Else: in-doubt abandon KEY, or in-doubt resubmit KEY --accept-duplicate-risk."
+            f"Look for each at the service. If it is there: {decide} resolve KEY GENERATION\n"
+            f"Else: {decide} abandon KEY, or {decide} resubmit KEY --accept-duplicate-risk"
         )
-    else:
+    elif not more:
         say("Nothing is in doubt.")
 
 
@@ -124,4 +130,4 @@ async def _decide(luma: LumaSession, arguments: argparse.Namespace) -> None:
         handle = await luma.doubts.resubmit(arguments.key, accept_duplicate_risk=arguments.accept_duplicate_risk)
     if arguments.json:
         put_json({"id": handle.id, "key": handle.key})
-    say(f"{handle.key} is generation {handle.id}; `luma-async resume` fetches it.")
+    say(f"{handle.key} is generation {handle.id}. To fetch it: {again(arguments, 'resume')}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luma_async.cli.buying import add_file
@@ -22,8 +21,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
-        default=Path(),
+        default=".",
         metavar="DIR",
         help="where the files go; for one generation also a file, by its ending",
     )

@@ -29,7 +29,9 @@ async def run(arguments: argparse.Namespace) -> int:
     request = ExtendRequest(
         arguments.source,
         arguments.prompt,
-        keyframes=Keyframes(frame1=read_keyframe(arguments.frame1, "--frame1")) if arguments.frame1 else None,
+        keyframes=Keyframes(frame1=read_keyframe(arguments.frame1, "--frame1"))
+        if arguments.frame1 is not None
+        else None,
         loop=arguments.loop,
         expand_prompt=arguments.expand_prompt,
         model=arguments.model,

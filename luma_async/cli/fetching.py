@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luma_async.cli.console import put_json, say
@@ -14,7 +15,6 @@ from luma_async.errors import InvalidInput, LumaError
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from pathlib import Path
 
     from luma_async import GenerationHandle, LumaSession, Outcome
     from luma_async.cli.console import Progress
@@ -26,7 +26,10 @@ async def fetch_all(
     luma: LumaSession, handles: Sequence[GenerationHandle], arguments: argparse.Namespace, display: Progress
 ) -> int:
     """Wait for all and download each as it ends; say what it means to a shell."""
-    to_file = _is_file(arguments.output, handles)
+    # A slash at the end, and what resumes, mean a folder.
+    may_be_file = arguments.command == "download" and not arguments.output.endswith("/")
+    arguments.output = Path(arguments.output)
+    to_file = may_be_file and _is_file(arguments.output, handles)
     folder = arguments.output.parent if to_file else arguments.output
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(field="--output", message=f"{folder} is not a folder.")
@@ -42,7 +45,7 @@ async def fetch_all(
             missing.remove(outcome.handle.id)
     except asyncio.CancelledError:
         if missing:
-            words = again(arguments, "download", *missing, "--output", str(arguments.output))
+            words = again(arguments, "download", *missing, "--output", str(arguments.output), *_wishes(arguments))
             display.afterwards.append(
                 f"Interrupted. {len(missing)} are paid and not on disk yet. To fetch them: {words}"
             )
@@ -53,6 +56,11 @@ async def fetch_all(
 def _is_file(output: Path, handles: Sequence[GenerationHandle]) -> bool:
     """Whether this names the file of a single generation, and not a folder."""
     return len(handles) == 1 and bool(output.suffix) and not output.is_dir()
+
+
+def _wishes(arguments: argparse.Namespace) -> list[str]:
+    what = [] if arguments.what == "video" else ["--what", arguments.what]
+    return [*what, *(f"--{name}" for name in ("watermark", "overwrite") if getattr(arguments, name))]
 
 
 def summary(codes: Sequence[int]) -> int:

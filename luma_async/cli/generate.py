@@ -38,7 +38,7 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
 async def run(arguments: argparse.Namespace) -> int:
     """Submit, wait, download."""
     frame0, frame1 = [
-        where and read_keyframe(where, field)
+        read_keyframe(where, field) if where is not None else None
         for where, field in ((arguments.frame0, "--frame0"), (arguments.frame1, "--frame1"))
     ]
     request = VideoRequest(

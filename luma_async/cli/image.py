@@ -39,6 +39,6 @@ async def run(arguments: argparse.Namespace) -> int:
         image_refs=[ImageReference(url) for url in arguments.image_ref],
         style_refs=[ImageReference(url) for url in arguments.style_ref],
         character_refs={"identity0": arguments.character_ref} if arguments.character_ref else {},
-        modify_image_ref=ImageReference(arguments.modify) if arguments.modify else None,
+        modify_image_ref=ImageReference(arguments.modify) if arguments.modify is not None else None,
     )
     return await buy(arguments, request)

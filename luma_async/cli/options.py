@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from luma_async import DreamMachine, LumaSession, RixAPI
 from luma_async._core.addressing import OFFICIAL_HOST, check_base_url
-from luma_async.cli.config import configured, configured_path
+from luma_async.cli.config import config_path, configured, configured_path
 from luma_async.errors import ConfigurationError, JournalError
 
 if TYPE_CHECKING:
@@ -188,12 +188,14 @@ def _check_owner(base_url: str) -> None:
     Raises:
         ConfigurationError: the environment has a key, and names another address for it.
     """
-    named = os.environ.get("LUMA_BASE_URL")
+    named, source = os.environ.get("LUMA_BASE_URL"), "LUMA_BASE_URL"
+    if not named:
+        named, source = configured("base_url"), str(config_path())
     variable = _key_variable(base_url)
     if named and variable == "LUMA_API_KEY" and os.environ.get(variable) and _one_form(named) != base_url:
         raise ConfigurationError(
             message=f"The journal's generations were bought at {base_url}, and {variable} belongs to {named} "
-            f"(LUMA_BASE_URL). Set the other key, and pass --base-url {base_url}"
+            f"({source}). Set the other key, and pass --base-url {base_url}"
         )
 
 

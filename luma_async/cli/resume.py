@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luma_async import Phase
@@ -11,14 +9,11 @@ from luma_async.cli.buying import add_file
 from luma_async.cli.console import progress, say
 from luma_async.cli.fetching import fetch_all
 from luma_async.cli.options import add_journal, add_json, add_service, again, open_session
-from luma_async.cli.services import shared_service
+from luma_async.cli.services import others_of, shared_service
 from luma_async.cli.status import read_entries
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Collection, Sequence
-
-    from luma_async import Entry
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +22,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unfetched", action="store_true", help="fetch also what is completed and was never put on disk"
     )
-    parser.add_argument("-o", "--output", type=Path, default=Path(), metavar="DIR", help="where the files go")
+    parser.add_argument("-o", "--output", default=".", metavar="DIR", help="where the files go")
     add_file(parser)
     add_service(parser)
     add_journal(parser)
@@ -42,7 +37,8 @@ async def run(arguments: argparse.Namespace) -> int:
         async with open_session(arguments, service=shared_service(entries), on_event=display.observe) as luma:
             unfinished, all_of_them = await luma.resume(), await luma.resume(unfetched=True)
             say(f"{len(unfinished)} paid and unfinished.")
-            _tell_of_others(entries, {handle.key for handle in unfinished})
+            for where, number in others_of(entries, {Phase.ACCEPTED}, {handle.key for handle in unfinished}).items():
+                say(f"{number} more at another service, with its key: {again(arguments, 'resume', asks=False)} {where}")
             unfetched = len(all_of_them) - len(unfinished)
             handles = all_of_them if arguments.unfetched else unfinished
             if unfetched:
@@ -53,12 +49,3 @@ async def run(arguments: argparse.Namespace) -> int:
     if doubts:
         say(f"{len(doubts)} in doubt: see {again(arguments, 'in-doubt')}")
     return code
-
-
-def _tell_of_others(entries: Sequence[Entry], ours: Collection[str | None]) -> None:
-    """Say what was bought elsewhere; one session has one service."""
-    others = Counter(entry.service for entry in entries if entry.phase is Phase.ACCEPTED and entry.key not in ours)
-    for service, number in others.items():
-        dialect, _, base_url = service.partition(" ")
-        where = f"--dialect {dialect} --base-url {base_url}"
-        say(f"{number} more at another service: luma-async resume {where}, with its key.")

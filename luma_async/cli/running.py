@@ -1,14 +1,17 @@
 """Running a command, and what an exit code means.
 
 0 done · 1 failed · 2 wrong use or settings · 3 still running (and paid) · 4 the key or the credit · 5 some of many
-failed · 6 in doubt (maybe paid) · 130 interrupted.
+failed · 6 in doubt (maybe paid) · 130 interrupted · 128 + the number of the signal that ended it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luma_async.cli.console import say
@@ -28,22 +31,29 @@ from luma_async.errors import (
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Coroutine
 
 _INTERRUPTED = 130
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a command to its end, and say on stderr what went wrong."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # A shell closed it: nobody wants to read, and what is paid is fetched all the same.
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - as long as we run
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         # A file's name need not fit the locale, and nothing that was paid ends in how it is printed.
         reconfigure(errors="backslashreplace")
     try:
         settle_journal(arguments)
-        code: int = asyncio.run(arguments.run(arguments))
+        code: int = asyncio.run(_heeding_signals(arguments.run(arguments)))
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except _Stopped as stopped:
+        return 128 + stopped.number
     except BrokenPipeError:
         # Whoever read our output has seen enough; what is still buffered goes nowhere, and nobody is told.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,6 +62,37 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"luma-async: {error}")
         return exit_code(error)
     return code
+
+
+class _Stopped(Exception):
+    """A signal ended the command."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+async def _heeding_signals(command: Coroutine[Any, Any, int]) -> int:
+    """Run a command; what would end it at once (a timeout, a closed terminal) ends it as Ctrl-C does, in order."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    came: list[int] = []
+
+    def stop(number: int) -> None:
+        came.append(number)
+        task.cancel()
+
+    for name in ("SIGTERM", "SIGHUP"):
+        # Only the main thread has signals, and not every system has these.
+        with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
+            number = getattr(signal, name)
+            loop.add_signal_handler(number, stop, number)
+    try:
+        return await command
+    except asyncio.CancelledError:
+        if not came:
+            raise
+    raise _Stopped(came[0])
 
 
 def exit_code(error: Exception) -> int:

@@ -65,7 +65,7 @@ def find_clip(entry: Entry, home: Path) -> Clip | None:
         return None
     noted = Path(entry.path)
     places = (noted.absolute(), home / noted, home / noted.name)
-    path = next((place for place in places if place.is_file()), None)
+    path = next(filter(_is_file, places), None)
     if path is None:
         return Clip(address=_address(places[0], home), missing=True)
     if path.suffix.lower() in _PICTURES:
@@ -78,7 +78,12 @@ def _still_of(path: Path, generation_id: str | None) -> Path | None:
     """Look for a picture of a clip: named like the clip, or as downloads name thumbnails."""
     names = (path.stem, f"{path.stem}-thumbnail", f"{generation_id}-thumbnail")
     places = (path.with_name(name + suffix) for name in names for suffix in _PICTURES)
-    return next((place for place in places if place.is_file()), None)
+    return next(filter(_is_file, places), None)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is one that we may look at; `Path.is_file()` raises for a folder that may not be entered."""
+    return os.path.isfile(path)  # noqa: PTH113 - see above
 
 
 def _address(path: Path, home: Path) -> str:

@@ -15,7 +15,7 @@ _JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Spell an answer as JSON."""
-    data = json.dumps(body, ensure_ascii=False).encode()
+    data = json.dumps(body).encode()
     return web.Response(body=data, status=status, headers={**_JSON, **(headers or {})})
 
 

@@ -22,6 +22,7 @@ from luma_async.testing import (
     estimates,
     fails,
     file_bytes,
+    late,
     rejects,
     server_error,
     stalls,
@@ -155,6 +156,48 @@ async def test_some_failures_are_exit_code_five(run, folder, gateway):
     assert sum(row["kind"] is None for row in results(folder)) == 3
 
 
+async def test_nothing_but_doubts_is_exit_code_six(run, folder, gateway):
+    """As for one: maybe paid, and to be settled; the command to paste is in the last lines."""
+    gateway.inject(drop_after_reading(), times=2)
+    (folder / "prompts.txt").write_text("lost\ngone\n", encoding="utf-8")
+    code, _, err = await run("prompts.txt", "--out", "my clips")
+    assert code == 6
+    assert "luma-async in-doubt --journal 'my clips/jobs.db'" in err
+
+
+async def test_a_folder_may_have_any_name(run, folder, gateway):
+    """What a name holds that is no text is escaped in the results; nothing that was paid ends in how it is noted."""
+    (folder / "prompts.txt").write_text("a cat\n", encoding="utf-8")
+    code, _, err = await run("prompts.txt", "--out", "caf\udce9")
+    assert code == 0, err
+    [row] = results(folder, "caf\udce9")
+    assert (folder / row["path"]).read_bytes() == file_bytes()
+
+
+async def test_two_runs_share_a_folder(run, folder, gateway):
+    """A second run beside the first begins the results anew; each line of either stays whole."""
+    gateway.scripts["slow"] = estimates(succeeds(after=0.5))
+    (folder / "prompts.txt").write_text("a cat\na dog\nslow\n", encoding="utf-8")
+    first = asyncio.ensure_future(run("prompts.txt", "--out", "out"))
+    while gateway.counts["file"] < 2:
+        await asyncio.sleep(0.01)
+    assert (await run("prompts.txt", "--out", "out"))[0] == 0
+    assert (await first)[0] == 0
+    assert {row["prompt"] for row in results(folder)} == {"a cat", "a dog", "slow"}
+    assert len(gateway.charges) == 3
+
+
+async def test_a_file_without_a_place_fails_alone(run, folder, gateway):
+    """An output below another row's file is that row's failure; the rest comes, and both stay paid once."""
+    rows = [{"prompt": "a", "output": "a.mp4"}, {"prompt": "b", "output": "a.mp4/b.mp4"}, {"prompt": "c"}]
+    (folder / "p.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    code, _, err = await run("p.jsonl", "--out", "out", "--max-in-flight", "1")
+    assert code == 5, err
+    assert [row["kind"] for row in results(folder)] == [None, "DownloadError", None]
+    assert (await run("p.jsonl", "--out", "out"))[0] == 5
+    assert len(gateway.charges) == 3
+
+
 async def test_all_failures_are_exit_code_one_and_a_bad_key_is_four(run, folder, gateway):
     """Nothing done is a failure like any other; a key that is not taken stops the batch and says so."""
     gateway.scripts["rude"] = rejects()
@@ -204,6 +247,16 @@ async def test_ctrl_c_says_what_runs_on_and_how_to_go_on(folder, gateway):
     code, err = await _child("batch", "prompts.txt", "--out", "out")
     assert code == 0, err
     assert len(gateway.charges) == 2
+
+
+async def test_what_has_left_when_interrupted_counts_as_paid(folder, gateway):
+    """The answers that were on their way are waited for, and are in the count."""
+    gateway.scripts["slow"] = stalls()
+    gateway.inject(late(1), times=2)
+    (folder / "prompts.txt").write_text("slow\nslow\n", encoding="utf-8")
+    code, err = await _child("batch", "prompts.txt", "--out", "out", interrupt_when=lambda: len(gateway.charges) == 2)
+    assert code == 130, err
+    assert "0 of 2 have ended, 2 are paid and run on" in err
 
 
 async def _child(*arguments, feed=b"", interrupt_when=None):

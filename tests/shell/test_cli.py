@@ -40,6 +40,7 @@ from luma_async.testing import (
     drop_after_reading,
     fails,
     file_bytes,
+    late,
     out_of_credit,
     rejects,
     server_error,
@@ -300,6 +301,46 @@ async def test_ctrl_c_says_that_it_is_paid(here, gateway):
     assert "Traceback" not in err.decode()
     (entry,) = await entries_of(os.environ["LUMA_JOURNAL"])
     assert entry.phase is Phase.ACCEPTED
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+async def test_what_would_end_it_at_once_ends_it_in_order(here, gateway, name):
+    """A timeout or a closed terminal while the POST is on its way: its answer is waited for and noted."""
+    gateway.inject(late(1))
+    settings = {"LUMA_BASE_URL": gateway.base_url, "LUMA_API_KEY": gateway.api_key}
+    process = await start("generate", "cat dance", cwd=here, **settings)
+    while not gateway.charges:
+        await asyncio.sleep(0.01)
+    process.send_signal(getattr(signal, name))
+    _, err = await process.communicate()
+    assert process.returncode == 128 + getattr(signal, name), err
+    [entry] = await entries_of(os.environ["LUMA_JOURNAL"])
+    assert (entry.phase, entry.generation_id) == (Phase.ACCEPTED, gateway.charges[0].generation_id)
+
+
+@pytest.mark.parametrize("which", ["1", "2"])
+async def test_a_closed_stream_costs_nothing(here, gateway, which):
+    """A shell's `>&-` closes it: the video is fetched all the same."""
+    settings = {"LUMA_BASE_URL": gateway.base_url, "LUMA_API_KEY": gateway.api_key, "PATH": os.environ["PATH"]}
+    line = f"exec {sys.executable} -m luma_async generate 'cat dance' -o cat.mp4 {which}>&-"
+    process = await asyncio.create_subprocess_shell(line, cwd=here, env={**os.environ, **settings})
+    assert await process.wait() == 0
+    assert (here / "cat.mp4").read_bytes() == file_bytes()
+
+
+async def test_a_purchase_that_runs_on_is_told_to_programs(command, here, gateway):
+    """With --json the id and the key are on standard output also when the wait ended first."""
+    gateway.scripts["slow"] = stalls()
+    code, out, _ = await command("generate", "slow", "--timeout", "0.1", "--json")
+    told = json.loads(out)
+    assert (code, told["id"], bool(told["key"])) == (3, gateway.charges[0].generation_id, True)
+    assert "runs on and is paid" in told["error"]
+
+
+async def test_a_frame_that_is_empty_is_refused(command, here, gateway):
+    """A variable that a script forgot to set does not buy a video without the picture."""
+    code, _, err = await command("generate", "cat dance", "--frame0", "")
+    assert (code, "--frame0" in err, gateway.charges) == (2, True, ()), err
 
 
 async def test_the_gateway_serves_any_client(command, here, monkeypatch):

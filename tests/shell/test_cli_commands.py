@@ -379,7 +379,8 @@ async def test_resume_tells_of_what_was_bought_elsewhere(command, gateway, monke
     gateway.scripts.clear()
     process = await start("resume")
     _, err = (text.decode() for text in await _interrupted(process, "more at another service"))
-    assert f"1 more at another service: luma-async resume --dialect dream-machine --base-url {gateway.base_url}" in err
+    command_line = f"luma-async resume --dialect dream-machine --base-url {gateway.base_url}"
+    assert f"1 more at another service, with its key: {command_line}" in err
 
 
 async def _interrupted(process, words):

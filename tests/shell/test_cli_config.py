@@ -172,7 +172,8 @@ async def test_another_service_never_sees_the_key(write, gateway, command):
     assert gateway.counts.total() == 0
 
 
-async def test_a_journal_does_not_send_the_key_to_another_relay(gateway, command, monkeypatch):
+@pytest.mark.parametrize("named_by", ["the environment", "the file"])
+async def test_a_journal_does_not_send_the_key_to_another_relay(write, gateway, command, monkeypatch, named_by):
     """What was bought elsewhere is not asked for with this relay's key, until the address is typed."""
     gateway.scripts["slow"] = stalls()
     monkeypatch.setenv("LUMA_BASE_URL", gateway.base_url)
@@ -181,8 +182,12 @@ async def test_a_journal_does_not_send_the_key_to_another_relay(gateway, command
     assert code == 3
     asked = gateway.counts.total()
     async with FakeGateway(api_key="sk-other") as other:
-        monkeypatch.setenv("LUMA_BASE_URL", other.base_url)
         monkeypatch.setenv("LUMA_API_KEY", other.api_key)
+        if named_by == "the file":
+            write(f'base_url = "{other.base_url}"\n')
+            monkeypatch.delenv("LUMA_BASE_URL")
+        else:
+            monkeypatch.setenv("LUMA_BASE_URL", other.base_url)
         for name in ("resume", "in-doubt"):
             code, _, err = await command(name)
             assert code == 2

@@ -46,6 +46,13 @@ def test_the_page_stands_beside_the_clips_newest_first(tmp_path):
     assert f"<title>{tmp_path.name}</title>" in page.read_text()
 
 
+def test_a_place_that_cannot_be_looked_at_is_missing(tmp_path):
+    """One entry whose path the system refuses spoils no page."""
+    clip = find_clip(entry(tmp_path / ("x" * 300 + ".mp4")), tmp_path)
+    assert clip is not None
+    assert clip.missing
+
+
 @pytest.mark.parametrize(
     "place",
     [

@@ -26,6 +26,7 @@ from luma_async import (
 from luma_async.testing import (
     ALWAYS,
     adds_foreign_row,
+    answer,
     completes_without_link,
     drops_rows,
     estimates,
@@ -585,3 +586,14 @@ async def test_a_last_look_comes_before_the_end_of_a_wait(gateway, every_s, time
         await asyncio.sleep(offset_s)
         handle = await luma.submit("cat dance")
         assert (await handle.wait(timeout=timeout_s)).state is State.COMPLETED
+
+
+async def test_one_replica_that_does_not_know_an_id_loses_nothing(luma, gateway, journal):
+    """Long after the submit one stray "unknown" is no more than that: the next look sees it running."""
+    gateway.scripts["cat dance"] = succeeds(after=90)
+    handle = await luma.submit("cat dance", key="cat")
+    waiting = asyncio.ensure_future(handle.wait())
+    await asyncio.sleep(60)
+    gateway.inject(answer(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}), on="query")
+    assert (await waiting).state is State.COMPLETED
+    assert (await journal.get("cat")).phase is Phase.COMPLETED

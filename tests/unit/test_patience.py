@@ -20,13 +20,14 @@ from luma_async._core.patience import KEPT_FAILURES, Failing, GiveUp, GoOn, cons
 POLICY = PollPolicy.fixed(1, patience=300, grace=30)
 
 
-def judge(error, *, failing=None, submitted_at_s=None, asked_at_s=100.0, now_s=100.0):
+def judge(error, *, failing=None, known=True, unknown_since_s=None, asked_at_s=100.0, now_s=100.0):
     return consequence(
         error,
         failing,
         generation_id="one",
         key="cat",
-        submitted_at_s=submitted_at_s,
+        known=known,
+        unknown_since_s=unknown_since_s,
         asked_at_s=asked_at_s,
         now_s=now_s,
         policy=POLICY,
@@ -40,19 +41,32 @@ def test_a_refused_key_ends_a_wait_at_once(error):
 
 
 @pytest.mark.parametrize(
-    ("submitted_at_s", "lost"), [(None, True), (100.0, False), (71.0, False), (70.0, True), (0.0, True)]
+    ("unknown_since_s", "lost"), [(None, False), (100.0, False), (71.0, False), (70.0, True), (0.0, True)]
 )
-def test_an_unknown_id_is_forgiven_for_the_grace_after_its_submit(submitted_at_s, lost):
+def test_an_id_that_was_bought_or_seen_has_to_stay_unknown_for_the_grace(unknown_since_s, lost):
     """Replicas lag behind each other; after half a minute an id that nobody knows is lost."""
     error = GenerationNotFound(status=400)
-    expected = GiveUp(error, lost=True) if lost else GoOn(None)
-    assert judge(error, submitted_at_s=submitted_at_s) == expected
+    since_s = 100.0 if unknown_since_s is None else unknown_since_s
+    expected = GiveUp(error, lost=True) if lost else GoOn(None, unknown_since_s=since_s)
+    assert judge(error, unknown_since_s=unknown_since_s) == expected
+
+
+def test_an_id_that_nobody_here_bought_or_saw_is_unknown_at_once():
+    """A mistyped id is told of without delay."""
+    error = GenerationNotFound(status=400)
+    assert judge(error, known=False) == GiveUp(error, lost=True)
 
 
 def test_the_grace_counts_from_the_question_and_not_from_its_answer():
     """An answer that was long on its way tells what was so when it was asked for."""
     error = GenerationNotFound(status=400)
-    assert judge(error, submitted_at_s=100.0, asked_at_s=101.0, now_s=500.0) == GoOn(None)
+    assert judge(error, unknown_since_s=100.0, asked_at_s=101.0, now_s=500.0) == GoOn(None, unknown_since_s=100.0)
+
+
+def test_a_failure_between_neither_makes_an_id_known_nor_unknown():
+    """A broken gateway knows nothing of ids."""
+    assert judge(ServiceUnavailable(status=502), unknown_since_s=90.0).unknown_since_s == 90.0
+    assert judge(ServiceUnavailable(status=502)).unknown_since_s is None
 
 
 @pytest.mark.parametrize(

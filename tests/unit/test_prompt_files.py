@@ -137,6 +137,8 @@ def test_an_ending_that_tells_nothing_is_refused(tmp_path, name):
         ('{"prompt": "a cat", "key": 7}', "line 1, key: must be"),
         ('{"prompt": "a cat", "output": "../cat.mp4"}', "line 1, output: must be"),
         ('{"prompt": "a cat", "output": "/cat.mp4"}', "line 1, output: must be"),
+        ('{"prompt": "a cat", "output": "cat\\u0000.mp4"}', "line 1, output: must be"),
+        ('{"prompt": "a cat", "output": "cat\\ud800.mp4"}', "line 1, output: must be"),
         ("[1]", "line 1, row: is not a JSON object"),
         ("{", "line 1, row: is not a JSON object"),
         ("[" * 100_000, "line 1, row: is not a JSON object"),
@@ -185,6 +187,12 @@ def test_keys_and_files_that_stand_twice_are_mistakes():
         "line 4, key: stands on line 2 already.",
         "line 4, output: a.mp4 is written by lines 2, 4.",
     ]
+
+
+def test_one_file_may_be_spelled_in_two_ways():
+    """A dot and a doubled slash change nothing about which file it is."""
+    faults = faults_of("prompt,output\na cat,b/a.mp4\na dog,./b//a.mp4\n")
+    assert faults == ["line 3, output: b/a.mp4 is written by lines 2, 3."]
 
 
 def test_what_a_service_cannot_carry_is_found_with_its_dialect():

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from luma_async import (
     AudioRequest,
+    DreamMachine,
     ExtendRequest,
     GenerationKeyframe,
     ImageKeyframe,
@@ -189,6 +190,8 @@ def test_nesting_without_end_is_refused():
         ({"identity0": "https://example.com/me.jpg"}, None),
         ({"identity0": "nonsense"}, "character_refs.identity0"),
         ({"identity0": 7}, "character_refs.identity0"),
+        ({"identity0": []}, "character_refs.identity0"),
+        ({7: ["https://example.com/me.jpg"]}, "character_refs.7"),
         (["https://example.com/me.jpg"], "character_refs"),
         (None, "character_refs"),
     ],
@@ -196,7 +199,11 @@ def test_nesting_without_end_is_refused():
 def test_the_pictures_of_a_character_are_addresses(refs, field):
     """A bad address is named by its identity; a lone one is taken for a list of one."""
     if field is None:
-        assert ImageRequest("a cat", character_refs=refs)
+        kept = ImageRequest("a cat", character_refs=refs)
+        assert kept.character_refs == {"identity0": ("https://example.com/me.jpg",)}
+        assert DreamMachine().submit(kept).body["character_ref"] == {
+            "identity0": {"images": ["https://example.com/me.jpg"]}
+        }
         return
     with pytest.raises(InvalidInput) as caught:
         ImageRequest("a cat", character_refs=refs)
