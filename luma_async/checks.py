@@ -115,6 +115,11 @@ def check_whole(_: object, attribute: attrs.Attribute[Any], value: object) -> No
         raise InvalidInput(field=attribute.name, message="must be a whole number of 0 or more.")
 
 
+def as_number(value: Any) -> Any:
+    """Keep a whole number as what equals it, so that equal requests are one purchase; the check refuses the rest."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def check_weight(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Take a number from 0 to 1, or nothing."""
     if value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1):
@@ -158,11 +163,29 @@ def check_json_mapping(_: object, attribute: attrs.Attribute[Any], value: object
         return
     try:
         json.dumps(value, allow_nan=False)
+        odd = _odd_name(value)
     except (TypeError, ValueError, RecursionError) as error:
         reason = str(error)
     else:
-        return
+        if odd is None:
+            return
+        reason = f"the name {odd} is no text"
     raise InvalidInput(field=attribute.name, message=f"must hold JSON values only ({reason}).")
+
+
+def _odd_name(value: object) -> str | None:
+    """Return a name in a JSON value, however deep, that JSON would turn into a text; None where there is none."""
+    holders: list[object] = [value]
+    # The list grows while it is read.
+    for holder in holders:
+        if _is_mapping(holder):
+            odd = [name for name in holder if not isinstance(name, str)]
+            if odd:
+                return repr(odd[0])
+            holders.extend(holder.values())
+        elif _is_iterable(holder) and not isinstance(holder, str):
+            holders.extend(holder)
+    return None
 
 
 def show_url(value: str) -> str:

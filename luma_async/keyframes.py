@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from luma_async.checks import check_picture_url, check_source, check_weight, is_tuple, show_url
+from luma_async.checks import as_number, check_picture_url, check_source, check_weight, is_tuple, show_url
 from luma_async.errors import InvalidInput
 
 _IMAGE_MAGIC: tuple[tuple[bytes, int, str], ...] = (
@@ -104,7 +104,7 @@ class ImageReference:
 
     url: str = attrs.field(validator=check_picture_url, repr=show_url)
     """An http(s) address that the service fetches."""
-    weight: float | None = attrs.field(default=None, kw_only=True, validator=check_weight)
+    weight: float | None = attrs.field(default=None, kw_only=True, converter=as_number, validator=check_weight)
     """How much it counts, 0 to 1."""
 
 

@@ -55,11 +55,19 @@ class Queries:
         """
         document = parse(await self._transport.query(call))
         error = self._dialect.read_error(document)
-        if document.ok and error is None:
+        if document.ok and (error is None or self._tells_an_end(document)):
             if document.shape is Shape.JSON or document.status == 204:
                 return document
             raise _unreadable(document)
         raise refusal(read(document, self._dialect))
+
+    def _tells_an_end(self, document: Document) -> bool:
+        """Whether it is a generation that has ended: what it complains of is the reason, and no trouble of the call."""
+        row = self._dialect.read_submit(document) if document.shape is Shape.JSON else None
+        try:
+            return row is not None and self._dialect.generation(row.raw).final
+        except UnreadableAnswer:
+            return False
 
     async def ask(self, call: Call) -> Document:
         """Ask, and ask again while that may help: one deadline and one quota bound it.

@@ -54,7 +54,8 @@ class Reconciler:
         """
         recent = await self._recent(horizon(Claim(key=doubt.key, sent_at=doubt.sent_at) for doubt in doubts))
         # Read after the list: who had a part in what it shows had written a claim before.
-        entries = await self._journal.entries(service=self._service, phases=_RIVALS)
+        # A service may be written in several ways, so whose address an entry names is not asked here.
+        entries = await self._journal.entries(phases=_RIVALS)
         as_read = {doubt.key: doubt for doubt in doubts}
         claims = [
             Claim(key=entry.key, sent_at=entry.sent_at, open=_same(entry, as_read.get(entry.key))) for entry in entries
@@ -67,10 +68,11 @@ class Reconciler:
                 (entry.key, generation.id): self._likeness(generation, entry, request) for entry, request in requests
             }
             alike = any(one is not Likeness.OTHER for one in seen.values())
-            if alike and await self._journal.find(self._service, generation.id) is None:
+            if alike:
                 found.append(Found(id=generation.id, created_at=generation.created_at))
                 likenesses |= seen
-        return decide(claims, found, likenesses)
+        held = {entry.generation_id for entry in await self._journal.entries()} if found else set[str | None]()
+        return decide(claims, [one for one in found if one.id not in held], likenesses)
 
     async def _recent(self, since: datetime | None) -> list[Generation]:
         """Read the list back to a moment."""

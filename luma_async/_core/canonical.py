@@ -31,7 +31,10 @@ FORM_VERSION = 1
 """Changing the form would make every purchase of yesterday look new: a golden test holds it."""
 
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+_PICTURE_PREFIX = "data:image/"
 _DIGEST_PREFIX = "data:sha256,"
+_MAPPINGS = frozenset({"extra", "character_refs"})
+"""Fields whose names are the caller's: `class` is one like any other there."""
 _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
@@ -126,7 +129,7 @@ def _plain(value: Any) -> Any:
 
 def without_picture(text: str) -> str:
     """Replace an inline image by its digest; any other text stays."""
-    if not text.startswith("data:") or text.startswith(_DIGEST_PREFIX):
+    if not text.startswith(_PICTURE_PREFIX):
         return text
     return _DIGEST_PREFIX + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -145,7 +148,7 @@ def _restored(value: Any) -> Any:
     if not _is_object(value) or "class" not in value:
         return value
     cls = _CLASSES.get(value["class"])
-    fields = {name: item if name == "extra" else _restored(item) for name, item in value.items() if name != "class"}
+    fields = {name: item if name in _MAPPINGS else _restored(item) for name, item in value.items() if name != "class"}
     if cls is None or not fields.keys() <= attrs.fields_dict(cls).keys():
         raise InvalidInput(field="request", message=f"a later version wrote this {value['class']}; update luma_async.")
     return cls(**fields)

@@ -212,7 +212,7 @@ class Transport:
     ) -> tuple[Answer | None, str]:
         """Send and read to the end; instead of an exception return what went wrong, without address or key."""
         self.requests += 1
-        longest_s = self._timeouts.request if flight is None else self._timeouts.submit
+        longest_s = call.held_s + (self._timeouts.request if flight is None else self._timeouts.submit)
         try:
             with Within(self._timers, longest_s):
                 url = self._url(call)

@@ -40,6 +40,8 @@ class Call:
     """Further headers."""
     bearer: str | None = attrs.field(default=None, repr=False)
     """Another token than the API key, for the calls that need one."""
+    held_s: float = 0.0
+    """Seconds for which the service was asked to hold the answer back; they are no silence."""
 
 
 @attrs.frozen(kw_only=True)

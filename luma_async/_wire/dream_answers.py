@@ -40,7 +40,8 @@ def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
     request = raw.get("request")
     if is_object(assets := raw.get("assets")):
         # The service's own clip carries no watermark, so it is the one to download.
-        fields["video"] = {"url": assets.get("video"), "download_url": assets.get("video")}
+        if video := assets.get("video"):
+            fields["video"] = {"url": video, "download_url": video}
         fields["image"] = assets.get("image")
     fields["model"] = raw.get("model") or raw.get("version") or (request.get("model") if is_object(request) else None)
     if isinstance(reason := fields["failure_reason"], str):

@@ -34,6 +34,8 @@ VIDEO_MODEL = "ray-2"
 """What makes and changes videos where no model is named."""
 IMAGE_MODEL = "photon-1"
 """What makes and changes pictures where no model is named."""
+SYNC_TIMEOUT_S = 60.0
+"""How long the service holds the answer to a synchronous request back where nobody says."""
 
 _ONLY_KIND = {"first_frame": "video", "format": "image"}
 """What is reframed decides which of these the format has."""
@@ -51,6 +53,8 @@ class Order:
     """What the service calls its kind (`generation_type`)."""
     body: dict[str, Any]
     """The JSON body."""
+    held_s: float = 0.0
+    """Seconds for which the service holds its answer back."""
 
 
 def order(request: Request) -> Order:
@@ -73,7 +77,8 @@ def order(request: Request) -> Order:
                 operation="upscale", path=f"/{request.source}/upscale", kind="upscale_video", body=_upscaling(request)
             )
         case ImageRequest():
-            return Order(operation="image", path="/image", kind="image", body=_image(request))
+            held_s = float(request.sync_timeout or SYNC_TIMEOUT_S) if request.sync else 0.0
+            return Order(operation="image", path="/image", kind="image", body=_image(request), held_s=held_s)
         case ReframeRequest():
             path, kind = f"/{request.kind}/reframe", f"reframe_{request.kind}"
             return Order(operation="reframe", path=path, kind=kind, body=_reframing(request, kind))

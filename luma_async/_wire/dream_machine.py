@@ -101,7 +101,7 @@ class DreamMachine(Lacking):
         """
         order = dream_bodies.order(request)
         path = self.create_path if order.path is None else f"/generations{order.path}"
-        return Call(name=order.operation, method="POST", path=_ROOT + path, body=order.body)
+        return Call(name=order.operation, method="POST", path=_ROOT + path, body=order.body, held_s=order.held_s)
 
     def query(self, generation_id: str) -> Call:
         """Spell a look at one generation."""

@@ -59,7 +59,7 @@ _TROUBLE = re.compile(
 )
 """Words of a service in trouble, or of a connection to it, which are no refusal."""
 
-_FINE = frozenset({"", "0", "200", "ok", "success"})
+_FINE = frozenset({"", "0", "200", "201", "ok", "success"})
 
 
 @attrs.frozen
@@ -92,9 +92,9 @@ def read_error(document: Document) -> ErrorBody | None:
 
 def _find(payload: dict[str, Any], *, ok: bool) -> _Words | None:
     error = payload.get("error")
-    if is_object(error) and error:
+    if is_object(error) and any(error.values()):
         return _Words(_code(error.get("code")), _text(error.get("message")))
-    if error:
+    if error and not is_object(error):
         # Proxies spell theirs like this, so none of its words are taken for the service's own.
         return _Words()
     if payload.get("success") is False:

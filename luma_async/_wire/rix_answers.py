@@ -110,7 +110,7 @@ def key_fields(data: dict[str, Any]) -> dict[str, Any]:
 def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Spell a row's JSON as the converter reads it."""
     data = raw.get("data")
-    task = data if is_object(data) else raw
+    task = data if is_object(data) and data else raw
     state = _state_word(raw, task)
     fields: dict[str, Any] = {
         "id": _id(raw),
@@ -130,7 +130,7 @@ def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
         fields["prompt"] = request.get("prompt")
     if not fields["failure_reason"] and read_state(state) is State.FAILED:
         # Old rows that succeeded hold the address of the result there.
-        fields["failure_reason"] = raw.get("fail_reason")
+        fields["failure_reason"] = raw.get("fail_reason") or _complaint(task)
     if is_object(artifact := task.get("artifact")):
         for name in _FILES:
             fields[name] = _completed(fields[name], artifact.get(name))
@@ -140,7 +140,7 @@ def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
 def glance(raw: Mapping[str, Any]) -> Running | None:
     """Say whether a row's JSON is surely that of a generation that runs on; None when it has to be read."""
     data = raw.get("data")
-    task = data if is_object(data) else raw
+    task = data if is_object(data) and data else raw
     if read_state(_state_word(raw, task)) not in _RUNNING:
         return None
     estimate_s = task.get("estimate_wait_seconds")
@@ -178,13 +178,22 @@ def _state_word(row: Mapping[str, Any], task: Mapping[str, Any]) -> Any:
     that closes a task (after a day, say) never touches the task's word again.
     """
     own = task.get("state") or task.get("task_status")
-    outer = row.get("status")
+    outer = row.get("status") or row.get("state")
     ended_outside = read_state(outer) in _ENDED and read_state(own) not in _ENDED
     return outer if ended_outside or not own else own
 
 
+def _complaint(task: Mapping[str, Any]) -> str | None:
+    """Find what went wrong where an error is told instead of a reason."""
+    error = task.get("error") or task.get("detail") or task.get("message")
+    told = (error.get("message") or error.get("reason")) if is_object(error) else error
+    return told if isinstance(told, str) else None
+
+
 def _completed(shown: Any, spare: Any) -> Any:
     """Complete a file's links by those of the artifact."""
+    if isinstance(shown, str) and shown and is_object(spare):
+        shown = {"url": shown}
     if not is_object(shown) or not is_object(spare):
         return shown or spare
     return spare | {name: value for name, value in shown.items() if value}

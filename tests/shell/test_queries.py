@@ -206,6 +206,28 @@ async def test_a_look_asks_once():
     assert len(transport.asked_at) == 1
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({**TASK, "state": "failed", "error": {"message": "Job failed"}}, True),
+        ({**TASK, "state": "failed", "error": "Job failed"}, True),
+        ({**TASK, "state": "failed", "detail": "Job failed"}, True),
+        ({**TASK, "state": "completed", "code": 7}, True),
+        ({**TASK, "state": "pending", "error": {"message": "the service behind is down"}}, False),
+        ({"state": "failed", "error": {"message": "Job failed"}}, False),
+        ({"id": "g1", "error": {"message": "Job failed"}}, False),
+    ],
+)
+async def test_a_look_that_tells_an_end_is_no_trouble_of_the_call(body, told):
+    """A generation that failed and says why has been looked at; anything else that complains has not."""
+    asking, _, _ = queries(answer(200, body))
+    if told:
+        assert (await asking.look(CALL)).payload == body
+        return
+    with pytest.raises(Refused):
+        await asking.look(CALL)
+
+
 async def test_cancelling_ends_the_repeating():
     """Whoever leaves during a delay causes no further request."""
     asking, transport, _ = queries(error(429, retry_after_s=20.0))

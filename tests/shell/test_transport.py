@@ -8,6 +8,7 @@ import weakref
 from contextlib import nullcontext, suppress
 
 import aiohttp
+import attrs
 import pytest
 from raw_server import RawServer, answers, response, stalls
 
@@ -100,6 +101,16 @@ async def test_a_claim_that_takes_too_long_sends_nothing(connect):
         with pytest.raises(NotSent, match=r"no connection to .* in time"):
             await transport.submit(SUBMIT, before_sending=Claim(seconds=60))
         assert server.requests == []
+
+
+async def test_what_was_to_be_held_back_is_no_silence(connect):
+    """A service that was asked to answer later has that time on top."""
+    async with RawServer(stalls()) as server:
+        transport = connect(server.base_url, timeouts=Timeouts(submit=5))
+        began_at = asyncio.get_running_loop().time()
+        with pytest.raises(NoAnswer, match="did not answer in time"):
+            await transport.submit(attrs.evolve(SUBMIT, held_s=60.0), before_sending=Claim())
+        assert asyncio.get_running_loop().time() - began_at == pytest.approx(65, abs=1)
 
 
 async def test_waiting_for_the_pool_is_not_sending(connect):

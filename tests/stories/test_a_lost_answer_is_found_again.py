@@ -344,6 +344,23 @@ async def test_a_list_that_cannot_be_read_changes_nothing(gateway, journal):
         assert len((await luma.doubts.reconcile()).adopted) == 1
 
 
+async def test_what_another_spelling_of_the_address_holds_is_never_adopted(gateway, journal):
+    """One account under two names: what one has bought is not what the other one's submit has lost."""
+    other = gateway.base_url.replace("127.0.0.1", "localhost")
+    async with (
+        session(gateway, journal) as luma,
+        LumaSession(gateway.api_key, base_url=other, dialect=DreamMachine(), journal=journal, limits=UNBOUND) as second,
+    ):
+        await doubted(luma, gateway, fault=drop_before_reading())
+        bought = await second.submit(VIDEO, key="another")
+        assert await left(luma) == {"cat": "the service lists nothing like it."}
+        await doubted(second, gateway, key="lost")
+        assert (await left(luma)).keys() == {"cat"}
+        assert "another submit could have bought" in (await left(luma))["cat"]
+        assert len(gateway.charges) == 2
+        assert bought.id == gateway.charges[0].generation_id
+
+
 @pytest.mark.looptime
 async def test_several_programs_may_reconcile_at_once(gateway, journal):
     """However many look at the same time, one of them adopts, and the others leave it at that."""
@@ -363,17 +380,18 @@ async def test_what_is_settled_while_the_list_is_read_is_left_alone(luma, gatewa
     await doubted(luma, gateway, "person")
     await doubted(luma, gateway, "thief", VideoRequest("dog dance"))
     cat, dog = (charge.generation_id for charge in gateway.charges)
-    find = journal.find
+    entries = journal.entries
 
-    async def meanwhile(service, generation_id):
-        owner = await find(service, generation_id)
-        journal.find = find
-        await luma.doubts.resolve("person", generation_id=cat)
-        await luma.doubts.abandon("thief")
-        await luma.doubts.resolve("thief", generation_id=dog)
-        return owner
+    async def meanwhile(**which):
+        found = await entries(**which)
+        if not which:
+            journal.entries = entries
+            await luma.doubts.resolve("person", generation_id=cat)
+            await luma.doubts.abandon("thief")
+            await luma.doubts.resolve("thief", generation_id=dog)
+        return found
 
-    journal.find = meanwhile
+    journal.entries = meanwhile
     came = await luma.doubts.reconcile()
     assert (came.adopted, came.left) == ((), ())
     assert [(await journal.get(key)).generation_id for key in ("person", "thief")] == [cat, dog]

@@ -52,6 +52,8 @@ REQUESTS = {
     "a reframe": ReframeRequest("https://videos.example/cat.mp4", aspect_ratio="1:1"),
     "a change": ModifyRequest("https://videos.example/cat.mp4", mode="flex_1", prompt="a dog"),
     "beyond ASCII": VideoRequest("cat \U0001f408 кошка"),
+    "a prompt that is no picture": VideoRequest("data: a machine dreams"),
+    "an identity of any name": ImageRequest("a cat", character_refs={"class": ("https://pictures.example/face.jpg",)}),
 }
 GOLDEN = {
     "a prompt": "e8bf073fa12cb96c1eec1aea3b7d82ec9438b0f947d5f580b03ba62a9268c141",
@@ -63,6 +65,8 @@ GOLDEN = {
     "a reframe": "e6397026c3055cd419234768a8507358d9a7b91575b621104d61ba4e7615cf30",
     "a change": "f1c02ba251e4c9a0b7a0ec4abe5896475b37052afd87718cb976efda3ce5e311",
     "beyond ASCII": "7e7388e845a350a705abadbacce10173ced87ee82aab423981d7d7f0d17e87a6",
+    "a prompt that is no picture": "79f11fae31de8e6a898a66ca7440309e641cac9a0a79da3fa1c9d08f83cb8e21",
+    "an identity of any name": "5a0ffc4c45dffee327a45120372b0f6a0702b51c0f80b51f0e315949865bcdf6",
 }
 GOLDEN_PICTURE = "873710168906296c9b041b954bff1b17a56962dc87268a2d5c5fdae6dfe68caa"
 
@@ -86,6 +90,16 @@ def test_a_form_gives_its_request_back(request_):
     restored = restore(form)
     assert restored == request_
     assert digest(canonical(restored)) == digest(form)
+
+
+def test_equal_requests_are_one_purchase():
+    """A weight may be written as a whole number."""
+    whole, broken = (
+        ImageRequest("a cat", image_refs=[ImageReference("https://pictures.example/cat.jpg", weight=weight)])
+        for weight in (1, 1.0)
+    )
+    assert whole == broken
+    assert digest(canonical(whole)) == digest(canonical(broken))
 
 
 def test_requests_that_differ_have_different_digests():

@@ -81,7 +81,7 @@ HOLDERS = {
     "in a field": {"image_url": PICTURE},
     "in the request": {"request": {"keyframes": {"frame0": {"type": "image", "url": PICTURE}}}},
     "in lists": [[{"deep": [PICTURE]}]],
-    "of half a surrogate pair": {"image_url": "data:\ud800"},
+    "of half a surrogate pair": {"image_url": "data:image/\ud800"},
 }
 ENCODINGS = {
     "plain": lambda text: text.encode(),

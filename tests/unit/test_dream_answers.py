@@ -159,6 +159,7 @@ ASSETS = {
     "no address": ({"assets": {"video": "soon"}}, None, None),
     "a list": ({"assets": [CLIP]}, None, None),
     "a video": ({"assets": {"video": CLIP, "progress_video": "https://example.com/p.mp4"}}, CLEAN, None),
+    "flat beside nothing": ({"assets": {"video": None}, "video": {"url": CLIP, "download_url": CLIP}}, CLEAN, None),
     "a picture": ({"assets": {"image": "https://example.com/i.jpg"}}, None, Image(url="https://example.com/i.jpg")),
     "only progress": ({"assets": {"progress_video": "https://example.com/p.mp4"}}, None, None),
 }

@@ -459,3 +459,12 @@ def test_a_dialect_is_a_value():
     assert pickle.loads(pickle.dumps(other)) == copy.deepcopy(other) == other
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         other.create_path = "/generations"
+
+
+@pytest.mark.parametrize(
+    ("fields", "held_s"),
+    [({}, 0), ({"sync_timeout": 5}, 0), ({"sync": True}, 60), ({"sync": True, "sync_timeout": 5}, 5)],
+)
+def test_a_synchronous_answer_takes_its_time(fields, held_s):
+    """The service holds the answer back for as long as it was told, or for a minute; that is no silence."""
+    assert LUMA.submit(ImageRequest("a cat", **fields)).held_s == held_s

@@ -354,6 +354,11 @@ ENDS = {
     "a word of tomorrow inside": (row("IN_PROGRESS", task("rendering")), State.UNKNOWN, "rendering"),
     "a word of tomorrow inside, closed": (row("FAILURE", task("rendering")), State.FAILED, "FAILURE"),
     "no word inside": (row("QUEUED", task("")), State.PENDING, "QUEUED"),
+    "the outer word is called state": (
+        {"task_id": "some-id", "state": "completed", "data": {"video": {"url": "https://x.example/v.mp4"}}},
+        State.COMPLETED,
+        "completed",
+    ),
     "no task": (row("QUEUED"), State.PENDING, "QUEUED"),
     "not started": (row("NOT_START"), State.PENDING, "NOT_START"),
     "submitted": (row("SUBMITTED"), State.PENDING, "SUBMITTED"),
@@ -380,6 +385,13 @@ REASONS = {
     "an address in a row that succeeded": (row("SUCCESS", task("completed"), fail_reason="https://x/y.mp4"), None),
     "an address in a row without a task": (row("SUCCESS", fail_reason="https://x/y.mp4"), None),
     "empty": (row("FAILURE", fail_reason=""), None),
+    "an error instead": (task("failed", error={"message": "Job failed", "code": "job_failed"}), "Job failed"),
+    "an error in words": (task("failed", error="Job failed"), "Job failed"),
+    "a detail": (task("failed", detail={"reason": "Job failed"}), "Job failed"),
+    "a message": (task("failed", message="Job failed"), "Job failed"),
+    "an error that says nothing": (task("failed", error={"code": 7}), None),
+    "complaints of fields": (task("failed", detail=[{"loc": ["a"]}]), None),
+    "an error of what is completed": (task("completed", error={"message": "late"}), None),
 }
 
 
@@ -431,6 +443,12 @@ ARTIFACTS = {
     "all links empty": ({"url": "", "download_url": ""}, {"url": WATERMARKED}, Video(url=WATERMARKED)),
     "no links anywhere": ({"url": ""}, {"url": ""}, None),
     "a bare link": (WATERMARKED, {"url": CLEAN}, Video(url=WATERMARKED)),
+    "a bare link, and a clean one": (
+        WATERMARKED,
+        {"url": WATERMARKED, "download_url": CLEAN},
+        Video(url=WATERMARKED, download_url=CLEAN),
+    ),
+    "a bare link alone": (WATERMARKED, None, Video(url=WATERMARKED)),
 }
 
 
@@ -441,6 +459,12 @@ def test_the_artifact_completes_what_is_shown(shown, spare, video):
     generation = RIX.generation(raw)
     assert generation.video == video
     assert generation.thumbnail == Image(url=CLEAN)
+
+
+def test_a_task_of_nothing_is_none():
+    """Beside an empty `data` the row is the task."""
+    generation = RIX.generation({**task("completed", video={"url": CLEAN}), "data": {}})
+    assert generation.video == Video(url=CLEAN)
 
 
 def test_the_prompt_is_repeated_in_two_places():
