@@ -150,6 +150,9 @@ def parse_prompts(
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         text, faults = "", [f"line {line}: is not UTF-8 text."]
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        text, faults = "", [f"line {line}: holds a NUL; save the file as UTF-8 text."]
     for line, fields in _READERS[format](text):
         try:
             row = _row(fields, line, folder)
@@ -193,13 +196,13 @@ _Fields: TypeAlias = "dict[str, Any] | InvalidInput"
 
 
 def _read_text(text: str) -> Iterator[tuple[int, _Fields]]:
-    for line, prompt in enumerate(io.StringIO(text), 1):
+    for line, prompt in enumerate(io.StringIO(text, newline=None), 1):
         if prompt.strip():
             yield line, {"prompt": prompt.strip()}
 
 
 def _read_jsonl(text: str) -> Iterator[tuple[int, _Fields]]:
-    for line, document in enumerate(io.StringIO(text), 1):
+    for line, document in enumerate(io.StringIO(text, newline=None), 1):
         if document.strip():
             yield line, _from_json(document)
 

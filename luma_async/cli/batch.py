@@ -70,7 +70,13 @@ def fill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="submit nothing; show what would be, and what is done")
     add_service(parser)
     add_json(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, prepare=_take_input)
+
+
+def _take_input(arguments: argparse.Namespace) -> None:
+    """Read what is typed or piped."""
+    if arguments.file == "-":
+        arguments.data = sys.stdin.buffer.read()
 
 
 async def run(arguments: argparse.Namespace) -> int:
@@ -131,8 +137,9 @@ async def _write_page(arguments: argparse.Namespace) -> None:
 
 def _read(arguments: argparse.Namespace, dialect: RixAPI | DreamMachine) -> Prompts:
     if arguments.file == "-":
-        data = sys.stdin.buffer.read()
-        return parse_prompts(data, format=arguments.format or "text", name="standard input", check=dialect.submit)
+        return parse_prompts(
+            arguments.data, format=arguments.format or "text", name="standard input", check=dialect.submit
+        )
     try:
         return read_prompts(arguments.file, format=arguments.format, check=dialect.submit)
     except OSError as error:

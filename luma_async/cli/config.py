@@ -44,7 +44,10 @@ def configured(name: str) -> str | None:
 def configured_path(name: str) -> Path | None:
     """Return a setting that is a file, the same one from whatever folder we are called."""
     value = configured(name)
-    return config_path().parent / Path(value).expanduser() if value else None
+    if not value:
+        return None
+    # A user that does not exist has no home, and the name stays as it is.
+    return config_path().parent / os.path.expanduser(value)  # noqa: PTH111 - `Path.expanduser()` raises then
 
 
 @cache

@@ -27,12 +27,16 @@ def fill(parser: argparse.ArgumentParser) -> None:
     add_service(parser)
     add_journal(parser)
     add_json(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, prepare=_ask)
+
+
+def _ask(arguments: argparse.Namespace) -> None:
+    arguments.yes = arguments.yes or _agreed(arguments.ids)
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Ask once, then delete one after the other; one failure stops no other."""
-    if not arguments.yes and not _agreed(arguments.ids):
+    """Delete one after the other, if that was agreed to; one failure stops no other."""
+    if not arguments.yes:
         say("Nothing was deleted.")
         return 1
     async with open_session(arguments) as luma:

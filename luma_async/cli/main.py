@@ -60,13 +60,22 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, summary) in COMMANDS.items():
         one = commands.add_parser(name, help=summary)
+        one.set_defaults(prepare=_nothing)
         if command in {None, name}:
             import_module(f"luma_async.cli.{module}").fill(one)
     return root
 
 
+def _nothing(_: argparse.Namespace) -> None:
+    """Most commands ask nobody and read nothing before they run."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        # A file's name need not fit the locale, and nothing that was paid ends in how it is printed.
+        reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if argv is None else list(argv)
     arguments = parser(words[0] if words else "").parse_args(words)
     from luma_async.cli.running import run  # noqa: PLC0415 - only now there is something to run

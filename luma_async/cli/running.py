@@ -38,15 +38,13 @@ _INTERRUPTED = 130
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a command to its end, and say on stderr what went wrong."""
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             # A shell closed it: nobody wants to read, and what is paid is fetched all the same.
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - as long as we run
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        # A file's name need not fit the locale, and nothing that was paid ends in how it is printed.
-        reconfigure(errors="backslashreplace")
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - as long as we run
     try:
+        # What waits for a person comes before the event loop, which would take Ctrl-C for itself.
+        arguments.prepare(arguments)
         settle_journal(arguments)
         code: int = asyncio.run(_heeding_signals(arguments.run(arguments)))
         sys.stdout.flush()

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import select
 import signal
 import sys
 from functools import partial
@@ -176,10 +177,11 @@ async def test_a_folder_may_have_any_name(run, folder, gateway):
 
 async def test_two_runs_share_a_folder(run, folder, gateway):
     """A second run beside the first begins the results anew; each line of either stays whole."""
-    gateway.scripts["slow"] = estimates(succeeds(after=0.5))
+    gateway.scripts["slow"] = estimates(succeeds(after=2))
     (folder / "prompts.txt").write_text("a cat\na dog\nslow\n", encoding="utf-8")
     first = asyncio.ensure_future(run("prompts.txt", "--out", "out"))
-    while gateway.counts["file"] < 2:
+    noted = folder / "out" / "results.jsonl"
+    while not noted.exists() or len(results(folder)) < 2:
         await asyncio.sleep(0.01)
     assert (await run("prompts.txt", "--out", "out"))[0] == 0
     assert (await first)[0] == 0
@@ -234,6 +236,33 @@ async def test_standard_input_is_read(folder, gateway):
     code, _ = await _child("batch", "-", "--out", "out", "--format", "jsonl", feed=b'{"prompt": "a cat"}\n"a dog"\n')
     assert code == 0
     assert {row["prompt"] for row in results(folder)} == {"a cat", "a dog"}
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+async def test_whoever_types_may_end_it(folder, gateway, name):
+    """While it reads standard input one signal is enough."""
+    read, write = os.pipe()
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, *("-m", "luma_async", "batch", "-", "--out", "out"), stdin=read, env=dict(os.environ)
+    )
+    os.write(write, b"x" * 10_000)
+    # What it has read is gone from the pipe: it reads on.
+    while select.select([read], [], [], 0)[0]:
+        await asyncio.sleep(0.01)
+    child.send_signal(getattr(signal, name))
+    ended = await child.wait()
+    os.close(read)
+    os.close(write)
+    assert ended in {130, -signal.SIGTERM}
+    assert gateway.requests == ()
+
+
+async def test_a_closed_standard_input_holds_nothing(folder, gateway):
+    """A shell's `<&-`: nothing is bought, and nothing breaks."""
+    line = f"exec {sys.executable} -m luma_async batch - --out out <&-"
+    child = await asyncio.create_subprocess_shell(line, stderr=asyncio.subprocess.PIPE)
+    _, err = await child.communicate()
+    assert (child.returncode, b"0 of 0 done" in err, gateway.charges) == (0, True, ()), err
 
 
 async def test_ctrl_c_says_what_runs_on_and_how_to_go_on(folder, gateway):

@@ -433,6 +433,15 @@ async def test_no_locale_spoils_the_output(gateway, here):
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
+async def test_no_locale_spoils_the_help(here):
+    """A terminal that knows ASCII alone gets the help too."""
+    process = await start("generate", "--help", env=os.environ | {"PYTHONIOENCODING": "ascii:strict"})
+    out, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    assert b"--aspect-ratio" in out
+
+
+@pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
 @pytest.mark.parametrize("flag", [[], ["--json"]])
 async def test_a_reader_that_has_seen_enough_ends_it_quietly(command, gateway, here, flag):
     """`| head -1`: no traceback and no complaint, on standard error neither."""

@@ -103,7 +103,13 @@ def test_without_any_there_are_defaults(home):
 
 
 @pytest.mark.parametrize(
-    ("written", "where"), [("~/mine.db", "mine.db"), ("mine.db", "config/luma-async/mine.db"), ("/x/y.db", "/x/y.db")]
+    ("written", "where"),
+    [
+        ("~/mine.db", "mine.db"),
+        ("mine.db", "config/luma-async/mine.db"),
+        ("/x/y.db", "/x/y.db"),
+        ("~nobody-of-this-name/y.db", "config/luma-async/~nobody-of-this-name/y.db"),
+    ],
 )
 def test_the_journal_of_the_file_is_one_file(write, home, written, where):
     """It is the same from whatever folder the command is called, `~` is the home."""

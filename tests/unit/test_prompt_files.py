@@ -203,6 +203,21 @@ def test_what_a_service_cannot_carry_is_found_with_its_dialect():
     assert fault.startswith("line 2, concepts:")
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(("how", "lines"), [("text", ("a cat", "a dog")), ("jsonl", ('"a cat"', '"a dog"'))])
+def test_a_line_may_end_as_it_does_anywhere(ending, how, lines):
+    """Nobody buys one video of a whole file."""
+    prompts = parse_prompts(ending.join(lines).encode(), format=how, name="prompts")
+    assert list(prompts) == [VideoRequest("a cat"), VideoRequest("a dog")]
+
+
+@pytest.mark.parametrize("how", ["text", "csv", "jsonl"])
+def test_text_of_two_bytes_a_letter_is_refused(how):
+    """UTF-16 without a mark is valid UTF-8 full of NULs, and would be bought as such."""
+    with pytest.raises(InvalidInput, match="line 1: holds a NUL; save the file as UTF-8"):
+        parse_prompts('prompt\n"a cat"\n'.encode("utf-16-le"), format=how, name="prompts")
+
+
 def test_bytes_that_are_no_text_are_refused():
     """A file in another encoding is named with the line of its first odd byte."""
     with pytest.raises(InvalidInput, match="line 2: is not UTF-8"):
