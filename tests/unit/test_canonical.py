@@ -156,6 +156,14 @@ def test_what_a_later_version_wrote_is_not_guessed_at(form):
         restore(form)
 
 
+def texts(value):
+    """Return the texts in a JSON value; names are no values."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return [text for one in inner for text in texts(one)]
+    return [value] if isinstance(value, str) else []
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text() | st.text().map("data:image/png;base64,{}".format),
@@ -165,7 +173,7 @@ def test_what_a_later_version_wrote_is_not_guessed_at(form):
 def test_no_picture_is_left_in_any_json(value):
     """However deep it lies, a `data:` URI is replaced by its digest; doing it twice is doing it once."""
     kept = without_pictures(value)
-    assert "data:image" not in json.dumps(kept)
+    assert not [text for text in texts(kept) if text.startswith("data:image/")]
     assert without_pictures(kept) == kept
 
 
