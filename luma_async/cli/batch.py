@@ -101,6 +101,7 @@ async def _buy(prompts: Prompts, arguments: argparse.Namespace) -> int:
     running: list[Outcome] = []
     with display(len(prompts), quiet=arguments.json) as shown:
         async with open_session(arguments, on_event=shown.observe) as luma:
+            await _check_places(luma, prompts, arguments)
             batch = _batch(luma, prompts, arguments)
             shown.follow(batch)
             try:
@@ -119,6 +120,22 @@ async def _buy(prompts: Prompts, arguments: argparse.Namespace) -> int:
                 raise
     _say_summary(batch.stats, len(running), arguments.out)
     return _code(batch.stats, len(running))
+
+
+async def _check_places(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -> None:
+    """Refuse a row whose place is taken before it is paid: its video would have none."""
+    if not any(row.output for row in prompts.rows):
+        return
+    taken: list[str] = []
+    async for item in _batch(luma, prompts, arguments).preview():
+        row = prompts.rows[item.index]
+        place: Path = arguments.out / (row.output or "")
+        ours = item.entry is not None or row.output is None
+        if not ours and (place == arguments.out / RESULTS or await asyncio.to_thread(place.is_file)):
+            taken.append(f"line {row.line}, output: {place} stands there already, and is not from this batch.")
+    if taken:
+        message = "nothing was sent, for these places are taken:\n  " + "\n  ".join(taken)
+        raise InvalidInput(field=arguments.file, message=message)
 
 
 async def _write_page(arguments: argparse.Namespace) -> None:

@@ -190,6 +190,20 @@ async def test_two_runs_share_a_folder(run, folder, gateway):
     assert len(gateway.charges) == 3
 
 
+@pytest.mark.parametrize("name", ["cat.mp4", "deep/cat.mp4", "results.jsonl", "jobs.db", "./results.jsonl"])
+async def test_a_place_that_is_taken_is_named_before_anything_is_paid(run, folder, gateway, name):
+    """What somebody else put there stays, and no video is bought that would have no place."""
+    strange = folder / "out" / "deep"
+    strange.mkdir(parents=True)
+    for path in (strange / "cat.mp4", folder / "out" / "cat.mp4"):
+        path.write_text("mine")
+    (folder / "p.csv").write_text(f"prompt,output\na dog,dog.mp4\na cat,{name}\n", encoding="utf-8")
+    code, _, err = await run("p.csv", "--out", "out")
+    assert (code, gateway.charges) == (2, ())
+    assert "line 3, output:" in err
+    assert (strange / "cat.mp4").read_text() == "mine"
+
+
 async def test_a_file_without_a_place_fails_alone(run, folder, gateway):
     """An output below another row's file is that row's failure; the rest comes, and both stay paid once."""
     rows = [{"prompt": "a", "output": "a.mp4"}, {"prompt": "b", "output": "a.mp4/b.mp4"}, {"prompt": "c"}]
