@@ -55,7 +55,7 @@ class Queries:
         """
         document = parse(await self._transport.query(call))
         error = self._dialect.read_error(document)
-        if document.ok and (error is None or self._tells_an_end(document)):
+        if document.ok and (error is None or (error.beside_id and self._tells_an_end(document))):
             if document.shape is Shape.JSON or document.status == 204:
                 return document
             raise _unreadable(document)

@@ -67,6 +67,8 @@ class ErrorBody:
     """Whether it is documented that nothing was done and nothing charged, whatever the HTTP status says."""
     denied: bool = False
     """Whether it is the `{success: false}` form, which services use with HTTP 200."""
+    beside_id: bool = False
+    """Whether it stands beside an id, where it may tell why a generation failed rather than why a call did."""
     wrong_path: bool = False
     """Whether the service says that there is no such path."""
     hearsay: bool = False

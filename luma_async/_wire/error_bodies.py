@@ -52,8 +52,9 @@ _PROMPT = re.compile(r"敏感词|sensitive word|moderation|blacklisted", re.IGNO
 _NOT_FOUND = re.compile(r"(?:task|generation|record)(?:_|\b.{0,60}?\b)not[ _](?:exist|found)|任务不存在", re.IGNORECASE)
 _UNAUTHORIZED = re.compile(r"无权|未登录|令牌|token|unauthorized", re.IGNORECASE)
 _TROUBLE = re.compile(
-    r"internal|unexpected|unknown|timed? ?out|unavailable|overload|gateway|again|server error|went wrong|dispatch"
-    r"|\blocked|bad response|request failed|deadline|cancel|reset|broken pipe|connection|\bEOF\b"
+    r"\binternal\b|\b(?:unexpected|unknown) (?:error|end|failure|response|status)|timed? ?out|unavailable|overload"
+    r"|gateway|\b(?:try|later) again\b|\bagain later\b|server error|went wrong|dispatch|\blocked|bad response"
+    r"|request failed|deadline|cancel|reset|broken pipe|connection|\bEOF\b"
     r"|内部|异常|超时|稍后|繁忙",
     re.IGNORECASE,
 )
@@ -69,6 +70,7 @@ class _Words:
     code: str = ""
     message: str = ""
     denied: bool = False
+    beside_id: bool = False
 
 
 def read_error(document: Document) -> ErrorBody | None:
@@ -86,17 +88,19 @@ def read_error(document: Document) -> ErrorBody | None:
         # Of two documents back to back the second shows that the relay went on after the first.
         refuses=words.code in _REFUSES and document.shape is Shape.JSON,
         denied=words.denied,
+        beside_id=words.beside_id,
         wrong_path=words.message.startswith("Invalid URL ("),
     )
 
 
 def _find(payload: dict[str, Any], *, ok: bool) -> _Words | None:
     error = payload.get("error")
+    beside_id = ("id" in payload or "task_id" in payload) and payload.get("success") is not False
     if is_object(error) and any(error.values()):
-        return _Words(_code(error.get("code")), _text(error.get("message")))
+        return _Words(_code(error.get("code")), _text(error.get("message")), beside_id=beside_id)
     if error and not is_object(error):
         # Proxies spell theirs like this, so none of its words are taken for the service's own.
-        return _Words()
+        return _Words(beside_id=beside_id)
     if payload.get("success") is False:
         return _Words(_code(payload.get("code")), _text(payload.get("message")), denied=True)
     if payload.get("detail") and not (ok and "id" in payload):
@@ -138,7 +142,7 @@ def _read_wrapped(words: _Words, document: Document) -> ErrorBody:
     if kind in {Kind.UNAUTHORIZED, Kind.OUT_OF_CREDIT} or (kind is None and document.status in {401, 402, 403}):
         # It is the relay's own account there that is in trouble; the caller's was taken before.
         kind = Kind.UNAVAILABLE
-    elif kind is None and document.status == 404:
+    elif kind is None and document.status == 404 and inside.shape is Shape.JSON:
         kind = Kind.NOT_FOUND
     refusal = document.shape is Shape.JSON and _is_refusal(inside, error)
     return ErrorBody(
@@ -146,7 +150,8 @@ def _read_wrapped(words: _Words, document: Document) -> ErrorBody:
         message=error.message if error and error.message else words.message,
         kind=kind,
         refuses=document.status == 500 and refusal,
-        hearsay=not refusal,
+        # "No capacity" there may come after a start as well as before; only a code tells.
+        hearsay=not refusal or (document.status == 503 and (error is None or error.code not in _REFUSES)),
     )
 
 
@@ -166,7 +171,8 @@ def _kind(words: _Words, status: int) -> Kind | None:
         return Kind.OUT_OF_CREDIT
     if _PROMPT.search(said):
         return Kind.PROMPT
-    if status in {400, 404} and _NOT_FOUND.search(said):
+    # Code and message apart: "task" in the one and "not found" in the other say nothing together.
+    if status in {400, 404} and (_NOT_FOUND.search(words.code) or _NOT_FOUND.search(words.message)):
         return Kind.NOT_FOUND
     if words.denied and _UNAUTHORIZED.search(said):
         return Kind.UNAUTHORIZED

@@ -185,8 +185,8 @@ def _state_word(row: Mapping[str, Any], task: Mapping[str, Any]) -> Any:
 
 def _complaint(task: Mapping[str, Any]) -> str | None:
     """Find what went wrong where an error is told instead of a reason."""
-    error = task.get("error") or task.get("detail") or task.get("message")
-    told = (error.get("message") or error.get("reason")) if is_object(error) else error
+    error = task.get("error")
+    told = error.get("message") if is_object(error) else error
     return told if isinstance(told, str) else None
 
 

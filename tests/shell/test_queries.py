@@ -211,8 +211,11 @@ async def test_a_look_asks_once():
     [
         ({**TASK, "state": "failed", "error": {"message": "Job failed"}}, True),
         ({**TASK, "state": "failed", "error": "Job failed"}, True),
-        ({**TASK, "state": "failed", "detail": "Job failed"}, True),
-        ({**TASK, "state": "completed", "code": 7}, True),
+        ({**TASK, "state": "failed", "code": "query_failed", "message": "try later"}, False),
+        ({"task_id": "g1", "status": "FAILURE", "code": "query_failed"}, False),
+        ({"task_id": "g1", "status": "failed", "success": False, "message": "system busy"}, False),
+        ({"task_id": "g1", "status": "failed", "success": False, "error": "system busy"}, False),
+        ({"error": {"message": "try later"}, "data": {**TASK, "state": "failed"}}, False),
         ({**TASK, "state": "pending", "error": {"message": "the service behind is down"}}, False),
         ({"state": "failed", "error": {"message": "Job failed"}}, False),
         ({"id": "g1", "error": {"message": "Job failed"}}, False),

@@ -387,10 +387,8 @@ REASONS = {
     "empty": (row("FAILURE", fail_reason=""), None),
     "an error instead": (task("failed", error={"message": "Job failed", "code": "job_failed"}), "Job failed"),
     "an error in words": (task("failed", error="Job failed"), "Job failed"),
-    "a detail": (task("failed", detail={"reason": "Job failed"}), "Job failed"),
-    "a message": (task("failed", message="Job failed"), "Job failed"),
     "an error that says nothing": (task("failed", error={"code": 7}), None),
-    "complaints of fields": (task("failed", detail=[{"loc": ["a"]}]), None),
+    "a list of errors": (task("failed", error=[{"loc": ["a"]}]), None),
     "an error of what is completed": (task("completed", error={"message": "late"}), None),
 }
 

@@ -329,6 +329,11 @@ WRAPPED = {
         True,
     ),
     "an unknown task": (json.dumps({"detail": "nope"}), 404, "nope", Kind.NOT_FOUND, False),
+    "a page about nothing": ("<html>404 Not Found</html>", 404, "<html>404 Not Found</html>", None, False),
+    "a path that is none": ("404 page not found", 404, "404 page not found", None, False),
+    "a policy": (json.dumps({"detail": "It goes against our policy"}), 500, "It goes against our policy", None, True),
+    "a ratio": (json.dumps({"detail": "Unknown aspect ratio 5:4"}), 500, "Unknown aspect ratio 5:4", None, True),
+    "a frame": (json.dumps({"detail": "Unexpected keyframe type"}), 500, "Unexpected keyframe type", None, True),
     "an unknown task by its words": (
         json.dumps({"detail": "Generation not found"}),
         400,
@@ -353,7 +358,10 @@ def test_what_the_service_behind_the_relay_said(message, status, said, kind, ref
         ("<html>503 Service Temporarily Unavailable</html>", Doubtful),
         (json.dumps({"code": "do_request_failed", "message": "upstream closed"}), Doubtful),
         (json.dumps({"detail": "Service unavailable, try again"}), Doubtful),
-        (json.dumps({"detail": "no capacity"}), Denied),
+        (json.dumps({"detail": "no capacity"}), Doubtful),
+        (json.dumps({"detail": "Error creating generation"}), Doubtful),
+        (json.dumps({"success": False, "message": "当前分组上游负载已饱和"}), Doubtful),
+        (json.dumps({"error": {"code": "get_channel_failed", "message": "no channel"}}), Denied),
     ],
 )
 def test_a_503_from_behind_the_relay_proves_what_it_would_prove_itself(message, verdict):
