@@ -20,13 +20,11 @@ from luma_async._io.clock import loop_now, wall_now
 from luma_async._wire.dialect import Call
 from luma_async._wire.documents import parse
 from luma_async.entries import Entry, Phase
-from luma_async.errors import JournalError, KeyConflict, LumaError, NoAnswer, NotSent, RateLimited, SubmitInDoubt
+from luma_async.errors import JournalError, KeyConflict, LumaError, NoAnswer, NotSent, SubmitInDoubt
 from luma_async.models import Generation, State
 from luma_async.queries import read
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from luma_async._core.judging import Verdict
     from luma_async._io.journal import Journal
     from luma_async._io.transport import Transport
@@ -65,7 +63,6 @@ def bought_before(entry: Entry) -> Bought:
 
 Outcome: TypeAlias = Bought | Unbought
 
-GiveWay: TypeAlias = "Callable[[RateLimited], Awaitable[None]]"
 """Returns when a submit that met a 429 may be sent again."""
 
 
@@ -93,8 +90,8 @@ class Intent:
     """Whether the caller gave the key, so that it may be known already."""
     doubt: Entry | None = None
     """The doubt that a person sends again: its first send may be paid, whatever becomes of this one."""
-    give_way: GiveWay | None = None
-    """What a 429 makes it wait for, as long as that takes; None for a pause, and a bounded number of attempts."""
+    steps_back: bool = False
+    """Whether a 429 is told at once, as long as nobody else waits: who waits takes its turn elsewhere."""
     waiters: set[asyncio.Future[None]] = attrs.field(factory=set["asyncio.Future[None]"])
     """Who waits for the outcome."""
     last_try: bool = False

@@ -307,25 +307,20 @@ class Batch(AsyncIterator[Outcome]):
 
     async def _line_up(self, errand: Errand) -> None:
         """Wait for a seat after a 429."""
-        if self._left or errand.task.done():
-            return
         errand.turn = asyncio.get_running_loop().create_future()
         if self._stopped:
-            # Whoever shares this purchase has its turn when the errand has ended.
             errand.task.cancel()
         else:
             self._queue.append(errand)
             self._changed.set()
         await errand.turn
+        errand.turn = None
 
     def _end(self, errand: Errand) -> None:
         """Take in how an errand ended."""
         self._errands.discard(errand)
         if errand.bought is not None:
             self._running -= 1
-        if errand.turn is not None and not errand.turn.done():
-            # Somebody else may share this purchase, and waits with it.
-            errand.turn.set_result(None)
         failure = None if errand.task.cancelled() else errand.task.exception()
         outcome = errand.task.result() if failure is None and not errand.task.cancelled() else None
         if isinstance(failure, Exception):
@@ -362,7 +357,7 @@ class Batch(AsyncIterator[Outcome]):
         self._error = self._error or error
         for errand in self._errands:
             errand.stopped = True
-            if self._deeds.unsent(errand.key):
+            if errand.turn is not None or self._deeds.unsent(errand.key):
                 errand.task.cancel()
             else:
                 self._deeds.last_try(errand.key)

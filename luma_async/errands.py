@@ -14,7 +14,7 @@ from luma_async._core.linking import is_picture, suffix_of
 from luma_async._core.naming import render
 from luma_async.attempts import Bought
 from luma_async.entries import Entry, Phase
-from luma_async.errors import DownloadError, LumaError
+from luma_async.errors import DownloadError, LumaError, RateLimited
 from luma_async.events import Event, Retried
 from luma_async.flights import Seat
 from luma_async.handle import GenerationHandle
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     import os
 
     from luma_async._core.media import Medium
-    from luma_async.attempts import GiveWay
-    from luma_async.errors import RateLimited
     from luma_async.models import Generation
 
 Place: TypeAlias = "Callable[[Outcome], str | os.PathLike[str]]"
@@ -41,8 +39,8 @@ FILE_NAME = "{index:04d}-{slug}-{id}.{ext}"
 class Buy(Protocol):
     """Buys what a request says."""
 
-    async def __call__(self, request: Request, *, key: str, give_way: GiveWay) -> Bought:
-        """Return what was bought, now or earlier."""
+    async def __call__(self, request: Request, *, key: str, steps_back: bool) -> Bought:
+        """Return what was bought, now or earlier; a 429 may come out at once."""
         ...
 
 
@@ -113,7 +111,7 @@ class Errand:
     task: asyncio.Task[Outcome | None] = attrs.field(init=False)
     """What carries it out."""
     turn: asyncio.Future[None] | None = None
-    """What it waits for after a 429."""
+    """What it waits for after a 429; None while it has a seat."""
     bought: Bought | None = None
     """What its purchase ended in."""
     stopped: bool = False
@@ -163,18 +161,19 @@ async def carry_out(
 async def _buy(
     errand: Errand, request: Request, terms: Terms, deeds: Deeds, queue: Callable[[Errand], Awaitable[None]]
 ) -> Bought:
-    """Buy once, or find what was bought; what failed in an earlier run may have been bought again since."""
+    """Buy once, or find what was bought; what failed in an earlier run may have been bought again since.
 
-    async def give_way(error: RateLimited) -> None:
-        number = errand.seat.refused()
-        delay_s = pause_after_refusal(number, error, policy=deeds.retry, luck=deeds.random())
-        deeds.emit(Retried(what="submit", attempt=number, delay_s=delay_s, error=error))
-        deeds.pause(delay_s)
-        await queue(errand)
-
+    A 429 gives the seat back: nothing of the purchase is under way while it waits for another, so that whoever wants
+    the same can have it made.
+    """
     number = 1
     while True:
-        bought = await deeds.buy(request, key=errand.key, give_way=give_way)
+        try:
+            bought = await deeds.buy(request, key=errand.key, steps_back=True)
+        except RateLimited as error:
+            _step_back(errand, error, deeds)
+            await queue(errand)
+            continue
         if bought.accepted_at_s is not None or bought.entry.phase is not Phase.FAILED:
             break
         number += 1
@@ -186,6 +185,14 @@ async def _buy(
     if bought.accepted_at_s is not None or bought.entry.phase is Phase.ACCEPTED:
         errand.seat.accepted(now=bought.accepted_at_s is not None)
     return bought
+
+
+def _step_back(errand: Errand, error: RateLimited, deeds: Deeds) -> None:
+    """Give the seat back, and keep all submits of the session back for a while."""
+    number = errand.seat.refused()
+    delay_s = pause_after_refusal(number, error, policy=deeds.retry, luck=deeds.random())
+    deeds.emit(Retried(what="submit", attempt=number, delay_s=delay_s, error=error))
+    deeds.pause(delay_s)
 
 
 async def _download(

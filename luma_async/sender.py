@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from luma_async._io.journal import Journal
     from luma_async._wire.dialect import Dialect
-    from luma_async.attempts import GiveWay
     from luma_async.events import Event
     from luma_async.gate import Gate
     from luma_async.models import Generation
@@ -84,13 +83,13 @@ class Sender:
         self._tasks = TaskOwner()
         self._closing = False
 
-    async def buy(self, request: Request, *, key: str | None, give_way: GiveWay | None = None) -> Bought:
+    async def buy(self, request: Request, *, key: str | None, steps_back: bool = False) -> Bought:
         """Buy what `request` says, once.
 
         Args:
             request: what to buy.
             key: the caller's name for the purchase; None makes one of its own.
-            give_way: awaited after each 429; without it those are counted as attempts.
+            steps_back: raise a 429 at once, to take another turn later, unless somebody else waits for the same.
 
         Raises:
             InvalidInput, UnsupportedOperation, SessionClosed, KeyConflict, JournalError, NotSent: nothing was sent.
@@ -102,7 +101,7 @@ class Sender:
         """
         entry = self._entry(request, key)
         call = self._dialect.submit(request)
-        return await self._join(Intent(entry=entry, call=call, named=key is not None, give_way=give_way))
+        return await self._join(Intent(entry=entry, call=call, named=key is not None, steps_back=steps_back))
 
     def unsent(self, key: str) -> bool:
         """Whether a submit under this key is waiting here and has not left, so that cancelling it withdraws it."""
@@ -257,7 +256,8 @@ class Sender:
             if self._emit is not None and bought.look is not None and bought.accepted_at_s is not None:
                 self._emit(Submitted(key=key, generation=bought.look.generation))
             return bought
-        self._tell(SubmitFailed(key=key, error=failure))
+        if not _steps_back(intent, failure):
+            self._tell(SubmitFailed(key=key, error=failure))
         raise failure
 
     async def _buy_or_find(self, intent: Intent) -> Bought:
@@ -310,11 +310,7 @@ class Sender:
             elif unsent_since_s is None:
                 # Counted from the first send of an unbroken run: waiting at the gate is nobody's fault.
                 unsent_since_s = began_at_s
-            if intent.give_way is not None and isinstance(outcome.error, RateLimited):
-                with self._resting():
-                    await intent.give_way(outcome.error)
-                continue
-            if intent.last_try and len(intent.waiters) == 1:
+            if (intent.last_try and len(intent.waiters) == 1) or _steps_back(intent, outcome.error):
                 raise outcome.error
             elapsed_s = loop_now() - (began_at_s if unsent_since_s is None else unsent_since_s)
             delay_s = self._delay_s(outcome.error, attempt, elapsed_s) if outcome.repeat else None
@@ -353,6 +349,11 @@ class Sender:
                 await self._journal.change(entry.key, step)
         except Exception as error:
             _log.warning("the journal could not note the end of generation %s: %s", generation_id, error)
+
+
+def _steps_back(intent: Intent, error: LumaError) -> bool:
+    """Whether the only one that waits wants to know of a 429, and to come again."""
+    return intent.steps_back and isinstance(error, RateLimited) and len(intent.waiters) <= 1
 
 
 def _closed_before_sending() -> SessionClosed:

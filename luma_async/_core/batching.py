@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 KEY_VERSION = 1
 """Changing how keys are derived would buy every batch of yesterday again: a golden test holds it."""
 
+LEAST_PAUSE_S = 0.1
+"""How long a 429 keeps all submits back at least: ten a second find out soon enough, and flood nobody."""
 MOST_DOUBTS = 5
 """Fresh doubts in a row that a batch puts up with. One is bad luck; five are a relay that drops its answers."""
 
@@ -84,7 +86,7 @@ def count_doubts(in_a_row: int, error: LumaError | None) -> int:
 
 
 def pause_after_refusal(number: int, error: RateLimited, *, policy: RetryPolicy, luck: float) -> float:
-    """Return the seconds for which a 429 keeps all submits back.
+    """Return the seconds for which a 429 keeps all submits back: never none, for no count of attempts ends it.
 
     Args:
         number: how many came since the last accepted submit.
@@ -93,7 +95,7 @@ def pause_after_refusal(number: int, error: RateLimited, *, policy: RetryPolicy,
         luck: a random number from 0 to 1.
     """
     named_s = None if error.retry_after_s is None else min(error.retry_after_s, LONGEST_NAMED_DELAY_S)
-    return delay_before(number, policy, luck, named_s) or 0.0
+    return max(LEAST_PAUSE_S, delay_before(number, policy, luck, named_s) or 0.0)
 
 
 @attrs.frozen(kw_only=True)

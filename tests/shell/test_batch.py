@@ -624,14 +624,6 @@ async def test_a_batch_gives_back_its_seats(luma, gateway):
     assert (flights.in_flight, flights.used) == (0, 0)
 
 
-async def test_a_429_after_the_batch_was_left_waits_for_nobody(luma):
-    """A send that was on its way when its batch was left, and that others share, does not wait for a seat."""
-    batch = luma.batch(prompts(1))
-    await batch.aclose()
-    async with asyncio.timeout(1):
-        await batch._line_up(object())
-
-
 async def test_leaving_a_loop_is_noticed_at_once(luma, gateway):
     """Between leaving a loop and the next line nothing happens, and the name is free already."""
     for _ in range(3):
@@ -761,6 +753,50 @@ async def test_a_refused_item_shared_with_a_plain_submit_goes_on(luma, gateway):
     taking.cancel()
     await batch.aclose()
     assert (await sharing).id in gateway.generations
+
+
+@pytest.mark.parametrize("refusals", [1, 12])
+async def test_items_of_one_key_share_what_comes_of_a_429(luma, gateway, refusals):
+    """Two rows of one key: neither waits for a seat that the other holds, however often the service says no."""
+    gateway.inject(rate_limited(), times=refusals)
+    async with asyncio.timeout(600):
+        outcomes = await luma.batch(["a cat", "a cat"], keys=["cat", "cat"]).results()
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    assert len({outcome.handle.id for outcome in outcomes}) == len(gateway.charges) == 1
+
+
+async def test_batches_of_one_key_share_what_comes_of_a_429(luma, gateway):
+    """The same between two batches of one session."""
+    gateway.inject(rate_limited(), times=3)
+    async with asyncio.timeout(600):
+        one, two = await asyncio.gather(*(luma.batch(["a cat"], keys=["cat"]).results() for _ in range(2)))
+    assert one[0].handle.id == two[0].handle.id
+    assert len(gateway.charges) == 1
+
+
+async def test_a_plain_submit_does_not_wait_for_a_batch_that_nobody_takes_from(luma, gateway):
+    """An item that met a 429 waits until somebody goes on with its batch; a plain submit of its key need not."""
+    strike(gateway, "cat", later(1, rate_limited()))
+    batch = luma.batch(["a cat"], keys=["cat"])
+    taking = asyncio.ensure_future(anext(batch))
+    await asyncio.sleep(0.5)
+    taking.cancel()
+    async with asyncio.timeout(60):
+        handle = await luma.submit("a cat", key="cat")
+    [outcome] = await batch.results()
+    assert outcome.handle.id == handle.id
+    assert len(gateway.charges) == 1
+
+
+async def test_what_waits_for_a_seat_when_it_stops_is_given_up(open_session, gateway):
+    """An item that met a 429 and lines up while another one finds the credit gone is not sent once more."""
+    strike(gateway, "busy", rate_limited())
+    strike(gateway, "broke", later(2, out_of_credit()))
+    async with open_session(limits=Limits(max_in_flight=2)) as luma, asyncio.timeout(600):
+        errors, stopped_by = await take_all(luma.batch(["broke", "busy", "more"]))
+    assert set(errors) <= {"broke", "more"}
+    assert isinstance(stopped_by, OutOfCredit)
+    assert [charge.prompt for charge in gateway.charges] in ([], ["more"])
 
 
 async def test_a_plain_submit_still_hears_of_a_429(open_session, gateway):

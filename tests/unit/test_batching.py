@@ -23,6 +23,7 @@ from luma_async import (
     VideoRequest,
 )
 from luma_async._core.batching import (
+    LEAST_PAUSE_S,
     MOST_DOUBTS,
     Durations,
     KeyCounter,
@@ -148,12 +149,20 @@ def test_only_fresh_doubts_in_a_row_count(errors, count):
 
 @pytest.mark.parametrize(
     ("number", "named_s", "luck", "pause_s"),
-    [(1, None, 1, 0.5), (2, None, 1, 1), (9, None, 0.5, 4), (1, None, 0, 0), (1, 7, 0, 7), (1, 3600, 0, 60)],
+    [(1, None, 1, 0.5), (2, None, 1, 1), (9, None, 0.5, 4), (1, None, 0, 0.1), (1, 7, 0, 7), (1, 3600, 0, 60)],
 )
 def test_a_429_pauses_for_longer_each_time(number, named_s, luck, pause_s):
     """Half a second at most for the first, doubling up to the policy's bound; a named delay counts up to a minute."""
     error = RateLimited(status=429, retry_after_s=named_s)
     assert pause_after_refusal(number, error, policy=RetryPolicy(), luck=luck) == pause_s
+
+
+@pytest.mark.parametrize("policy", [RetryPolicy(first_delay=0), RetryPolicy(max_delay=0, first_delay=0), RetryPolicy()])
+@pytest.mark.parametrize("named_s", [None, 0.0])
+def test_no_refusal_is_answered_at_once(policy, named_s):
+    """A batch comes again as often as it takes, so there is a pause whatever the policy says."""
+    error = RateLimited(status=429, retry_after_s=named_s)
+    assert pause_after_refusal(1, error, policy=policy, luck=0.0) == LEAST_PAUSE_S
 
 
 @pytest.mark.parametrize(
