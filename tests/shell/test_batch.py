@@ -799,6 +799,17 @@ async def test_what_waits_for_a_seat_when_it_stops_is_given_up(open_session, gat
     assert [charge.prompt for charge in gateway.charges] in ([], ["more"])
 
 
+async def test_what_was_sent_again_when_it_stops_is_delivered(luma, gateway):
+    """An item that met a 429, was sent again and is on its way is paid, and its outcome comes."""
+    strike(gateway, "busy", rate_limited())
+    strike(gateway, "busy", late(5))
+    strike(gateway, "broke", later(3, out_of_credit()))
+    errors, stopped_by = await take_all(luma.batch(["broke", "busy"]))
+    assert errors["busy"] is None
+    assert isinstance(stopped_by, OutOfCredit)
+    assert len(gateway.charges) == 1
+
+
 async def test_a_plain_submit_still_hears_of_a_429(open_session, gateway):
     """Outside of batches a 429 is counted, and comes out after the policy's attempts."""
     gateway.inject(rate_limited(), times=3)
