@@ -799,15 +799,17 @@ async def test_what_waits_for_a_seat_when_it_stops_is_given_up(open_session, gat
     assert [charge.prompt for charge in gateway.charges] in ([], ["more"])
 
 
-async def test_what_was_sent_again_when_it_stops_is_delivered(luma, gateway):
+async def test_what_was_sent_again_when_it_stops_is_delivered(open_session, gateway):
     """An item that met a 429, was sent again and is on its way is paid, and its outcome comes."""
+    gateway.scripts["quick"] = succeeds(after=1)
     strike(gateway, "busy", rate_limited())
-    strike(gateway, "busy", late(5))
-    strike(gateway, "broke", later(3, out_of_credit()))
-    errors, stopped_by = await take_all(luma.batch(["broke", "busy"]))
+    strike(gateway, "busy", late(9))
+    strike(gateway, "broke", later(6, out_of_credit()))
+    async with open_session(limits=Limits(max_in_flight=5)) as luma:
+        errors, stopped_by = await take_all(luma.batch(["quick", "quick", "quick", "broke", "busy"]))
     assert errors["busy"] is None
     assert isinstance(stopped_by, OutOfCredit)
-    assert len(gateway.charges) == 1
+    assert len(gateway.charges) == 4
 
 
 async def test_a_plain_submit_still_hears_of_a_429(open_session, gateway):
