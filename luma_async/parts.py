@@ -8,6 +8,7 @@ for, then the connections go, the journal last.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 from contextlib import AsyncExitStack
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from luma_async.models import Generation
     from luma_async.plan import Plan
     from luma_async.requests import Request
+    from luma_async.targets import Target
+
+_log = logging.getLogger("luma_async")
 
 
 class Parts:
@@ -90,6 +94,7 @@ class Parts:
         self.watcher: Watcher = self._watcher()
         stack.push_async_callback(self.watcher.aclose)
         self._deeds = Deeds(
+            recognise=self._recognise,
             wait=lambda target, timeout_s: self.watcher.wait(target, timeout_s=timeout_s),
             updates=self.watcher.updates,
             refresh=self.refresh,
@@ -128,6 +133,18 @@ class Parts:
         """Make a handle of a journal's entry."""
         return self._handle(bought_before(entry))
 
+    async def _recognise(self, target: Target) -> None:
+        """Look up whether an id that came from outside was bought through this journal: then it is known."""
+        if target.known:
+            return
+        try:
+            entry = await self.journal.find(self.service, target.id)
+        except Exception as error:
+            _log.warning("the journal could not say whether generation %s was bought here: %s", target.id, error)
+            return
+        if entry is not None:
+            _tell_origin(target, entry)
+
     async def aclose(self) -> None:
         """Take everything down, in order; what fails does not keep the rest from going."""
         self._closing = True
@@ -137,11 +154,9 @@ class Parts:
         entry = bought.entry
         assert entry.generation_id is not None
         target = self.watcher.target(entry.generation_id)
-        target.key = entry.key
-        target.law = law_name(entry.request)
         if target.submitted_at_s is None:
             target.fresh = bought.accepted_at_s is not None
-            target.submitted_at_s = bought.accepted_at_s if target.fresh else _since(entry)
+        _tell_origin(target, entry, bought.accepted_at_s)
         if bought.look is not None:
             self.watcher.remember(target, bought.look)
         return GenerationHandle(target, self._deeds)
@@ -295,6 +310,14 @@ def _journal(journal: Journal | str | os.PathLike[str] | None) -> tuple[Journal,
 
 def _ignore(_: Event) -> None:
     """Tell nobody."""
+
+
+def _tell_origin(target: Target, entry: Entry, accepted_at_s: float | None = None) -> None:
+    """Note what the journal knows of a generation's beginning."""
+    target.key = entry.key
+    target.law = law_name(entry.request)
+    if target.submitted_at_s is None:
+        target.submitted_at_s = _since(entry) if accepted_at_s is None else accepted_at_s
 
 
 def _since(entry: Entry) -> float | None:

@@ -78,18 +78,27 @@ async def _heeding_signals(command: Coroutine[Any, Any, int]) -> int:
 
     def stop(number: int) -> None:
         came.append(number)
-        task.cancel()
+        # Only the first counts, for the order takes time, and `timeout` sends two.
+        if len(came) == 1:
+            task.cancel()
 
+    before: dict[int, Any] = {}
     for name in ("SIGTERM", "SIGHUP"):
-        # Only the main thread has signals, and not every system has these.
+        # Only the main thread has signals, not every system has these, and `nohup` means to ignore one.
         with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
             number = getattr(signal, name)
-            loop.add_signal_handler(number, stop, number)
+            if (handler := signal.getsignal(number)) is not None and handler is not signal.SIG_IGN:
+                loop.add_signal_handler(number, stop, number)
+                before[number] = handler
     try:
         return await command
     except asyncio.CancelledError:
         if not came:
             raise
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
     raise _Stopped(came[0])
 
 

@@ -303,19 +303,49 @@ async def test_ctrl_c_says_that_it_is_paid(here, gateway):
     assert entry.phase is Phase.ACCEPTED
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-async def test_what_would_end_it_at_once_ends_it_in_order(here, gateway, name):
-    """A timeout or a closed terminal while the POST is on its way: its answer is waited for and noted."""
+@pytest.mark.parametrize("names", [["SIGTERM"], ["SIGHUP"], ["SIGTERM", "SIGTERM"], ["SIGHUP", "SIGTERM"]])
+async def test_what_would_end_it_at_once_ends_it_in_order(here, gateway, names):
+    """A timeout or a closed terminal while the POST is on its way: its answer is waited for and noted.
+
+    `timeout` signals its child and then the child's group, so that two come.
+    """
     gateway.inject(late(1))
     settings = {"LUMA_BASE_URL": gateway.base_url, "LUMA_API_KEY": gateway.api_key}
     process = await start("generate", "cat dance", cwd=here, **settings)
     while not gateway.charges:
         await asyncio.sleep(0.01)
-    process.send_signal(getattr(signal, name))
+    for name in names:
+        process.send_signal(getattr(signal, name))
+        await asyncio.sleep(0.1)
     _, err = await process.communicate()
-    assert process.returncode == 128 + getattr(signal, name), err
+    assert process.returncode == 128 + getattr(signal, names[0]), err
     [entry] = await entries_of(os.environ["LUMA_JOURNAL"])
     assert (entry.phase, entry.generation_id) == (Phase.ACCEPTED, gateway.charges[0].generation_id)
+
+
+async def test_nohup_is_heeded(here, gateway):
+    """What is told to ignore a closed terminal goes on."""
+    gateway.inject(late(1))
+    settings = {"LUMA_BASE_URL": gateway.base_url, "LUMA_API_KEY": gateway.api_key, "PATH": os.environ["PATH"]}
+    line = f"trap '' HUP; exec {sys.executable} -m luma_async generate 'cat dance' -o cat.mp4"
+    process = await asyncio.create_subprocess_shell(line, cwd=here, env={**os.environ, **settings})
+    while not gateway.charges:
+        await asyncio.sleep(0.01)
+    process.send_signal(signal.SIGHUP)
+    assert await process.wait() == 0
+    assert (here / "cat.mp4").read_bytes() == file_bytes()
+
+
+def test_a_program_that_runs_a_command_keeps_its_handlers(here):
+    """`main()` in a process of somebody else's leaves the signals as they were."""
+    kept = {signal.SIGTERM: lambda *_: None, signal.SIGHUP: signal.SIG_IGN}
+    before = {number: signal.signal(number, handler) for number, handler in kept.items()}
+    try:
+        assert main(["status"]) == 0
+        assert {number: signal.getsignal(number) for number in kept} == kept
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("which", ["1", "2"])

@@ -588,6 +588,38 @@ async def test_a_last_look_comes_before_the_end_of_a_wait(gateway, every_s, time
         assert (await handle.wait(timeout=timeout_s)).state is State.COMPLETED
 
 
+@pytest.mark.parametrize("how", ["wait", "updates"])
+async def test_an_id_that_was_bought_here_is_known_whoever_names_it(gateway, journal, settings, how):
+    """A later session that is given the id alone looks it up: one stray "unknown" closes no purchase."""
+    gateway.scripts["cat dance"] = succeeds(after=90)
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal) as luma:
+        made = (await luma.submit("cat dance", key="cat")).id
+    gateway.inject(answer(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}), on="query")
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal, **settings) as luma:
+        handle = luma.handle(made)
+        last = await handle.wait() if how == "wait" else [seen async for seen in handle.updates()][-1]
+        assert (last.state, handle.key) == (State.COMPLETED, "cat")
+    assert (await journal.get("cat")).phase is Phase.COMPLETED
+
+
+async def test_what_a_session_cannot_look_up_is_not_closed(gateway, journal, settings):
+    """A journal that cannot be read says nothing of an id, so neither is anything written of it."""
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal) as luma:
+        made = (await luma.submit("cat dance", key="cat")).id
+    find = journal.find
+
+    async def broken(service, generation_id):
+        journal.find = find
+        raise OSError("no disk")
+
+    journal.find = broken
+    gateway.inject(answer(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}), on="query")
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal, **settings) as luma:
+        with pytest.raises(GenerationNotFound):
+            await luma.handle(made).wait()
+        assert [handle.id for handle in await luma.resume()] == [made]
+
+
 async def test_one_replica_that_does_not_know_an_id_loses_nothing(luma, gateway, journal):
     """Long after the submit one stray "unknown" is no more than that: the next look sees it running."""
     gateway.scripts["cat dance"] = succeeds(after=90)
