@@ -119,6 +119,8 @@ class Attempts:
         self._journal = journal
         self._owner = owner
         self._broken: JournalError | None = None
+        self.unwritten: set[str] = set()
+        """The keys whose outcome could not be written: on disk they are being sent, and nobody sends them."""
 
     async def send(self, intent: Intent) -> Outcome:
         """Send once and write the outcome down.
@@ -235,7 +237,7 @@ class Attempts:
         except KeyConflict:
             return None
         except Exception as error:
-            self._stop_buying(error, f"that submit {key} bought generation {generation_id}")
+            self._stop_buying(error, key, f"that submit {key} bought generation {generation_id}")
             entry = None
         return entry or attrs.evolve(intent.entry, phase=Phase.ACCEPTED, generation_id=generation_id)
 
@@ -268,9 +270,10 @@ class Attempts:
         try:
             return await self._journal.change(intent.entry.key, step)
         except Exception as error:
-            self._stop_buying(error, f"the outcome of submit {intent.entry.key}")
+            self._stop_buying(error, intent.entry.key, f"the outcome of submit {intent.entry.key}")
             return None
 
-    def _stop_buying(self, error: Exception, what: str) -> None:
+    def _stop_buying(self, error: Exception, key: str, what: str) -> None:
+        self.unwritten.add(key)
         _log.error("the journal could not note %s: %s", what, error)
         self._broken = error if isinstance(error, JournalError) else JournalError(message=str(error))

@@ -15,7 +15,7 @@ from luma_async.entries import Entry, Phase
 from luma_async.errors import InvalidInput, KeyConflict
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from luma_async._core.reconciling import Decision
     from luma_async._io.journal import Journal
@@ -63,6 +63,7 @@ class Doubts:
         buy_again: Callable[[Entry, Request], Awaitable[Bought]],
         handle: Callable[[Entry], GenerationHandle],
         reconciler: Reconciler,
+        unwritten: Callable[[], Collection[str]],
         check_open: Callable[[], None],
     ) -> None:
         self._journal = journal
@@ -71,6 +72,7 @@ class Doubts:
         self._buy_again = buy_again
         self._handle = handle
         self._reconciler = reconciler
+        self._unwritten = unwritten
         self._check_open = check_open
 
     async def list(self) -> Entries:
@@ -222,7 +224,9 @@ class Doubts:
         return entry
 
     async def _being_sent(self, entry: Entry) -> bool:
-        return entry.phase is Phase.SENDING and await self._journal.alive(entry.owner)
+        if entry.phase is not Phase.SENDING or entry.key in self._unwritten():
+            return False
+        return await self._journal.alive(entry.owner)
 
     def _kept(self, entry: Entry | None, key: str) -> Entry:
         if entry is None:

@@ -232,6 +232,7 @@ class Parts:
                 listing=Listing(ask=self.queries.ask, dialect=dialect),
                 dialect=dialect,
             ),
+            unwritten=lambda: self.sender.unwritten,
             check_open=self._check_open,
         )
 

@@ -34,7 +34,7 @@ from luma_async.errors import (
 from luma_async.events import Paused, Retried, SubmitFailed, Submitted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Collection, Generator
     from pathlib import Path
 
     from luma_async._io.journal import Journal
@@ -102,6 +102,11 @@ class Sender:
         entry = self._entry(request, key)
         call = self._dialect.submit(request)
         return await self._join(Intent(entry=entry, call=call, named=key is not None, steps_back=steps_back))
+
+    @property
+    def unwritten(self) -> Collection[str]:
+        """The keys whose outcome the journal did not take: for a person to settle, as soon as it takes that."""
+        return self._attempts.unwritten
 
     def unsent(self, key: str) -> bool:
         """Whether a submit under this key is waiting here and has not left, so that cancelling it withdraws it."""

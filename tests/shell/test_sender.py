@@ -116,6 +116,25 @@ async def test_an_acceptance_that_cannot_be_written_is_not_lost(gateway, caplog)
         assert [entry.key for entry in await luma.doubts.list()] == ["cat"]
 
 
+async def test_what_could_not_be_written_can_be_settled_while_the_session_lives(gateway):
+    """A service that runs for months need not be closed: the doubt is listed, and the id from the log settles it."""
+    journal = Broken(2, OSError(28, "No space left"))
+    async with session(gateway, journal) as luma, session(gateway, journal) as other:
+        handle = await luma.submit("cat dance", key="cat")
+        journal.fails_at = 1000
+        with pytest.raises(SubmitInDoubt):
+            await luma.submit("cat dance", key="cat")
+        waiting = asyncio.ensure_future(other.submit("cat dance", key="cat"))
+        await asyncio.sleep(5)
+        assert not waiting.done()
+        assert await other.doubts.list() == []
+        assert [entry.key for entry in await luma.doubts.list()] == ["cat"]
+        assert (await luma.doubts.resolve("cat", generation_id=handle.id)).id == handle.id
+        assert await luma.doubts.list() == []
+        assert (await waiting).id == handle.id
+    assert len(gateway.charges) == 1
+
+
 @pytest.mark.parametrize("fault", [drop_after_reading(), rate_limited(), answer(400, {"detail": "no"})])
 async def test_any_outcome_that_cannot_be_written_stops_buying(gateway, fault):
     """Whatever became of it: the caller is told the truth, and the session buys nothing more."""
