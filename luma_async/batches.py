@@ -84,7 +84,10 @@ class Batches:
 def _into(place: str | os.PathLike[str]) -> Place:
     """Make the folder, and put everything there."""
     folder = Path(place)
-    if folder.exists() and not folder.is_dir():
-        raise InvalidInput(field="download_to", message=f"{folder} is not a folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    return lambda _: folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        message = f"{folder} is not a folder, and cannot be made one: {error}."
+    else:
+        return lambda _: folder
+    raise InvalidInput(field="download_to", message=message)

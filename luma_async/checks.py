@@ -117,7 +117,12 @@ def check_whole(_: object, attribute: attrs.Attribute[Any], value: object) -> No
 
 def as_number(value: Any) -> Any:
     """Keep a whole number as what equals it, so that equal requests are one purchase; the check refuses the rest."""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return value
 
 
 def check_weight(_: object, attribute: attrs.Attribute[Any], value: object) -> None:

@@ -144,8 +144,9 @@ class Sender:
         self._note(generation_id, lifecycle.lose(at=wall_now()))
 
     async def aclose(self, timeout_s: float) -> None:
-        """Withdraw what was not sent, and wait for the answers to what was."""
+        """Withdraw what was not sent, and wait for the answers to what was, and for those that are held back."""
         self._closing = True
+        held_s = max((intent.call.held_s for intent in self._intents.values() if intent.exposed), default=0.0)
         for intent in list(self._intents.values()):
             if intent.task is None:
                 intent.withdrawn = True
@@ -153,7 +154,7 @@ class Sender:
             elif not intent.exposed:
                 intent.task.cancel()
         try:
-            await self._tasks.drain(timeout_s)
+            await self._tasks.drain(timeout_s + held_s)
         finally:
             for key in self._intents:
                 _log.error("the submit %s was still unanswered when the session closed: it is in doubt", key)

@@ -48,11 +48,21 @@ class Secret:
         raise TypeError("a secret is not pickled: give the new process its own")
 
 
+def _as_float(value: object) -> float:
+    """Return what can be compared and counted with; what is no such number is NaN."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+
+
 def _at_least(floor: float, *, exclusive: bool = False, endless: bool = False) -> Any:
     """Refuse what is not a number, or below `floor`; infinity too, unless `endless`."""
 
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        number = _as_float(value)
         below = not number > floor if exclusive else not number >= floor
         if below or (math.isinf(number) and not endless):
             kind = "number" if endless else "finite number"
@@ -90,7 +100,7 @@ def check_timeout(timeout: object) -> None:
     """
     if timeout is None or timeout is UNSET:
         return
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
+    if not _as_float(timeout) >= 0:
         raise InvalidInput(field="timeout", message="must be seconds, 0 or more, or None for no limit.")
 
 

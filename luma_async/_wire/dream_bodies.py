@@ -36,6 +36,8 @@ IMAGE_MODEL = "photon-1"
 """What makes and changes pictures where no model is named."""
 SYNC_TIMEOUT_S = 60.0
 """How long the service holds the answer to a synchronous request back where nobody says."""
+LONGEST_HELD_S = 3600.0
+"""Beyond that no connection lives."""
 
 _ONLY_KIND = {"first_frame": "video", "format": "image"}
 """What is reframed decides which of these the format has."""
@@ -77,7 +79,7 @@ def order(request: Request) -> Order:
                 operation="upscale", path=f"/{request.source}/upscale", kind="upscale_video", body=_upscaling(request)
             )
         case ImageRequest():
-            held_s = float(request.sync_timeout or SYNC_TIMEOUT_S) if request.sync else 0.0
+            held_s = float(min(request.sync_timeout or SYNC_TIMEOUT_S, LONGEST_HELD_S)) if request.sync else 0.0
             return Order(operation="image", path="/image", kind="image", body=_image(request), held_s=held_s)
         case ReframeRequest():
             path, kind = f"/{request.kind}/reframe", f"reframe_{request.kind}"

@@ -52,8 +52,8 @@ def _check_edition(_: object, attribute: attrs.Attribute[Any], value: object) ->
         raise InvalidInput(field=attribute.name, message='must be "2025" or "2024".')
 
 
-def _check_token(_: object, attribute: attrs.Attribute[Any], value: Secret | None) -> None:
-    if value is not None and not _HEADER_VALUE.fullmatch(value.reveal()):
+def _check_token(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and not (isinstance(value, Secret) and _HEADER_VALUE.fullmatch(value.reveal())):
         raise InvalidInput(field=attribute.name, message="must be the token alone: visible ASCII without blanks.")
 
 

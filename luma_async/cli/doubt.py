@@ -87,7 +87,7 @@ def _put_doubts(doubts: Sequence[Entry], arguments: argparse.Namespace, *, more:
         return
     if doubts:
         put_table(("KEY", "SENT", "PROMPT", "WHY"), map(_row, doubts))
-        decide = again(arguments, "in-doubt", asks=False)
+        decide = again(arguments, "in-doubt")
         say(
             f"Look for each at the service. If it is there: {decide} resolve KEY GENERATION\n"
             f"Else: {decide} abandon KEY, or {decide} resubmit KEY --accept-duplicate-risk"

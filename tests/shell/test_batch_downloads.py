@@ -126,11 +126,12 @@ async def test_a_file_on_its_way_is_not_in_flight(gateway, tmp_path):
         await taking
 
 
-async def test_a_place_that_is_no_folder_is_refused_before_paying(run, gateway, tmp_path):
-    """A file where the folder should be is found out before anything is sent."""
+@pytest.mark.parametrize("name", ["clips", "clips/below", "a\0b", "\ud800", "x" * 300])
+async def test_a_place_that_is_no_folder_is_refused_before_paying(run, gateway, tmp_path, name):
+    """A file where the folder should be, or a name that none can have, is found out before anything is sent."""
     (tmp_path / "clips").write_text("a file")
     with pytest.raises(InvalidInput, match="download_to"):
-        await run(download_to=tmp_path / "clips")
+        await run(download_to=f"{tmp_path}/{name}")
     assert gateway.counts.total() == 0
 
 

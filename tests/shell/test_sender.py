@@ -7,6 +7,8 @@ import asyncio
 import pytest
 
 from luma_async import (
+    DreamMachine,
+    ImageRequest,
     JournalError,
     KeyConflict,
     Limits,
@@ -619,6 +621,17 @@ async def test_a_closed_session_buys_nothing_through_an_old_handle(gateway, jour
     with pytest.raises(SessionClosed):
         await handle.extend("it sits")
     assert gateway.counts["extend"] == 0
+
+
+async def test_closing_waits_for_an_answer_that_is_held_back(gateway, journal):
+    """A synchronous picture is answered when it is done: that is no silence, and closing does not take it for one."""
+    gateway.inject(late(40), on="image")
+    settings = {"dialect": DreamMachine(), "timeouts": Timeouts(close=15)}
+    async with session(gateway, journal, **settings) as luma:
+        buying = later(luma.submit(ImageRequest("a cat", sync=True, sync_timeout=60), key="cat"))
+        await asyncio.sleep(5)
+        buying.cancel()
+    assert await phase_of(journal) is Phase.ACCEPTED
 
 
 async def test_a_close_that_is_itself_cancelled_leaves_nothing_running(gateway, journal):

@@ -463,7 +463,13 @@ def test_a_dialect_is_a_value():
 
 @pytest.mark.parametrize(
     ("fields", "held_s"),
-    [({}, 0), ({"sync_timeout": 5}, 0), ({"sync": True}, 60), ({"sync": True, "sync_timeout": 5}, 5)],
+    [
+        ({}, 0),
+        ({"sync_timeout": 5}, 0),
+        ({"sync": True}, 60),
+        ({"sync": True, "sync_timeout": 5}, 5),
+        ({"sync": True, "sync_timeout": 10**400}, 3600),
+    ],
 )
 def test_a_synchronous_answer_takes_its_time(fields, held_s):
     """The service holds the answer back for as long as it was told, or for a minute; that is no silence."""

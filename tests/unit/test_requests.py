@@ -300,7 +300,7 @@ def test_an_inline_picture_stays_out_of_reprs():
     assert repr(PICTURE) == "ImageKeyframe(url='https://example.com/tiger.jpg')"
 
 
-@pytest.mark.parametrize("weight", [-0.1, 1.1, math.nan, "0.5", True])
+@pytest.mark.parametrize("weight", [-0.1, 1.1, math.nan, 10**400, "0.5", True])
 def test_a_weight_lies_between_0_and_1(weight):
     """Anything else is refused by name."""
     with pytest.raises(InvalidInput, match="weight: must lie between 0 and 1"):

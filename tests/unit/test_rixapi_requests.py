@@ -334,7 +334,7 @@ BAD_SETTINGS = {
     "prefix": ["luma", "/luma/", "/", "//luma", "/lu ma", "/luma?x=1", "/luma/../admin", "/.luma", None],
     "audio_path": ["", "/", "audio", "/audio/", "/{name}/audio", "/x/../y", "/audio?x", 7],
     "batch_size": [0, -1, 2.5, "50", True, None],
-    "access_token": ["", "two words", "tökén", "line\nbreak"],
+    "access_token": ["", "two words", "tökén", "line\nbreak", 5],
     "user_id": ["", "a b", "7\r\nX-Evil: 1"],
     "user_id_header": ["", "New Api User", "X:Y", None],
 }
