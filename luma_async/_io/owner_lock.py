@@ -13,7 +13,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from luma_async._io.forks import disown_in_children
+from luma_async._io.forks import disown_in_children, fork_lock
 from luma_async.errors import JournalError
 
 if sys.platform != "win32":
@@ -45,18 +45,23 @@ class OwnerLocks:
         """
         self._sweep()
         while name not in self._held:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            try:
-                held = os.open(self._folder / name, os.O_RDWR | os.O_CREAT, 0o600)
-            except FileNotFoundError:
-                # Whoever left last took the folder away in this very moment.
-                continue
-            _lock(held)
-            if os.fstat(held).st_nlink:
-                self._held[name] = held
-            else:
-                # Another process took it for a dead one's, between its making and its locking.
-                os.close(held)
+            # A child that is forked half-way would hold a lock that it does not know of.
+            with fork_lock:
+                self._try(name)
+
+    def _try(self, name: str) -> None:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            held = os.open(self._folder / name, os.O_RDWR | os.O_CREAT, 0o600)
+        except FileNotFoundError:
+            # Whoever left last took the folder away in this very moment.
+            return
+        _lock(held)
+        if os.fstat(held).st_nlink:
+            self._held[name] = held
+        else:
+            # Another process took it for a dead one's, between its making and its locking.
+            os.close(held)
 
     def release(self, name: str) -> None:
         """Let an owner go."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from luma_async._io.entry_table import EntryTable
+from luma_async._io.forks import fork_lock
 from luma_async._io.journal import new_owner
 from luma_async._io.owner_lock import OwnerLocks
 from luma_async._io.sqlite_schema import explain, open_file
@@ -110,7 +111,7 @@ class SqliteJournal:
     def _put(self, work: Callable[[EntryTable], Any], *, writes: bool = False) -> asyncio.Future[Any]:
         """Hand work to the thread, starting one if there is none."""
         question = _question(work, writes=writes)
-        with self._guard:
+        with fork_lock, self._guard:
             if self._thread is None or not self._thread.ask(question):
                 self._thread = WriterThread(
                     lambda: EntryTable(open_file(self._path)), lambda error: explain(error, self._path), question
@@ -119,7 +120,7 @@ class SqliteJournal:
 
     def _stop(self) -> asyncio.Future[Any]:
         farewell = _question(lambda _: None)
-        with self._guard:
+        with fork_lock, self._guard:
             thread, self._thread = self._thread, None
         if thread is None or not thread.stop(farewell):
             farewell.future.set_result(None)

@@ -12,18 +12,18 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from luma_async._io.entry_table import EntryTable
-from luma_async._io.forks import disown_in_children, rest_before_forks
+from luma_async._io.forks import disown_in_children, fork_lock, rest_before_forks
 from luma_async.errors import JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -75,6 +75,8 @@ class WriterThread:
         self._farewell: Question | None = None
         self._lock = threading.Lock()
         self._open = True
+        self._closed = threading.Event()
+        self._closed.set()
         disown_in_children(self)
         rest_before_forks(self)
         # A program that ends without closing must not hang; to the file that is one more sudden death.
@@ -106,7 +108,8 @@ class WriterThread:
             if self._open:
                 self._open = False
                 self._questions.put(None)
-        self._thread.join()
+        # One that has not opened it yet waits until the fork is over.
+        self._closed.wait()
 
     def disown(self) -> None:
         """Never be used in a forked child, where there is no such thread; its connection must not even be closed."""
@@ -117,15 +120,26 @@ class WriterThread:
     def _run(self) -> None:
         fault: Exception = JournalError(message="The thread that writes the journal has ended; open the session again.")
         try:
-            with closing(self._open_table()) as self._table:
+            with self._at_the_table() as table:
                 while self._take():
-                    self._carry_out(self._table)
+                    self._carry_out(table)
                     _tell(self._taken)
                     self._taken = []
         except Exception as error:
             fault = error
         finally:
             self._end(fault)
+
+    @contextmanager
+    def _at_the_table(self) -> Generator[EntryTable]:
+        with fork_lock:
+            # From here on a fork waits until it is closed again.
+            self._closed.clear()
+        try:
+            with closing(self._open_table()) as self._table:
+                yield self._table
+        finally:
+            self._closed.set()
 
     def _take(self) -> bool:
         """Take all that waits, or wait for something; False when that was the end."""

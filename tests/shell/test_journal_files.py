@@ -22,6 +22,7 @@ import pytest
 from luma_async import Entry, JournalBusy, JournalError, JournalTooNew, KeyConflict, LumaSession, Phase, SqliteJournal
 from luma_async._core import lifecycle
 from luma_async._io import owner_lock, sqlite_journal, sqlite_schema, writer_thread
+from luma_async._io.forks import fork_lock
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -576,6 +577,86 @@ async def test_what_a_forked_child_writes_is_kept(path):
     kept = {entry.key for entry in await journal.entries()}
     await journal.aclose()
     assert kept == {"parent", "parent, later", "child", "child, later"}
+
+
+FORKING_BESIDE = """
+import asyncio
+import os
+import sys
+import threading
+import time
+from luma_async import SqliteJournal
+
+path, stopped, written = sys.argv[1], threading.Event(), []
+
+async def write():
+    journal = SqliteJournal(path)
+    await journal.enter()
+    while not stopped.is_set():
+        await journal.get("cat")
+        written.append(1)
+    await journal.aclose()
+
+def opened():
+    paths = [where(name) for name in os.listdir("/proc/self/fd")]
+    return [one for one in paths if one.startswith(path) and ".owners" not in one]
+
+def where(name):
+    try:
+        return os.readlink(f"/proc/self/fd/{name}")
+    except OSError:
+        return ""
+
+thread = threading.Thread(target=lambda: asyncio.run(write()))
+thread.start()
+for number in range(200):
+    before = len(written)
+    while len(written) < before + number % 4:
+        time.sleep(0)
+    if (child := os.fork()) == 0:
+        os._exit(len(opened()))
+    if os.waitpid(child, 0)[1]:
+        print("a child inherited a connection")
+stopped.set()
+thread.join()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not say what is open")
+def test_a_fork_in_another_thread_inherits_nothing_either(path):
+    """Whichever thread forks while a loop is at the journal, no connection is open in the child."""
+    program = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(FORKING_BESIDE), str(path)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=25, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+async def test_nothing_is_opened_while_a_process_forks(path):
+    """What is asked in that moment is answered afterwards; no child sees a file that is half open."""
+    journal = SqliteJournal(path)
+    with fork_lock:
+        asking = asyncio.ensure_future(journal.entries())
+        await asyncio.sleep(0.1)
+        assert not path.exists()
+    assert await asking == []
+    await journal.aclose()
+
+
+def test_a_child_that_is_forked_meanwhile_finds_no_lock_held(path):
+    """Whoever asks while another thread forks waits before it takes the journal's own lock, which a child would get."""
+    journal = SqliteJournal(path)
+    with fork_lock:
+        asking = threading.Thread(target=lambda: asyncio.run(used_by(journal)))
+        asking.start()
+        asking.join(0.2)
+        assert asking.is_alive()
+        assert not journal._guard.locked()
+    asking.join(10)
+    assert not asking.is_alive()
+
+
+async def used_by(journal):
+    await journal.entries()
+    await journal.aclose()
 
 
 def test_a_loop_that_closes_early_disturbs_no_other(path):
