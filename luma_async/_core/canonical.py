@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from functools import cache
 from typing import Any, TypeGuard
 
@@ -31,7 +32,8 @@ FORM_VERSION = 1
 """Changing the form would make every purchase of yesterday look new: a golden test holds it."""
 
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-_PICTURE_PREFIX = "data:image/"
+_PICTURE = re.compile(r"data:image/|data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*,")
+"""How an inline image begins, whatever type it claims. A prompt may begin with the word."""
 _DIGEST_PREFIX = "data:sha256,"
 _MAPPINGS = frozenset({"extra", "character_refs"})
 """Fields whose names are the caller's: `class` is one like any other there."""
@@ -129,7 +131,7 @@ def _plain(value: Any) -> Any:
 
 def without_picture(text: str) -> str:
     """Replace an inline image by its digest; any other text stays."""
-    if not text.startswith(_PICTURE_PREFIX):
+    if not _PICTURE.match(text):
         return text
     return _DIGEST_PREFIX + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
