@@ -69,6 +69,8 @@ async def test_a_batch_has_one_bar(terminal, gateway, here):
 
 async def test_several_have_a_line_each(terminal, gateway, here):
     """`download` shows every one by its id while it waits, and its path when it is there."""
+    # Long enough for a slow machine to start a process meanwhile.
+    gateway.scripts |= dict.fromkeys(("a cat", "a dog"), estimates(succeeds(after=5)))
     ids = [await buy(gateway, "a cat"), await buy(gateway, "a dog")]
     await terminal.start("download", *ids)
     screen = await terminal.end()
