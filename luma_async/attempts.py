@@ -90,8 +90,8 @@ class Intent:
     """Whether the caller gave the key, so that it may be known already."""
     doubt: Entry | None = None
     """The doubt that a person sends again: its first send may be paid, whatever becomes of this one."""
-    steps_back: bool = False
-    """Whether a 429 is told at once, as long as nobody else waits: who waits takes its turn elsewhere."""
+    staying: int = 0
+    """How many of those that wait do not come again after a 429."""
     waiters: set[asyncio.Future[None]] = attrs.field(factory=set["asyncio.Future[None]"])
     """Who waits for the outcome."""
     last_try: bool = False
@@ -102,6 +102,11 @@ class Intent:
     """Whether it is being taken back."""
     task: asyncio.Task[Bought] | None = None
     """What carries it out; None while it waits for its turn."""
+
+    @property
+    def ending(self) -> bool:
+        """Whether nothing more comes of it, so that whoever wants the same waits for its end and starts anew."""
+        return self.withdrawn or (self.task is not None and self.task.done())
 
     def claim(self) -> lifecycle.Change:
         """Make the step that claims it."""

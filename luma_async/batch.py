@@ -357,6 +357,8 @@ class Batch(AsyncIterator[Outcome]):
         self._error = self._error or error
         for errand in self._errands:
             errand.stopped = True
+            if errand.bought is not None:
+                continue
             if errand.turn is not None or self._deeds.unsent(errand.key):
                 errand.task.cancel()
             else:

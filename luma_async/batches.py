@@ -87,7 +87,7 @@ def _into(place: str | os.PathLike[str]) -> Place:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        message = f"{folder} is not a folder, and cannot be made one: {error}."
+        message = f"{str(folder)!r} is not a folder, and cannot be made one: {error}."
     else:
         return lambda _: folder
     raise InvalidInput(field="download_to", message=message)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
@@ -29,11 +28,9 @@ if TYPE_CHECKING:
 class Deeds:
     """What a handle can have done for it; a session is behind them."""
 
-    recognise: Callable[[Target], Awaitable[None]]
-    """Looks up whether an id that came from outside was bought here."""
     wait: Callable[[Target, float | None], Awaitable[Generation]]
     """Waits for the final generation, up to so many seconds."""
-    updates: Callable[[Target], AsyncGenerator[Generation]]
+    updates: Callable[[Target], AsyncIterator[Generation]]
     """Yields what changes."""
     refresh: Callable[[str], Awaitable[Generation]]
     """Asks once for the current state."""
@@ -127,7 +124,6 @@ class GenerationHandle:
             Safe: the generation runs on, and other waiters go on waiting.
         """
         check_timeout(timeout)
-        await self._deeds.recognise(self._target)
         try:
             generation = await self._deeds.wait(self._target, self._seconds(timeout))
         except (WaitTimeout, PollingFailed) as error:
@@ -149,13 +145,7 @@ class GenerationHandle:
         Cancellation:
             Safe: leaving the loop stops the looking.
         """
-        return self._follow()
-
-    async def _follow(self) -> AsyncGenerator[Generation]:
-        await self._deeds.recognise(self._target)
-        async with aclosing(self._deeds.updates(self._target)) as updates:
-            async for generation in updates:
-                yield generation
+        return self._deeds.updates(self._target)
 
     async def download(
         self,

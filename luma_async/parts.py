@@ -94,7 +94,6 @@ class Parts:
         self.watcher: Watcher = self._watcher()
         stack.push_async_callback(self.watcher.aclose)
         self._deeds = Deeds(
-            recognise=self._recognise,
             wait=lambda target, timeout_s: self.watcher.wait(target, timeout_s=timeout_s),
             updates=self.watcher.updates,
             refresh=self.refresh,
@@ -135,8 +134,6 @@ class Parts:
 
     async def _recognise(self, target: Target) -> None:
         """Look up whether an id that came from outside was bought through this journal: then it is known."""
-        if target.known:
-            return
         try:
             entry = await self.journal.find(self.service, target.id)
         except Exception as error:
@@ -209,6 +206,7 @@ class Parts:
             random=random.random,
             emit=plan.emit,
             on_final=self.sender.finish,
+            recognise=self._recognise,
             on_lost=self.sender.lose,
         )
 

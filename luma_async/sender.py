@@ -89,7 +89,7 @@ class Sender:
         Args:
             request: what to buy.
             key: the caller's name for the purchase; None makes one of its own.
-            steps_back: raise a 429 at once, to take another turn later, unless somebody else waits for the same.
+            steps_back: raise a 429 at once, to take another turn later, unless somebody stays and waits for the same.
 
         Raises:
             InvalidInput, UnsupportedOperation, SessionClosed, KeyConflict, JournalError, NotSent: nothing was sent.
@@ -101,7 +101,7 @@ class Sender:
         """
         entry = self._entry(request, key)
         call = self._dialect.submit(request)
-        return await self._join(Intent(entry=entry, call=call, named=key is not None, steps_back=steps_back))
+        return await self._join(Intent(entry=entry, call=call, named=key is not None), steps_back=steps_back)
 
     @property
     def unwritten(self) -> Collection[str]:
@@ -146,7 +146,6 @@ class Sender:
     async def aclose(self, timeout_s: float) -> None:
         """Withdraw what was not sent, and wait for the answers to what was, and for those that are held back."""
         self._closing = True
-        held_s = max((intent.call.held_s for intent in self._intents.values() if intent.exposed), default=0.0)
         for intent in list(self._intents.values()):
             if intent.task is None:
                 intent.withdrawn = True
@@ -154,11 +153,18 @@ class Sender:
             elif not intent.exposed:
                 intent.task.cancel()
         try:
-            await self._tasks.drain(timeout_s + held_s)
+            await self._tasks.drain(timeout_s)
+            await self._outwait_held()
         finally:
             for key in self._intents:
                 _log.error("the submit %s was still unanswered when the session closed: it is in doubt", key)
             await self._tasks.cancel()
+
+    async def _outwait_held(self) -> None:
+        """Wait for the answers that the service was asked to hold back."""
+        held = {intent.task: intent.call.held_s for intent in self._intents.values() if intent.task and intent.exposed}
+        if longest_s := max(held.values(), default=0.0):
+            await asyncio.wait([task for task, held_s in held.items() if held_s], timeout=longest_s)
 
     def _entry(self, request: Request, key: str | None) -> Entry:
         if key is not None:
@@ -173,10 +179,10 @@ class Sender:
             owner=self._owner,
         )
 
-    async def _join(self, wanted: Intent) -> Bought:
+    async def _join(self, wanted: Intent, *, steps_back: bool = False) -> Bought:
         """Share the send of this key, starting it if there is none, and wait for its end."""
         key = wanted.entry.key
-        while (intent := self._intents.get(key)) is not None and intent.withdrawn:
+        while (intent := self._intents.get(key)) is not None and intent.ending:
             assert intent.task is not None
             await asyncio.wait([intent.task])
         if self._closing:
@@ -185,7 +191,11 @@ class Sender:
             intent = self._start(wanted)
         elif intent.entry.digest != wanted.entry.digest:
             raise KeyConflict(entry=intent.entry, reason="it stands for a different request, which is being sent.")
-        await self._outwait(intent)
+        intent.staying += not steps_back
+        try:
+            await self._outwait(intent)
+        finally:
+            intent.staying -= not steps_back
         if intent.task is not None and not intent.task.cancelled():
             return intent.task.result()
         if intent.exposed:
@@ -316,7 +326,7 @@ class Sender:
             elif unsent_since_s is None:
                 # Counted from the first send of an unbroken run: waiting at the gate is nobody's fault.
                 unsent_since_s = began_at_s
-            if (intent.last_try and len(intent.waiters) == 1) or _steps_back(intent, outcome.error):
+            if (intent.last_try and not intent.staying) or _steps_back(intent, outcome.error):
                 raise outcome.error
             elapsed_s = loop_now() - (began_at_s if unsent_since_s is None else unsent_since_s)
             delay_s = self._delay_s(outcome.error, attempt, elapsed_s) if outcome.repeat else None
@@ -358,8 +368,8 @@ class Sender:
 
 
 def _steps_back(intent: Intent, error: LumaError) -> bool:
-    """Whether the only one that waits wants to know of a 429, and to come again."""
-    return intent.steps_back and isinstance(error, RateLimited) and len(intent.waiters) <= 1
+    """Whether all that wait want to know of a 429, and come again."""
+    return isinstance(error, RateLimited) and not intent.staying
 
 
 def _closed_before_sending() -> SessionClosed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, TypeAlias
 
 import attrs
@@ -152,3 +153,16 @@ class Target:
                 waiter.set_result(news)
         for listener in listeners:
             listener.put_nowait(news)
+
+
+def expire(waiter: asyncio.Future[News | None]) -> None:
+    """Tell somebody who waits that time is up."""
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def good(news: News) -> Generation:
+    """Return a generation, or raise the error that came instead: a copy, since many may wait for it."""
+    if isinstance(news, LumaError):
+        raise copy(news)
+    return news

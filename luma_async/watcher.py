@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -22,15 +21,23 @@ from luma_async._core.polling import NO_HINTS, Hints, before_deadline, first_del
 from luma_async._io.clock import loop_now
 from luma_async._io.tasks import TaskOwner
 from luma_async._io.timers import Timers
-from luma_async.errors import LumaError, PollingFailed, Refused, SessionClosed, UnreadableAnswer, WaitTimeout
+from luma_async.errors import (
+    GenerationNotFound,
+    LumaError,
+    PollingFailed,
+    Refused,
+    SessionClosed,
+    UnreadableAnswer,
+    WaitTimeout,
+)
 from luma_async.events import Changed, Finished
 from luma_async.learning import Learning
 from luma_async.models import Generation, State
 from luma_async.slots import Slots
-from luma_async.targets import LINKLESS_LOOKS, News, Target
+from luma_async.targets import LINKLESS_LOOKS, News, Target, expire, good
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from luma_async._wire.dialect import Dialect, Row
     from luma_async.events import Event
@@ -51,6 +58,7 @@ class Watcher:
         random: numbers from 0 to 1.
         emit: is told of each change; None where nobody listens.
         on_final: is told once how a generation ended.
+        recognise: looks up whether an id that came from outside was bought here.
         on_lost: is told the id that the service no longer knows.
         prior: what is believed of durations before any generation has finished.
     """
@@ -64,6 +72,7 @@ class Watcher:
         random: Callable[[], float],
         emit: Callable[[Event], None] | None,
         on_final: Callable[[Generation], None],
+        recognise: Callable[[Target], Awaitable[None]],
         on_lost: Callable[[str], None],
         prior: Law = PRIOR,
     ) -> None:
@@ -73,6 +82,7 @@ class Watcher:
         self._random = random
         self._emit = emit
         self._on_final = on_final
+        self._recognise = recognise
         self._on_lost = on_lost
         self.learning: Learning = Learning(prior)
         """What was learned of durations."""
@@ -104,7 +114,7 @@ class Watcher:
         waiter: asyncio.Future[News | None] = loop.create_future()
         target.join(waiter, None if timeout_s is None else began_at_s + timeout_s)
         self._begin(target)
-        timer = self._timers.start(timeout_s, lambda: _expire(waiter)) if timeout_s is not None else None
+        timer = self._timers.start(timeout_s, lambda: expire(waiter)) if timeout_s is not None else None
         try:
             news = await waiter
         finally:
@@ -113,10 +123,10 @@ class Watcher:
                 timer.stop()
             self._leave(target)
         if news is not None:
-            return _good(news)
+            return good(news)
         raise WaitTimeout(generation_id=target.id, key=target.key, last=target.last, waited_s=loop.time() - began_at_s)
 
-    async def updates(self, target: Target) -> AsyncGenerator[Generation]:
+    async def updates(self, target: Target) -> AsyncIterator[Generation]:
         """Yield what is known, then each change, and end after a final one; see `handle.updates()`."""
         shown: Generation | None = None
         # Whoever is busy with what was yielded does not listen: what has changed meanwhile comes next.
@@ -132,7 +142,7 @@ class Watcher:
         self._begin(target)
         try:
             while True:
-                generation = _good(await news.get())
+                generation = good(await news.get())
                 yield generation
                 if generation.final:
                     return
@@ -242,8 +252,7 @@ class Watcher:
         if self._timer is not None:
             self._timer.cancel()
         next_at_s = None if self._closed else self._slots.next_at_s
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(next_at_s, self._fire) if next_at_s is not None else None
+        self._timer = asyncio.get_running_loop().call_at(next_at_s, self._fire) if next_at_s is not None else None
 
     def _fire(self) -> None:
         """Look at what is due, and at as much of what is due soon as the requests have room for."""
@@ -261,7 +270,6 @@ class Watcher:
     async def _look(self, chunk: Sequence[Target]) -> None:
         asked_at_s = loop_now()
         seen = await self._seen_of(chunk)
-        now_s = loop_now()
         pending: list[Target] = []
         for target in chunk:
             target.company = len(chunk)
@@ -270,9 +278,11 @@ class Watcher:
             if sight is None or (isinstance(failure, UnreadableAnswer) and len(chunk) > 1):
                 # By itself it may be there, and be readable; nobody else waits for that.
                 self._tasks.start(self._look([target]), name="luma_async look")
+            elif isinstance(failure, GenerationNotFound) and not target.known:
+                self._tasks.start(self._fail_stranger(target, failure, asked_at_s), name="luma_async look")
             elif failure is not None:
                 self._fail(target, failure, asked_at_s)
-        self._again(pending, now_s)
+        self._again(pending, loop_now())
 
     async def _seen_of(self, chunk: Sequence[Target]) -> dict[str, Sight]:
         ids = [target.id for target in chunk]
@@ -353,6 +363,10 @@ class Watcher:
         target.tell(generation)
         self._leave(target)
 
+    async def _fail_stranger(self, target: Target, error: LumaError, asked_at_s: float) -> None:
+        await self._recognise(target)
+        self._fail(target, error, asked_at_s)
+
     def _fail(self, target: Target, error: LumaError, asked_at_s: float) -> None:
         """Go on in spite of a failed look, or tell those who wait that it is over."""
         what = consequence(
@@ -384,15 +398,3 @@ class Watcher:
         if generation.state is State.UNKNOWN and generation.raw_state not in self._strange_words:
             self._strange_words.add(generation.raw_state)
             _log.warning("the service says %r, which is no state we know; waiting goes on", generation.raw_state)
-
-
-def _expire(waiter: asyncio.Future[News | None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def _good(news: News) -> Generation:
-    """Return a generation, or raise the error that came instead: a copy, since many may wait for it."""
-    if isinstance(news, LumaError):
-        raise copy(news)
-    return news

@@ -32,6 +32,10 @@ class VirtualClock(asyncio.SelectorEventLoop):
         return self._now
 
 
+async def _recognises_nobody(target):
+    """No journal stands behind it."""
+
+
 def imagine(coroutine):
     """Run something on a virtual clock."""
     with asyncio.Runner(loop_factory=VirtualClock) as runner:
@@ -97,6 +101,7 @@ async def watch(durations, policy, *, batch_size=1, gap_s=0.0, prior=PRIOR, luck
         random=luck.random,
         emit=lambda _: None,
         on_final=lambda _: None,
+        recognise=_recognises_nobody,
         on_lost=lambda _: None,
         prior=prior,
     )

@@ -32,7 +32,7 @@ FORM_VERSION = 1
 """Changing the form would make every purchase of yesterday look new: a golden test holds it."""
 
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-_PICTURE = re.compile(r"data:image/|data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*,")
+_PICTURE = re.compile(r"data:image/|data:(?=[\w.+-]+/|;|,)[^,]*,")
 """How an inline image begins, whatever type it claims. A prompt may begin with the word."""
 _DIGEST_PREFIX = "data:sha256,"
 _MAPPINGS = frozenset({"extra", "character_refs"})

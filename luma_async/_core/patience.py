@@ -67,7 +67,7 @@ def consequence(
     A refused key ends a wait at once, and so does an unknown id that nobody here bought or ever saw. One that is
     `known` has to stay unknown for the policy's grace: replicas of a relay lag behind each other, and one that knows
     nothing says nothing of the others. A failure between says nothing at all, and the grace begins anew. Everything
-    else is waited out, as long as the policy's patience lasts.
+    else is waited out, as long as the policy's patience lasts; an unknown id in between is no good look either.
     """
     if isinstance(error, Unauthorized | OutOfCredit):
         return GiveUp(error)
@@ -75,7 +75,7 @@ def consequence(
         since_s = asked_at_s if unknown_since_s is None else unknown_since_s
         if not known or asked_at_s - since_s >= policy.grace:
             return GiveUp(error, lost=known)
-        return GoOn(None, unknown_since_s=since_s)
+        return GoOn(failing, unknown_since_s=since_s)
     failing = _with(failing, error, now_s)
     if now_s - failing.since_s >= policy.patience:
         return GiveUp(PollingFailed(generation_id=generation_id, key=key, failures=failing.failures))

@@ -49,15 +49,22 @@ def rest_before_forks(thing: Resting) -> None:
 
 
 def _rest_all() -> None:
+    """Put all down: first without the lock, for that may take long, and then what was taken up meanwhile."""
+    with fork_lock:
+        first = list(_resting)
+    for thing in first:
+        thing.rest()
     fork_lock.acquire()
     for thing in list(_resting):
         thing.rest()
 
 
 def _disown_all() -> None:
-    for thing in list(_inherited):
-        thing.disown()
-    fork_lock.release()
+    try:
+        for thing in list(_inherited):
+            thing.disown()
+    finally:
+        fork_lock.release()
 
 
 if hasattr(os, "register_at_fork"):

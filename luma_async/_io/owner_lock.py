@@ -110,9 +110,10 @@ class OwnerLocks:
 
     def disown(self) -> None:
         """Drop a parent's locks in its child, or an owner would live as long as the last child."""
-        for held in self._held.values():
-            os.close(held)
-        self._held.clear()
+        held, self._held = self._held, {}
+        for one in held.values():
+            with suppress(OSError):
+                os.close(one)
 
     def _sweep(self) -> None:
         with suppress(FileNotFoundError):

@@ -52,9 +52,9 @@ _PROMPT = re.compile(r"敏感词|sensitive word|moderation|blacklisted", re.IGNO
 _NOT_FOUND = re.compile(r"(?:task|generation|record)(?:_|\b.{0,60}?\b)not[ _](?:exist|found)|任务不存在", re.IGNORECASE)
 _UNAUTHORIZED = re.compile(r"无权|未登录|令牌|token|unauthorized", re.IGNORECASE)
 _TROUBLE = re.compile(
-    r"\binternal\b|\b(?:unexpected|unknown) (?:error|end|failure|response|status)|timed? ?out|unavailable|overload"
-    r"|gateway|\b(?:try|later) again\b|\bagain later\b|server error|went wrong|dispatch|\blocked|bad response"
-    r"|request failed|deadline|cancel|reset|broken pipe|connection|\bEOF\b"
+    r"internal|(?:unexpected|unknown)(?![\s_-]+(?:aspect|ratio|key|frame|model|field|param|arg|value|type|format|res|dur))"
+    r"|timed?[\s_-]?out|unavailable|overload|gateway|again(?!st)|server[\s_-]?error|went wrong|dispatch|\blocked"
+    r"|bad response|request failed|deadline|cancel|reset|broken pipe|connection|\bEOF\b|exception|crash|panic"
     r"|内部|异常|超时|稍后|繁忙",
     re.IGNORECASE,
 )

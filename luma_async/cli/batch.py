@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 JOURNAL, RESULTS = "jobs.db", "results.jsonl"
 _MOST_CARDS = 10_000
+_RESERVED = frozenset({RESULTS, JOURNAL, "gallery.html"})
+"""Names in the folder that are not for videos."""
 """A page of more than these takes longer to write and to open than anybody waits."""
 _NAME = "luma-async batch"
 """The folder tells batches apart, so all have one name: what a folder has paid for, it never pays for again."""
@@ -130,12 +132,17 @@ async def _check_places(luma: LumaSession, prompts: Prompts, arguments: argparse
     async for item in _batch(luma, prompts, arguments).preview():
         row = prompts.rows[item.index]
         place: Path = arguments.out / (row.output or "")
-        ours = item.entry is not None or row.output is None
-        if not ours and (place == arguments.out / RESULTS or await asyncio.to_thread(place.is_file)):
+        if row.output and item.buys and await asyncio.to_thread(_is_taken, place, arguments.out):
             taken.append(f"line {row.line}, output: {place} stands there already, and is not from this batch.")
     if taken:
         message = "nothing was sent, for these places are taken:\n  " + "\n  ".join(taken)
         raise InvalidInput(field=arguments.file, message=message)
+
+
+def _is_taken(place: Path, out: Path) -> bool:
+    """Whether something else stands there, or will, or where one of its folders should be."""
+    name = place.relative_to(out)
+    return str(name) in _RESERVED or place.is_file() or any((out / folder).is_file() for folder in name.parents)
 
 
 async def _write_page(arguments: argparse.Namespace) -> None:

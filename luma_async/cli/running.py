@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 _INTERRUPTED = 130
+_INSISTS = 2
+"""So many times Ctrl-C waits for nothing any more."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -71,19 +73,19 @@ class _Stopped(Exception):
 
 
 async def _heeding_signals(command: Coroutine[Any, Any, int]) -> int:
-    """Run a command; what would end it at once (a timeout, a closed terminal) ends it as Ctrl-C does, in order."""
+    """Run a command; what would end it at once (Ctrl-C, a timeout, a closed terminal) ends it in order."""
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
     came: list[int] = []
 
     def stop(number: int) -> None:
         came.append(number)
-        # Only the first counts, for the order takes time, and `timeout` sends two.
-        if len(came) == 1:
+        # Only the first counts, for the order takes time, and `timeout` sends two; but a person may insist.
+        if len(came) == 1 or (number == signal.SIGINT and came.count(number) == _INSISTS):
             task.cancel()
 
     before: dict[int, Any] = {}
-    for name in ("SIGTERM", "SIGHUP"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         # Only the main thread has signals, not every system has these, and `nohup` means to ignore one.
         with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
             number = getattr(signal, name)

@@ -25,6 +25,7 @@ from luma_async import (
     ServiceUnavailable,
     SessionClosed,
     State,
+    SubmitFailed,
     SubmitInDoubt,
     Unauthorized,
     UpscaleRequest,
@@ -756,11 +757,13 @@ async def test_a_refused_item_shared_with_a_plain_submit_goes_on(luma, gateway):
 
 
 @pytest.mark.parametrize("refusals", [1, 12])
-async def test_items_of_one_key_share_what_comes_of_a_429(luma, gateway, refusals):
+async def test_items_of_one_key_share_what_comes_of_a_429(open_session, gateway, refusals):
     """Two rows of one key: neither waits for a seat that the other holds, however often the service says no."""
     gateway.inject(rate_limited(), times=refusals)
-    async with asyncio.timeout(600):
+    events = []
+    async with open_session(on_event=events.append) as luma, asyncio.timeout(600):
         outcomes = await luma.batch(["a cat", "a cat"], keys=["cat", "cat"]).results()
+    assert not [event for event in events if isinstance(event, SubmitFailed)]
     assert [outcome.error for outcome in outcomes] == [None, None]
     assert len({outcome.handle.id for outcome in outcomes}) == len(gateway.charges) == 1
 
@@ -797,6 +800,44 @@ async def test_what_waits_for_a_seat_when_it_stops_is_given_up(open_session, gat
     assert set(errors) <= {"broke", "more"}
     assert isinstance(stopped_by, OutOfCredit)
     assert [charge.prompt for charge in gateway.charges] in ([], ["more"])
+
+
+@pytest.mark.parametrize("refusal", [rate_limited(), server_error(503)], ids=["429", "503"])
+async def test_a_plain_submit_keeps_its_attempts_when_a_stopped_batch_is_left(luma, gateway, refusal):
+    """The batch had said that it wants no further send; whoever stays behind still does."""
+    strike(gateway, "broke", later(1, out_of_credit()))
+    strike(gateway, "shared", later(3, refusal))
+    strike(gateway, "shared", refusal, times=2)
+    batch = luma.batch(["broke", "shared"], keys=["b", "c"])
+    taking = asyncio.ensure_future(take_all(batch))
+    await asyncio.sleep(0.5)
+    sharing = asyncio.ensure_future(luma.submit("shared", key="c"))
+    await asyncio.sleep(1)
+    taking.cancel()
+    await batch.aclose()
+    assert (await sharing).id == gateway.charges[0].generation_id
+    assert gateway.counts["submit"] == 5
+
+
+async def test_what_is_paid_is_delivered_whoever_asks_for_it_again(luma, gateway, journal):
+    """Somebody submits the key of a paid item, and is at the journal when the batch stops: the item still comes."""
+    gateway.scripts["slow"] = succeeds(after=30)
+    strike(gateway, "broke", later(5, out_of_credit()))
+    taking = asyncio.ensure_future(take_all(luma.batch(["slow", "broke"], keys=["slow", "broke"])))
+    await asyncio.sleep(3)
+    get = journal.get
+
+    async def slow(key):
+        await asyncio.sleep(10)
+        return await get(key)
+
+    journal.get = slow
+    again = asyncio.ensure_future(luma.submit("slow", key="slow"))
+    errors, stopped_by = await taking
+    assert errors["slow"] is None
+    assert isinstance(stopped_by, OutOfCredit)
+    assert (await again).id == gateway.charges[0].generation_id
+    assert len(gateway.charges) == 1
 
 
 async def test_what_was_sent_again_when_it_stops_is_delivered(open_session, gateway):

@@ -190,7 +190,9 @@ async def test_two_runs_share_a_folder(run, folder, gateway):
     assert len(gateway.charges) == 3
 
 
-@pytest.mark.parametrize("name", ["cat.mp4", "deep/cat.mp4", "results.jsonl", "jobs.db", "./results.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["cat.mp4", "deep/cat.mp4", "results.jsonl", "jobs.db", "./gallery.html", "cat.mp4/x.mp4"]
+)
 async def test_a_place_that_is_taken_is_named_before_anything_is_paid(run, folder, gateway, name):
     """What somebody else put there stays, and no video is bought that would have no place."""
     strange = folder / "out" / "deep"
@@ -202,6 +204,19 @@ async def test_a_place_that_is_taken_is_named_before_anything_is_paid(run, folde
     assert (code, gateway.charges) == (2, ())
     assert "line 3, output:" in err
     assert (strange / "cat.mp4").read_text() == "mine"
+
+
+async def test_a_place_that_is_taken_meanwhile_is_named_too(run, folder, gateway):
+    """What was refused or has failed is bought anew, and its place is looked at again."""
+    gateway.scripts |= {"rude": rejects(), "bad": fails("Job failed", after=0.1)}
+    (folder / "p.csv").write_text("prompt,output\nrude,rude.mp4\nbad,bad.mp4\n", encoding="utf-8")
+    assert (await run("p.csv", "--out", "out"))[0] == 1
+    for name in ("rude.mp4", "bad.mp4"):
+        (folder / "out" / name).write_text("mine")
+    code, _, err = await run("p.csv", "--out", "out")
+    assert (code, "line 2, output:" in err, "line 3, output:" in err, len(gateway.charges)) == (2, True, False, 1), err
+    code, _, err = await run("p.csv", "--out", "out", "--retry-failed")
+    assert (code, "line 3, output:" in err, len(gateway.charges)) == (2, True, 1), err
 
 
 async def test_a_file_without_a_place_fails_alone(run, folder, gateway):

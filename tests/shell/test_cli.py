@@ -303,7 +303,10 @@ async def test_ctrl_c_says_that_it_is_paid(here, gateway):
     assert entry.phase is Phase.ACCEPTED
 
 
-@pytest.mark.parametrize("names", [["SIGTERM"], ["SIGHUP"], ["SIGTERM", "SIGTERM"], ["SIGHUP", "SIGTERM"]])
+@pytest.mark.parametrize(
+    "names",
+    [["SIGTERM"], ["SIGHUP"], ["SIGTERM"] * 2, ["SIGHUP", "SIGTERM"], ["SIGINT", "SIGHUP"], ["SIGTERM", "SIGINT"]],
+)
 async def test_what_would_end_it_at_once_ends_it_in_order(here, gateway, names):
     """A timeout or a closed terminal while the POST is on its way: its answer is waited for and noted.
 

@@ -623,6 +623,38 @@ async def test_a_closed_session_buys_nothing_through_an_old_handle(gateway, jour
     assert gateway.counts["extend"] == 0
 
 
+async def test_what_is_not_held_back_is_not_waited_for(gateway, journal):
+    """A synchronous picture lends no time to a submit that hangs beside it."""
+    gateway.inject(late(500), on="submit")
+    gateway.inject(late(10), on="image")
+    settings = {"dialect": DreamMachine(), "timeouts": Timeouts(close=15)}
+    async with session(gateway, journal, **settings) as luma:
+        video = later(luma.submit("cat dance", key="video"))
+        picture = later(luma.submit(ImageRequest("a cat", sync=True, sync_timeout=60), key="cat"))
+        await asyncio.sleep(5)
+        began_at = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began_at == pytest.approx(15, abs=1)
+    assert await phase_of(journal) is Phase.ACCEPTED
+    assert await phase_of(journal, "video") is Phase.SENDING
+    assert (await picture).id
+    with pytest.raises(SubmitInDoubt):
+        await video
+
+
+async def test_who_comes_while_a_submit_ends_starts_anew(gateway, journal):
+    """Between the end of a submit and the notice of it, whoever wants the same gets a purchase of its own."""
+    gateway.inject(answer(400, {"detail": "no"}))
+    async with session(gateway, journal) as luma:
+        first = later(luma.submit("cat dance", key="cat"))
+        intents = luma._parts.sender._intents
+        while "cat" not in intents or not intents["cat"].task.done():
+            await asyncio.sleep(0)
+        second = later(luma.submit("cat dance", key="cat"))
+        with pytest.raises(Refused):
+            await first
+        assert (await second).id == gateway.charges[0].generation_id
+
+
 async def test_closing_waits_for_an_answer_that_is_held_back(gateway, journal):
     """A synchronous picture is answered when it is done: that is no silence, and closing does not take it for one."""
     gateway.inject(late(40), on="image")

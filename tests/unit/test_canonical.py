@@ -121,8 +121,16 @@ def test_a_default_that_is_spelled_out_is_the_same_purchase():
         VideoRequest("cat dance", extra={"images": [{"url": PICTURE.url}]}),
         VideoRequest("cat dance", extra={"image_url": "data:application/octet-stream;base64,AAAA"}),
         VideoRequest("cat dance", extra={"image_url": "data:;base64,AAAA"}),
+        VideoRequest("cat dance", extra={"clip": 'data:video/mp4;codecs="avc1.42";name=my%20cat.mp4;base64,AAAA'}),
     ],
-    ids=["in a keyframe", "in an extra field", "deep in an extra field", "of no type", "without a type"],
+    ids=[
+        "in a keyframe",
+        "in an extra field",
+        "deep in an extra field",
+        "of no type",
+        "without a type",
+        "of many words",
+    ],
 )
 def test_an_inline_picture_is_never_kept_and_never_made_up(request_):
     """The form holds its digest alone, and the request is not built again from that, which would buy nonsense."""

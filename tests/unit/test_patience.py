@@ -68,6 +68,22 @@ def test_a_failure_between_makes_the_grace_begin_anew():
     assert judge(ServiceUnavailable(status=502), unknown_since_s=90.0).unknown_since_s is None
 
 
+def test_an_unknown_id_in_between_ends_no_run_of_failures():
+    """An id that is gone, at a gateway that breaks every second time: the wait ends all the same."""
+    failing, unknown_since_s, now_s = None, None, 0.0
+    verdicts = []
+    for number in range(400):
+        now_s += 1
+        error = ServiceUnavailable(status=502) if number % 2 else GenerationNotFound(status=400)
+        what = judge(error, failing=failing, unknown_since_s=unknown_since_s, asked_at_s=now_s, now_s=now_s)
+        verdicts.append(what)
+        if isinstance(what, GiveUp):
+            break
+        failing, unknown_since_s = what.failing, what.unknown_since_s
+    assert isinstance(verdicts[-1].error, PollingFailed)
+    assert 300 <= now_s <= 303
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -353,6 +353,28 @@ def test_what_the_service_behind_the_relay_said(message, status, said, kind, ref
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "InternalServerError",
+        "internal_error",
+        "internal_server_error",
+        "unknown_error",
+        "unexpected_error",
+        "An unexpected exception occurred",
+        "Something unexpected happened",
+        "Unknown exception",
+        "An unexpected issue occurred",
+        "unexpected_internal_failure",
+        "Please come back again in a minute",
+        "timed-out",
+    ],
+)
+def test_a_crash_behind_the_relay_is_no_refusal(words):
+    """However it is spelled: what broke there may have been charged before."""
+    assert type(judge_submit(read(wrapped(json.dumps({"detail": words}), 500), RIX))) is Doubtful
+
+
+@pytest.mark.parametrize(
     ("message", "verdict"),
     [
         ("<html>503 Service Temporarily Unavailable</html>", Doubtful),
