@@ -647,9 +647,13 @@ async def test_who_comes_while_a_submit_ends_starts_anew(gateway, journal):
     async with session(gateway, journal) as luma:
         first = later(luma.submit("cat dance", key="cat"))
         intents = luma._parts.sender._intents
-        while "cat" not in intents or not intents["cat"].task.done():
-            await asyncio.sleep(0)
-        second = later(luma.submit("cat dance", key="cat"))
+
+        async def submit_then():
+            while "cat" not in intents or not intents["cat"].task.done():
+                await asyncio.sleep(0)
+            return await luma.submit("cat dance", key="cat")
+
+        second = later(submit_then())
         with pytest.raises(Refused):
             await first
         assert (await second).id == gateway.charges[0].generation_id
