@@ -55,6 +55,7 @@ _TROUBLE = re.compile(
     r"internal|(?:unexpected|unknown)(?![\s_-]+(?:aspect|ratio|key|frame|model|field|param|arg|value|type|format|res|dur))"
     r"|timed?[\s_-]?out|unavailable|overload|gateway|again(?!st)|server[\s_-]?error|went wrong|dispatch|\blocked"
     r"|bad response|request failed|deadline|cancel|reset|broken pipe|connection|\bEOF\b|exception|crash|panic"
+    r"|\bretry\b|\blater\b|\bbusy\b|temporar|maintenance|failed to (?:process|create|start)|error (?:creat|process)"
     r"|内部|异常|超时|稍后|繁忙",
     re.IGNORECASE,
 )

@@ -367,6 +367,10 @@ def test_what_the_service_behind_the_relay_said(message, status, said, kind, ref
         "unexpected_internal_failure",
         "Please come back again in a minute",
         "timed-out",
+        "Please retry later",
+        "The service is busy",
+        "Failed to create generation",
+        "Error creating generation",
     ],
 )
 def test_a_crash_behind_the_relay_is_no_refusal(words):
