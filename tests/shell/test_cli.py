@@ -73,6 +73,14 @@ def here(gateway_env, tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def hang_ups_count():
+    """Let children heed a closed terminal, even where the tests are run to outlive one."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture
 def command(capsys):
     """Run a command in a thread, since it brings its own event loop; return its exit code and both outputs."""
 
@@ -307,6 +315,7 @@ async def test_ctrl_c_says_that_it_is_paid(here, gateway):
     "names",
     [["SIGTERM"], ["SIGHUP"], ["SIGTERM"] * 2, ["SIGHUP", "SIGTERM"], ["SIGINT", "SIGHUP"], ["SIGTERM", "SIGINT"]],
 )
+@pytest.mark.usefixtures("hang_ups_count")
 async def test_what_would_end_it_at_once_ends_it_in_order(here, gateway, names):
     """A timeout or a closed terminal while the POST is on its way: its answer is waited for and noted.
 
