@@ -44,12 +44,15 @@ async def run(arguments: argparse.Namespace) -> int:
         async with open_session(arguments, service=service, on_event=display.observe) as luma:
             handles = [luma.handle(one) for one in dict.fromkeys(arguments.ids)]
             try:
-                # Not a TaskGroup: what cannot be printed is to come out as it is.
-                codes = await asyncio.gather(*(_wait(handle, arguments) for handle in handles))
+                async with asyncio.TaskGroup() as group:
+                    waits = [group.create_task(_wait(handle, arguments)) for handle in handles]
+            except ExceptionGroup as failures:
+                # What cannot be printed comes out as it is, and nobody goes on waiting to print.
+                raise failures.exceptions[0] from None
             except asyncio.CancelledError:
                 say("Interrupted. What was not final runs on; run the same command again to go on waiting.")
                 raise
-    return summary(codes)
+    return summary([wait.result() for wait in waits])
 
 
 async def _wait(handle: GenerationHandle, arguments: argparse.Namespace) -> int:

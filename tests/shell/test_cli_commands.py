@@ -455,6 +455,21 @@ async def test_a_reader_that_has_seen_enough_ends_it_quietly(command, gateway, h
     assert (process.returncode, err) == (1, b"")
 
 
+@pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
+async def test_who_waits_for_several_ends_when_nobody_reads(command, gateway, here):
+    """`wait A B | true`: the first that cannot be printed ends it, with exit code 1 and no complaint."""
+    gateway.scripts |= {"one": succeeds(after=2), "two": succeeds(after=300)}
+    for name in ("one", "two"):
+        await command("generate", name, "--timeout", "0")
+    read, write = os.pipe()
+    os.close(read)
+    ids = [charge.generation_id for charge in gateway.charges]
+    process = await start("wait", *ids, "--json", stdout=write)
+    os.close(write)
+    _, err = await asyncio.wait_for(process.communicate(), 25)
+    assert (process.returncode, err) == (1, b"")
+
+
 def test_the_version_is_printed(capsys):
     """`--version` needs no command."""
     from importlib.metadata import version
