@@ -942,11 +942,11 @@ async def test_so_many_at_once_and_no_more(fetcher, server, tmp_path):
 async def test_a_slow_disk_keeps_no_other_from_the_line(fetcher, server, tmp_path, monkeypatch):
     """While one file is being synced, the next is received already."""
     monkeypatch.setattr("luma_async.downloads.AT_ONCE", 1)
-    another_came = threading.Event()
+    another_came, first = threading.Event(), threading.Lock()
     sync, waited = os.fsync, []
 
     def slow_sync(fd):
-        if not waited:
+        if first.acquire(blocking=False):
             waited.append(another_came.wait(10))
         sync(fd)
 
