@@ -68,6 +68,8 @@ class _Download:
     """How much the last attempt left to go on from."""
     named_s: float | None = None
     """The delay that the file server asked for last."""
+    in_place: bool = False
+    """Whether the file is where it belongs."""
 
     @property
     def id(self) -> str:
@@ -158,6 +160,8 @@ class Downloads:
         except asyncio.CancelledError:
             if not self._ended_by_closing():
                 raise
+        if download.in_place:
+            return download.path
         raise SessionClosed(message="The session closed during the download; downloading again continues it.")
 
     def _ended_by_closing(self) -> bool:
@@ -174,10 +178,11 @@ class Downloads:
                     async with self._places.place(urgency):
                         await self._receive_whole(part, download)
                     # While the disk takes its time, the line is another's.
-                    await part.finish(_medium(search), overwrite=download.overwrite)
-                return self._finished(download, part)
+                    await self._finish(part, download)
             except DownloadError as error:
                 failure = error
+            else:
+                return download.path
             delay_s = self._delay_s(download, failure)
             if delay_s is None:
                 failure.generation_id, failure.path = download.id, download.path
@@ -191,12 +196,16 @@ class Downloads:
             failure, download.tries, policy=self._retry, luck=self._random(), named_s=download.named_s
         )
 
-    def _finished(self, download: _Download, part: PartFile) -> Path:
-        """Tell of a file that has taken its place."""
-        if download.search.kind == "video":
-            self._note(download.id, download.path.absolute())
-        self._emit(Downloaded(generation_id=download.id, path=download.path, size_bytes=part.size_bytes))
-        return download.path
+    async def _finish(self, part: PartFile, download: _Download) -> None:
+        """Let a file take its place, and tell of it; even if nobody waits for it any more."""
+        try:
+            await part.finish(_medium(download.search), overwrite=download.overwrite)
+        finally:
+            if part.in_place:
+                download.in_place = True
+                if download.search.kind == "video":
+                    self._note(download.id, download.path.absolute())
+                self._emit(Downloaded(generation_id=download.id, path=download.path, size_bytes=part.size_bytes))
 
     async def _receive_whole(self, part: PartFile, download: _Download) -> None:
         """Receive a file to its end, from the first link that works."""

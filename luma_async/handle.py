@@ -186,7 +186,8 @@ class GenerationHandle:
             generation carries none, or only such as have expired. Never a new generation.
 
         Cancellation:
-            Safe: the `.part` is kept, and downloading again continues it.
+            Safe: the `.part` is kept, and downloading again continues it. A file that is just taking its place does so
+            nevertheless, and `Downloaded` tells of it.
         """
         _check_choice(what, FileKind, "what")
         _check_choice(watermark, Watermark, "watermark")

@@ -60,6 +60,7 @@ class PartFile:
         self.part = Path(f"{path}{PART_SUFFIX}")
         self.size_bytes = 0
         self.kept: Kept | None = None
+        self.in_place = False
         self._note = Path(f"{path}{NOTE_SUFFIX}")
         self._fd = -1
 
@@ -103,7 +104,7 @@ class PartFile:
         raise trouble
 
     async def finish(self, medium: Medium, *, overwrite: bool) -> None:
-        """Check that it is whole, and let it take its place, durably.
+        """Check that it is whole, and let it take its place, durably; cancelled, it does so nevertheless.
 
         Raises:
             DamagedFile: it is not what it should be; it is gone.
@@ -197,6 +198,7 @@ class PartFile:
         try:
             self._sync()
             self._publish(overwrite)
+            self.in_place = True
             self._note.unlink(missing_ok=True)
         except OSError as error:
             trouble = self._named(error)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
     from luma_async import GenerationHandle, LumaSession, Request
+    from luma_async.cli.console import Progress
 
 
 def add_purchase(parser: argparse.ArgumentParser) -> None:
@@ -60,9 +61,7 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
                     place, overwrite=arguments.overwrite, watermark="allow" if arguments.watermark else "forbid"
                 )
             except asyncio.CancelledError:
-                done = handle.last is not None and handle.last.final
-                runs = "" if done else " and runs on"
-                display.afterwards.append(f"Interrupted. Generation {handle.id} is paid{runs}. To fetch it: {fetch}")
+                display.afterwards.append(f"Interrupted. {_how_it_stands(handle, display, fetch)}")
                 raise
             except GenerationFailed:
                 raise
@@ -77,6 +76,14 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
     else:
         print(path)
     return 0
+
+
+def _how_it_stands(handle: GenerationHandle, display: Progress, fetch: str) -> str:
+    paid = f"Generation {handle.id} is paid"
+    if (path := display.on_disk.get(handle.id)) is not None:
+        return f"{paid}, and its file is there: {path}"
+    done = handle.last is not None and handle.last.final
+    return f"{paid}{'' if done else ' and runs on'}. To fetch it: {fetch}"
 
 
 async def _submit(luma: LumaSession, request: Request, arguments: argparse.Namespace) -> GenerationHandle:

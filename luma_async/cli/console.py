@@ -10,11 +10,12 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from luma_async import Changed, Finished, Submitted
+from luma_async import Changed, Downloaded, Finished, Submitted
 from luma_async.cli.shapes import generation_json
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
+    from pathlib import Path
 
     from luma_async import Event, Generation
 
@@ -32,10 +33,14 @@ class Progress:
         """What to say when the display is gone: it breaks lines, and a command to paste must not be broken."""
         self.bought: bool = False
         """Whether anything was bought meanwhile."""
+        self.on_disk: dict[str, Path] = {}
+        """The files that were put on disk, by id."""
 
     def observe(self, event: Event) -> None:
         """Take note of what happened in the session."""
         self.bought = self.bought or isinstance(event, Submitted)
+        if isinstance(event, Downloaded):
+            self.on_disk[event.generation_id] = event.path
         if isinstance(event, Submitted | Changed | Finished):
             self.show(event.generation)
 

@@ -44,6 +44,8 @@ async def fetch_all(
             codes.append(await _fetch(outcome, outcome.handle, arguments))
             missing.remove(outcome.handle.id)
     except asyncio.CancelledError:
+        # One may have taken its place in the very moment.
+        missing = [one for one in missing if one not in display.on_disk]
         if missing:
             words = again(arguments, "download", *missing, "--output", str(arguments.output), *_wishes(arguments))
             display.afterwards.append(

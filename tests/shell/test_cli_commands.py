@@ -337,12 +337,15 @@ async def test_ctrl_c_says_how_to_go_on(buy, command, gateway, here, name):
         words = []
     else:
         words = [await buy("slow")]
+    gateway.inject(server_error(503), on="query", times=ALWAYS)
+    gateway.inject(server_error(503), on="tasks", times=ALWAYS)
     process = await start(name, *words)
     asked = gateway.counts["query"] + gateway.counts["tasks"]
     while gateway.counts["query"] + gateway.counts["tasks"] == asked:
         await asyncio.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = (text.decode() for text in await process.communicate())
+    gateway.clear_faults()
     assert (process.returncode, out) == (130, "")
     assert "Interrupted" in err.splitlines()[-1]
     assert "Traceback" not in err
@@ -368,6 +371,38 @@ async def test_ctrl_c_during_a_download_names_what_is_not_on_disk(command, gatew
     code, out, err = await command(*words[1:])
     assert (code, (here / out.strip()).read_bytes() == file_bytes()) == (0, True), err
     assert len(gateway.charges) == 1
+
+
+_INTERRUPTED_AT_THE_DISK = """
+import os, signal, sys, time
+from luma_async.cli.main import main
+
+sync = os.fsync
+
+def interrupted_sync(fd):
+    os.fsync = sync
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+    sync(fd)
+
+os.fsync = interrupted_sync
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
+@pytest.mark.parametrize("name", ["generate", "download"])
+async def test_ctrl_c_while_a_file_takes_its_place_sends_nobody_for_it_again(buy, here, name):
+    """The file is there, whole; a command that fetches it would only find it in the way."""
+    words = ["a cat", "-o", "cat.mp4"] if name == "generate" else [await buy("a cat"), "-o", "cat.mp4"]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _INTERRUPTED_AT_THE_DISK, name, *words), stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    assert (here / "cat.mp4").read_bytes() == file_bytes()
+    assert b"To fetch" not in err
+    assert (b"its file is there: cat.mp4" in err) is (name == "generate")
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)

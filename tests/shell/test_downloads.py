@@ -895,6 +895,55 @@ async def test_a_download_that_is_cancelled_twice_leaves_nothing_open(fetcher, s
     assert (await fetch(downloads, completed(server.url()), tmp_path / "cat.mp4")).read_bytes() == LARGE
 
 
+@pytest.fixture
+def slow_disk(monkeypatch):
+    """The first file to be synced waits: whether it does already, and what lets it go on."""
+    sync, syncing, go_on = os.fsync, threading.Event(), threading.Event()
+
+    def slow_sync(fd):
+        syncing.set()
+        go_on.wait(10)
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", slow_sync)
+    return syncing, go_on
+
+
+async def test_a_file_that_takes_its_place_while_its_download_is_cancelled_is_told(
+    fetcher, server, tmp_path, events, slow_disk
+):
+    """The disk cannot be stopped: the file is there, whole, and the journal and whoever watches know it."""
+    syncing, go_on = slow_disk
+    noted = []
+    downloads = fetcher(note=lambda *found: noted.append(found))
+    downloading = asyncio.ensure_future(fetch(downloads, completed(server.url()), tmp_path / "cat.mp4"))
+    while not syncing.is_set():
+        await asyncio.sleep(0.01)
+    downloading.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.wait([downloading])
+    assert downloading.cancelled()
+    assert (tmp_path / "cat.mp4").read_bytes() == LARGE
+    assert noted == [("abc", tmp_path / "cat.mp4")]
+    assert events[-1] == Downloaded(generation_id="abc", path=tmp_path / "cat.mp4", size_bytes=len(LARGE))
+
+
+async def test_a_file_that_takes_its_place_while_the_session_closes_is_returned(fetcher, server, tmp_path, slow_disk):
+    """Nobody is told to download again what is there."""
+    syncing, go_on = slow_disk
+    downloads = fetcher()
+    downloading = asyncio.ensure_future(fetch(downloads, completed(server.url()), tmp_path / "cat.mp4"))
+    while not syncing.is_set():
+        await asyncio.sleep(0.01)
+    closing = asyncio.ensure_future(downloads.aclose())
+    await asyncio.sleep(0)
+    go_on.set()
+    await closing
+    assert (await downloading).read_bytes() == LARGE
+    assert left(tmp_path) == ["cat.mp4"]
+
+
 async def test_a_note_follows_no_link(fetcher, server, tmp_path):
     """In a folder that others write to, nobody may have us overwrite another file."""
     victim, folder = tmp_path / "precious.txt", tmp_path / "shared"
