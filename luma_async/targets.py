@@ -43,7 +43,7 @@ class Target:
     unread: Unread | None = attrs.field(default=None, repr=False)
     """A later look that nobody has asked for yet."""
     raw: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
-    """The JSON of the last look: an equal one is not structured again."""
+    """The JSON of what is known, if a look showed it: an equal one is not structured again."""
     waiters: dict[asyncio.Future[News | None], float | None] = attrs.field(
         factory=dict[asyncio.Future["News | None"], "float | None"], repr=False
     )
@@ -114,8 +114,8 @@ class Target:
         """Note that the service knows it, which ends every run of looks that failed."""
         self.failing = self.unknown_since_s = None
 
-    def see(self, look: Look) -> bool:
-        """Take in what was seen; say whether that changed what is known."""
+    def see(self, look: Look, raw: Mapping[str, Any] | None = None) -> bool:
+        """Take in what was seen, and its JSON; say whether that changed what is known."""
         if look.generation.final:
             self.unread = None
         self._read()
@@ -123,13 +123,14 @@ class Target:
         self.look = fold(before, look)
         if self.look is before:
             return False
+        self.raw = raw
         return before is None or self.look.generation != before.generation
 
-    def see_running(self, look: Unread) -> None:
-        """Take in that it runs on, as somebody saw who need not know more."""
+    def see_running(self, look: Unread, raw: Mapping[str, Any] | None = None) -> None:
+        """Take in that it runs on, and its JSON, as somebody saw who need not know more."""
         known = self.unread or self.look
         if known is None or (look.asked_at_s >= known.asked_at_s and not (self.look and self.look.generation.final)):
-            self.unread = look
+            self.unread, self.raw = look, raw
 
     def _read(self) -> None:
         """Structure what nobody had asked for until now."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from luma_async._core.coalescing import chunks, room_left
@@ -37,7 +37,7 @@ from luma_async.slots import Slots
 from luma_async.targets import LINKLESS_LOOKS, News, Target, expire, good
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from luma_async._wire.dialect import Dialect, Row
     from luma_async.events import Event
@@ -155,8 +155,7 @@ class Watcher:
         """Take in what somebody else saw, and tell those who wait."""
         target = self._targets.get(generation.id)
         if target is not None:
-            target.raw = None
-            self._see(target, generation, asked_at_s)
+            self._see(target, Look(generation, asked_at_s))
 
     def remember(self, target: Target, look: Look | Unread) -> None:
         """Take in the answer to the submit, or what the journal knows of the end."""
@@ -313,8 +312,7 @@ class Watcher:
             estimate_s = running.estimate_wait_s
         else:
             generation = self._dialect.generation(row.raw)
-            target.raw = row.raw
-            if self._see(target, generation, asked_at_s):
+            if self._see(target, Look(generation, asked_at_s), row.raw):
                 return
             estimate_s = generation.estimate_wait_s
         if estimate_s is None and not target.linkless:
@@ -326,18 +324,17 @@ class Watcher:
         """Whether nobody need be told of a generation that runs on, so that its JSON is not structured."""
         if self._emit is not None or target.listeners:
             return row.raw == target.raw
-        target.raw = row.raw
-        target.see_running(Unread(partial(self._dialect.generation, row.raw), asked_at_s))
+        target.see_running(Unread(partial(self._dialect.generation, row.raw), asked_at_s), row.raw)
         return True
 
-    def _see(self, target: Target, generation: Generation, asked_at_s: float) -> bool:
-        """Take in a generation and tell who wants to know; say whether it is settled."""
-        changed = target.see(Look(generation, asked_at_s))
+    def _see(self, target: Target, look: Look, raw: Mapping[str, Any] | None = None) -> bool:
+        """Take in a look and its JSON, and tell who wants to know; say whether it is settled."""
+        changed = target.see(look, raw)
         known = target.last
         assert known is not None
         target.sighted()
         if not known.final:
-            target.unfinished_at_s = asked_at_s
+            target.unfinished_at_s = look.asked_at_s
         elif known.state is State.COMPLETED and not has_link(known):
             target.linkless += 1
         if changed:

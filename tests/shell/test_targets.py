@@ -55,6 +55,22 @@ def test_a_late_look_takes_nothing_back():
         assert target.last.raw_state == "later"
 
 
+def test_later_looks_are_compared_with_what_is_known_and_not_with_what_came_too_late():
+    """The JSON that is kept is that of the look which counts, or none: else its like would be taken for old news."""
+    for structured in (False, True):
+        target = Target(id="a")
+        target.see_running(Unread(Row("queued"), 1.0), {"state": "queued"})
+        target.see(Look(Row("processing")(), 3.0))
+        late = {"state": "queued"}
+        if structured:
+            assert not target.see(Look(Row("queued")(), 2.0), late)
+        else:
+            target.see_running(Unread(Row("queued"), 2.0), late)
+        assert (target.last.raw_state, target.raw) == ("processing", None)
+        target.see(Look(Row("queued")(), 4.0), late)
+        assert (target.last.raw_state, target.raw) == ("queued", late)
+
+
 def test_no_running_look_follows_an_end():
     """What has ended stays so, even while its link is awaited."""
     for end in (DONE, LINKLESS):
