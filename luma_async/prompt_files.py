@@ -34,7 +34,7 @@ _FORMATS: dict[str, PromptFormat] = {
     ".csv": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
-    **dict.fromkeys(("", ".txt", ".text", ".md"), "text"),
+    ".txt": "text",
 }
 _FRAMES = ("frame0", "frame1")
 _REQUEST_FIELDS = frozenset(field.name for field in attrs.fields(VideoRequest)) - {"keyframes"}
@@ -106,8 +106,8 @@ def read_prompts(
         path: the file, in UTF-8. A table has a header that names its columns, a JSON object its fields: those of
             `VideoRequest`, and `frame0` and `frame1` (an address, a picture file, or `id:` and a generation), `key`
             (your name for the purchase) and `output` (where its file goes, below the folder of the batch).
-        format: None tells it by the ending: `.csv`, `.jsonl` or `.ndjson`; `.txt`, `.md` and none at all are a prompt
-            a line, whatever it begins with.
+        format: None tells it by the ending: `.csv`, `.jsonl` or `.ndjson`; `.txt` is a prompt a line, whatever it
+            begins with.
         check: called with each request; what a dialect cannot carry is found out with `RixAPI().submit`.
 
     Raises:

@@ -168,7 +168,7 @@ class Purchases(ABC):
             wanted: prompts and requests: a list, a generator or an async iterable, pulled only when there is room.
             name: what this batch is called. The same name over the same journal resumes, and pays only for what is
                 missing; a new name buys everything again. A journal that outlives the session needs one.
-            keys: your own names for the purchases, one for each of `wanted`; None among them derives one.
+            keys: your own names for the purchases, one for each of `wanted`; None among them derives one from `name`.
             max_in_flight: paid and unfinished generations at once, where 429s do not show that the service bears
                 fewer; "auto" finds out, `math.inf` is no bound, None is that of the session's `Limits`.
             timeout: seconds to wait for each after it was accepted; None for no limit.

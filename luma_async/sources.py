@@ -40,7 +40,7 @@ class Item:
 class Source:
     """An input with its keys. It is never read ahead, and left where it was when nobody pulls any more."""
 
-    def __init__(self, wanted: Wanted, keys: Keys | None, *, name: str) -> None:
+    def __init__(self, wanted: Wanted, keys: Keys | None, *, name: str | None) -> None:
         _check_many(wanted, keys)
         self.length: int | None = len(wanted) if isinstance(wanted, Sized) else None
         """How many there are, if that can be known."""
@@ -83,12 +83,18 @@ class Source:
         try:
             request = as_request(wanted, {})
             if key is None:
-                key = self._counter.number(derive_key(self._name, canonical(request)))
+                key = self._derive(request)
             else:
                 check_key(key)
         except InvalidInput as error:
             return Item(index=index, fault=error)
         return Item(index=index, request=request, key=key)
+
+    def _derive(self, request: Request) -> str:
+        if self._name is None:
+            # The next run would derive another one, and buy again.
+            raise InvalidInput(field="keys", message="one is None, which over a lasting journal takes batch(name=…).")
+        return self._counter.number(derive_key(self._name, canonical(request)))
 
 
 _END: Any = object()

@@ -209,6 +209,25 @@ async def test_over_a_file_a_batch_needs_a_name_or_keys(gateway, tmp_path):
     assert gateway.counts.total() == 0
 
 
+@pytest.mark.looptime(False)
+async def test_over_a_file_what_has_no_key_takes_a_name(gateway, tmp_path):
+    """A derived key would be another one in the next run, and buy again: that item alone fails, unpaid."""
+    gateway.scripts |= dict.fromkeys(prompts(2), succeeds(after=0))
+    for _ in range(2):
+        async with LumaSession(
+            gateway.api_key, base_url=gateway.base_url, journal=tmp_path / "jobs.db", poll=PollPolicy.fixed(0.05)
+        ) as luma:
+            outcomes = await luma.batch(prompts(2), keys=["a", None]).results()
+            assert outcomes[0].error is None
+            assert isinstance(outcomes[1].error, InvalidInput)
+            assert outcomes[1].error.field == "keys"
+            assert [one.error for one in await luma.batch(prompts(2), name="cats", keys=["a", None]).results()] == [
+                None,
+                None,
+            ]
+    assert len(gateway.charges) == 2
+
+
 @pytest.mark.parametrize("name", ["", " "])
 async def test_a_name_says_something(luma, name):
     """An empty name is a mistake, most likely a variable that was never set."""

@@ -99,7 +99,7 @@ def test_frames_are_addresses_files_or_generations(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("p.csv", "prompt\na cat\n"), ("P.JSONL", '"a cat"'), ("p.ndjson", '"a cat"'), ("p.txt", "a cat"), ("p", "a cat")],
+    [("p.csv", "prompt\na cat\n"), ("P.JSONL", '"a cat"'), ("p.ndjson", '"a cat"'), ("p.txt", "a cat")],
 )
 def test_the_ending_tells_the_format(tmp_path, name, text):
     """`.csv`, `.jsonl` and `.ndjson` are what they say; a text is a prompt a line."""
@@ -108,7 +108,9 @@ def test_the_ending_tells_the_format(tmp_path, name, text):
     assert list(read_prompts(tmp_path / name, format="text"))[-1].prompt in text
 
 
-@pytest.mark.parametrize("name", ["prompts.json", "prompts.tsv", "prompts.pdf", "prompts.yaml", "prompts.csv.gz"])
+@pytest.mark.parametrize(
+    "name", ["prompts.json", "prompts.tsv", "prompts.pdf", "prompts.yaml", "prompts.csv.gz", "prompts.md", "prompts"]
+)
 def test_an_ending_that_tells_nothing_is_refused(tmp_path, name):
     """Read as lines, each line of such a file would be bought; whoever means it says so."""
     path = tmp_path / name
