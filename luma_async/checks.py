@@ -26,7 +26,6 @@ LONGEST_KEY = 200
 
 _RATIO_PATTERN = re.compile(r"[1-9][0-9]?:[1-9][0-9]?")
 _DATA_URI_PATTERN = re.compile(r"data:image/[a-z0-9.+-]+;base64,")
-_SHOWN_URL_CHARS = 80
 
 
 def check_id(value: object, field: str = "id") -> str:
@@ -191,11 +190,6 @@ def _odd_name(value: object) -> str | None:
         elif _is_iterable(holder) and not isinstance(holder, str):
             holders.extend(holder)
     return None
-
-
-def show_url(value: str) -> str:
-    """Keep an inline image out of reprs and tracebacks."""
-    return repr(value if len(value) <= _SHOWN_URL_CHARS else value[: _SHOWN_URL_CHARS - 1] + "…")
 
 
 def check_picture_url(_: object, attribute: attrs.Attribute[Any], value: object) -> None:

@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from luma_async.checks import as_number, check_picture_url, check_source, check_weight, is_tuple, show_url
+from luma_async.checks import as_number, check_picture_url, check_source, check_weight, is_tuple
 from luma_async.errors import InvalidInput
+from luma_async.reprs import show_url
 
 _IMAGE_MAGIC: tuple[tuple[bytes, int, str], ...] = (
     (b"\xff\xd8\xff", 0, "jpeg"),

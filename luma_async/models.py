@@ -10,6 +10,7 @@ import attrs
 
 from luma_async.error_form import clip
 from luma_async.notebook import figure
+from luma_async.reprs import show_url
 
 Json = dict[str, Any]
 """A JSON object as it came."""
@@ -43,21 +44,13 @@ _SHOWN_CHARS = 60
 """How much of a prompt a repr shows."""
 
 
-def _show_link(url: str | None) -> str:
-    """Show a link without its query, which may hold a signature that opens the file to anybody."""
-    if url is None:
-        return "None"
-    place, mark, _ = url.partition("?")
-    return repr(clip(place) + ("?…" if mark else ""))
-
-
 @attrs.frozen(kw_only=True)
 class Video:
     """The links to one clip."""
 
-    url: str | None = attrs.field(default=None, repr=_show_link)
+    url: str | None = attrs.field(default=None, repr=show_url)
     """Where it plays; at relays this one carries a watermark."""
-    download_url: str | None = attrs.field(default=None, repr=_show_link)
+    download_url: str | None = attrs.field(default=None, repr=show_url)
     """The same clip without a watermark, when the service gives one."""
     width: int | None = None
     """Pixels."""
@@ -65,7 +58,7 @@ class Video:
     """Pixels."""
     duration_s: float | None = None
     """Seconds."""
-    thumbnail_url: str | None = attrs.field(default=None, repr=_show_link)
+    thumbnail_url: str | None = attrs.field(default=None, repr=show_url)
     """A still picture of it."""
 
 
@@ -73,7 +66,7 @@ class Video:
 class Image:
     """The link to one picture."""
 
-    url: str | None = attrs.field(default=None, repr=_show_link)
+    url: str | None = attrs.field(default=None, repr=show_url)
     """Where it is."""
     width: int | None = None
     """Pixels."""

@@ -30,9 +30,14 @@ from luma_async.checks import (
 )
 from luma_async.errors import InvalidInput
 from luma_async.keyframes import ImageReference, Keyframes, check_keyframes, check_reference, check_references
+from luma_async.reprs import show_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+def _show_characters(refs: Mapping[str, tuple[str, ...]]) -> str:
+    return repr({name: [show_url(url) for url in urls] for name, urls in refs.items()})
 
 
 @attrs.frozen
@@ -57,7 +62,7 @@ class VideoRequest:
     """As the service spells it, such as `5s`."""
     concepts: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=as_tuple, validator=check_texts)
     """Names of concepts, such as `dolly_zoom`."""
-    notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url)
+    notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """An address that the service calls on changes."""
     extra: Mapping[str, Any] = attrs.field(
         kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False
@@ -85,7 +90,7 @@ class ExtendRequest:
     """Such as `720p`."""
     duration: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """As the service spells it, such as `5s`."""
-    notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url)
+    notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """An address that the service calls on changes."""
     extra: Mapping[str, Any] = attrs.field(
         kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False
@@ -107,7 +112,7 @@ class AudioRequest:
     """What to hear."""
     negative_prompt: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """What not to hear."""
-    notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url)
+    notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """An address that the service calls on changes."""
     extra: Mapping[str, Any] = attrs.field(
         kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False
@@ -123,7 +128,7 @@ class UpscaleRequest:
     """The id of the completed video."""
     resolution: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """Such as `1080p` or `4k`."""
-    notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url)
+    notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """An address that the service calls on changes."""
     extra: Mapping[str, Any] = attrs.field(
         kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False
@@ -154,6 +159,7 @@ class ImageRequest:
         kw_only=True,
         converter=as_characters,
         validator=check_character_urls,
+        repr=_show_characters,
         hash=False,
     )
     """Addresses of pictures by identity, such as `{"identity0": ["https://…"]}`."""
@@ -165,7 +171,7 @@ class ImageRequest:
     """Whether the service answers only when the picture is done."""
     sync_timeout: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
     """Seconds the service may take for it."""
-    notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url)
+    notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """An address that the service calls on changes."""
     extra: Mapping[str, Any] = attrs.field(
         kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False
@@ -177,7 +183,7 @@ class ImageRequest:
 class ReframeRequest:
     """A video or a picture in another aspect ratio."""
 
-    media: str = attrs.field(validator=check_media)
+    media: str = attrs.field(validator=check_media, repr=show_url)
     """Where the original is."""
     aspect_ratio: str = attrs.field(default="16:9", kw_only=True, validator=check_ratio)
     """Width to height of the result."""
@@ -187,7 +193,7 @@ class ReframeRequest:
     """What to show where there was nothing."""
     model: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """The model."""
-    first_frame: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url)
+    first_frame: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """Where the first frame of the result is (videos only)."""
     format: Literal["jpg", "png"] | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """The kind of file (pictures only)."""
@@ -207,7 +213,7 @@ class ReframeRequest:
     """The upper edge of the cut, pixels."""
     y_end: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
     """The lower edge of the cut, pixels."""
-    notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url)
+    notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """An address that the service calls on changes."""
     extra: Mapping[str, Any] = attrs.field(
         kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False
@@ -219,7 +225,7 @@ class ReframeRequest:
 class ModifyRequest:
     """A video restyled by a prompt."""
 
-    media: str = attrs.field(validator=check_media)
+    media: str = attrs.field(validator=check_media, repr=show_url)
     """Where the original is."""
     mode: str = attrs.field(kw_only=True, validator=check_prompt)
     """How far it may go: `adhere_1` to `adhere_3`, `flex_1` to `flex_3`, `reimagine_1` to `reimagine_3`."""
@@ -227,9 +233,9 @@ class ModifyRequest:
     """What to show."""
     model: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """The model."""
-    first_frame: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url)
+    first_frame: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """Where the first frame of the result is."""
-    notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url)
+    notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """An address that the service calls on changes."""
     extra: Mapping[str, Any] = attrs.field(
         kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False

@@ -27,7 +27,8 @@ from luma_async import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_async.checks import check_id
+from luma_async.checks import check_id, check_media, check_picture_url, check_web_url
+from luma_async.reprs import show_url
 from luma_async.requests import as_request
 
 PICTURE = ImageKeyframe("https://example.com/tiger.jpg")
@@ -290,6 +291,37 @@ def test_a_file_that_cannot_be_read_is_bad_input(tmp_path):
         with pytest.raises(InvalidInput, match=reason) as caught:
             ImageKeyframe.from_file(path)
         assert caught.value.field == "path"
+
+
+SIGNED = "https://pictures.example/cat.png?X-Amz-Signature=secret"
+SIGNED_FIELDS = {
+    "notify_hook": SIGNED,
+    "media": SIGNED,
+    "first_frame": SIGNED,
+    "keyframes": Keyframes(frame1=ImageKeyframe(SIGNED)),
+    "image_refs": [ImageReference(SIGNED)],
+    "style_refs": [ImageReference(SIGNED)],
+    "character_refs": {"identity0": [SIGNED]},
+    "modify_image_ref": ImageReference(SIGNED),
+}
+
+
+@pytest.mark.parametrize("kind", BUILD)
+def test_no_repr_shows_the_query_of_an_address(kind):
+    """A signature opens the file to whoever reads the log; where it leads is shown."""
+    fields = {name: value for name, value in SIGNED_FIELDS.items() if name in attrs.fields_dict(kind)}
+    shown = repr(BUILD[kind](**fields))
+    assert "secret" not in shown
+    assert shown.count("https://pictures.example/cat.png?…") >= len(fields)
+
+
+def test_whatever_takes_an_address_hides_its_query():
+    """A new field that is checked to be an address is shown without its query, too."""
+    kinds = [*BUILD, ImageKeyframe, ImageReference]
+    fields = [field for kind in kinds for field in attrs.fields(kind)]
+    addresses = [field for field in fields if field.validator in (check_web_url, check_media, check_picture_url)]
+    assert len(addresses) > len(BUILD)
+    assert {field.repr for field in addresses} == {show_url}
 
 
 def test_an_inline_picture_stays_out_of_reprs():
