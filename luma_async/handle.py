@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
@@ -30,7 +31,7 @@ class Deeds:
 
     wait: Callable[[Target, float | None], Awaitable[Generation]]
     """Waits for the final generation, up to so many seconds."""
-    updates: Callable[[Target], AsyncIterator[Generation]]
+    updates: Callable[[Target], AsyncGenerator[Generation]]
     """Yields what changes."""
     refresh: Callable[[str], Awaitable[Generation]]
     """Asks once for the current state."""
@@ -131,7 +132,7 @@ class GenerationHandle:
             raise
         return _sound(generation)
 
-    def updates(self) -> AsyncIterator[Generation]:
+    async def updates(self) -> AsyncIterator[Generation]:
         """Yield the current state, then each change, and end after a final one.
 
         A failed generation is yielded like any other.
@@ -145,7 +146,13 @@ class GenerationHandle:
         Cancellation:
             Safe: leaving the loop stops the looking.
         """
-        return self._deeds.updates(self._target)
+        async with aclosing(self._deeds.updates(self._target)) as found:
+            try:
+                async for generation in found:
+                    yield generation
+            except PollingFailed as error:
+                error.handle = self
+                raise
 
     async def download(
         self,

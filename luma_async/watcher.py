@@ -37,7 +37,7 @@ from luma_async.slots import Slots
 from luma_async.targets import LINKLESS_LOOKS, News, Target, expire, good
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from luma_async._wire.dialect import Dialect, Row
     from luma_async.events import Event
@@ -126,7 +126,7 @@ class Watcher:
             return good(news)
         raise WaitTimeout(generation_id=target.id, key=target.key, last=target.last, waited_s=loop.time() - began_at_s)
 
-    async def updates(self, target: Target) -> AsyncIterator[Generation]:
+    async def updates(self, target: Target) -> AsyncGenerator[Generation]:
         """Yield what is known, then each change, and end after a final one; see `handle.updates()`."""
         shown: Generation | None = None
         # Whoever is busy with what was yielded does not listen: what has changed meanwhile comes next.

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from luma_async.cli.console import progress, put_generation, put_json, say
 from luma_async.cli.options import add_journal, add_json, add_service, again, open_session
 from luma_async.downloads import Downloads
-from luma_async.errors import GenerationFailed, LumaError
+from luma_async.errors import DownloadError, GenerationFailed, InvalidInput, LumaError
 from luma_async.settings import check_timeout
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from luma_async import GenerationHandle, LumaSession, Request
     from luma_async.cli.console import Progress
@@ -57,9 +58,7 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
             fetch = again(arguments, "download", handle.id)
             try:
                 generation = await handle.wait(timeout=arguments.timeout)
-                path = await handle.download(
-                    place, overwrite=arguments.overwrite, watermark="allow" if arguments.watermark else "forbid"
-                )
+                path = await _download(handle, place, arguments)
             except asyncio.CancelledError:
                 display.afterwards.append(f"Interrupted. {_how_it_stands(handle, display, fetch)}")
                 raise
@@ -76,6 +75,17 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
     else:
         print(path)
     return 0
+
+
+async def _download(handle: GenerationHandle, place: str, arguments: argparse.Namespace) -> Path:
+    """Put the file on disk; what has come into its way is no mistake of the command, which has paid."""
+    try:
+        return await handle.download(
+            place, overwrite=arguments.overwrite, watermark="allow" if arguments.watermark else "forbid"
+        )
+    except InvalidInput as error:
+        trouble = DownloadError(message=str(error), generation_id=handle.id)
+    raise trouble
 
 
 def _how_it_stands(handle: GenerationHandle, display: Progress, fetch: str) -> str:

@@ -43,6 +43,7 @@ from luma_async.testing import (
     late,
     out_of_credit,
     rejects,
+    reshapes,
     server_error,
     stalls,
     succeeds,
@@ -251,6 +252,21 @@ async def test_generate_refuses_before_it_pays(command, here, gateway, name):
     assert words in err.splitlines()[-1]
     assert gateway.counts.total() == 0
     assert (here / "there.mp4").read_bytes() == b"mine"
+
+
+async def test_what_comes_into_the_way_of_a_paid_file_is_no_wrong_use(command, here, gateway):
+    """Exit code 2 says that nothing was sent, and a script would buy again: this is 1, and says what is paid."""
+
+    def put_there(body):
+        (here / "cat.mp4").write_bytes(b"mine")
+        return body
+
+    gateway.inject(reshapes(put_there), on="submit")
+    code, out, err = await command("generate", "cat dance", "-o", "cat.mp4")
+    assert (code, out, (here / "cat.mp4").read_bytes()) == (1, "", b"mine")
+    assert "cat.mp4 exists" in err
+    assert "is paid. To fetch it: luma-async download" in err
+    assert len(gateway.charges) == 1
 
 
 async def test_generate_replaces_a_file_only_when_told(command, here):

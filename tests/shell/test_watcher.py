@@ -282,6 +282,16 @@ async def test_an_unbroken_run_of_failures_ends_a_wait(luma, gateway):
     assert (await caught.value.handle.wait()).state is State.COMPLETED
 
 
+async def test_who_follows_a_generation_that_cannot_be_looked_at_can_go_on_waiting(luma, gateway):
+    """The failure that ends `updates` carries the handle, as that of a wait does."""
+    gateway.scripts["cat dance"] = succeeds(after=30)
+    handle = await luma.submit("cat dance")
+    gateway.inject(server_error(503), on="query", times=ALWAYS)
+    with pytest.raises(PollingFailed) as caught:
+        [one async for one in handle.updates()]
+    assert caught.value.handle is handle
+
+
 async def test_out_of_credit_ends_a_wait_at_once(luma, gateway):
     """A key without credit is not waited for."""
     handle = await luma.submit("cat dance")
