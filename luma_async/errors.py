@@ -11,7 +11,7 @@ LumaError
 │   └── NoAnswer                      a safe call got no complete answer, after its retries
 ├── SubmitInDoubt                     maybe charged: never repeat it by hand, see `session.doubts`
 ├── KeyConflict                       the key already names another purchase
-├── Refused                           the service said no, and charged nothing
+├── Refused                           the service said no; a submit that raises it was not charged
 │   ├── Unauthorized
 │   ├── OutOfCredit
 │   ├── InvalidRequest
@@ -82,7 +82,7 @@ class ConfigurationError(LumaError, ValueError):
 
 @error
 class InvalidInput(LumaError, ValueError):
-    """A value cannot be right. Nothing was sent."""
+    """A value cannot be right. The call that raises it bought nothing."""
 
     field: str
     """The name of the field or argument, such as `keyframes.frame0.url`."""
@@ -129,10 +129,10 @@ class NotSent(TransportError):
 
 @error
 class NoAnswer(TransportError):
-    """A call that costs nothing was sent and got no complete answer; it was already repeated where that helps."""
+    """A call that buys nothing was sent and got no complete answer; it was already repeated where that helps."""
 
     def __str__(self) -> str:
-        return f"{self.message} The call costs nothing: try again later."
+        return f"{self.message} The call buys nothing: try again later."
 
 
 @error
@@ -182,7 +182,7 @@ class KeyConflict(LumaError):
 
 @error
 class Refused(LumaError):
-    """The service said no. Nothing was charged."""
+    """The service said no. A submit that raises it was not charged; what was waited for stays paid."""
 
     message: str = attrs.field(default="", converter=clip)
     """The service's own words, at most 200 characters."""
@@ -356,7 +356,7 @@ class DownloadError(LumaError):
 
     def __str__(self) -> str:
         whose = f"Generation {self.generation_id}: " if self.generation_id else ""
-        return f"{whose}{self.message} Downloading again costs nothing."
+        return f"{whose}{self.message} Downloading again buys nothing."
 
 
 @error

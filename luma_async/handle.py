@@ -215,7 +215,7 @@ class GenerationHandle:
 
         Costs:
             Nothing when the generation carries a link that has not expired, or a fresh look shows one; else one
-            question, which some relays bill.
+            question, which some relays bill, and which a connection that breaks may repeat.
 
         Cancellation:
             Safe.

@@ -144,7 +144,8 @@ class LumaSession(Purchases):
         """Close the session. Closing twice is fine.
 
         Waiters get `SessionClosed`, submits that were not sent are withdrawn, and the answers to those that were
-        are awaited for `Timeouts.close` seconds. Generations run on at the service.
+        are awaited for `Timeouts.close` seconds, or as long as a picture may take that is made while its answer is
+        held back (`sync_timeout`). Generations run on at the service.
 
         Costs:
             Nothing.
@@ -225,6 +226,8 @@ class LumaSession(Purchases):
 
     async def resume(self, *, unfetched: bool = False) -> list[GenerationHandle]:
         """Return a handle for every generation in the journal that this service accepted and has not finished.
+
+        What the service stopped knowing (`Phase.LOST`) is not among them; `session.handle(id).wait()` asks again.
 
         Args:
             unfetched: whether also for those that are completed and were never downloaded, as far as the journal

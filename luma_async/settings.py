@@ -151,7 +151,10 @@ class PollPolicy:
     def fixed(
         cls, seconds: float, *, give_up: float | None = 86_400, patience: float = 300, grace: float = 30
     ) -> PollPolicy:
-        """Look every so many seconds; the other arguments are those of `adaptive()`."""
+        """Look every so many seconds on average; the other arguments are those of `adaptive()`.
+
+        Each look is moved by up to 15 %, and may come half an interval early to share a request.
+        """
         return cls(kind="fixed", first=seconds, last=seconds, factor=1, give_up=give_up, patience=patience, grace=grace)
 
     @classmethod
