@@ -185,7 +185,7 @@ async def test_a_fault_that_lasts_is_a_typed_error(luma, gateway, tmp_path, monk
     assert type(caught.value) is error
     assert caught.value.generation_id == handle.id
     assert caught.value.path == tmp_path / "cat.mp4"
-    assert "costs nothing" in str(caught.value)
+    assert "buys nothing" in str(caught.value)
     assert left(tmp_path) == []
     assert gateway.counts["file"] <= 8
     assert gateway.counts["link"] == 0
