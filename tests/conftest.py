@@ -27,6 +27,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 pytest_plugins = ["luma_async.testing.fixtures", "mocked_http"]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Run four at a time even on two cores: many tests wait for a process that they started."""
+    return max(4, os.cpu_count() or 1)
+
+
 def pytest_collection_modifyitems(items):
     """Watch the tasks of tests that have a loop; the others need none."""
     for item in items:
