@@ -93,7 +93,7 @@ class Source:
     def _derive(self, request: Request) -> str:
         if self._name is None:
             # The next run would derive another one, and buy again.
-            raise InvalidInput(field="keys", message="one is None, which over a lasting journal takes batch(name=…).")
+            raise InvalidInput(field="keys", message="one is None, which over a lasting journal needs batch(name=…).")
         return self._counter.number(derive_key(self._name, canonical(request)))
 
 
