@@ -41,6 +41,12 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture
+def unmeasured_env():
+    """The environment of a program in which no coverage is measured, for that loads modules of its own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
+@pytest.fixture
 async def _no_leaked_tasks(request):
     """Fail a test that leaves an asyncio task behind."""
     yield

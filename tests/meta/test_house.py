@@ -20,11 +20,11 @@ def _functions(path):
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
-def test_importing_the_package_loads_no_network_and_no_database():
+def test_importing_the_package_loads_no_network_and_no_database(unmeasured_env):
     """`import luma_async` is cheap: aiohttp, cattrs, sqlite3 and pytest come when they are needed."""
     heavy = {"aiohttp", "cattrs", "sqlite3", "pytest", "rich"}
     code = f"import sys, luma_async; print(sorted({heavy!r} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=unmeasured_env)
     assert done.stdout.strip() == "[]"
 
 

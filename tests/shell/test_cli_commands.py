@@ -515,7 +515,7 @@ def test_the_version_is_printed(capsys):
     assert capsys.readouterr().out == f"luma-async {version('luma-async')}\n"
 
 
-def test_help_loads_nothing():
+def test_help_loads_nothing(unmeasured_env):
     """Neither `--help` nor `--version` loads what only a command needs: asyncio, attrs, aiohttp, rich."""
     code = (
         "import sys\nfrom luma_async.cli.main import main\n"
@@ -524,7 +524,12 @@ def test_help_loads_nothing():
     )
     for word in ("--help", "--version"):
         done = subprocess.run(
-            [sys.executable, "-c", code, word], capture_output=True, text=True, check=True, timeout=30
+            [sys.executable, "-c", code, word],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+            env=unmeasured_env,
         )
         assert done.stderr == "set()\n"
 
