@@ -28,6 +28,8 @@ class FileServer:
         self.etag = '"v1"'
         self.cuts = []
         """Where to close the connection, for each of the next answers: bytes of the body."""
+        self.part = None
+        """Where the client writes, if a cut waits until all that came before it is there."""
         self.hold_after = None
         """Bytes of a body after which it is held back until `let_go`."""
         self.let_go = asyncio.Event()
@@ -92,7 +94,11 @@ class FileServer:
         await self._write(response, body if cut is None else body[:cut])
         if cut is not None:
             # A client loses what it has not read when the connection breaks.
-            await asyncio.sleep(_BEFORE_A_CUT_S)
+            if self.part is None:
+                await asyncio.sleep(_BEFORE_A_CUT_S)
+            else:
+                while not self.part.exists() or self.part.stat().st_size < first + cut:
+                    await asyncio.sleep(0.005)
             request.transport.close()
         return response
 

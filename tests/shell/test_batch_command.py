@@ -13,6 +13,7 @@ import sys
 from functools import partial
 
 import pytest
+from holding import finish_all
 
 from luma_async import LumaSession, PollPolicy
 from luma_async.cli import batch_display, console
@@ -297,12 +298,13 @@ async def test_a_closed_standard_input_holds_nothing(folder, gateway):
 
 async def test_ctrl_c_says_what_runs_on_and_how_to_go_on(folder, gateway):
     """Interrupted, it counts what is paid and running, exits with 130, and the same command pays for nothing twice."""
-    gateway.scripts["slow"] = estimates(succeeds(after=9))
+    gateway.scripts["slow"] = estimates(stalls())
     (folder / "prompts.txt").write_text("slow\na cat\n", encoding="utf-8")
     code, err = await _child("batch", "prompts.txt", "--out", "out", interrupt_when=lambda: gateway.counts["file"])
     assert code == 130, err
     assert re.search("[01] of 2 have ended, [12] are paid and run on", err)
     assert "Run the same command again" in err
+    finish_all(gateway)
     code, err = await _child("batch", "prompts.txt", "--out", "out")
     assert code == 0, err
     assert len(gateway.charges) == 2
@@ -363,8 +365,10 @@ async def test_a_terminal_shows_one_bar_and_few_rows(folder, gateway, monkeypatc
 async def test_what_runs_on_is_not_called_failed(run, folder, gateway):
     """Nobody is led to buy once more what is paid and being made; a dry run tells it apart too."""
     gateway.scripts["slow"] = stalls()
+    (folder / "fewer.txt").write_text("good\n", encoding="utf-8")
+    assert (await run("fewer.txt", "--out", "out"))[0] == 0
     (folder / "prompts.txt").write_text("good\nslow\n", encoding="utf-8")
-    code, _, err = await run("prompts.txt", "--out", "out", "--timeout", "2")
+    code, _, err = await run("prompts.txt", "--out", "out", "--timeout", "0")
     assert code == 3
     assert "1 of 2 done, 1 paid and running on, 0 failed, 0 in doubt" in err
     assert "wait for what runs on" in err

@@ -11,6 +11,7 @@ import sys
 from functools import partial
 
 import pytest
+from holding import held
 
 from luma_async import (
     ConfigurationError,
@@ -337,14 +338,18 @@ async def test_what_would_end_it_at_once_ends_it_in_order(here, gateway, names):
 
     `timeout` signals its child and then the child's group, so that two come.
     """
-    gateway.inject(late(1))
+    go_on = asyncio.Event()
+    gateway.inject(held(go_on))
     settings = {"LUMA_BASE_URL": gateway.base_url, "LUMA_API_KEY": gateway.api_key}
     process = await start("generate", "cat dance", cwd=here, **settings)
     while not gateway.charges:
         await asyncio.sleep(0.01)
-    for name in names:
+    first, *more = names
+    process.send_signal(getattr(signal, first))
+    await read_until(process.stderr, "Interrupted while submitting")
+    for name in more:
         process.send_signal(getattr(signal, name))
-        await asyncio.sleep(0.1)
+    go_on.set()
     _, err = await process.communicate()
     assert process.returncode == 128 + getattr(signal, names[0]), err
     [entry] = await entries_of(os.environ["LUMA_JOURNAL"])

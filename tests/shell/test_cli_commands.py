@@ -14,8 +14,9 @@ import sys
 from functools import partial
 
 import pytest
+from holding import finish_all
 
-from luma_async import LumaSession, PollPolicy
+from luma_async import GenerationHandle, LumaSession, PollPolicy
 from luma_async.cli import options
 from luma_async.cli.fetching import summary
 from luma_async.cli.main import COMMANDS, main
@@ -173,11 +174,24 @@ async def test_wait_reports_failures_and_goes_on(command, buy, gateway):
     assert (code, told["id"], told["state"], told["kind"]) == (1, bad, "failed", "GenerationFailed")
 
 
-async def test_wait_stops_at_its_timeout(command, buy, gateway):
+async def test_wait_stops_at_its_timeout(command, buy, gateway, monkeypatch):
     """Still running is exit code 3, also when something else failed or is done: running the command again helps."""
     gateway.scripts |= {"slow": stalls(), "bad": fails(after=0.1)}
     ids = [await buy("slow"), await buy("bad"), await buy("good")]
-    code, out, err = await command("wait", *ids, "--timeout", "1")
+    wait, ended = GenerationHandle.wait, []
+
+    async def after_the_others(self, *, timeout):
+        if self.id == ids[0]:
+            while len(ended) < 2:
+                await asyncio.sleep(0.01)
+            return await wait(self, timeout=timeout)
+        try:
+            return await wait(self, timeout=None)
+        finally:
+            ended.append(self.id)
+
+    monkeypatch.setattr(GenerationHandle, "wait", after_the_others)
+    code, out, err = await command("wait", *ids, "--timeout", "0")
     assert (code, out) == (3, f"{ids[2]} completed\n")
     assert "runs on and is paid" in err
 
@@ -306,9 +320,10 @@ async def test_a_key_that_is_not_taken_is_exit_code_four(command, gateway, words
 
 async def test_what_runs_longer_than_the_timeout_is_told_with_the_command_that_fetches_it(command, here, gateway):
     """Exit code 3, and a command that can be pasted: it fetches the video, and nothing is bought again."""
-    gateway.scripts["slow"] = succeeds(after=2)
+    gateway.scripts["slow"] = stalls()
     code, _, err = await command("generate", "slow", "--timeout", "0.3")
     assert code == 3
+    finish_all(gateway)
     words = shlex.split(re.search("To fetch it: (.*)", err)[1])
     assert words == ["luma-async", "download", gateway.charges[0].generation_id]
     code, out, err = await command(*words[1:])
@@ -331,7 +346,7 @@ async def test_what_was_typed_is_typed_again(command, gateway, tmp_path, monkeyp
 @pytest.mark.parametrize("name", ["wait", "download", "resume"])
 async def test_ctrl_c_says_how_to_go_on(buy, command, gateway, here, name):
     """Exit code 130, what is paid, and the command that goes on; that one, run, ends well."""
-    gateway.scripts |= {"slow": succeeds(after=3)}
+    gateway.scripts |= {"slow": stalls()}
     if name == "resume":
         await command("generate", "slow", "--timeout", "0.1")
         words = []
@@ -346,6 +361,7 @@ async def test_ctrl_c_says_how_to_go_on(buy, command, gateway, here, name):
     process.send_signal(signal.SIGINT)
     out, err = (text.decode() for text in await process.communicate())
     gateway.clear_faults()
+    finish_all(gateway)
     assert (process.returncode, out) == (130, "")
     assert "Interrupted" in err.splitlines()[-1]
     assert "Traceback" not in err

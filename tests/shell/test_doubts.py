@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pytest
+from holding import held
 
 from luma_async import (
     Entry,
@@ -214,7 +215,8 @@ async def test_what_is_no_doubt_is_not_decided(luma, gateway, journal, tmp_path)
     """Unknown, accepted, under way, or another service's: each decision is refused by an error that says why."""
     await luma.submit("accepted", key="accepted")
     await left_by_a_dead_program(gateway, journal, "elsewhere", service="rixapi https://elsewhere.example")
-    gateway.inject(late(0.5))
+    go_on = asyncio.Event()
+    gateway.inject(held(go_on))
     async with session(gateway, tmp_path / "jobs.db") as other:
         under_way = asyncio.ensure_future(other.submit("under way", key="under way"))
         while len(gateway.charges) < 2:
@@ -232,14 +234,25 @@ async def test_what_is_no_doubt_is_not_decided(luma, gateway, journal, tmp_path)
             ):
                 with pytest.raises(error, match=reason):
                     await decision
+        go_on.set()
         await under_way
     assert gateway.counts["submit"] == 2
 
 
-async def test_of_two_decisions_at_once_one_holds(luma, gateway, journal, tmp_path):
+async def test_of_two_decisions_at_once_one_holds(luma, gateway, journal, tmp_path, monkeypatch):
     """Two people settle the same doubt in two programs: one decision stands, the other is told so."""
     await doubted(luma, gateway)
     (generation_id,) = gateway.generations
+    read, all_read, get = [], asyncio.Event(), SqliteJournal.get
+
+    async def get_together(self, key):
+        read.append(await get(self, key))
+        if len(read) == 4:
+            all_read.set()
+        await all_read.wait()
+        return read[-1]
+
+    monkeypatch.setattr(SqliteJournal, "get", get_together)
     async with session(gateway, tmp_path / "jobs.db") as other:
         decisions = [
             asyncio.ensure_future(luma.doubts.resubmit("cat", accept_duplicate_risk=True)),
@@ -334,6 +347,7 @@ async def test_a_found_id_is_finished_after_all(luma, gateway, journal):
     assert await phase_of(journal, "dog") is Phase.COMPLETED
 
 
+@pytest.mark.looptime
 async def test_a_second_send_that_was_never_claimed_leaves_the_doubt_as_it_was(gateway):
     """A journal too slow for the claim: nothing was sent, the doubt stays one, and the session goes on buying."""
 

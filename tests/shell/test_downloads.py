@@ -304,7 +304,7 @@ async def cancelled_half_way(downloads, server, dest, generation=None):
 
 async def test_a_cut_is_gone_on_from_where_it_was(fetcher, server, tmp_path):
     """The rest is asked for by its range and the ETag, and fits exactly."""
-    server.cuts = [1_000_000, 500_000]
+    server.cuts, server.part = [1_000_000, 500_000], tmp_path / "cat.mp4.part"
     path = await fetch(fetcher(), completed(server.url()), tmp_path / "cat.mp4")
     assert path.read_bytes() == LARGE
     assert left(tmp_path) == ["cat.mp4"]
@@ -1055,6 +1055,7 @@ async def test_a_place_that_is_handed_over_to_somebody_who_leaves_is_passed_on()
     assert third.done()
 
 
+@pytest.mark.looptime
 async def test_progress_is_told_and_rarely(fetcher, server, tmp_path, events):
     """A download tells where it stands at its beginning, at most once a second, and at its end."""
     path = await fetch(fetcher(), completed(server.url()), tmp_path / "cat.mp4")
@@ -1068,8 +1069,12 @@ async def test_progress_is_told_and_rarely(fetcher, server, tmp_path, events):
 async def test_a_long_download_tells_its_progress_each_second(fetcher, tmp_path, events):
     """What people watch moves, and grows; a download may take long as long as it moves."""
     async with FileServer(large_clip(40_000)) as server:
-        server.trickle = (2000, 0.5)
-        await fetch(fetcher(), completed(server.url()), tmp_path / "cat.mp4")
+        server.trickle, server.hold_after = (2000, 0.5), 0
+        fetching = asyncio.ensure_future(fetch(fetcher(), completed(server.url()), tmp_path / "cat.mp4"))
+        while not events:
+            await asyncio.sleep(0)
+        server.let_go.set()
+        await fetching
     assert len(server.seen) == 1
     told = [event.received_bytes for event in events if isinstance(event, Downloading)]
     assert told == sorted(told)
@@ -1111,8 +1116,9 @@ async def test_closing_ends_downloads_and_keeps_what_came(fetcher, server, tmp_p
     assert server.ranges[-1] is not None
 
 
-async def test_cancelling_at_any_moment_leaves_nothing_open(fetcher, tmp_path, caplog):
+async def test_cancelling_at_any_moment_leaves_nothing_open(fetcher, tmp_path, caplog, monkeypatch):
     """Cancelled after any number of turns of the loop, the next download still succeeds, byte for byte."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
     async with FileServer(CLIP) as server:
         downloads = fetcher()
         turns = 0

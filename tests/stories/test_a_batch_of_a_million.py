@@ -43,9 +43,13 @@ async def submits(base_url):
     return await asyncio.to_thread(ask)
 
 
-async def used_bytes():
+async def used_bytes(batch):
     """Measure when everything under way has ended: what is in flight is not what is kept."""
     await asyncio.sleep(1)
+    while batch._errands:
+        await asyncio.sleep(0.05)
+    while any("luma_async note" in task.get_name() for task in asyncio.all_tasks()):
+        await asyncio.sleep(0.05)
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 
@@ -67,11 +71,12 @@ async def test_a_million_prompts_take_the_memory_of_those_taken(base_url, tmp_pa
             "sk-fake", base_url=base_url, journal=tmp_path / "jobs.db", poll=PollPolicy.fixed(0.05)
         ) as luma:
             taken = 0
-            async for outcome in luma.batch(prompts(), name="cats", max_in_flight=WIDTH):
+            batch = luma.batch(prompts(), name="cats", max_in_flight=WIDTH)
+            async for outcome in batch:
                 assert outcome.error is None
                 taken += 1
                 if taken in {ITEMS // 3, ITEMS}:
-                    memory[taken] = await used_bytes()
+                    memory[taken] = await used_bytes(batch)
                 if taken == ITEMS:
                     break
             assert pulled < ITEMS + WIDTH

@@ -75,7 +75,7 @@ COMMAND_LINES = [
 ]
 
 
-@pytest.mark.timeout(120)  # a process for each line
+@pytest.mark.timeout(600)  # a process for each line
 def test_every_command_of_its_page_runs(running_gateway, tmp_path):
     """In the order of the page, in one folder, each line ends with exit code 0; a key buys once."""
     command = tmp_path / "bin" / "luma-async"

@@ -22,7 +22,7 @@ from ledger import balance
 from stories.killable import STEPS
 
 from luma_async import Phase, SqliteJournal
-from luma_async.testing import ALWAYS, FakeGateway, late, succeeds
+from luma_async.testing import ALWAYS, FakeGateway, hang, late, succeeds
 
 PROGRAM = Path(__file__).with_name("killable.py")
 KILLS = int(os.environ.get("LUMA_ASYNC_KILLS", "20"))
@@ -149,8 +149,8 @@ async def test_death_at_any_instant(programs, tmp_path):
 async def test_the_same_deaths_pay_twice_when_the_claim_comes_too_late(programs, tmp_path):
     """With the claim written after the POST, deaths at random instants make the same program pay twice."""
     async with FakeGateway(script=succeeds(after=0.2)) as gateway:
-        gateway.inject(late(2), times=ALWAYS)
-        async for _ in lives(programs, gateway, tmp_path / "jobs.db", random.Random(1), 2, CLAIM_TOO_LATE="1"):
+        gateway.inject(hang(charged=True), times=ALWAYS)
+        async for _ in lives(programs, gateway, tmp_path / "jobs.db", random.Random(1), 4, CLAIM_TOO_LATE="1"):
             if duplicates(gateway):
                 break
         assert duplicates(gateway) > 0
