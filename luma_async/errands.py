@@ -14,7 +14,7 @@ from luma_async._core.linking import is_picture, suffix_of
 from luma_async._core.naming import render
 from luma_async.attempts import Bought
 from luma_async.entries import Entry, Phase
-from luma_async.errors import DownloadError, LumaError, RateLimited
+from luma_async.errors import DownloadError, InvalidInput, LumaError, RateLimited
 from luma_async.events import Event, Retried
 from luma_async.flights import Seat
 from luma_async.handle import GenerationHandle
@@ -214,6 +214,9 @@ async def _download(
     try:
         # What is ours and damaged may be replaced; anything else never is.
         return await handle.download(path, overwrite=path.absolute() in [standing.absolute() for standing in ours])
+    except InvalidInput as failure:
+        # What is in the way is no mistake of the call, which has paid.
+        trouble = DownloadError(message=str(failure), generation_id=generation.id, path=path)
     except OSError as failure:
         trouble = DownloadError(message=f"{failure}.", generation_id=generation.id, path=path)
     raise trouble

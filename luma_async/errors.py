@@ -3,7 +3,7 @@
 ```
 LumaError
 ├── ConfigurationError (ValueError)   a setting is missing or contradicts another; nothing was sent
-├── InvalidInput (ValueError)         a value cannot be right; nothing was sent
+├── InvalidInput (ValueError)         a value cannot be right; nothing was bought
 ├── UnsupportedOperation              this service has no such call; nothing was sent
 ├── SessionClosed                     the session is not open (any more)
 ├── TransportError                    no usable answer
@@ -82,7 +82,10 @@ class ConfigurationError(LumaError, ValueError):
 
 @error
 class InvalidInput(LumaError, ValueError):
-    """A value cannot be right. The call that raises it bought nothing."""
+    """A value cannot be right. The call that raises it bought nothing.
+
+    Only a batch whose input raises it may have bought what came before.
+    """
 
     field: str
     """The name of the field or argument, such as `keyframes.frame0.url`."""

@@ -132,7 +132,7 @@ class GenerationHandle:
             raise
         return _sound(generation)
 
-    async def updates(self) -> AsyncIterator[Generation]:
+    def updates(self) -> AsyncIterator[Generation]:
         """Yield the current state, then each change, and end after a final one.
 
         A failed generation is yielded like any other.
@@ -146,13 +146,7 @@ class GenerationHandle:
         Cancellation:
             Safe: leaving the loop stops the looking.
         """
-        async with aclosing(self._deeds.updates(self._target)) as found:
-            try:
-                async for generation in found:
-                    yield generation
-            except PollingFailed as error:
-                error.handle = self
-                raise
+        return self._updates()
 
     async def download(
         self,
@@ -178,12 +172,12 @@ class GenerationHandle:
 
         Raises:
             InvalidInput: `dest` exists, has no folder, or is being downloaded to; `what` or `watermark` is none of the
-                words above. Nothing was sent.
+                words above. Nothing was bought.
             LinkGone: there is no usable link, even after asking for a fresh one.
             DamagedFile: what came is not the whole file, several times.
             DownloadError: the file server failed for longer than retries help. Downloading again continues.
-            OSError: the disk is full or not writable, or `dest` appeared meanwhile (FileExistsError); the `.part` is
-                kept, and downloading again continues.
+            OSError: the disk is full or not writable, or `dest` appeared while the file came (FileExistsError); the
+                `.part` is kept, and downloading again continues.
             SessionClosed: the session closed meanwhile; the `.part` is kept.
             LumaError: a fresh look at the generation, or the question for a link, got no usable answer.
             Everything that `wait()` raises.
@@ -237,6 +231,15 @@ class GenerationHandle:
     ) -> GenerationHandle:
         """Submit sound for this video; see `session.add_audio()`."""
         return await self._deeds.submit(AudioRequest(self.id, prompt, **fields), key)
+
+    async def _updates(self) -> AsyncIterator[Generation]:
+        async with aclosing(self._deeds.updates(self._target)) as found:
+            try:
+                async for generation in found:
+                    yield generation
+            except PollingFailed as error:
+                error.handle = self
+                raise
 
     def _seconds(self, timeout: float | Unset | None) -> float | None:
         return self._deeds.give_up_s if isinstance(timeout, Unset) else timeout

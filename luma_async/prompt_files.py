@@ -48,9 +48,9 @@ class PromptRow:
 
     line: int
     """The line on which it ends, from 1."""
-    fields: Mapping[str, Any] = attrs.field(hash=False)
+    fields: Mapping[str, Any] = attrs.field(repr=False, hash=False)
     """What the row says, by the names of `VideoRequest`."""
-    frames: Mapping[str, str] = attrs.field(factory=dict[str, str], hash=False)
+    frames: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False, hash=False)
     """Where the pictures of `frame0` and `frame1` are."""
     key: str | None = None
     """The key that it gives to its purchase."""

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 
 def _show_characters(refs: Mapping[str, tuple[str, ...]]) -> str:
-    return repr({name: [show_url(url) for url in urls] for name, urls in refs.items()})
+    shown = [f"{name!r}: [{', '.join(map(show_url, urls))}]" for name, urls in refs.items()]
+    return f"{{{', '.join(shown)}}}"
 
 
 @attrs.frozen

@@ -81,7 +81,7 @@ class Sender:
         self._queue: OrderedDict[str, Intent] = OrderedDict()
         self._busy = 0
         self._tasks = TaskOwner()
-        self._closing = False
+        self._closing = self._ended = False
 
     async def buy(self, request: Request, *, key: str | None, steps_back: bool = False) -> Bought:
         """Buy what `request` says, once.
@@ -158,6 +158,7 @@ class Sender:
         finally:
             for key in self._intents:
                 _log.error("the submit %s was still unanswered when the session closed: it is in doubt", key)
+            self._ended = True
             await self._tasks.cancel()
 
     async def _outwait_held(self) -> None:
@@ -355,6 +356,9 @@ class Sender:
         work = self._write_note(generation_id, step)
         if type(self._journal) is MemoryJournal:
             run_through(work)
+        elif self._ended:
+            # Nobody would wait for it any more, nor close a file that it opens.
+            work.close()
         else:
             self._tasks.start(work, name="luma_async note")
 

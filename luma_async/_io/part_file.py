@@ -198,11 +198,12 @@ class PartFile:
         try:
             self._sync()
             self._publish(overwrite)
-            self.in_place = True
-            self._note.unlink(missing_ok=True)
         except OSError as error:
             trouble = self._named(error)
         else:
+            self.in_place = True
+            with suppress(OSError):
+                self._note.unlink(missing_ok=True)
             _sync_folder(self.path.parent)
             return
         raise trouble

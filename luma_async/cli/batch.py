@@ -117,9 +117,13 @@ async def _buy(prompts: Prompts, arguments: argparse.Namespace) -> int:
                 await luma.aclose()
                 await _say_interrupted(batch.stats, arguments)
                 raise
-            except Exception:
+            except Exception as error:
                 _say_summary(batch.stats, len(running), arguments.out)
-                raise
+                if not isinstance(error, InvalidInput) or not batch.stats.submitted:
+                    raise
+                # Its exit code would say that nothing was bought.
+                say(f"luma-async: {error}")
+                return _SOME_FAILED
     _say_summary(batch.stats, len(running), arguments.out)
     return _code(batch.stats, len(running))
 

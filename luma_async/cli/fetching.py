@@ -45,6 +45,8 @@ async def fetch_all(
             missing.remove(outcome.handle.id)
     except asyncio.CancelledError:
         # One may have taken its place in the very moment.
+        landed = [display.on_disk[one] for one in missing if one in display.on_disk]
+        display.afterwards += [f"Interrupted. On disk all the same: {path}" for path in landed]
         missing = [one for one in missing if one not in display.on_disk]
         if missing:
             words = again(arguments, "download", *missing, "--output", str(arguments.output), *_wishes(arguments))

@@ -26,6 +26,7 @@ from luma_async.testing import (
     file_bytes,
     late,
     rejects,
+    reshapes,
     server_error,
     stalls,
     succeeds,
@@ -294,6 +295,22 @@ async def test_a_closed_standard_input_holds_nothing(folder, gateway):
     child = await asyncio.create_subprocess_shell(line, stderr=asyncio.subprocess.PIPE)
     _, err = await child.communicate()
     assert (child.returncode, b"0 of 0 done" in err, gateway.charges) == (0, True, ()), err
+
+
+async def test_an_input_that_breaks_after_something_was_bought_is_no_wrong_use(run, folder, gateway):
+    """Exit code 2 says that nothing was bought; here a picture went away after the row before it was."""
+    (folder / "frame.jpg").write_bytes(b"\xff\xd8\xff picture")
+    (folder / "prompts.csv").write_text("prompt,frame0\na cat,\na dog,frame.jpg\n", encoding="utf-8")
+
+    def remove(body):
+        (folder / "frame.jpg").unlink()
+        return body
+
+    gateway.inject(reshapes(remove), on="submit")
+    code, _, err = await run("prompts.csv", "--out", "out", "--max-in-flight", "1")
+    assert (code, len(gateway.charges)) == (5, 1), err
+    assert "frame.jpg" in err
+    assert "1 of 2 done" in err
 
 
 async def test_ctrl_c_says_what_runs_on_and_how_to_go_on(folder, gateway):

@@ -7,7 +7,7 @@ import asyncio
 import attrs
 import pytest
 
-from luma_async import DamagedFile, InvalidInput, LumaSession, MemoryJournal, PollPolicy
+from luma_async import DamagedFile, DownloadError, InvalidInput, LumaSession, MemoryJournal, PollPolicy
 from luma_async.testing import ALWAYS, cut_after, file_bytes, html_instead, stall_after
 
 pytestmark = pytest.mark.looptime(noop_cycles=8)
@@ -100,7 +100,9 @@ async def test_a_function_may_say_where_files_go(run, gateway, tmp_path):
     (tmp_path / "a dog.mp4").write_bytes(b"mine")
     outcomes = await run(["a cat", "a dog"], download_to=lambda outcome: tmp_path / f"{outcome.request.prompt}.mp4")
     assert outcomes[0].path == tmp_path / "a cat.mp4"
-    assert isinstance(outcomes[1].error, InvalidInput)
+    # Not InvalidInput: it says that nothing was bought.
+    assert isinstance(outcomes[1].error, DownloadError)
+    assert "a dog.mp4 exists" in str(outcomes[1].error)
     assert (tmp_path / "a dog.mp4").read_bytes() == b"mine"
     outcomes[0].path.write_bytes(b"damaged")
     again = await run(["a cat"], download_to=lambda outcome: tmp_path / f"{outcome.request.prompt}.mp4")

@@ -929,6 +929,20 @@ async def test_a_file_that_takes_its_place_while_its_download_is_cancelled_is_to
     assert events[-1] == Downloaded(generation_id="abc", path=tmp_path / "cat.mp4", size_bytes=len(LARGE))
 
 
+async def test_a_note_that_cannot_be_removed_spoils_no_file(fetcher, server, tmp_path, monkeypatch):
+    """Once a file is in its place, nothing says that it is not."""
+    unlink = Path.unlink
+
+    def fail(path, **options):
+        if path.name.endswith(NOTE_SUFFIX):
+            raise OSError(errno.EIO, "Input/output error")
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", fail)
+    path = await fetch(fetcher(), completed(server.url()), tmp_path / "cat.mp4")
+    assert path.read_bytes() == LARGE
+
+
 async def test_a_file_that_takes_its_place_while_the_session_closes_is_returned(fetcher, server, tmp_path, slow_disk):
     """Nobody is told to download again what is there."""
     syncing, go_on = slow_disk

@@ -282,6 +282,19 @@ async def test_an_unbroken_run_of_failures_ends_a_wait(luma, gateway):
     assert (await caught.value.handle.wait()).state is State.COMPLETED
 
 
+async def test_who_leaves_updates_leaves_the_looking(luma, gateway):
+    """Closing the iterator is enough, though what it iterates over is held elsewhere."""
+    gateway.scripts["cat dance"] = succeeds(after=600)
+    handle = await luma.submit("cat dance")
+    updates = handle.updates()
+    known = await anext(updates)
+    assert (await anext(updates)) != known
+    await updates.aclose()
+    asked = gateway.counts.total()
+    await asyncio.sleep(300)
+    assert gateway.counts.total() == asked
+
+
 async def test_who_follows_a_generation_that_cannot_be_looked_at_can_go_on_waiting(luma, gateway):
     """The failure that ends `updates` carries the handle, as that of a wait does."""
     gateway.scripts["cat dance"] = succeeds(after=30)
