@@ -52,7 +52,9 @@ class Batches:
         flights = self._flights
         if max_in_flight is not None:
             flights = Flights(window(Limits(max_in_flight=max_in_flight).max_in_flight, self._known))
-        source = Source(wanted, keys, name=called if name is not None or self._forgetful else None)
+        # A name of chance derives keys that no later run would find.
+        lasting = called if name is not None or self._forgetful else None
+        source = Source(wanted, keys, name=lasting)
         place = download_to if download_to is None or callable(download_to) else _into(download_to)
         terms = Terms(name=called, timeout=timeout, retry_failed=retry_failed, place=place)
         batch = Batch(source, terms=terms, flights=flights, deeds=self._deeds, tasks=self._tasks)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from luma_async.prompt_files import Prompts
 
 JOURNAL, RESULTS = "jobs.db", "results.jsonl"
-_MOST_CARDS = 10_000
 _RESERVED = frozenset({RESULTS, JOURNAL, "gallery.html"})
 """Names in the folder that are not for videos."""
+_MOST_CARDS = 10_000
 """A page of more than these takes longer to write and to open than anybody waits."""
 _NAME = "luma-async batch"
 """The folder tells batches apart, so all have one name: what a folder has paid for, it never pays for again."""

@@ -87,7 +87,7 @@ async def _heeding_signals(command: Coroutine[Any, Any, int]) -> int:
     before: dict[int, Any] = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         # Only the main thread has signals, not every system has these, and `nohup` means to ignore one.
-        with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
+        with suppress(AttributeError, RuntimeError, ValueError):
             number = getattr(signal, name)
             if (handler := signal.getsignal(number)) is not None and handler is not signal.SIG_IGN:
                 loop.add_signal_handler(number, stop, number)
