@@ -40,7 +40,7 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "run", "-m", "pytest", "-q")
     session.run("coverage", "combine")
     session.run("coverage", "report", "--fail-under=95")
-    session.run("coverage", "report", "--include=luma_async/_core/*,luma_async/_wire/*", "--fail-under=100")
+    session.run("coverage", "report", "--include=luma_async/values/*,luma_async/_wire/*", "--fail-under=100")
 
 
 @nox.session(python="3.11")

@@ -6,15 +6,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from luma_async._io.journal import Journal, MemoryJournal
-    from luma_async._io.sqlite_journal import SqliteJournal
-    from luma_async._wire.dream_machine import DreamMachine
-    from luma_async._wire.rixapi import RixAPI
+    from luma_async._batch.batch import Batch, BatchStats
+    from luma_async._batch.preview import Preview
+    from luma_async._doubts.doubts import Doubts, Reconciled, StillInDoubt
+    from luma_async._journal.protocol import Journal, MemoryJournal
+    from luma_async._journal.sqlite.journal import SqliteJournal
+    from luma_async._wire.dream_machine.dialect import DreamMachine
+    from luma_async._wire.rixapi.dialect import RixAPI
     from luma_async.account import Account
-    from luma_async.batch import Batch, BatchStats
-    from luma_async.doubts import Doubts, Reconciled, StillInDoubt
-    from luma_async.entries import Entry, Phase
-    from luma_async.errors import (
+    from luma_async.handle import GenerationHandle
+    from luma_async.library import Library
+    from luma_async.outcomes import Outcome
+    from luma_async.prompts import PromptRow, Prompts, read_prompts
+    from luma_async.session import LumaSession
+    from luma_async.values.entries import Entry, Phase
+    from luma_async.values.errors import (
         ConfigurationError,
         DamagedFile,
         DownloadError,
@@ -44,7 +50,7 @@ if TYPE_CHECKING:
         UnsupportedOperation,
         WaitTimeout,
     )
-    from luma_async.events import (
+    from luma_async.values.events import (
         Changed,
         Downloaded,
         Downloading,
@@ -56,14 +62,9 @@ if TYPE_CHECKING:
         SubmitFailed,
         Submitted,
     )
-    from luma_async.handle import GenerationHandle
-    from luma_async.keyframes import GenerationKeyframe, ImageKeyframe, ImageReference, Keyframes
-    from luma_async.library import Library
-    from luma_async.models import Credits, Generation, Image, KeyUsage, State, User, Video
-    from luma_async.outcomes import Outcome
-    from luma_async.previews import Preview
-    from luma_async.prompt_files import PromptRow, Prompts, read_prompts
-    from luma_async.requests import (
+    from luma_async.values.keyframes import GenerationKeyframe, ImageKeyframe, ImageReference, Keyframes
+    from luma_async.values.models import Credits, Generation, Image, KeyUsage, State, User, Video
+    from luma_async.values.requests import (
         AudioFields,
         AudioRequest,
         ExtendFields,
@@ -76,8 +77,7 @@ if TYPE_CHECKING:
         VideoFields,
         VideoRequest,
     )
-    from luma_async.session import LumaSession
-    from luma_async.settings import Limits, PollPolicy, RetryPolicy, Timeouts
+    from luma_async.values.settings import Limits, PollPolicy, RetryPolicy, Timeouts
 
 __all__ = [
     "Account",
@@ -169,15 +169,15 @@ __all__ = [
 
 # Nothing is loaded before it is used: `luma-async --help`, and a program that needs one error, need no session.
 _HOMES = {
-    "_io.journal": ("Journal", "MemoryJournal"),
-    "_io.sqlite_journal": ("SqliteJournal",),
-    "_wire.dream_machine": ("DreamMachine",),
-    "_wire.rixapi": ("RixAPI",),
+    "_journal.protocol": ("Journal", "MemoryJournal"),
+    "_journal.sqlite.journal": ("SqliteJournal",),
+    "_wire.dream_machine.dialect": ("DreamMachine",),
+    "_wire.rixapi.dialect": ("RixAPI",),
     "account": ("Account",),
-    "batch": ("Batch", "BatchStats"),
-    "doubts": ("Doubts", "Reconciled", "StillInDoubt"),
-    "entries": ("Entry", "Phase"),
-    "errors": (
+    "_batch.batch": ("Batch", "BatchStats"),
+    "_doubts.doubts": ("Doubts", "Reconciled", "StillInDoubt"),
+    "values.entries": ("Entry", "Phase"),
+    "values.errors": (
         "ConfigurationError",
         "DamagedFile",
         "DownloadError",
@@ -207,7 +207,7 @@ _HOMES = {
         "UnsupportedOperation",
         "WaitTimeout",
     ),
-    "events": (
+    "values.events": (
         "Changed",
         "Downloaded",
         "Downloading",
@@ -220,13 +220,13 @@ _HOMES = {
         "Submitted",
     ),
     "handle": ("GenerationHandle",),
-    "keyframes": ("GenerationKeyframe", "ImageKeyframe", "ImageReference", "Keyframes"),
+    "values.keyframes": ("GenerationKeyframe", "ImageKeyframe", "ImageReference", "Keyframes"),
     "library": ("Library",),
-    "models": ("Credits", "Generation", "Image", "KeyUsage", "State", "User", "Video"),
+    "values.models": ("Credits", "Generation", "Image", "KeyUsage", "State", "User", "Video"),
     "outcomes": ("Outcome",),
-    "previews": ("Preview",),
-    "prompt_files": ("PromptRow", "Prompts", "read_prompts"),
-    "requests": (
+    "_batch.preview": ("Preview",),
+    "prompts": ("PromptRow", "Prompts", "read_prompts"),
+    "values.requests": (
         "AudioFields",
         "AudioRequest",
         "ExtendFields",
@@ -240,7 +240,7 @@ _HOMES = {
         "VideoRequest",
     ),
     "session": ("LumaSession",),
-    "settings": ("Limits", "PollPolicy", "RetryPolicy", "Timeouts"),
+    "values.settings": ("Limits", "PollPolicy", "RetryPolicy", "Timeouts"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from luma_async._http.queries import Queries
     from luma_async._wire.dialect import Dialect
-    from luma_async.models import Credits, KeyUsage, User
-    from luma_async.queries import Queries
+    from luma_async.values.models import Credits, KeyUsage, User
 
 
 class Account:

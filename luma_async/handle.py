@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
 
-from luma_async._core.linking import FileKind, Watermark
-from luma_async.errors import GenerationFailed, InvalidInput, LinkGone, PollingFailed, WaitTimeout
-from luma_async.models import Generation, State
-from luma_async.requests import AudioRequest, ExtendRequest
-from luma_async.settings import UNSET, Unset, check_timeout
+from luma_async._download.links import FileKind, Watermark
+from luma_async.values.errors import GenerationFailed, InvalidInput, LinkGone, PollingFailed, WaitTimeout
+from luma_async.values.models import Generation, State
+from luma_async.values.requests import AudioRequest, ExtendRequest
+from luma_async.values.settings import UNSET, Unset, check_timeout
 
 if TYPE_CHECKING:
     import os
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Unpack
 
-    from luma_async.downloads import Downloads
-    from luma_async.requests import AudioFields, ExtendFields, Request
-    from luma_async.targets import Target
+    from luma_async._download.downloader import Downloads
+    from luma_async._poll.tracked import Target
+    from luma_async.values.requests import AudioFields, ExtendFields, Request
 
 
 @attrs.frozen(kw_only=True)

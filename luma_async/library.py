@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from luma_async.listing import Listing
-from luma_async.models import Generation
+from luma_async._http.listing import Listing
+from luma_async.values.models import Generation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from luma_async._http.queries import Queries
     from luma_async._wire.dialect import Dialect
-    from luma_async.queries import Queries
 
 Generations: TypeAlias = list[Generation]
 

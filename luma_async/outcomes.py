@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from luma_async._io.tasks import TaskOwner
-from luma_async.errors import InvalidInput, LumaError
+from luma_async._aio.tasks import TaskOwner
 from luma_async.handle import GenerationHandle
-from luma_async.models import Generation
-from luma_async.notebook import figure
-from luma_async.requests import Request
+from luma_async.values.errors import InvalidInput, LumaError
+from luma_async.values.html import figure
+from luma_async.values.models import Generation
+from luma_async.values.requests import Request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from luma_async._io.journal import Journal
-from luma_async.errors import ConfigurationError
-from luma_async.settings import Limits, PollPolicy, RetryPolicy, Timeouts
+from luma_async._journal.protocol import Journal
+from luma_async.values.errors import ConfigurationError
+from luma_async.values.settings import Limits, PollPolicy, RetryPolicy, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from luma_async._wire.dialect import Dialect
-    from luma_async.events import Event
+    from luma_async.values.events import Event
 
 
 def _check_kind(kind: type[Any]) -> Callable[[Any, attrs.Attribute[Any], Any], None]:

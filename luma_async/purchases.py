@@ -5,21 +5,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, overload
 
-from luma_async.checks import check_id
-from luma_async.requests import AudioRequest, ExtendRequest, Request, as_request
-from luma_async.settings import UNSET, Unset, check_timeout
+from luma_async.values.requests import AudioRequest, ExtendRequest, Request, as_request
+from luma_async.values.settings import UNSET, Unset, check_timeout
+from luma_async.values.validators import check_id
 
 if TYPE_CHECKING:
     import os
     from typing import Literal, Unpack
 
-    from luma_async.batch import Batch
-    from luma_async.errands import Place
+    from luma_async._batch.batch import Batch
+    from luma_async._batch.item import Place
+    from luma_async._batch.source import Keys, Wanted
+    from luma_async._engine import Parts
     from luma_async.handle import GenerationHandle
-    from luma_async.models import Generation
-    from luma_async.parts import Parts
-    from luma_async.requests import AudioFields, ExtendFields, VideoFields
-    from luma_async.sources import Keys, Wanted
+    from luma_async.values.models import Generation
+    from luma_async.values.requests import AudioFields, ExtendFields, VideoFields
 
 
 class Purchases(ABC):

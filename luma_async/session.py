@@ -7,18 +7,18 @@ import logging
 import os
 from typing import TYPE_CHECKING, Self
 
-from luma_async._core.addressing import check_api_key, check_base_url, resolve
-from luma_async._wire.rixapi import RixAPI
+from luma_async._engine import Parts, assemble
+from luma_async._http.address import check_api_key, check_base_url, resolve
+from luma_async._wire.rixapi.dialect import RixAPI
 from luma_async.account import Account
-from luma_async.checks import check_id
-from luma_async.entries import Phase
-from luma_async.errors import ConfigurationError, SessionClosed
 from luma_async.library import Library
 from luma_async.outcomes import as_completed
-from luma_async.parts import Parts, assemble
 from luma_async.plan import Plan
 from luma_async.purchases import Purchases
-from luma_async.settings import Limits, PollPolicy, RetryPolicy, Secret, Timeouts
+from luma_async.values.entries import Phase
+from luma_async.values.errors import ConfigurationError, SessionClosed
+from luma_async.values.settings import Limits, PollPolicy, RetryPolicy, Secret, Timeouts
+from luma_async.values.validators import check_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from luma_async._io.journal import Journal
+    from luma_async._doubts.doubts import Doubts
+    from luma_async._http.queries import Queries
+    from luma_async._journal.protocol import Journal
     from luma_async._wire.dialect import Dialect
-    from luma_async.doubts import Doubts
-    from luma_async.events import Event
     from luma_async.handle import GenerationHandle
-    from luma_async.models import Generation
     from luma_async.outcomes import Outcome
-    from luma_async.queries import Queries
+    from luma_async.values.events import Event
+    from luma_async.values.models import Generation
 
 _log = logging.getLogger("luma_async")
 

@@ -9,11 +9,11 @@ from collections import Counter
 
 import attrs
 
-from luma_async._core.coalescing import Width
-from luma_async._core.laws import EARLY_MEAN_S, PRIOR
+from luma_async._poll.durations import EARLY_MEAN_S, PRIOR
+from luma_async._poll.grouping import Width
+from luma_async._poll.watcher import Watcher
 from luma_async._wire.dialect import RUNNING, Row
-from luma_async.models import Generation, State, Video
-from luma_async.watcher import Watcher
+from luma_async.values.models import Generation, State, Video
 
 
 class VirtualClock(asyncio.SelectorEventLoop):

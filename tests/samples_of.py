@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from luma_async._wire.documents import Answer, parse
+from luma_async._wire.answer import Answer, parse
 
 FOLDER = Path(__file__).parent / "samples"
 

@@ -17,9 +17,9 @@ import attrs
 from cattrs import Converter
 
 from luma_async._wire.json_shapes import is_object
-from luma_async._wire.state_words import read_state
-from luma_async.errors import UnreadableAnswer
-from luma_async.models import Credits, Generation, Image, Json, KeyUsage, State, User, Video
+from luma_async._wire.states import read_state
+from luma_async.values.errors import UnreadableAnswer
+from luma_async.values.models import Credits, Generation, Image, Json, KeyUsage, State, User, Video
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

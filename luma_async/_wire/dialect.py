@@ -14,12 +14,12 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from luma_async._core.judging import ErrorBody
-    from luma_async._core.limiting import KnownLimits
-    from luma_async._core.reconciling import Likeness
-    from luma_async._wire.documents import Document
-    from luma_async.models import Credits, Generation, KeyUsage, User
-    from luma_async.requests import Request
+    from luma_async._doubts.matching import Likeness
+    from luma_async._submit.limits import KnownLimits
+    from luma_async._submit.verdict import ErrorBody
+    from luma_async._wire.answer import Document
+    from luma_async.values.models import Credits, Generation, KeyUsage, User
+    from luma_async.values.requests import Request
 
 
 @attrs.frozen(kw_only=True)

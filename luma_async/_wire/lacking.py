@@ -5,16 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from luma_async.errors import UnsupportedOperation
+from luma_async.values.errors import UnsupportedOperation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from luma_async._core.reconciling import Likeness
+    from luma_async._doubts.matching import Likeness
+    from luma_async._wire.answer import Document
     from luma_async._wire.dialect import Call, Page, Row
-    from luma_async._wire.documents import Document
-    from luma_async.models import Credits, KeyUsage, User
-    from luma_async.requests import Request
+    from luma_async.values.models import Credits, KeyUsage, User
+    from luma_async.values.requests import Request
 
 
 class Lacking(ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from luma_async.errors import InvalidInput
+from luma_async.values.errors import InvalidInput
 
 if TYPE_CHECKING:
     import re

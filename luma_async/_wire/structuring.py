@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from luma_async.models import Generation
+    from luma_async.values.models import Generation
 
 
 @cache

@@ -16,16 +16,16 @@ from luma_async.cli.batch_display import display
 from luma_async.cli.console import put_json, say
 from luma_async.cli.options import add_json, add_service, dialect_of, open_session
 from luma_async.cli.status import read_entries
-from luma_async.errors import InvalidInput, LumaError, PollingFailed, SubmitInDoubt, WaitTimeout
-from luma_async.prompt_files import parse_prompts, read_prompts
+from luma_async.prompts import parse_prompts, read_prompts
+from luma_async.values.errors import InvalidInput, LumaError, PollingFailed, SubmitInDoubt, WaitTimeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from luma_async import BatchStats, DreamMachine, LumaSession, Outcome, RixAPI
-    from luma_async.batch import Batch
-    from luma_async.previews import Preview
-    from luma_async.prompt_files import Prompts
+    from luma_async._batch.batch import Batch
+    from luma_async._batch.preview import Preview
+    from luma_async.prompts import Prompts
 
 JOURNAL, RESULTS = "jobs.db", "results.jsonl"
 _RESERVED = frozenset({RESULTS, JOURNAL, "gallery.html"})

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from luma_async._download.downloader import Downloads
 from luma_async.cli.console import progress, put_generation, put_json, say
 from luma_async.cli.options import add_journal, add_json, add_service, again, open_session
-from luma_async.downloads import Downloads
-from luma_async.errors import DownloadError, GenerationFailed, InvalidInput, LumaError
-from luma_async.settings import check_timeout
+from luma_async.values.errors import DownloadError, GenerationFailed, InvalidInput, LumaError
+from luma_async.values.settings import check_timeout
 
 if TYPE_CHECKING:
     import argparse

@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from luma_async.errors import ConfigurationError
+from luma_async.values.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import argparse

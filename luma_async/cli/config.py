@@ -20,7 +20,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from luma_async.errors import ConfigurationError
+from luma_async.values.errors import ConfigurationError
 
 NAMES = frozenset({"base_url", "dialect", "edition", "journal", "api_key"})
 """What the file may hold."""

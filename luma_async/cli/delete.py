@@ -9,7 +9,7 @@ from luma_async.cli.console import put_json, say
 from luma_async.cli.fetching import summary
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
 from luma_async.cli.running import exit_code
-from luma_async.errors import InvalidInput, LumaError
+from luma_async.values.errors import InvalidInput, LumaError
 
 if TYPE_CHECKING:
     import argparse

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import argparse
 
     from luma_async import Outcome
-    from luma_async.batch import Batch
+    from luma_async._batch.batch import Batch
     from luma_async.testing import FakeGateway, Script
 
 FOLDER = Path("luma-demo")

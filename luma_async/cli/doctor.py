@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from luma_async import Looked
-from luma_async._core.addressing import is_loopback
+from luma_async._http.address import is_loopback
 from luma_async.cli.config import config_path, configured
 from luma_async.cli.console import printable, put_json
 from luma_async.cli.options import add_journal, add_json, add_service, address_of, dialect_of, open_session
 from luma_async.cli.running import exit_code
-from luma_async.errors import ConfigurationError, GenerationNotFound, JournalError, LumaError, NotSent
+from luma_async.values.errors import ConfigurationError, GenerationNotFound, JournalError, LumaError, NotSent
 
 if TYPE_CHECKING:
     import argparse

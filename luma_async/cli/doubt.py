@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from luma_async._core.lifecycle import UNDECIDED, in_doubt
+from luma_async._journal.lifecycle import UNDECIDED, in_doubt
 from luma_async.cli.console import put_json, put_table, say, shorten
 from luma_async.cli.options import add_journal, add_json, add_service, again, open_session
 from luma_async.cli.services import only_service, others_of, shared_service

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from luma_async import ExtendRequest, Keyframes
 from luma_async.cli.buying import add_purchase, buy
 from luma_async.cli.generate import add_wishes
-from luma_async.prompt_files import read_keyframe
+from luma_async.prompts import read_keyframe
 
 if TYPE_CHECKING:
     import argparse

@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from luma_async._download.downloader import Downloads
 from luma_async.cli.console import put_json, say
 from luma_async.cli.options import again
 from luma_async.cli.running import exit_code
-from luma_async.downloads import Downloads
-from luma_async.errors import InvalidInput, LumaError
+from luma_async.values.errors import InvalidInput, LumaError
 
 if TYPE_CHECKING:
     import argparse

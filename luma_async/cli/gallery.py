@@ -9,7 +9,7 @@ from luma_async.cli.batch import JOURNAL
 from luma_async.cli.console import put_json, say
 from luma_async.cli.options import add_json, default_journal
 from luma_async.cli.status import read_entries
-from luma_async.errors import InvalidInput
+from luma_async.values.errors import InvalidInput
 
 if TYPE_CHECKING:
     import argparse

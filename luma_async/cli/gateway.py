@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from luma_async.cli.console import say
-from luma_async.errors import ConfigurationError
+from luma_async.values.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import argparse

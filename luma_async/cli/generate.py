@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from luma_async import Keyframes, VideoRequest
 from luma_async.cli.buying import add_purchase, buy
-from luma_async.prompt_files import read_keyframe
+from luma_async.prompts import read_keyframe
 
 if TYPE_CHECKING:
     import argparse

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from luma_async import DreamMachine, LumaSession, RixAPI
-from luma_async._core.addressing import OFFICIAL_HOST, check_base_url
+from luma_async._http.address import OFFICIAL_HOST, check_base_url
 from luma_async.cli.config import config_path, configured, configured_path
-from luma_async.errors import ConfigurationError, JournalError
+from luma_async.values.errors import ConfigurationError, JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

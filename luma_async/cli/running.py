@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from luma_async.cli.console import say
 from luma_async.cli.options import settle_journal
-from luma_async.errors import (
+from luma_async.values.errors import (
     ConfigurationError,
     InvalidInput,
     KeyConflict,

@@ -10,8 +10,8 @@ from luma_async.cli.fetching import summary
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
 from luma_async.cli.running import exit_code
 from luma_async.cli.services import service_of
-from luma_async.errors import LumaError
-from luma_async.settings import check_timeout
+from luma_async.values.errors import LumaError
+from luma_async.values.settings import check_timeout
 
 if TYPE_CHECKING:
     import argparse

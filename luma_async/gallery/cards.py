@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from luma_async.entries import Phase
+from luma_async.values.entries import Phase
 
 if TYPE_CHECKING:
-    from luma_async.entries import Entry
+    from luma_async.values.entries import Entry
 
 _ENDED = frozenset({Phase.COMPLETED, Phase.FAILED})
 _KINDS = {

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from luma_async.errors import InvalidInput
 from luma_async.gallery.cards import Clip, card_of
 from luma_async.gallery.page import SIGNATURE, render
+from luma_async.values.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from luma_async.entries import Entry
+    from luma_async.values.entries import Entry
 
 PAGE_NAME = "gallery.html"
 """What the page is called in its folder."""

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 import attrs
 
-from luma_async.entries import Phase
+from luma_async.values.entries import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

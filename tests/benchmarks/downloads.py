@@ -62,9 +62,9 @@ async def bare(url, folder, count, *, synced=False):
 async def ours(url, folder, count):
     """This library's downloads, behind made-up generations."""
     from luma_async import Generation, RetryPolicy, State, Timeouts, Video
-    from luma_async._io.files import Files
-    from luma_async._io.proxies import Proxies
-    from luma_async.downloads import Downloads
+    from luma_async._download.client import Files
+    from luma_async._download.downloader import Downloads
+    from luma_async._http.proxies import Proxies
 
     async def nobody(_):
         raise AssertionError("the links are good")

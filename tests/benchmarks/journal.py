@@ -59,7 +59,7 @@ async def submits(journal, base_url, count):
 async def records(journal, _base_url, count):
     """Claim and accept, so many at once, without a gateway."""
     from luma_async import Entry, Phase
-    from luma_async._core import lifecycle
+    from luma_async._journal import lifecycle
 
     took_s = []
     numbers = iter(range(count // 2))

@@ -16,7 +16,7 @@ import attrs
 from imagined import durations, imagine, watch
 
 from luma_async import PollPolicy
-from luma_async._core.laws import PRIOR, Law
+from luma_async._poll.durations import PRIOR, Law
 
 LONELY = Law(early_weight=0.0)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from luma_async import Phase
-from luma_async._core.lifecycle import TRANSITIONS
+from luma_async._journal.lifecycle import TRANSITIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "money.md"
 BEGIN, END = "<!-- lifecycle: begin -->\n", "<!-- lifecycle: end -->\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import luma_async
-from luma_async import errors
+from luma_async.values import errors
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "luma_async"

@@ -31,21 +31,21 @@ CALLED = {"Requests", "Formats"}
 """Topics whose classes users build themselves."""
 ALIASES = {"Request", "Event", "Wanted", "Keys", "Place", "Watermark", "FileKind", "PromptFormat", "Keyframe"}
 TOPICS = {
-    "Session and handles": ("session", "purchases", "handle", "batch", "batches", "outcomes", "previews"),
-    "What hangs on a session": ("doubts", "account", "library"),
-    "Requests": ("requests", "keyframes", "prompt_files"),
-    "What services say": ("models",),
+    "Session and handles": ("session", "purchases", "handle", "_batch", "outcomes"),
+    "What hangs on a session": ("_doubts", "account", "library"),
+    "Requests": ("values.requests", "values.keyframes", "prompts"),
+    "What services say": ("values.models",),
     "Formats": ("_wire",),
-    "Settings": ("settings",),
-    "Journals": ("entries", "_io"),
-    "Events": ("events",),
-    "Errors": ("errors",),
+    "Settings": ("values.settings",),
+    "Journals": ("values.entries", "_journal"),
+    "Events": ("values.events",),
+    "Errors": ("values.errors",),
 }
 
 
 def topic_of(module):
-    part = module.removeprefix("luma_async.").split(".")[0]
-    return next((topic for topic, parts in TOPICS.items() if part in parts), None)
+    part = module.removeprefix("luma_async.")
+    return next((topic for topic, parts in TOPICS.items() if part.startswith(parts)), None)
 
 
 def first_line(node):

@@ -32,7 +32,6 @@ from luma_async import (
     VideoRequest,
     WaitTimeout,
 )
-from luma_async.errors import UnsupportedOperation
 from luma_async.testing import (
     ALWAYS,
     Fault,
@@ -46,6 +45,7 @@ from luma_async.testing import (
     stalls,
     succeeds,
 )
+from luma_async.values.errors import UnsupportedOperation
 
 pytestmark = pytest.mark.looptime(noop_cycles=8)
 

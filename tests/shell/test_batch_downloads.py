@@ -83,7 +83,7 @@ async def test_a_failed_download_is_the_outcomes_error(run, gateway, tmp_path):
 
 async def test_a_disk_that_fails_is_the_outcomes_error(run, gateway, tmp_path, monkeypatch):
     """An OSError becomes a DownloadError that names the file, and the generation is kept."""
-    from luma_async._io.part_file import PartFile
+    from luma_async._download.part_file import PartFile
 
     def full(_self, _piece):
         raise OSError(28, "No space left on device")

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 import pytest
 
 from luma_async import Entry, Generation, Phase, SqliteJournal, State
-from luma_async._core import lifecycle
-from luma_async._core.canonical import canonical, digest
-from luma_async._core.lifecycle import Step
+from luma_async._journal import lifecycle
+from luma_async._journal.fingerprint import canonical, digest
+from luma_async._journal.lifecycle import Step
 from luma_async.cli.main import main
-from luma_async.requests import VideoRequest
 from luma_async.testing import fails, succeeds
+from luma_async.values.requests import VideoRequest
 
 NOW = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -34,8 +34,8 @@ from luma_async import (
     UnsupportedOperation,
     VideoRequest,
 )
-from luma_async._core import lifecycle
-from luma_async._core.canonical import canonical, digest
+from luma_async._journal import lifecycle
+from luma_async._journal.fingerprint import canonical, digest
 from luma_async.testing import (
     FakeGateway,
     drop_after_reading,

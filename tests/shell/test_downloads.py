@@ -35,14 +35,14 @@ from luma_async import (
     Timeouts,
     Video,
 )
-from luma_async._core import downloading
-from luma_async._core.linking import Link
-from luma_async._core.naming import NOTE_SUFFIX
-from luma_async._io.files import Files
-from luma_async._io.part_file import PartFile
-from luma_async._io.proxies import Proxies
-from luma_async.downloads import AT_ONCE, Downloads
-from luma_async.places import Places
+from luma_async._aio.priority_semaphore import Places
+from luma_async._download import response as downloading
+from luma_async._download.client import Files
+from luma_async._download.downloader import AT_ONCE, Downloads
+from luma_async._download.links import Link
+from luma_async._download.names import NOTE_SUFFIX
+from luma_async._download.part_file import PartFile
+from luma_async._http.proxies import Proxies
 from luma_async.testing import (
     ALWAYS,
     changes_object,
@@ -1004,7 +1004,7 @@ async def test_so_many_at_once_and_no_more(fetcher, server, tmp_path):
 
 async def test_a_slow_disk_keeps_no_other_from_the_line(fetcher, server, tmp_path, monkeypatch):
     """While one file is being synced, the next is received already."""
-    monkeypatch.setattr("luma_async.downloads.AT_ONCE", 1)
+    monkeypatch.setattr("luma_async._download.downloader.AT_ONCE", 1)
     another_came, first = threading.Event(), threading.Lock()
     sync, waited = os.fsync, []
 
@@ -1027,7 +1027,7 @@ async def test_a_slow_disk_keeps_no_other_from_the_line(fetcher, server, tmp_pat
 
 async def test_those_whose_links_end_first_go_first(fetcher, server, tmp_path, monkeypatch):
     """Among those who wait, the link that ends first is fetched first; plain links come last; who leaves is skipped."""
-    monkeypatch.setattr("luma_async.downloads.AT_ONCE", 1)
+    monkeypatch.setattr("luma_async._download.downloader.AT_ONCE", 1)
     server.hold_after = 0
     downloads = fetcher()
     now = datetime.now(UTC)

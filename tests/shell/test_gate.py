@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from luma_async._core.limiting import Rate
-from luma_async.gate import Gate
+from luma_async._submit.limits import Rate
+from luma_async._submit.throttle import Gate
 
 pytestmark = pytest.mark.looptime
 

@@ -23,7 +23,7 @@ from luma_async import (
     State,
     Video,
 )
-from luma_async._core import lifecycle
+from luma_async._journal import lifecycle
 
 NOW = datetime(2025, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 SERVICE, ELSEWHERE = "rixapi https://relay.example", "rixapi https://elsewhere.example"

@@ -20,9 +20,12 @@ import attrs
 import pytest
 
 from luma_async import Entry, JournalBusy, JournalError, JournalTooNew, KeyConflict, LumaSession, Phase, SqliteJournal
-from luma_async._core import lifecycle
-from luma_async._io import owner_lock, sqlite_journal, sqlite_schema, writer_thread
-from luma_async._io.forks import fork_lock
+from luma_async._journal import lifecycle
+from luma_async._journal.sqlite import journal as sqlite_journal
+from luma_async._journal.sqlite import owners as owner_lock
+from luma_async._journal.sqlite import schema as sqlite_schema
+from luma_async._journal.sqlite import writer as writer_thread
+from luma_async._journal.sqlite.forks import fork_lock
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -544,7 +547,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from luma_async import Entry, Phase, SqliteJournal
-from luma_async._core import lifecycle
+from luma_async._journal import lifecycle
 
 def claim(key):
     entry = Entry(key=key, phase=Phase.SENDING, service="rixapi", digest="d", owner="0" * 16)

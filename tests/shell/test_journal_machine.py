@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from luma_async import Entry, Generation, KeyConflict, Phase, SqliteJournal, State, SubmitInDoubt
-from luma_async._core import lifecycle
-from luma_async._core.lifecycle import Step
+from luma_async._journal import lifecycle
+from luma_async._journal.lifecycle import Step
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 SERVICE = "rixapi https://relay.example"

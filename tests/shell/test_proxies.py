@@ -10,7 +10,7 @@ from raw_server import RawServer, answers, response
 from yarl import URL
 
 from luma_async import LumaSession, Refused
-from luma_async._io.proxies import Proxies
+from luma_async._http.proxies import Proxies
 from luma_async.cli.options import add_service, open_session
 
 RELAY = URL("http://relay.example/luma/generations")

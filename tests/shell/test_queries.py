@@ -26,9 +26,9 @@ from luma_async import (
     UnreadableAnswer,
     UnsupportedOperation,
 )
+from luma_async._http.queries import Queries
+from luma_async._wire.answer import Answer
 from luma_async._wire.dialect import Call
-from luma_async._wire.documents import Answer
-from luma_async.queries import Queries
 from luma_async.testing import ALWAYS, completes_without_link, drop_after_reading, garbage, rate_limited, server_error
 from luma_async.testing import answer as spoiled
 

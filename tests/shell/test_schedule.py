@@ -9,7 +9,7 @@ import pytest
 from imagined import durations, imagine, watch
 
 from luma_async import PollPolicy
-from luma_async._core.laws import EARLY_WEIGHT, PRIOR, Law
+from luma_async._poll.durations import EARLY_WEIGHT, PRIOR, Law
 
 LONELY = Law(early_weight=0.0)
 COUNT = 1000

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from luma_async import Generation, State, Video
-from luma_async._core.folding import Look, Unread
-from luma_async.targets import Target
+from luma_async._poll.observation import Look, Unread
+from luma_async._poll.tracked import Target
 
 DONE = Generation(id="a", state=State.COMPLETED, video=Video(url="https://example.com/a.mp4"))
 LINKLESS = Generation(id="a", state=State.COMPLETED)

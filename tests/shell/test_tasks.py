@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from luma_async._io.tasks import TaskOwner, each, run_through
+from luma_async._aio.tasks import TaskOwner, each, run_through
 
 pytestmark = pytest.mark.looptime
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luma_async._io.timers import Timers, Within
+from luma_async._aio.timers import Timers, Within
 
 pytestmark = pytest.mark.looptime
 

@@ -12,11 +12,11 @@ import attrs
 import pytest
 from raw_server import RawServer, answers, response, stalls
 
-from luma_async._io.proxies import Proxies
-from luma_async._io.transport import BODY_CAP_BYTES, Transport
+from luma_async._http.proxies import Proxies
+from luma_async._http.transport import BODY_CAP_BYTES, Transport
 from luma_async._wire.dialect import Call
-from luma_async.errors import JournalError, NoAnswer, NotSent
-from luma_async.settings import Secret, Timeouts
+from luma_async.values.errors import JournalError, NoAnswer, NotSent
+from luma_async.values.settings import Secret, Timeouts
 
 pytestmark = pytest.mark.looptime
 

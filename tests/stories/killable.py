@@ -18,7 +18,7 @@ import traceback
 import aiohttp
 
 from luma_async import Limits, LumaError, LumaSession, PollPolicy, SqliteJournal
-from luma_async.attempts import Attempts
+from luma_async._submit.attempt import Attempts
 
 STEPS = (
     "before anything",

@@ -37,7 +37,8 @@ def gateway_options():
 def processes():
     """Fork programs from one that has everything loaded."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["stories.killable_batch", "luma_async._io.transport", "luma_async._io.files"])
+    loaded = ["stories.killable_batch", "luma_async._http.transport", "luma_async._download.client"]
+    context.set_forkserver_preload(loaded)
     return context
 
 

@@ -29,8 +29,8 @@ from luma_async import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_async._core import lifecycle
-from luma_async._core.canonical import canonical, digest
+from luma_async._journal import lifecycle
+from luma_async._journal.fingerprint import canonical, digest
 from luma_async.testing import (
     ALWAYS,
     cut_body,
@@ -65,7 +65,7 @@ def journal():
 def one_clock(request, gateway, monkeypatch):
     """Let the client's time of day follow virtual time, as the gateway's does."""
     if "looptime" in request.keywords:
-        monkeypatch.setattr("luma_async.attempts.wall_now", gateway._clock.wall)
+        monkeypatch.setattr("luma_async._submit.attempt.wall_now", gateway._clock.wall)
 
 
 def session(gateway, journal=None, **settings):

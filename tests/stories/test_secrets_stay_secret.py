@@ -27,7 +27,6 @@ from luma_async import (
     SubmitInDoubt,
     Timeouts,
 )
-from luma_async.settings import Secret
 from luma_async.testing import (
     FakeGateway,
     drop_after_reading,
@@ -39,6 +38,7 @@ from luma_async.testing import (
     server_error,
     succeeds,
 )
+from luma_async.values.settings import Secret
 
 KEY = "sk-do-not-tell-anybody-0123456789"
 TOKEN = "at-neither-tell-this-one-9876543210"

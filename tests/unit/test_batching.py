@@ -22,7 +22,7 @@ from luma_async import (
     Unauthorized,
     VideoRequest,
 )
-from luma_async._core.batching import (
+from luma_async._batch.rules import (
     LEAST_PAUSE_S,
     MOST_DOUBTS,
     Durations,
@@ -33,8 +33,8 @@ from luma_async._core.batching import (
     pause_after_refusal,
     retry_key,
 )
-from luma_async._core.canonical import canonical
-from luma_async.checks import LONGEST_KEY
+from luma_async._journal.fingerprint import canonical
+from luma_async.values.validators import LONGEST_KEY
 
 GOLDEN = [
     ("75f7c0509e9308a817a029da610453d658e72967dd5928badc591d2a74ca813a", "cats", VideoRequest("a cat")),

@@ -22,7 +22,7 @@ from luma_async import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_async._core.canonical import canonical, digest, law_name, restore, without_pictures
+from luma_async._journal.fingerprint import canonical, digest, law_name, restore, without_pictures
 
 PICTURE = ImageKeyframe.from_bytes(b"\xff\xd8\xff picture")
 TIGER = ImageKeyframe("https://pictures.example/tiger.jpg")

@@ -15,7 +15,7 @@ from luma_async import (
     ServiceUnavailable,
     UnreadableAnswer,
 )
-from luma_async._core.coalescing import Width, chunks, comes_along, page_limit, room_left, worth_another_page
+from luma_async._poll.grouping import Width, chunks, comes_along, page_limit, room_left, worth_another_page
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async._core.canonical import without_pictures
-from luma_async._wire.documents import Answer, Shape, parse
+from luma_async._journal.fingerprint import without_pictures
+from luma_async._wire.answer import Answer, Shape, parse
 
 BODIES = {
     "an object": (b'{"a": 1}', Shape.JSON, {"a": 1}),

@@ -12,8 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async import DamagedFile, DownloadError, Generation, Image, LinkGone, RetryPolicy, State, Video
-from luma_async._core import downloading
-from luma_async._core.downloading import (
+from luma_async._download import response as downloading
+from luma_async._download.links import (
+    Link,
+    Remedy,
+    clean_links,
+    expires_at,
+    is_good,
+    is_picture,
+    is_web_address,
+    next_step,
+    suffix_of,
+    urgency_of,
+)
+from luma_async._download.response import (
     FRUITFUL_BYTES,
     Have,
     Head,
@@ -35,19 +47,7 @@ from luma_async._core.downloading import (
     strong,
     too_long,
 )
-from luma_async._core.linking import (
-    Link,
-    Remedy,
-    clean_links,
-    expires_at,
-    is_good,
-    is_picture,
-    is_web_address,
-    next_step,
-    suffix_of,
-    urgency_of,
-)
-from luma_async._core.media import fault_of
+from luma_async._download.validate import fault_of
 
 NOW = datetime(2024, 10, 15, 9, 0, tzinfo=UTC)
 CLEAN, RAW, MARKED = "https://cdn.example/clean.mp4", "https://cdn.example/raw.mp4", "https://cdn.example/marked.mp4"

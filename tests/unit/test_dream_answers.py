@@ -24,8 +24,8 @@ from luma_async import (
     UnreadableAnswer,
     Video,
 )
-from luma_async._core.judging import Accepted, Denied, Doubtful, judge_submit, refusal
-from luma_async.queries import read
+from luma_async._http.queries import read
+from luma_async._submit.verdict import Accepted, Denied, Doubtful, judge_submit, refusal
 
 LUMA = DreamMachine()
 LAKE = "A serene lake surrounded by mountains at sunset"

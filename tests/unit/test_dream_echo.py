@@ -19,8 +19,8 @@ from luma_async import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_async._core.canonical import without_picture
-from luma_async._core.reconciling import Likeness
+from luma_async._doubts.matching import Likeness
+from luma_async._journal.fingerprint import without_picture
 
 LUMA = DreamMachine()
 SAME, ALIKE, OTHER = Likeness.SAME, Likeness.ALIKE, Likeness.OTHER

@@ -12,8 +12,9 @@ import attrs
 import pytest
 
 import luma_async
-from luma_async import Entry, Generation, LumaError, Phase, State, errors
-from luma_async.error_form import clip
+from luma_async import Entry, Generation, LumaError, Phase, State
+from luma_async.values import errors
+from luma_async.values.error_form import clip
 
 TREE = """
 LumaError
@@ -162,7 +163,7 @@ def test_each_error_has_its_place(name):
     parent, builtin = ROWS[name]
     bases = [base.__name__ for base in KINDS[name].__bases__]
     assert bases == [parent, *([builtin] if builtin else [])]
-    assert KINDS[name].__module__ == "luma_async.errors"
+    assert KINDS[name].__module__ == "luma_async.values.errors"
 
 
 @pytest.mark.parametrize("name", ROWS)

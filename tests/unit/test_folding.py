@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async import Generation, Image, State, Video
-from luma_async._core.folding import Look, Unread, fold, has_link, rank
+from luma_async._poll.observation import Look, Unread, fold, has_link, rank
 
 LINKED = Video(url="https://example.com/a.mp4")
 BARE = Video()

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async import RixAPI
-from luma_async._core.judging import (
+from luma_async._http.queries import read
+from luma_async._submit.verdict import (
     CHECK_BASE_URL,
     NOT_FOLLOWED,
     UNDECIDED_4XX,
@@ -23,8 +24,8 @@ from luma_async._core.judging import (
     judge_submit,
     refusal,
 )
-from luma_async._wire.documents import Answer, Shape, parse
-from luma_async.errors import (
+from luma_async._wire.answer import Answer, Shape, parse
+from luma_async.values.errors import (
     GenerationNotFound,
     InvalidRequest,
     OutOfCredit,
@@ -34,7 +35,6 @@ from luma_async.errors import (
     ServiceUnavailable,
     Unauthorized,
 )
-from luma_async.queries import read
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "errors"
 SAID = ErrorBody(message="it said so")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async._core.laws import PRIOR, REMEMBERED, SAMPLED, Finish, Law, Learned, Roots
+from luma_async._poll.durations import PRIOR, REMEMBERED, SAMPLED, Finish, Law, Learned, Roots
 
 
 def seen(duration, every_s):

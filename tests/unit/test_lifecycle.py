@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async import Entry, Generation, JournalError, KeyConflict, Phase, State, SubmitInDoubt
-from luma_async._core import lifecycle
-from luma_async._core.lifecycle import PAID, TRANSITIONS, UNDECIDED, UNPAID, AwaitOwner, Existing, Send, Step
+from luma_async._journal import lifecycle
+from luma_async._journal.lifecycle import PAID, TRANSITIONS, UNDECIDED, UNPAID, AwaitOwner, Existing, Send, Step
 
 THEN = datetime(2025, 1, 1, tzinfo=UTC)
 NOW = datetime(2025, 1, 2, tzinfo=UTC)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luma_async import Limits, RixAPI
-from luma_async._core.limiting import FIRST_SIZE, KnownLimits, Rate, Window, next_start, rate, window
-from luma_async.flights import Flights, Seat
+from luma_async._batch.window import Flights, Seat
+from luma_async._submit.limits import FIRST_SIZE, KnownLimits, Rate, Window, next_start, rate, window
 
 OFFICIAL = KnownLimits(max_in_flight=10, submits_per_minute=20)
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from luma_async import InvalidInput
-from luma_async._core.naming import (
+from luma_async._download.names import (
     LONGEST_NAME_BYTES,
     NOTE_SUFFIX,
     PART_SUFFIX,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from luma_async._core.paging import MOST_FRUITLESS, Reader
+from luma_async._http.paging import MOST_FRUITLESS, Reader
 
 
 def page_of(held, reader, size):

@@ -15,7 +15,7 @@ from luma_async import (
     Unauthorized,
     UnreadableAnswer,
 )
-from luma_async._core.patience import KEPT_FAILURES, Failing, GiveUp, GoOn, consequence
+from luma_async._poll.failures import KEPT_FAILURES, Failing, GiveUp, GoOn, consequence
 
 POLICY = PollPolicy.fixed(1, patience=300, grace=30)
 

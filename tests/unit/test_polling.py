@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async import PollPolicy
-from luma_async._core.laws import PRIOR, Law
-from luma_async._core.polling import (
+from luma_async._poll.durations import PRIOR, Law
+from luma_async._poll.schedule import (
     JITTER,
     LONGEST_S,
     LONGEST_SPREAD_S,

@@ -15,7 +15,7 @@ from luma_async import (
     VideoRequest,
     read_prompts,
 )
-from luma_async.prompt_files import parse_prompts
+from luma_async.prompts import parse_prompts
 
 JPEG = b"\xff\xd8\xff picture"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async._core.reconciling import (
+from luma_async._doubts.matching import (
     CLOCKS_DIFFER,
     EARLIEST,
     LATEST,

@@ -27,9 +27,9 @@ from luma_async import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_async.checks import check_id, check_media, check_picture_url, check_web_url
-from luma_async.reprs import show_url
-from luma_async.requests import as_request
+from luma_async.values.redaction import show_url
+from luma_async.values.requests import as_request
+from luma_async.values.validators import check_id, check_media, check_picture_url, check_web_url
 
 PICTURE = ImageKeyframe("https://example.com/tiger.jpg")
 REFERENCE = ImageReference("https://example.com/tiger.jpg")

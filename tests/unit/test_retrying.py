@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async._core.retrying import (
+from luma_async._http.retry import (
     LONGEST_NAMED_DELAY_S,
     RetryQuota,
     delay_before,
     repeat_safe_call,
     repeat_submit,
 )
-from luma_async.errors import (
+from luma_async.values.errors import (
     GenerationNotFound,
     InvalidRequest,
     JournalError,
@@ -28,7 +28,7 @@ from luma_async.errors import (
     Unauthorized,
     UnreadableAnswer,
 )
-from luma_async.settings import RetryPolicy
+from luma_async.values.settings import RetryPolicy
 
 POLICY = RetryPolicy(attempts=5, first_delay=0.5, max_delay=8, not_sent_for=30)
 PASSING = [NotSent(), NoAnswer(), RateLimited(status=429), ServiceUnavailable(status=503)]

@@ -22,9 +22,9 @@ from luma_async import (
     Unauthorized,
     UnreadableAnswer,
 )
-from luma_async._core.judging import Accepted, Denied, Doubtful, Kind, judge_submit, refusal
-from luma_async._wire.documents import Answer, Shape, parse
-from luma_async.queries import read
+from luma_async._http.queries import read
+from luma_async._submit.verdict import Accepted, Denied, Doubtful, Kind, judge_submit, refusal
+from luma_async._wire.answer import Answer, Shape, parse
 
 RIX = RixAPI()
 

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from luma_async import InvalidInput, Limits, PollPolicy, RetryPolicy, Timeouts
-from luma_async.settings import UNSET, Secret, check_timeout
+from luma_async.values.settings import UNSET, Secret, check_timeout
 
 NOT_NUMBERS = [None, "10", True, math.nan, [1]]
 

@@ -1,0 +1,1 @@
+"""What asyncio lacks: clocks, tasks with an owner, a semaphore with priorities."""

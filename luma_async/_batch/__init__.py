@@ -1,0 +1,1 @@
+"""Many requests at once. Pure: keys, rules, window, source, preview. Loops: batch, item."""

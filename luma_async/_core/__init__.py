@@ -1,1 +1,0 @@
-"""Decisions: pure functions over frozen values, without I/O, clock, randomness or logging."""

@@ -1,0 +1,1 @@
+"""Submits whose outcome is unknown. Pure: matching. I/O: doubts, reconciler."""

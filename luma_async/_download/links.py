@@ -1,0 +1,166 @@
+"""Which link a file is fetched from: the best one that a generation carries, and what to do when none is left.
+
+In this order: a watermark-free link that is good; a fresh look at the generation; the question for a link, which
+some relays bill and which is therefore put only when no carried link can be good any more; a link that has expired
+by its own date, since our clock may be wrong; and a watermarked one, if that will do.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Literal, TypeAlias
+from urllib.parse import parse_qs, urlsplit
+
+import attrs
+
+from luma_async.values.models import Image, Video
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from luma_async.values.models import Generation
+
+FileKind: TypeAlias = Literal["video", "thumbnail", "last_frame"]
+"""Which file of a generation: its result (a video, or the picture of an image generation), or a still picture of it."""
+
+Watermark: TypeAlias = Literal["forbid", "allow"]
+"""Whether a clip with a watermark will do when there is no other."""
+
+WORTH_S = 5.0
+"""A link that ends sooner is not worth a connection. Storage checks the date when a request arrives, not later."""
+
+_NO_VIDEO, _NO_IMAGE = Video(), Image()
+_AMZ_MARK = "X-Amz-Expires="
+_AMZ_DATE = "%Y%m%dT%H%M%SZ"
+_PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif"})
+
+
+@attrs.frozen(kw_only=True)
+class Link:
+    """Where a file can be had."""
+
+    url: str = attrs.field(repr=False)
+    """The address; it may hold a signature."""
+    name: str
+    """Which of the generation's links it is, such as `video.download_url`."""
+
+
+class Remedy(Enum):
+    """What to do when there is no link to try."""
+
+    REFRESH = auto()
+    """Look at the generation again."""
+    ASK = auto()
+    """Ask the service for a link, once."""
+    NONE = auto()
+    """Nothing helps."""
+
+
+def expires_at(url: str) -> datetime | None:
+    """Return when a presigned link ends, aware UTC; None for a plain one, and for one whose dates make no sense."""
+    if _AMZ_MARK not in url:
+        return None
+    try:
+        query = parse_qs(urlsplit(url).query)
+        signed_at = datetime.strptime(query["X-Amz-Date"][0], _AMZ_DATE).replace(tzinfo=UTC)
+        return signed_at + timedelta(seconds=int(query["X-Amz-Expires"][0]))
+    except (KeyError, ValueError, OverflowError):
+        return None
+
+
+def is_good(url: str, at: datetime) -> bool:
+    """Whether a link lives long enough to be worth a connection."""
+    end = expires_at(url)
+    return end is None or end - at >= timedelta(seconds=WORTH_S)
+
+
+def clean_links(generation: Generation, kind: FileKind) -> tuple[Link, ...]:
+    """Return the links to a file without a watermark, the best first."""
+    video, raw = generation.video or _NO_VIDEO, generation.video_raw or _NO_VIDEO
+    if kind == "thumbnail":
+        thumbnail = generation.thumbnail or _NO_IMAGE
+        return _web_links(("thumbnail.url", thumbnail.url), ("video.thumbnail_url", video.thumbnail_url))
+    if kind == "last_frame":
+        return _web_links(("last_frame.url", (generation.last_frame or _NO_IMAGE).url))
+    return _web_links(
+        ("video.download_url", video.download_url),
+        ("video_raw.url", raw.download_url or raw.url),
+        ("image.url", (generation.image or _NO_IMAGE).url),
+    )
+
+
+def is_picture(generation: Generation, kind: FileKind) -> bool:
+    """Whether a file is a picture rather than a video."""
+    return kind != "video" or (generation.image is not None and generation.video is None)
+
+
+def suffix_of(generation: Generation, kind: FileKind) -> str:
+    """Return the ending that a file's name gets: that of its link, if it is a picture's."""
+    if not is_picture(generation, kind):
+        return ".mp4"
+    links = clean_links(generation, kind)
+    suffix = PurePosixPath(urlsplit(links[0].url).path).suffix.lower() if links else ""
+    return suffix if suffix in _PICTURE_SUFFIXES else ".jpg"
+
+
+def next_step(
+    generation: Generation,
+    *,
+    kind: FileKind,
+    watermark: Watermark,
+    answer: str | None,
+    spent: Collection[str],
+    refreshed: bool,
+    may_ask: bool,
+    at: datetime,
+) -> Link | Remedy:
+    """Choose the link to try next, or how to come by one.
+
+    Args:
+        generation: as last seen.
+        kind: which file.
+        watermark: whether a watermarked clip will do.
+        answer: the link that the service gave when it was asked for one.
+        spent: addresses that the file server refused since the last look.
+        refreshed: whether the generation was looked at again already.
+        may_ask: whether the service may still be asked for a link.
+        at: the time of day.
+    """
+    carried = clean_links(generation, kind)
+    asked = _web_links(("link", answer)) if kind == "video" else ()
+    left = [link for link in (*asked, *carried) if link.url not in spent]
+    for link in left:
+        if is_good(link.url, at):
+            return link
+    if not refreshed:
+        return Remedy.REFRESH
+    askable = may_ask and not is_picture(generation, kind)
+    if askable and not any(is_good(link.url, at) for link in carried):
+        return Remedy.ASK
+    marked = (generation.video or _NO_VIDEO).url if watermark == "allow" and kind == "video" else None
+    for link in (*left, *_web_links(("video.url", marked))):
+        if link.url not in spent:
+            return link
+    return Remedy.NONE
+
+
+def _web_links(*links: tuple[str, str | None]) -> tuple[Link, ...]:
+    """Keep what is a web address; a service may send anything."""
+    return tuple(Link(url=url, name=name) for name, url in links if url and is_web_address(url))
+
+
+def is_web_address(url: str) -> bool:
+    """Whether something is an http(s) address with a host that a request line can hold."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and url.isprintable()
+    except ValueError:
+        return False
+
+
+def urgency_of(links: Iterable[Link]) -> float:
+    """Say who goes first: the moment at which the first of the links ends, in Unix seconds."""
+    ends = [end.timestamp() for link in links if (end := expires_at(link.url)) is not None]
+    return min(ends, default=float("inf"))

@@ -1,0 +1,1 @@
+"""Calls to one service. Pure: retry, address, listing. I/O: transport, queries."""

@@ -1,0 +1,138 @@
+"""Where the service is and which key it gets: argument, then environment, and never one service's key for the other."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import attrs
+
+from luma_async.values.errors import ConfigurationError
+from luma_async.values.settings import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OFFICIAL_HOST = "api.lumalabs.ai"
+"""Luma's own service; it has a key of its own. Source: the official SDK reads LUMAAI_API_KEY."""
+
+_OFFICIAL_PATH = "/dream-machine/v1"
+_OFFICIAL_KEY = "luma-"
+"""What Luma's own keys begin with. Source: its documentation of the header."""
+_API_KEY = re.compile(r"[!-~]+")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@attrs.frozen(kw_only=True)
+class Address:
+    """A service and the key for it."""
+
+    base_url: str
+    """Scheme, host, port and path prefix, without a slash at the end."""
+    api_key: Secret
+    """What it is asked with."""
+
+
+def resolve(
+    *,
+    api_key: Secret | None,
+    base_url: str | None,
+    default_base_url: str | None,
+    variable: Callable[[str], str | None],
+    allow_insecure: bool,
+) -> Address:
+    """Find the service and its key.
+
+    Args:
+        api_key: what the caller gave.
+        base_url: what the caller gave.
+        default_base_url: where the service is when there is only one.
+        variable: reads a variable of the environment.
+        allow_insecure: whether the key may be sent unencrypted to another host than this machine.
+
+    Raises:
+        ConfigurationError: one of them is missing or cannot be right; the message names the setting.
+    """
+    url = base_url or (variable("LUMA_BASE_URL") or "").strip() or default_base_url
+    if not url:
+        raise ConfigurationError(
+            message="No base URL: every relay has its own. "
+            "Set LUMA_BASE_URL, or pass LumaSession(base_url='https://…') (--base-url)."
+        )
+    url = check_base_url(url, allow_insecure=allow_insecure)
+    official = urlsplit(url).hostname == OFFICIAL_HOST
+    if official and default_base_url is None:
+        raise ConfigurationError(
+            message=f"{url} speaks Luma's own format: pass dialect=DreamMachine() (--dialect dream-machine)."
+        )
+    if not official and not base_url and api_key is not None and api_key.reveal().startswith(_OFFICIAL_KEY):
+        raise ConfigurationError(
+            message=f"The API key is one of Luma's own, and LUMA_BASE_URL names {url}. "
+            "Pass base_url too: where a key goes must not hang on a variable."
+        )
+    name = "LUMAAI_API_KEY" if official else "LUMA_API_KEY"
+    key = api_key or _read_key(variable, name)
+    if key is None:
+        raise ConfigurationError(message=f"No API key for {url}: set {name}, or pass LumaSession(api_key='…').")
+    check_api_key(key, name)
+    return Address(base_url=url, api_key=key)
+
+
+def _read_key(variable: Callable[[str], str | None], name: str) -> Secret | None:
+    value = (variable(name) or "").strip()
+    return Secret(value) if value else None
+
+
+def check_api_key(key: Secret, name: str = "api_key") -> None:
+    """Refuse a key that cannot stand in a header.
+
+    Raises:
+        ConfigurationError: it is empty or holds anything but visible ASCII.
+    """
+    if not _is_visible(key.reveal()):
+        raise ConfigurationError(message=f"{name} must be the key alone: visible ASCII characters without blanks.")
+
+
+def _is_visible(key: object) -> bool:
+    return isinstance(key, str) and bool(_API_KEY.fullmatch(key))
+
+
+def check_base_url(url: object, *, allow_insecure: bool) -> str:
+    """Return a base URL in its one form, without the slash at its end.
+
+    Raises:
+        ConfigurationError: it is no http(s) address, carries more than a path, or would send the key unencrypted.
+    """
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        port = parts.port if parts else None
+        # A dot at the end is the same host to the network, and must be to us.
+        host = (parts.hostname or "").removesuffix(".") if parts else None
+    except ValueError:
+        parts = host = port = None
+    named = bool(host) and not str(host).endswith(".") and not any(char.isspace() for char in str(url))
+    if parts is None or host is None or parts.scheme not in _DEFAULT_PORTS or not named:
+        raise ConfigurationError(message="base_url must be an address like https://relay.example, with its scheme.")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigurationError(message="base_url must hold no user, query or fragment; the key goes in api_key.")
+    if parts.scheme == "http" and not is_loopback(host) and not allow_insecure:
+        raise ConfigurationError(
+            message=f"base_url sends the API key to {host} unencrypted: use https://. "
+            "A program of yours can pass allow_insecure=True."
+        )
+    name = f"[{host}]" if ":" in host else host
+    where = name if port in {None, _DEFAULT_PORTS[parts.scheme]} else f"{name}:{port}"
+    # People paste the official base URL as the documentation prints it; the dialect adds its path itself.
+    return f"{parts.scheme}://{where}{parts.path.rstrip('/').removesuffix(_OFFICIAL_PATH)}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, however it is called."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

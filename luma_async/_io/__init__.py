@@ -1,1 +1,0 @@
-"""Touching: bytes, time and disk; nothing here decides."""

@@ -1,0 +1,1 @@
+"""What was paid. Pure: lifecycle, fingerprint. I/O: the journals."""

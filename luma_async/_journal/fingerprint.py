@@ -1,0 +1,164 @@
+"""One canonical form of a request: what a journal keeps, what a digest is made of, what a request is restored from.
+
+The form is the class and the fields that are not defaults, so that a field added tomorrow changes no digest of
+today. Inline images are replaced by their SHA-256: two requests with the same picture are the same purchase, and no
+journal ever holds a picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from functools import cache
+from typing import Any, TypeGuard
+
+import attrs
+
+from luma_async.values.errors import InvalidInput
+from luma_async.values.keyframes import GenerationKeyframe, ImageKeyframe, ImageReference, Keyframes
+from luma_async.values.requests import (
+    AudioRequest,
+    ExtendRequest,
+    ImageRequest,
+    ModifyRequest,
+    ReframeRequest,
+    Request,
+    UpscaleRequest,
+    VideoRequest,
+)
+
+FORM_VERSION = 1
+"""Changing the form would make every purchase of yesterday look new: a golden test holds it."""
+
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+_PICTURE = re.compile(r"data:image/|data:(?=[\w.+-]+/|;|,)[^,]*,")
+"""How an inline image begins, whatever type it claims. A prompt may begin with the word."""
+_DIGEST_PREFIX = "data:sha256,"
+_MAPPINGS = frozenset({"extra", "character_refs"})
+"""Fields whose names are the caller's: `class` is one like any other there."""
+_CLASSES: dict[str, type[Any]] = {
+    cls.__name__: cls
+    for cls in (
+        VideoRequest,
+        ExtendRequest,
+        AudioRequest,
+        UpscaleRequest,
+        ImageRequest,
+        ReframeRequest,
+        ModifyRequest,
+        Keyframes,
+        ImageKeyframe,
+        GenerationKeyframe,
+        ImageReference,
+    )
+}
+
+
+def canonical(request: Request) -> dict[str, Any]:
+    """Return the class and the non-default fields of a request as JSON; aspect_ratio is always among them."""
+    form = _form(request)
+    ratio: str | None = getattr(request, "aspect_ratio", None)
+    # Its default could change one day, and with it what was bought.
+    return form if ratio is None else {**form, "aspect_ratio": ratio}
+
+
+def digest(form: dict[str, Any]) -> str:
+    """Return the SHA-256 of a canonical form."""
+    text = _ENCODER.encode([FORM_VERSION, form])
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def law_name(form: dict[str, Any]) -> str:
+    """Name what a request's duration depends on: generations of one name are learned from together."""
+    return "|".join(str(form.get(name) or "") for name in ("class", "model", "resolution", "duration"))
+
+
+def restore(form: dict[str, Any]) -> Request:
+    """Build the request of a canonical form again.
+
+    Raises:
+        InvalidInput: an inline image is only known by its digest, or a later version wrote the form.
+    """
+    if _holds_digest(form):
+        raise InvalidInput(
+            field="request",
+            message="the journal keeps only the digest of its inline image; pass the request again.",
+        )
+    request: Request = _restored(form)
+    return request
+
+
+def without_pictures(value: Any) -> Any:
+    """Replace inline images anywhere in a JSON value by their digest."""
+    if isinstance(value, str):
+        return without_picture(value)
+    if _is_object(value):
+        return {name: without_pictures(item) for name, item in value.items()}
+    if _is_array(value):
+        return [without_pictures(item) for item in value]
+    return value
+
+
+def _form(value: Any) -> dict[str, Any]:
+    cls = value.__class__
+    form: dict[str, Any] = {"class": cls.__name__}
+    for name, default in _defaults(cls):
+        item = getattr(value, name)
+        if item is not default and item != default:
+            form[name] = _plain(item)
+    return form
+
+
+@cache
+def _defaults(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """Return the fields of a class and their defaults; a factory of ours always makes an empty dictionary."""
+    return tuple(
+        (field.name, {} if isinstance(field.default, attrs.Factory) else field.default)  # type: ignore[arg-type]
+        for field in attrs.fields(cls)
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str | bool | int | float):
+        return without_pictures(value)
+    if attrs.has(value.__class__):
+        return _form(value)
+    if _is_array(value):
+        return [_plain(item) for item in value]
+    return without_pictures(value)
+
+
+def without_picture(text: str) -> str:
+    """Replace an inline image by its digest; any other text stays."""
+    if not _PICTURE.match(text):
+        return text
+    return _DIGEST_PREFIX + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _holds_digest(value: Any) -> bool:
+    if _is_object(value):
+        return any(_holds_digest(item) for item in value.values())
+    if _is_array(value):
+        return any(_holds_digest(item) for item in value)
+    return isinstance(value, str) and value.startswith(_DIGEST_PREFIX)
+
+
+def _restored(value: Any) -> Any:
+    if _is_array(value):
+        return tuple(_restored(item) for item in value)
+    if not _is_object(value) or "class" not in value:
+        return value
+    cls = _CLASSES.get(value["class"])
+    fields = {name: item if name in _MAPPINGS else _restored(item) for name, item in value.items() if name != "class"}
+    if cls is None or not fields.keys() <= attrs.fields_dict(cls).keys():
+        raise InvalidInput(field="request", message=f"a later version wrote this {value['class']}; update luma_async.")
+    return cls(**fields)
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_array(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    return isinstance(value, list | tuple)

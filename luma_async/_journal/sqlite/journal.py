@@ -1,0 +1,131 @@
+"""The journal in a file: what a killed program leaves to its successor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from luma_async._journal.protocol import new_owner
+from luma_async._journal.sqlite.forks import fork_lock
+from luma_async._journal.sqlite.owners import OwnerLocks
+from luma_async._journal.sqlite.schema import explain, open_file
+from luma_async._journal.sqlite.table import EntryTable
+from luma_async._journal.sqlite.writer import Question, WriterThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from luma_async.values.entries import Entry, Phase
+
+_T = TypeVar("_T")
+
+
+class SqliteJournal:
+    """Remembers paid intents in a SQLite file, so that a killed program resumes.
+
+    A session that is given a path makes one for itself. Make one yourself to share it between sessions, or to read a
+    file. It is open while an owner is registered; any other call opens it too, until `aclose()` or until the last
+    owner leaves. Several processes may use one file at the same time, on a local disk.
+
+    The file is readable by its user only. `<path>.owners` beside it holds an empty file for each open session.
+
+    Args:
+        path: the file; it is made when the journal is first used, its folder must exist.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        # Whatever name it goes by, one file has one folder of owners.
+        self._path = Path(os.path.realpath(path))
+        self._locks = OwnerLocks(self._path.with_name(f"{self._path.name}.owners"))
+        self._thread: WriterThread | None = None
+        self._guard = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<SqliteJournal {self._path}>"
+
+    async def enter(self) -> str:
+        """Register a living owner, opening the file first if need be.
+
+        Raises:
+            JournalTooNew: a newer version wrote the file.
+            JournalBusy: another program holds it.
+            JournalError: it cannot be used, or is not a journal; nothing in it was changed.
+        """
+        await self._ask(lambda _: None)
+        owner = new_owner()
+        try:
+            self._locks.acquire(owner)
+        except OSError as error:
+            fault = explain(error, self._path)
+        else:
+            return owner
+        raise fault
+
+    async def leave(self, owner: str) -> None:
+        """Let an owner go; the last one closes the file."""
+        self._locks.release(owner)
+        if not self._locks:
+            await self._stop()
+
+    async def alive(self, owner: str) -> bool:
+        """Whether an owner lives, in this process or another."""
+        return self._locks.holds(owner) or await self._ask(lambda _: self._locks.alive(owner))
+
+    async def get(self, key: str) -> Entry | None:
+        """Return the entry of a key."""
+        return await self._ask(lambda table: table.by_key(key))
+
+    async def find(self, service: str, generation_id: str) -> Entry | None:
+        """Return the entry that bought a generation."""
+        return await self._ask(lambda table: table.by_generation(service, generation_id))
+
+    async def change(self, key: str, step: Callable[[Entry | None], Entry | None]) -> Entry | None:
+        """Replace the entry of `key` by `step(entry)`, in one transaction on disk.
+
+        Raises:
+            KeyConflict: another entry of the same service holds the generation id.
+            JournalError: it could not be written; nothing changed.
+            Whatever `step` raises: nothing changed.
+
+        Cancellation:
+            Returns at once; the change is made or not, whole.
+        """
+        return await self._ask(lambda table: table.change(key, step), writes=True)
+
+    async def entries(self, *, service: str | None = None, phases: Collection[Phase] | None = None) -> list[Entry]:
+        """Return the entries of a service in the given phases, oldest first; None means all."""
+        return await self._ask(lambda table: table.in_order(service, phases))
+
+    async def aclose(self) -> None:
+        """Close the file, and let go the owners that are still registered. Closing twice is fine."""
+        self._locks.release_all()
+        await self._stop()
+
+    async def _ask(self, work: Callable[[EntryTable], _T], *, writes: bool = False) -> _T:
+        answer: _T = await self._put(work, writes=writes)
+        return answer
+
+    def _put(self, work: Callable[[EntryTable], Any], *, writes: bool = False) -> asyncio.Future[Any]:
+        """Hand work to the thread, starting one if there is none."""
+        question = _question(work, writes=writes)
+        with fork_lock, self._guard:
+            if self._thread is None or not self._thread.ask(question):
+                self._thread = WriterThread(
+                    lambda: EntryTable(open_file(self._path)), lambda error: explain(error, self._path), question
+                )
+        return question.future
+
+    def _stop(self) -> asyncio.Future[Any]:
+        farewell = _question(lambda _: None)
+        with fork_lock, self._guard:
+            thread, self._thread = self._thread, None
+        if thread is None or not thread.stop(farewell):
+            farewell.future.set_result(None)
+        return farewell.future
+
+
+def _question(work: Callable[[EntryTable], Any], *, writes: bool = False) -> Question:
+    return Question(work=work, writes=writes, future=asyncio.get_running_loop().create_future())

@@ -1,0 +1,139 @@
+"""Entries as rows of a table: plain columns for what is looked for, JSON for what is only carried along."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from luma_async.values.entries import Entry, Phase
+from luma_async.values.models import Generation, Image, State, Video
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+# What may be long comes last: a search for a phase never reads that far.
+COLUMNS = (
+    "key",
+    "phase",
+    "service",
+    "generation_id",
+    "digest",
+    "owner",
+    "attempts",
+    "sent_at",
+    "updated_at",
+    "reason",
+    "path",
+    "request",
+    "generation",
+)
+
+_values: Callable[[Entry], tuple[Any, ...]] = attrgetter(*COLUMNS)
+
+_PARTS: dict[str, type[Any]] = {
+    "video": Video,
+    "video_raw": Video,
+    "image": Image,
+    "thumbnail": Image,
+    "last_frame": Image,
+}
+
+
+def to_row(entry: Entry) -> list[Any]:
+    """Spell an entry in all columns."""
+    return [_spell(name, value) for name, value in zip(COLUMNS, _values(entry), strict=True)]
+
+
+def to_changes(before: Entry, after: Entry) -> dict[str, Any]:
+    """Spell the columns in which a step has put something else."""
+    values = zip(COLUMNS, _values(before), _values(after), strict=True)
+    return {name: _spell(name, new) for name, old, new in values if new is not old}
+
+
+def _spell(name: str, value: Any) -> Any:
+    return _SPELL[name](value) if name in _SPELL else value
+
+
+def from_row(row: Sequence[Any]) -> Entry:
+    """Read an entry from all columns.
+
+    Raises:
+        ValueError, KeyError, TypeError: the row is damaged.
+    """
+    named = zip(COLUMNS, row, strict=True)
+    return Entry(**{name: _READ[name](value) if name in _READ else value for name, value in named})
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _read_moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _text(text: str | None) -> str | bytes | None:
+    """Spell a text of others: the words of a service and the names of files may hold what UTF-8 cannot say."""
+    if text is None or text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+def _read_text(text: str | bytes | None) -> str | None:
+    return text.decode("utf-8", "surrogatepass") if isinstance(text, bytes) else text
+
+
+def _generation(generation: Generation | None) -> str | None:
+    """Spell what is not a default."""
+    if generation is None:
+        return None
+    form: dict[str, Any] = {}
+    for field in attrs.fields(Generation):
+        value = getattr(generation, field.name)
+        if isinstance(value, datetime):
+            form[field.name] = value.isoformat()
+        elif field.name in _PARTS and value is not None:
+            form[field.name] = attrs.asdict(value)
+        elif value != field.default:
+            form[field.name] = value
+    return json.dumps(form)
+
+
+def _read_generation(text: str | None) -> Generation | None:
+    if text is None:
+        return None
+    form = json.loads(text)
+    for name, cls in _PARTS.items():
+        if name in form:
+            form[name] = cls(**form[name])
+    form["state"] = State(form["state"])
+    form["created_at"] = _read_moment(form.get("created_at"))
+    return Generation(**form)
+
+
+_SPELL: dict[str, Callable[[Any], Any]] = {
+    "phase": str,
+    "sent_at": _moment,
+    "updated_at": _moment,
+    "reason": _text,
+    "path": _text,
+    "request": json.dumps,
+    "generation": _generation,
+}
+_READ: dict[str, Callable[[Any], Any]] = {
+    "phase": Phase,
+    "sent_at": _read_moment,
+    "updated_at": _read_moment,
+    "reason": _read_text,
+    "path": _read_text,
+    "request": json.loads,
+    "generation": _read_generation,
+}

@@ -1,0 +1,168 @@
+"""A journal's file: how it is made, recognised and opened, and what a failure of it means to a person."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import stat
+import time
+from typing import TYPE_CHECKING
+
+from luma_async._journal.sqlite.table import INDEX, TABLE
+from luma_async.values.errors import JournalBusy, JournalError, JournalTooNew
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+APPLICATION_ID = 0x6C756D61
+"""The letters `luma`: by them our files are told from others."""
+SCHEMA_VERSION = 1
+"""Counts up with every change to the tables."""
+BUSY_S = 10.0
+"""How long another process may hold the file. Ours do so for milliseconds; what takes longer is not one of ours."""
+
+_RETRY_S = 0.01
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """Open a journal's file, making it if there is none.
+
+    Raises:
+        JournalTooNew: a newer version wrote it.
+        JournalError: it is not a journal; nothing in it was changed.
+        sqlite3.Error, OSError: it cannot be used; `explain()` says why.
+    """
+    _make_or_inspect(path)
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    try:
+        _recognise(connection, path)
+        _write_ahead(connection)
+        # Losing the last commits at a power cut would be losing a claim whose POST has left.
+        connection.execute("PRAGMA synchronous = FULL")
+    except Exception:
+        connection.close()
+        raise
+    return connection
+
+
+def _make_or_inspect(path: Path) -> None:
+    """Make an empty file that only its owner can read, or see whether the one that is there may be ours."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        mode = path.stat().st_mode
+    else:
+        return
+    if stat.S_ISDIR(mode):
+        raise JournalError(message="this is a folder; name a file in it.", path=str(path))
+    if not stat.S_ISREG(mode):
+        raise _foreign(path)
+
+
+def _recognise(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse what is not ours, and make the tables of a new file, or of an empty one that a crash left.
+
+    Only SQLite opens the file: closing it, whoever opened it, would drop all locks that this process holds on it.
+    """
+    try:
+        known = _pragma(connection, "application_id")
+    except sqlite3.DatabaseError as error:
+        if _kind(error) != sqlite3.SQLITE_NOTADB:
+            raise
+        raise _foreign(path) from None
+    if not known:
+        _make_tables(connection, path)
+    if _pragma(connection, "application_id") != APPLICATION_ID:
+        raise _foreign(path)
+    version = _pragma(connection, "user_version")
+    if version > SCHEMA_VERSION:
+        raise JournalTooNew(
+            message=f"a newer version of luma_async wrote it (schema {version}, this one knows {SCHEMA_VERSION}); "
+            "update luma_async, or name another file.",
+            path=str(path),
+        )
+
+
+def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables, unless another process has made them by now."""
+    connection.execute("BEGIN IMMEDIATE")
+    if not _pragma(connection, "application_id"):
+        if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise _foreign(path)
+        connection.execute(TABLE)
+        connection.execute(INDEX)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging; for this one thing SQLite does not wait by itself while others open the file.
+
+    Where the file system cannot share memory, SQLite keeps its older way, which is as durable and slower.
+    """
+    give_up_at_s = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if _kind(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at_s:
+                raise
+        else:
+            return
+        time.sleep(_RETRY_S)
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value
+
+
+def _kind(error: Exception) -> int:
+    """Return SQLite's code without what tells more of it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _foreign(path: Path) -> JournalError:
+    message = "this is not a journal of luma_async, and was left as it is; name another file."
+    return JournalError(message=message, path=str(path))
+
+
+_NO_ROOM = "the disk is full; make room, then try again."
+_NO_PERMISSION = "it cannot be written; let this user write the file and its folder."
+_DAMAGED = "it is damaged ({error}); restore a copy, or name another file."
+
+_SQLITE_MEANINGS = {
+    sqlite3.SQLITE_FULL: _NO_ROOM,
+    sqlite3.SQLITE_READONLY: _NO_PERMISSION,
+    sqlite3.SQLITE_PERM: _NO_PERMISSION,
+    sqlite3.SQLITE_CANTOPEN: _NO_PERMISSION,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_IOERR: "the disk fails or is full ({error}); mend that, then try again.",
+}
+_SYSTEM_MEANINGS = {
+    errno.ENOENT: "its folder does not exist; make it first.",
+    errno.ENOTDIR: "its folder is a file; name another place.",
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.EACCES: _NO_PERMISSION,
+    errno.EPERM: _NO_PERMISSION,
+    errno.EROFS: _NO_PERMISSION,
+}
+_OTHERWISE = "it cannot be used ({error}); name a file on a local disk that this user can write."
+
+
+def explain(error: Exception, path: Path) -> JournalError:
+    """Say what a failure means and what to do about it."""
+    if isinstance(error, JournalError):
+        return error
+    if _kind(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        message = f"another program has held it for {BUSY_S:g} s; end that program, then try again."
+        return JournalBusy(message=message, path=str(path))
+    if isinstance(error, OSError):
+        meaning = _SYSTEM_MEANINGS.get(error.errno or 0, _OTHERWISE)
+    else:
+        meaning = _SQLITE_MEANINGS.get(_kind(error), _OTHERWISE)
+    return JournalError(message=meaning.format(error=error), path=str(path))

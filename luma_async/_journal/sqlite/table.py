@@ -1,0 +1,151 @@
+"""The table of entries: what is asked of it, in SQL."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from functools import cache
+from typing import TYPE_CHECKING
+
+from luma_async._journal.sqlite.rows import COLUMNS, from_row, to_changes, to_row
+from luma_async.values.entries import Phase
+from luma_async.values.errors import KeyConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from typing import Any
+
+    from luma_async.values.entries import Entry
+
+TABLE = """
+CREATE TABLE entries (
+    number INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    phase TEXT NOT NULL,
+    service TEXT NOT NULL,
+    generation_id TEXT,
+    digest TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    sent_at TEXT,
+    updated_at TEXT,
+    reason TEXT NOT NULL,
+    path TEXT,
+    request TEXT NOT NULL,
+    generation TEXT
+)
+"""
+INDEX = "CREATE UNIQUE INDEX bought ON entries (service, generation_id) WHERE generation_id IS NOT NULL"
+
+# The names of the columns are ours; everything else is bound.
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM entries"  # noqa: S608
+_BY_KEY = f"{_SELECT} WHERE key = ?"
+_BY_GENERATION = f"{_SELECT} WHERE service = ? AND generation_id = ?"
+_IN_ORDER = (
+    f"{_SELECT} WHERE (:service IS NULL OR service = :service) "  # noqa: S608
+    "AND (:phases IS NULL OR phase IN (SELECT value FROM json_each(:phases))) ORDER BY number"
+)
+_INSERT = f"INSERT INTO entries ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+
+
+@cache
+def _update(columns: tuple[str, ...]) -> str:
+    return f"UPDATE entries SET {', '.join(f'{name} = ?' for name in columns)} WHERE key = ?"  # noqa: S608
+
+
+class EntryTable:
+    """The entries in an open database.
+
+    It remembers the claims that it wrote itself, which are about to change: within a transaction nobody else can write,
+    and SQLite tells whether anybody did since the last one, so what it remembers is what stands.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._claims: dict[str, Entry] = {}
+        self._version = 0
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open; SQLite ends one by itself when the disk is full, or worse."""
+        return self._connection.in_transaction
+
+    def begin(self) -> None:
+        """Begin a transaction, alone among all who write."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._claims.clear()
+            self._version = version
+
+    def commit(self) -> None:
+        """Make the changes durable."""
+        self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Take the changes back."""
+        self._claims.clear()
+        if self.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def by_key(self, key: str) -> Entry | None:
+        """Return the entry of a key."""
+        return _read(self._connection.execute(_BY_KEY, (key,)).fetchone())
+
+    def by_generation(self, service: str, generation_id: str | None) -> Entry | None:
+        """Return the entry that bought a generation."""
+        return _read(self._connection.execute(_BY_GENERATION, (service, generation_id)).fetchone())
+
+    def in_order(self, service: str | None, phases: Collection[Phase] | None) -> list[Entry]:
+        """Return the entries of a service in the given phases, oldest first; None means all."""
+        wanted = None if phases is None else json.dumps(list(phases))
+        rows = self._connection.execute(_IN_ORDER, {"service": service, "phases": wanted})
+        return [entry for entry in map(_read, rows) if entry is not None]
+
+    def change(self, key: str, step: Callable[[Entry | None], Entry | None]) -> Entry | None:
+        """Replace an entry by what a step makes of it, with one statement within a transaction.
+
+        Raises:
+            KeyConflict: another entry of the same service holds the generation id.
+        """
+        standing = self._claims.get(key) or self.by_key(key)
+        entry = step(standing)
+        if entry is None or entry is standing:
+            return entry
+        try:
+            self._put(standing, entry)
+        except sqlite3.IntegrityError:
+            holder = self.by_generation(entry.service, entry.generation_id)
+            if holder is None:
+                raise
+        else:
+            self._remember(entry)
+            return entry
+        raise KeyConflict(entry=holder, reason=f"it holds generation {entry.generation_id}.")
+
+    def _put(self, standing: Entry | None, entry: Entry) -> None:
+        if standing is None:
+            self._connection.execute(_INSERT, to_row(entry))
+        elif changes := to_changes(standing, entry):
+            self._connection.execute(_update(tuple(changes)), (*changes.values(), standing.key))
+
+    def _remember(self, entry: Entry) -> None:
+        if entry.phase is Phase.SENDING:
+            self._claims[entry.key] = entry
+        else:
+            self._claims.pop(entry.key, None)
+
+
+def _read(row: Sequence[Any] | None) -> Entry | None:
+    if row is None:
+        return None
+    try:
+        return from_row(row)
+    except (ValueError, KeyError, TypeError) as error:
+        damage = sqlite3.DatabaseError(f"the entry {row[0]!r} cannot be read: {error}")
+    damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    raise damage

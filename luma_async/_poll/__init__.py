@@ -1,0 +1,1 @@
+"""One watcher for all generations that are waited for. Loops: watcher, fetcher. Pure: the rest."""

@@ -1,0 +1,89 @@
+"""What a look that failed means for those who wait: go on, or give up, and with which error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+
+from luma_async.values.errors import GenerationNotFound, LumaError, OutOfCredit, PollingFailed, Unauthorized
+
+if TYPE_CHECKING:
+    from luma_async.values.settings import PollPolicy
+
+KEPT_FAILURES = 5
+"""How many failures an error tells of: the newest, enough to see a pattern."""
+
+
+@attrs.frozen(kw_only=True)
+class Failing:
+    """An unbroken run of looks that failed."""
+
+    since_s: float
+    """When it began, on the loop's clock."""
+    failures: tuple[LumaError, ...]
+    """The newest, oldest first."""
+    count: int
+    """How many."""
+
+
+@attrs.frozen
+class GoOn:
+    """Look again later."""
+
+    failing: Failing | None
+    """The run of failures so far; None when this one does not count."""
+    unknown_since_s: float | None = None
+    """When the service was first asked and did not know the id; None when it was not asked, or knew it since."""
+
+
+@attrs.frozen
+class GiveUp:
+    """Tell those who wait."""
+
+    error: LumaError
+    """What they get."""
+    lost: bool = False
+    """Whether the service no longer knows an id that it knew."""
+
+
+Consequence: TypeAlias = GoOn | GiveUp
+
+
+def consequence(
+    error: LumaError,
+    failing: Failing | None,
+    *,
+    generation_id: str,
+    key: str | None,
+    known: bool,
+    unknown_since_s: float | None,
+    asked_at_s: float,
+    now_s: float,
+    policy: PollPolicy,
+) -> Consequence:
+    """Decide what a failed look means.
+
+    A refused key ends a wait at once, and so does an unknown id that nobody here bought or ever saw. One that is
+    `known` has to stay unknown for the policy's grace: replicas of a relay lag behind each other, and one that knows
+    nothing says nothing of the others. A failure between says nothing at all, and the grace begins anew. Everything
+    else is waited out, as long as the policy's patience lasts; an unknown id in between is no good look either.
+    """
+    if isinstance(error, Unauthorized | OutOfCredit):
+        return GiveUp(error)
+    if isinstance(error, GenerationNotFound):
+        since_s = asked_at_s if unknown_since_s is None else unknown_since_s
+        if not known or asked_at_s - since_s >= policy.grace:
+            return GiveUp(error, lost=known)
+        return GoOn(failing, unknown_since_s=since_s)
+    failing = _with(failing, error, now_s)
+    if now_s - failing.since_s >= policy.patience:
+        return GiveUp(PollingFailed(generation_id=generation_id, key=key, failures=failing.failures))
+    return GoOn(failing)
+
+
+def _with(failing: Failing | None, error: LumaError, now_s: float) -> Failing:
+    if failing is None:
+        return Failing(since_s=now_s, failures=(error,), count=1)
+    failures = (*failing.failures, error)[-KEPT_FAILURES:]
+    return attrs.evolve(failing, failures=failures, count=failing.count + 1)

@@ -1,0 +1,1 @@
+"""One POST for each paid intent. Pure: verdict. Loops: submitter, attempt, throttle."""

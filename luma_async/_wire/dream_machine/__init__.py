@@ -1,0 +1,1 @@
+"""Luma's Dream Machine API."""

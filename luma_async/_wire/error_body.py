@@ -1,0 +1,188 @@
+"""The error in an answer, in every form that relays and what stands behind them use.
+
+```
+{"error": {"message", "type", "code", "param"}}     the relay's front end
+{"code", "message", "data": null}                   its task part
+{"success": false, "message"}                       its account pages, with HTTP 200 too
+{"detail": "…"}  {"detail": {"reason", "code"}}     the service behind it, and the official one
+{"detail": [{"loc", "msg"}]}                        the official one, about fields
+```
+
+What a code means is taken from the relays' published source. *Refuses* is said of few codes: it lets a paid
+submit be sent again whatever the status.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from luma_async._submit.verdict import ErrorBody, Kind
+from luma_async._wire.answer import Answer, Shape, parse
+from luma_async._wire.json_shapes import is_list, is_object
+
+if TYPE_CHECKING:
+    from luma_async._wire.answer import Document
+
+_WRAPPED = "fail_to_fetch_task"
+"""The relay's code for "the service behind me said": its message is the other one's body."""
+
+_KINDS = {
+    "insufficient_user_quota": Kind.OUT_OF_CREDIT,
+    "pre_consume_token_quota_failed": Kind.OUT_OF_CREDIT,
+    "sensitive_words_detected": Kind.PROMPT,
+    "prompt_blocked": Kind.PROMPT,
+    "get_channel_failed": Kind.UNAVAILABLE,
+    "channel:no_available_key": Kind.UNAVAILABLE,
+    "model_not_found": Kind.UNAVAILABLE,
+    "invalid_request": Kind.INVALID,
+    "build_request_failed": Kind.INVALID,
+    "task_not_exist": Kind.NOT_FOUND,
+}
+_REFUSES = frozenset(_KINDS) - {"model_not_found", "invalid_request", "task_not_exist"}
+"""Said when the relay gave up before it asked anybody, or gave the money back; of the others the status decides."""
+
+_OUT_OF_CREDIT = re.compile(
+    r"额度已用尽|额度不足|余额不足|quota is not enough|insufficient[ _](?:\w+[ _])?(?:quota|balance|credit)",
+    re.IGNORECASE,
+)
+_PROMPT = re.compile(r"敏感词|sensitive word|moderation|blacklisted", re.IGNORECASE)
+_NOT_FOUND = re.compile(r"(?:task|generation|record)(?:_|\b.{0,60}?\b)not[ _](?:exist|found)|任务不存在", re.IGNORECASE)
+_UNAUTHORIZED = re.compile(r"无权|未登录|令牌|token|unauthorized", re.IGNORECASE)
+_TROUBLE = re.compile(
+    r"internal|(?:unexpected|unknown)(?![\s_-]+(?:aspect|ratio|key|frame|model|field|param|arg|value|type|format|res|dur))"
+    r"|timed?[\s_-]?out|unavailable|overload|gateway|again(?!st)|server[\s_-]?error|went wrong|dispatch|\blocked"
+    r"|bad response|request failed|deadline|cancel|reset|broken pipe|connection|\bEOF\b|exception|crash|panic"
+    r"|\bretry\b|\blater\b|\bbusy\b|temporar|maintenance|failed to (?:process|create|start)|error (?:creat|process)"
+    r"|内部|异常|超时|稍后|繁忙",
+    re.IGNORECASE,
+)
+"""Words of a service in trouble, or of a connection to it, which are no refusal."""
+
+_FINE = frozenset({"", "0", "200", "201", "ok", "success"})
+
+
+@attrs.frozen
+class _Words:
+    """What an answer says, before anybody asks what it means."""
+
+    code: str = ""
+    message: str = ""
+    denied: bool = False
+    beside_id: bool = False
+
+
+def read_error(document: Document) -> ErrorBody | None:
+    """Find the error in an answer, whatever its status; None when it holds none."""
+    payload = document.payload
+    words = _find(payload, ok=document.ok) if is_object(payload) else None
+    if words is None:
+        return None
+    if words.code == _WRAPPED:
+        return _read_wrapped(words, document)
+    return ErrorBody(
+        code=words.code,
+        message=words.message,
+        kind=_kind(words, document.status),
+        # Of two documents back to back the second shows that the relay went on after the first.
+        refuses=words.code in _REFUSES and document.shape is Shape.JSON,
+        denied=words.denied,
+        beside_id=words.beside_id,
+        wrong_path=words.message.startswith("Invalid URL ("),
+    )
+
+
+def _find(payload: dict[str, Any], *, ok: bool) -> _Words | None:
+    error = payload.get("error")
+    beside_id = ("id" in payload or "task_id" in payload) and payload.get("success") is not False
+    if is_object(error) and any(error.values()):
+        return _Words(_code(error.get("code")), _text(error.get("message")), beside_id=beside_id)
+    if error and not is_object(error):
+        # Proxies spell theirs like this, so none of its words are taken for the service's own.
+        return _Words(beside_id=beside_id)
+    if payload.get("success") is False:
+        return _Words(_code(payload.get("code")), _text(payload.get("message")), denied=True)
+    if payload.get("detail") and not (ok and "id" in payload):
+        return _detail(payload["detail"])
+    if _complains(payload.get("code")) or ("code" in payload and not ok):
+        return _Words(_code(payload["code"]), _text(payload.get("message")))
+    return None
+
+
+def _detail(detail: Any) -> _Words:
+    if is_object(detail):
+        return _Words(_code(detail.get("code")), _text(detail.get("reason")) or _text(detail.get("message")))
+    if is_list(detail):
+        return _Words(message="; ".join(filter(None, map(_complaint, detail))))
+    return _Words(message=_text(detail))
+
+
+def _complaint(item: Any) -> str:
+    """Spell one field's complaint, such as `body.model: field required`."""
+    if not is_object(item):
+        return _text(item)
+    where = item.get("loc")
+    path = ".".join(str(step) for step in where) if is_list(where) else ""
+    return ": ".join(filter(None, (path, _text(item.get("msg")))))
+
+
+def _complains(code: Any) -> bool:
+    """Whether a code says that something went wrong; envelopes of good answers have one too."""
+    if isinstance(code, bool):
+        return not code
+    return isinstance(code, str | int) and str(code).strip().lower() not in _FINE
+
+
+def _read_wrapped(words: _Words, document: Document) -> ErrorBody:
+    """Read what the service behind the relay said."""
+    inside = parse(Answer(status=document.status, body=words.message.encode("utf-8", "replace")))
+    error = read_error(inside)
+    kind = error.kind if error else _kind(words, document.status)
+    if kind in {Kind.UNAUTHORIZED, Kind.OUT_OF_CREDIT} or (kind is None and document.status in {401, 402, 403}):
+        # It is the relay's own account there that is in trouble; the caller's was taken before.
+        kind = Kind.UNAVAILABLE
+    elif kind is None and document.status == 404 and inside.shape is Shape.JSON:
+        kind = Kind.NOT_FOUND
+    refusal = document.shape is Shape.JSON and _is_refusal(inside, error)
+    return ErrorBody(
+        code=words.code,
+        message=error.message if error and error.message else words.message,
+        kind=kind,
+        refuses=document.status == 500 and refusal,
+        # "No capacity" there may come after a start as well as before; only a code tells.
+        hearsay=not refusal or (document.status == 503 and (error is None or error.code not in _REFUSES)),
+    )
+
+
+def _is_refusal(inside: Document, error: ErrorBody | None) -> bool:
+    """Whether the service behind said no in its own form; another relay's word for what befell it there is none."""
+    if inside.shape is not Shape.JSON or error is None or not error.message or _TROUBLE.search(error.message):
+        return False
+    return error.code in _REFUSES or error.denied or "detail" in inside.payload
+
+
+def _kind(words: _Words, status: int) -> Kind | None:
+    """Say what an error means: by its code, else by its words; None leaves it to the status."""
+    if words.code in _KINDS:
+        return _KINDS[words.code]
+    said = f"{words.code} {words.message}"
+    if _OUT_OF_CREDIT.search(said):
+        return Kind.OUT_OF_CREDIT
+    if _PROMPT.search(said):
+        return Kind.PROMPT
+    # Code and message apart: "task" in the one and "not found" in the other say nothing together.
+    if status in {400, 404} and (_NOT_FOUND.search(words.code) or _NOT_FOUND.search(words.message)):
+        return Kind.NOT_FOUND
+    if words.denied and _UNAUTHORIZED.search(said):
+        return Kind.UNAUTHORIZED
+    return None
+
+
+def _code(value: Any) -> str:
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,1 @@
+"""What things are: requests, results, settings, events, errors."""

@@ -1,0 +1,121 @@
+"""Where a video starts and ends: pictures and earlier generations."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+
+from luma_async.values.errors import InvalidInput
+from luma_async.values.redaction import show_url
+from luma_async.values.validators import as_number, check_picture_url, check_source, check_weight, is_tuple
+
+_IMAGE_MAGIC: tuple[tuple[bytes, int, str], ...] = (
+    (b"\xff\xd8\xff", 0, "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", 0, "png"),
+    (b"WEBP", 8, "webp"),
+    (b"GIF8", 0, "gif"),
+)
+
+
+@attrs.frozen
+class ImageKeyframe:
+    """A picture that the video starts from or ends at."""
+
+    url: str = attrs.field(validator=check_picture_url, repr=show_url)
+    """An http(s) address that the service fetches, or a `data:image/…;base64,` URI."""
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ImageKeyframe:
+        """Send a picture inline.
+
+        Args:
+            data: a JPEG, PNG, WebP or GIF file.
+
+        Raises:
+            InvalidInput: it is none of these. Nothing was sent.
+        """
+        for magic, offset, kind in _IMAGE_MAGIC:
+            if data[offset : offset + len(magic)] == magic:
+                return cls(f"data:image/{kind};base64,{base64.b64encode(data).decode()}")
+        raise InvalidInput(field="data", message="is not a JPEG, PNG, WebP or GIF picture.")
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> ImageKeyframe:
+        """Send a picture file inline. It reads the file at once, so call it before a busy loop starts.
+
+        Raises:
+            InvalidInput: the file cannot be read or is not a JPEG, PNG, WebP or GIF picture. Nothing was sent.
+        """
+        try:
+            data = Path(path).read_bytes()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+        else:
+            try:
+                return cls.from_bytes(data)
+            except InvalidInput as error:
+                reason = error.message
+        raise InvalidInput(field="path", message=f"{path}: {reason}")
+
+
+@attrs.frozen
+class GenerationKeyframe:
+    """An earlier, completed generation that the video continues or leads to."""
+
+    id: str = attrs.field(validator=check_source)
+    """Its id."""
+
+
+Keyframe: TypeAlias = ImageKeyframe | GenerationKeyframe
+"""One end of a video."""
+
+
+def check_keyframe(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Take one end of a video, or nothing."""
+    if value is not None and not isinstance(value, ImageKeyframe | GenerationKeyframe):
+        raise InvalidInput(field=attribute.name, message="must be an ImageKeyframe or a GenerationKeyframe.")
+
+
+@attrs.frozen
+class Keyframes:
+    """Where a video starts and ends; at least one of the two."""
+
+    frame0: Keyframe | None = attrs.field(default=None, validator=check_keyframe)
+    """The first frame."""
+    frame1: Keyframe | None = attrs.field(default=None, validator=check_keyframe)
+    """The last frame."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.frame0 is None and self.frame1 is None:
+            raise InvalidInput(field="keyframes", message="needs frame0, frame1 or both.")
+
+
+def check_keyframes(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Take the ends of a video, or nothing."""
+    if value is not None and not isinstance(value, Keyframes):
+        raise InvalidInput(field=attribute.name, message="must be Keyframes(frame0=…, frame1=…).")
+
+
+@attrs.frozen
+class ImageReference:
+    """A picture that another picture is made after."""
+
+    url: str = attrs.field(validator=check_picture_url, repr=show_url)
+    """An http(s) address that the service fetches."""
+    weight: float | None = attrs.field(default=None, kw_only=True, converter=as_number, validator=check_weight)
+    """How much it counts, 0 to 1."""
+
+
+def check_references(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Take reference pictures."""
+    if not is_tuple(value) or not all(isinstance(one, ImageReference) for one in value):
+        raise InvalidInput(field=attribute.name, message="must be a list of ImageReference(url, weight=…).")
+
+
+def check_reference(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Take one reference picture, or nothing."""
+    if value is not None:
+        check_references(_, attribute, (value,))
