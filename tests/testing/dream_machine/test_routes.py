@@ -10,7 +10,7 @@ import pytest
 
 from luma_async.testing import FakeGateway, completes_without_link, fails, file_bytes, new_state, stalls, succeeds
 
-SAMPLES = Path(__file__).parents[1] / "samples" / "official"
+SAMPLES = Path(__file__).parents[2] / "samples" / "official"
 PICTURE = {"url": "https://e.example/a.jpg"}
 VIDEO = {"model": "ray-2", "prompt": "cat dance"}
 UUID = "123e4567-e89b-12d3-a456-426614174000"

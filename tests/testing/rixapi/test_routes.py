@@ -19,7 +19,7 @@ from luma_async.testing import (
     watermarked_only,
 )
 
-SAMPLES = Path(__file__).parents[1] / "samples" / "rixapi"
+SAMPLES = Path(__file__).parents[2] / "samples" / "rixapi"
 VIDEO = {"prompt": "cat dance", "aspect_ratio": "16:9"}
 OLD_VIDEO = {"user_prompt": "cat dance", "aspect_ratio": "16:9"}
 

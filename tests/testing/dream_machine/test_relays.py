@@ -10,7 +10,7 @@ import pytest
 
 from luma_async.testing import OfficialBehaviour, fails, rejects
 
-SAMPLES = Path(__file__).parents[1] / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 ORDER = {"prompt": "cat dance", "aspect_ratio": "16:9"}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from luma_async.testing import FakeGateway
 
-SAMPLES = Path(__file__).parents[1] / "samples" / "errors"
+SAMPLES = Path(__file__).parents[2] / "samples" / "errors"
 PICTURE = {"url": "https://e.example/a.jpg"}
 VIDEO = {"model": "ray-2", "prompt": "cat dance"}
 IMAGE = {"model": "photon-1", "prompt": "cat dance"}
