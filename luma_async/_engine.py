@@ -18,29 +18,29 @@ from typing import TYPE_CHECKING
 
 from luma_async._aio.clock import loop_now, wall_now
 from luma_async._http.queries import Queries
-from luma_async._journal.fingerprint import law_name
+from luma_async._journal.fingerprint import duration_kind
 from luma_async._journal.protocol import MemoryJournal
 from luma_async._poll.looks import Looks
 from luma_async._poll.lookup import Lookup
 from luma_async._poll.watcher import Watcher
-from luma_async._submit.attempt import Attempts, Bought, bought_before
+from luma_async._submit.attempt import Attempts, Purchase, bought_before
 from luma_async._submit.limits import rate
-from luma_async._submit.submitter import Sender
-from luma_async._submit.throttle import Gate
+from luma_async._submit.submitter import Submitter
+from luma_async._submit.throttle import Throttle
 from luma_async.handle import Deeds, GenerationHandle
 from luma_async.values.errors import SessionClosed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from luma_async._batch.registry import Batches
+    from luma_async._batch.registry import Registry
     from luma_async._doubts.doubts import Doubts
-    from luma_async._download.downloader import Downloads
+    from luma_async._download.downloader import Downloader
     from luma_async._http.address import Address
     from luma_async._http.transport import Transport
     from luma_async._journal.protocol import Journal
-    from luma_async._poll.tracked import Target
-    from luma_async.plan import Plan
+    from luma_async._poll.tracked import Tracked
+    from luma_async.plan import SessionConfig
     from luma_async.values.entries import Entry
     from luma_async.values.events import Event
     from luma_async.values.models import Generation
@@ -49,10 +49,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger("luma_async")
 
 
-class Parts:
-    """An open session's inside: built by `assemble()`, taken down by `aclose()`."""
+class Engine:
+    """An open session's inside: built by `start_engine()`, taken down by `aclose()`."""
 
-    def __init__(self, plan: Plan, address: Address, journal: Journal, owner: str, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, plan: SessionConfig, address: Address, journal: Journal, owner: str, stack: AsyncExitStack
+    ) -> None:
         from luma_async._http.proxies import Proxies  # noqa: PLC0415 - with aiohttp, which loads the same
         from luma_async._http.transport import Transport  # noqa: PLC0415 - aiohttp is loaded when a session opens
 
@@ -88,7 +90,7 @@ class Parts:
         self._lookup = Lookup(
             looks=Looks(ask=self.queries.ask, dialect=dialect, width=limits.requests, emit=emit), dialect=dialect
         )
-        self.sender: Sender = self._sender(transport, owner)
+        self.sender: Submitter = self._sender(transport, owner)
         stack.push_async_callback(self.sender.aclose, timeouts.close)
         stack.push_async_callback(self._close_downloads)
         self.watcher: Watcher = self._watcher()
@@ -99,7 +101,7 @@ class Parts:
             refresh=self.refresh,
             downloads=lambda: self.downloads,
             submit=self.submit,
-            give_up_s=plan.poll.give_up,
+            max_wait_s=plan.poll.max_wait,
         )
         self._transport = transport
         stack.push_async_callback(self._close_batches)
@@ -132,7 +134,7 @@ class Parts:
         """Make a handle of a journal's entry."""
         return self._handle(bought_before(entry))
 
-    async def _recognise(self, target: Target) -> None:
+    async def _recognise(self, target: Tracked) -> None:
         """Look up whether an id that came from outside was bought through this journal: then it is known."""
         try:
             entry = await self.journal.find(self.service, target.id)
@@ -147,7 +149,7 @@ class Parts:
         self._closing = True
         await self.stack.aclose()
 
-    def _handle(self, bought: Bought) -> GenerationHandle:
+    def _handle(self, bought: Purchase) -> GenerationHandle:
         entry = bought.entry
         assert entry.generation_id is not None
         target = self.watcher.target(entry.generation_id)
@@ -158,30 +160,30 @@ class Parts:
             self.watcher.remember(target, bought.look)
         return GenerationHandle(target, self._deeds)
 
-    def _sender(self, transport: Transport, owner: str) -> Sender:
+    def _sender(self, transport: Transport, owner: str) -> Submitter:
         plan, dialect, limits = self._plan, self._plan.dialect, self._plan.limits
-        return Sender(
+        return Submitter(
             attempts=Attempts(transport=transport, dialect=dialect, journal=self.journal, owner=owner),
             dialect=dialect,
             journal=self.journal,
             owner=owner,
             service=self.service,
-            gate=Gate(width=limits.requests, rate=rate(limits, dialect.limits)),
+            gate=Throttle(width=limits.requests, rate=rate(limits, dialect.limits)),
             retry=plan.retry,
             random=random.random,
             emit=plan.emit,
         )
 
     @cached_property
-    def downloads(self) -> Downloads:
+    def downloads(self) -> Downloader:
         """What finds links and puts files on disk."""
-        from luma_async._download.client import Files  # noqa: PLC0415 - most sessions fetch none
-        from luma_async._download.downloader import Downloads  # noqa: PLC0415 - the same
+        from luma_async._download.client import FileClient  # noqa: PLC0415 - most sessions fetch none
+        from luma_async._download.downloader import Downloader  # noqa: PLC0415 - the same
 
         plan = self._plan
-        files = Files(timeouts=plan.timeouts, proxies=self._proxies)
+        files = FileClient(timeouts=plan.timeouts, proxies=self._proxies)
         self._downloading.push_async_callback(files.aclose)
-        return Downloads(
+        return Downloader(
             files=files,
             refresh=self.refresh,
             ask_link=self._ask_link,
@@ -206,7 +208,7 @@ class Parts:
             random=random.random,
             emit=plan.emit,
             on_final=self.sender.finish,
-            recognise=self._recognise,
+            find_origin=self._recognise,
             on_lost=self.sender.lose,
         )
 
@@ -235,11 +237,11 @@ class Parts:
         )
 
     @cached_property
-    def batches(self) -> Batches:
+    def batches(self) -> Registry:
         """The batches of the session."""
         from luma_async._batch.item import Deeds as BatchDeeds  # noqa: PLC0415 - the same
-        from luma_async._batch.registry import Batches  # noqa: PLC0415 - the same
-        from luma_async._download.finished_files import is_whole  # noqa: PLC0415 - most sessions have none
+        from luma_async._batch.registry import Registry  # noqa: PLC0415 - the same
+        from luma_async._download.finished_files import is_intact  # noqa: PLC0415 - most sessions have none
 
         plan = self._plan
         deeds = BatchDeeds(
@@ -248,9 +250,9 @@ class Parts:
             find=self.journal.get,
             check=plan.dialect.submit,
             unsent=self.sender.unsent,
-            last_try=self.sender.last_try,
+            no_more_attempts=self.sender.no_more_attempts,
             pause=self.sender.pause,
-            is_whole=is_whole,
+            is_intact=is_intact,
             note=self.sender.keep_file,
             requests=lambda: self._transport.requests,
             retry=plan.retry,
@@ -258,7 +260,7 @@ class Parts:
             emit=plan.emit or _ignore,
         )
         forgetful = isinstance(self.journal, MemoryJournal)
-        return Batches(deeds=deeds, limits=plan.limits, known=plan.dialect.limits, forgetful=forgetful)
+        return Registry(deeds=deeds, limits=plan.limits, known=plan.dialect.limits, forgetful=forgetful)
 
     def _check_open(self) -> None:
         if self._closing:
@@ -279,7 +281,7 @@ class Parts:
         return dialect.read_link(await self.queries.look(dialect.link(generation_id)))
 
 
-async def assemble(plan: Plan, address: Address) -> Parts:
+async def start_engine(plan: SessionConfig, address: Address) -> Engine:
     """Open the journal and build the rest on it.
 
     Raises:
@@ -291,7 +293,7 @@ async def assemble(plan: Plan, address: Address) -> Parts:
             stack.push_async_callback(journal.aclose)
         owner = await journal.enter()
         stack.push_async_callback(journal.leave, owner)
-        parts = Parts(plan, address, journal, owner, stack)
+        parts = Engine(plan, address, journal, owner, stack)
         parts.stack = stack.pop_all()
         return parts
 
@@ -311,10 +313,10 @@ def _ignore(_: Event) -> None:
     """Tell nobody."""
 
 
-def _tell_origin(target: Target, entry: Entry, accepted_at_s: float | None = None) -> None:
+def _tell_origin(target: Tracked, entry: Entry, accepted_at_s: float | None = None) -> None:
     """Note what the journal knows of a generation's beginning."""
     target.key = entry.key
-    target.law = law_name(entry.request)
+    target.law = duration_kind(entry.request)
     if target.submitted_at_s is None:
         target.submitted_at_s = _since(entry) if accepted_at_s is None else accepted_at_s
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Unpack
 
-    from luma_async._download.downloader import Downloads
-    from luma_async._poll.tracked import Target
+    from luma_async._download.downloader import Downloader
+    from luma_async._poll.tracked import Tracked
     from luma_async.values.requests import AudioFields, ExtendFields, Request
 
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 class Deeds:
     """What a handle can have done for it; a session is behind them."""
 
-    wait: Callable[[Target, float | None], Awaitable[Generation]]
+    wait: Callable[[Tracked, float | None], Awaitable[Generation]]
     """Waits for the final generation, up to so many seconds."""
-    updates: Callable[[Target], AsyncGenerator[Generation]]
+    updates: Callable[[Tracked], AsyncGenerator[Generation]]
     """Yields what changes."""
     refresh: Callable[[str], Awaitable[Generation]]
     """Asks once for the current state."""
-    downloads: Callable[[], Downloads]
+    downloads: Callable[[], Downloader]
     """Returns what finds links and puts files on disk."""
     submit: Callable[[Request, str | None], Awaitable[GenerationHandle]]
     """Buys."""
-    give_up_s: float | None
+    max_wait_s: float | None
     """How long a wait lasts that was given no timeout."""
 
 
@@ -52,7 +52,7 @@ class GenerationHandle:
 
     __slots__ = ("_deeds", "_target")
 
-    def __init__(self, target: Target, deeds: Deeds) -> None:
+    def __init__(self, target: Tracked, deeds: Deeds) -> None:
         self._target = target
         self._deeds = deeds
 
@@ -105,7 +105,7 @@ class GenerationHandle:
         All handles of a session wait together: one request looks at many. An earlier final answer returns at once.
 
         Args:
-            timeout: seconds; not given means the policy's `give_up` (a day), None means no limit.
+            timeout: seconds; not given means the policy's `max_wait` (a day), None means no limit.
 
         Returns:
             The completed generation. A relay may complete one without any link; `download()` then asks for it.
@@ -113,9 +113,9 @@ class GenerationHandle:
         Raises:
             GenerationFailed: the service gave up on it. It is final.
             WaitTimeout: time is up. It runs on and is paid; wait again.
-            PollingFailed: looking failed for longer than the policy's `patience`. It may be running, and is paid.
+            PollingFailed: looking failed for longer than the policy's `max_outage`. It may be running, and is paid.
             Unauthorized, OutOfCredit: the service no longer talks to this key. It may be running, and is paid.
-            GenerationNotFound: the service has not known the id for `PollPolicy.grace`, or has never known it.
+            GenerationNotFound: the id was unknown for `PollPolicy.not_found_grace`, or was never known.
             SessionClosed: the session closed meanwhile. It runs on and is paid.
 
         Costs:
@@ -193,7 +193,7 @@ class GenerationHandle:
         _check_choice(what, FileKind, "what")
         _check_choice(watermark, Watermark, "watermark")
         downloads = self._deeds.downloads()
-        downloads.check_place(dest, overwrite=overwrite)
+        downloads.check_destination(dest, overwrite=overwrite)
         generation = await self.wait()
         return await downloads.fetch(generation, dest, overwrite=overwrite, watermark=watermark, what=what)
 
@@ -242,7 +242,7 @@ class GenerationHandle:
                 raise
 
     def _seconds(self, timeout: float | Unset | None) -> float | None:
-        return self._deeds.give_up_s if isinstance(timeout, Unset) else timeout
+        return self._deeds.max_wait_s if isinstance(timeout, Unset) else timeout
 
 
 def _sound(generation: Generation) -> Generation:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from luma_async._aio.tasks import TaskOwner
+from luma_async._aio.tasks import OwnedTasks
 from luma_async.handle import GenerationHandle
 from luma_async.values.errors import InvalidInput, LumaError
 from luma_async.values.html import figure
@@ -61,7 +61,7 @@ def _check_handle(handle: object) -> None:
 
 
 async def _outwait_all(handles: Sequence[GenerationHandle]) -> AsyncIterator[Outcome]:
-    tasks = TaskOwner()
+    tasks = OwnedTasks()
     waiting = [
         tasks.start(_outwait(index, handle), name="luma_async as_completed") for index, handle in enumerate(handles)
     ]

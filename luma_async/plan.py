@@ -48,7 +48,7 @@ def _check_proxy(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class Plan:
+class SessionConfig:
     """Everything a session was told."""
 
     dialect: Dialect = attrs.field(validator=_check_dialect)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from typing import Literal, Unpack
 
     from luma_async._batch.batch import Batch
-    from luma_async._batch.item import Place
+    from luma_async._batch.item import Destination
     from luma_async._batch.source import Keys, Wanted
-    from luma_async._engine import Parts
+    from luma_async._engine import Engine
     from luma_async.handle import GenerationHandle
     from luma_async.values.models import Generation
     from luma_async.values.requests import AudioFields, ExtendFields, VideoFields
@@ -26,7 +26,7 @@ class Purchases(ABC):
     """What costs money. `LumaSession` is the one to use."""
 
     @abstractmethod
-    def _open(self) -> Parts:
+    def _open(self) -> Engine:
         """Return what an open session is made of."""
 
     @overload
@@ -52,7 +52,7 @@ class Purchases(ABC):
         Raises:
             InvalidInput, UnsupportedOperation: the request cannot be sent; nothing was.
             TypeError: fields beside a request.
-            NotSent: there was no connection for as long as `RetryPolicy.not_sent_for`; nothing was sent.
+            NotSent: there was no connection for as long as `RetryPolicy.connect_retry_for`; nothing was sent.
             Refused: the service said no, in one of its kinds; nothing was charged.
             SubmitInDoubt: it was sent and nobody knows; it may have been charged, and is not repeated.
             KeyConflict: the key stands for another purchase; nothing was sent.
@@ -158,7 +158,7 @@ class Purchases(ABC):
         max_in_flight: float | Literal["auto"] | None = None,
         timeout: float | Unset | None = UNSET,
         retry_failed: bool = False,
-        download_to: str | os.PathLike[str] | Place | None = None,
+        download_to: str | os.PathLike[str] | Destination | None = None,
     ) -> Batch:
         """Buy many, a bounded number at a time: `async for outcome in luma.batch(prompts)`.
 

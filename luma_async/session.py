@@ -7,13 +7,13 @@ import logging
 import os
 from typing import TYPE_CHECKING, Self
 
-from luma_async._engine import Parts, assemble
+from luma_async._engine import Engine, start_engine
 from luma_async._http.address import check_api_key, check_base_url, resolve
 from luma_async._wire.rixapi.dialect import RixAPI
 from luma_async.account import Account
 from luma_async.library import Library
 from luma_async.outcomes import as_completed
-from luma_async.plan import Plan
+from luma_async.plan import SessionConfig
 from luma_async.purchases import Purchases
 from luma_async.values.entries import Phase
 from luma_async.values.errors import ConfigurationError, SessionClosed
@@ -84,7 +84,7 @@ class LumaSession(Purchases):
         allow_insecure: bool = False,
     ) -> None:
         self._dialect = dialect
-        self._parts: Parts | None = None
+        self._parts: Engine | None = None
         self._opening = False
         self._api_key = Secret(api_key) if api_key is not None else None
         # From here on this frame, which error reporters print, holds no key.
@@ -96,7 +96,7 @@ class LumaSession(Purchases):
         self._base_url = base_url
         self._allow_insecure = allow_insecure
         self._on_event = on_event
-        self._plan = Plan(
+        self._plan = SessionConfig(
             dialect=self._dialect,
             journal=journal,
             poll=poll,
@@ -136,7 +136,7 @@ class LumaSession(Purchases):
         )
         self._opening = True
         try:
-            self._parts = await assemble(self._plan, address)
+            self._parts = await start_engine(self._plan, address)
         finally:
             self._opening = False
 
@@ -224,13 +224,13 @@ class LumaSession(Purchases):
         self._open()
         return as_completed(handles)
 
-    async def resume(self, *, unfetched: bool = False) -> list[GenerationHandle]:
+    async def resume(self, *, not_downloaded: bool = False) -> list[GenerationHandle]:
         """Return a handle for every generation in the journal that this service accepted and has not finished.
 
         What the service stopped knowing (`Phase.LOST`) is not among them; `session.handle(id).wait()` asks again.
 
         Args:
-            unfetched: whether also for those that are completed and were never downloaded, as far as the journal
+            not_downloaded: whether also for those that are completed and were never downloaded, as far as the journal
                 knows. Services keep files for a while only.
 
         Raises:
@@ -244,7 +244,7 @@ class LumaSession(Purchases):
             Safe.
         """
         parts = self._open()
-        phases = {Phase.ACCEPTED, Phase.COMPLETED} if unfetched else {Phase.ACCEPTED}
+        phases = {Phase.ACCEPTED, Phase.COMPLETED} if not_downloaded else {Phase.ACCEPTED}
         entries = await parts.journal.entries(service=parts.service, phases=phases)
         return [parts.handle_of(entry) for entry in entries if entry.phase is Phase.ACCEPTED or entry.path is None]
 
@@ -287,7 +287,7 @@ class LumaSession(Purchases):
     def _queries(self) -> Queries:
         return self._open().queries
 
-    def _open(self) -> Parts:
+    def _open(self) -> Engine:
         parts = self._parts
         if parts is None:
             raise SessionClosed

@@ -108,11 +108,11 @@ class Page:
         """
         await self.run(
             f"""new Promise((done, fail) => {{
-            const give_up = performance.now() + {_PATIENCE_S * 1000};
+            const max_wait = performance.now() + {_PATIENCE_S * 1000};
             const look = () => {{
               const value = ({condition});
               if (value) done(value);
-              else if (performance.now() > give_up) fail(new Error({json.dumps(condition)}));
+              else if (performance.now() > max_wait) fail(new Error({json.dumps(condition)}));
               else setTimeout(look, 10);
             }};
             look();

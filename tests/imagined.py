@@ -10,9 +10,9 @@ from collections import Counter
 import attrs
 
 from luma_async._poll.durations import EARLY_MEAN_S, PRIOR
-from luma_async._poll.grouping import Width
+from luma_async._poll.grouping import Capacity
 from luma_async._poll.watcher import Watcher
-from luma_async._wire.dialect import RUNNING, Row
+from luma_async._wire.dialect import STILL_RUNNING, Row
 from luma_async.values.models import Generation, State, Video
 
 
@@ -48,8 +48,8 @@ DONE = Video(url="https://example.com/video.mp4")
 class Dialect:
     """Reads the rows of the imagined service."""
 
-    def glance(self, raw):
-        return None if raw["done"] else RUNNING
+    def peek(self, raw):
+        return None if raw["done"] else STILL_RUNNING
 
     def generation(self, raw):
         if raw["done"]:
@@ -61,7 +61,7 @@ class Service:
     """Stands in for `Looks`: it counts requests, and answers at once from when each generation ends."""
 
     def __init__(self, batch_size=1):
-        self.width = Width(batch_size)
+        self.width = Capacity(batch_size)
         self.reach = batch_size
         self.ends = {}
         self.requests = 0
@@ -90,18 +90,18 @@ class Cost:
     """The average delay for those that ended within ten seconds."""
 
 
-async def watch(durations, policy, *, batch_size=1, gap_s=0.0, prior=PRIOR, luck=None, watchers=None):
+async def watch(durations, policy, *, batch_size=1, gap_s=0.0, prior=PRIOR, jitter=None, watchers=None):
     """Let a watcher wait for generations that take so long, begun `gap_s` apart; must run on a virtual clock."""
-    luck = luck or random.Random(1)
+    jitter = jitter or random.Random(1)
     service = Service(batch_size)
     watcher = Watcher(
         looks=service,
         dialect=Dialect(),
         policy=policy,
-        random=luck.random,
+        random=jitter.random,
         emit=lambda _: None,
         on_final=lambda _: None,
-        recognise=_recognises_nobody,
+        find_origin=_recognises_nobody,
         on_lost=lambda _: None,
         prior=prior,
     )
@@ -137,9 +137,11 @@ async def watch(durations, policy, *, batch_size=1, gap_s=0.0, prior=PRIOR, luck
 
 def durations(count, *, median_s=60.0, p95_s=180.0, early=0.0, seed=3):
     """Draw how long generations take: log-normal, with a share that ends early."""
-    luck = random.Random(seed)
+    jitter = random.Random(seed)
     spread = math.log(p95_s / median_s) / 1.645
     return [
-        luck.expovariate(1 / EARLY_MEAN_S) if luck.random() < early else luck.lognormvariate(math.log(median_s), spread)
+        jitter.expovariate(1 / EARLY_MEAN_S)
+        if jitter.random() < early
+        else jitter.lognormvariate(math.log(median_s), spread)
         for _ in range(count)
     ]

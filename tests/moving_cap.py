@@ -122,7 +122,7 @@ async def exact(luma, prompts, run):
     await _take(batch, run)
 
 
-async def _by_hand(luma, prompt, run, luck):
+async def _by_hand(luma, prompt, run, jitter):
     """What people write: try again after a random while that grows."""
     attempt = 0
     while True:
@@ -132,7 +132,7 @@ async def _by_hand(luma, prompt, run, luck):
         except RateLimited:
             run.limited += 1
             attempt += 1
-            await asyncio.sleep(luck.uniform(0, min(60, 2**attempt)))
+            await asyncio.sleep(jitter.uniform(0, min(60, 2**attempt)))
         except (PromptRejected, SubmitInDoubt) as error:
             return run.count(error)
     try:
@@ -143,16 +143,16 @@ async def _by_hand(luma, prompt, run, luck):
 
 
 async def gathered(luma, prompts, run):
-    luck = random.Random(1)
-    await asyncio.gather(*(_by_hand(luma, prompt, run, luck) for prompt in prompts))
+    jitter = random.Random(1)
+    await asyncio.gather(*(_by_hand(luma, prompt, run, jitter) for prompt in prompts))
 
 
 async def semaphore(luma, prompts, run):
-    luck, places = random.Random(1), asyncio.Semaphore(20)
+    jitter, places = random.Random(1), asyncio.Semaphore(20)
 
     async def one(prompt):
         async with places:
-            await _by_hand(luma, prompt, run, luck)
+            await _by_hand(luma, prompt, run, jitter)
 
     await asyncio.gather(*(one(prompt) for prompt in prompts))
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 
-class Places:
+class PrioritySemaphore:
     """Lets so many in at once; among those who wait the smallest urgency goes first, then who came first."""
 
     def __init__(self, width: int) -> None:

@@ -29,7 +29,7 @@ def run_through(work: Coroutine[Any, Any, None]) -> None:
         raise AssertionError("it waited")
 
 
-class TaskOwner:
+class OwnedTasks:
     """Holds the tasks of one part of a session."""
 
     def __init__(self) -> None:

@@ -18,20 +18,20 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 from luma_async._aio.clock import loop_now
-from luma_async._batch.item import Errand, carry_out
+from luma_async._batch.item import BatchItem, run_item
 from luma_async._batch.preview import Preview, preview
-from luma_async._batch.rules import MOST_DOUBTS, Durations, concerns_all, count_doubts
-from luma_async._batch.window import Seat
+from luma_async._batch.rules import MOST_DOUBTS, Durations, count_doubts, stops_batch
+from luma_async._batch.window import Slot
 from luma_async.outcomes import Outcome
 from luma_async.values.errors import SubmitInDoubt
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from luma_async._aio.tasks import TaskOwner
-    from luma_async._batch.item import Deeds, Terms
+    from luma_async._aio.tasks import OwnedTasks
+    from luma_async._batch.item import BatchOptions, Deeds
     from luma_async._batch.source import Item, Source
-    from luma_async._batch.window import Flights
+    from luma_async._batch.window import InFlight
 
 _MOST_STARTS = 100
 """Items that are started in one turn of the loop: without a bound on what is in flight there may be no end to them."""
@@ -88,15 +88,17 @@ class Batch(AsyncIterator[Outcome]):
     item that is no prompt or request is an outcome with `InvalidInput`.
     """
 
-    def __init__(self, source: Source, *, terms: Terms, flights: Flights, deeds: Deeds, tasks: TaskOwner) -> None:
+    def __init__(
+        self, source: Source, *, terms: BatchOptions, flights: InFlight, deeds: Deeds, tasks: OwnedTasks
+    ) -> None:
         self._source = source
         self._terms = terms
         self._flights = flights
         self._deeds = deeds
         self._tasks = tasks
-        self._errands: set[Errand] = set()
-        self._queue: deque[Errand] = deque()
-        self._ended: deque[tuple[Outcome, Seat]] = deque()
+        self._errands: set[BatchItem] = set()
+        self._queue: deque[BatchItem] = deque()
+        self._ended: deque[tuple[Outcome, Slot]] = deque()
         self._pulling: asyncio.Task[Item | None] | None = None
         self._exhausted = False
         self._stopped = False
@@ -285,27 +287,27 @@ class Batch(AsyncIterator[Outcome]):
         return item
 
     def _start(self, item: Item) -> None:
-        errand = Errand(item=item, key=item.key, seat=Seat(self._flights))
+        errand = BatchItem(item=item, key=item.key, seat=Slot(self._flights))
         errand.seat.take()
         self._errands.add(errand)
         self._started += 1
         errand.task = self._tasks.start(self._run(errand), name="luma_async batch")
         errand.task.add_done_callback(lambda _: self._end(errand))
 
-    async def _run(self, errand: Errand) -> Outcome | None:
+    async def _run(self, errand: BatchItem) -> Outcome | None:
         if self._stopped:
             return None
-        return await carry_out(
+        return await run_item(
             errand, terms=self._terms, deeds=self._deeds, queue=self._line_up, note=lambda: self._note_bought(errand)
         )
 
-    def _note_bought(self, errand: Errand) -> None:
+    def _note_bought(self, errand: BatchItem) -> None:
         self._running += 1
         if errand.bought is not None and errand.bought.accepted_at_s is not None:
             self._submitted += 1
             self._doubts_in_a_row = 0
 
-    async def _line_up(self, errand: Errand) -> None:
+    async def _line_up(self, errand: BatchItem) -> None:
         """Wait for a seat after a 429."""
         errand.turn = asyncio.get_running_loop().create_future()
         if self._stopped:
@@ -316,7 +318,7 @@ class Batch(AsyncIterator[Outcome]):
         await errand.turn
         errand.turn = None
 
-    def _end(self, errand: Errand) -> None:
+    def _end(self, errand: BatchItem) -> None:
         """Take in how an errand ended."""
         self._errands.discard(errand)
         if errand.bought is not None:
@@ -333,7 +335,7 @@ class Batch(AsyncIterator[Outcome]):
             self._ended.append((outcome, errand.seat))
         self._changed.set()
 
-    def _count(self, outcome: Outcome, errand: Errand) -> None:
+    def _count(self, outcome: Outcome, errand: BatchItem) -> None:
         error = outcome.error
         if error is None:
             self._done += 1
@@ -346,7 +348,7 @@ class Batch(AsyncIterator[Outcome]):
             self._failed += 1
         if errand.bought is None:
             self._doubts_in_a_row = count_doubts(self._doubts_in_a_row, error)
-        if concerns_all(error) or self._doubts_in_a_row >= MOST_DOUBTS:
+        if stops_batch(error) or self._doubts_in_a_row >= MOST_DOUBTS:
             self._stop(error)
 
     def _stop(self, error: Exception) -> None:
@@ -362,7 +364,7 @@ class Batch(AsyncIterator[Outcome]):
             if errand.turn is not None or self._deeds.unsent(errand.key):
                 errand.task.cancel()
             else:
-                self._deeds.last_try(errand.key)
+                self._deeds.no_more_attempts(errand.key)
         self._stop_pulling()
 
     def _desert(self, _: object) -> None:
@@ -389,7 +391,7 @@ class Batch(AsyncIterator[Outcome]):
             self._pulling = None
 
 
-def _free_all(ended: deque[tuple[Outcome, Seat]]) -> None:
+def _free_all(ended: deque[tuple[Outcome, Slot]]) -> None:
     """Give back the seats of outcomes that nobody will take."""
     while ended:
         ended.popleft()[1].free()

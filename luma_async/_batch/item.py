@@ -11,10 +11,10 @@ import attrs
 
 from luma_async._batch.rules import pause_after_refusal, retry_key
 from luma_async._batch.source import Item
-from luma_async._batch.window import Seat
+from luma_async._batch.window import Slot
 from luma_async._download.links import is_picture, suffix_of
 from luma_async._download.names import render
-from luma_async._submit.attempt import Bought
+from luma_async._submit.attempt import Purchase
 from luma_async.handle import GenerationHandle
 from luma_async.outcomes import Outcome
 from luma_async.values.entries import Entry, Phase
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from luma_async._download.validate import Medium
     from luma_async.values.models import Generation
 
-Place: TypeAlias = "Callable[[Outcome], str | os.PathLike[str]]"
+Destination: TypeAlias = "Callable[[Outcome], str | os.PathLike[str]]"
 """Says where the file of an outcome goes: a file, or the folder for it."""
 
 FILE_NAME = "{index:04d}-{slug}-{id}.{ext}"
@@ -39,7 +39,7 @@ FILE_NAME = "{index:04d}-{slug}-{id}.{ext}"
 class Buy(Protocol):
     """Buys what a request says."""
 
-    async def __call__(self, request: Request, *, key: str, steps_back: bool) -> Bought:
+    async def __call__(self, request: Request, *, key: str, yield_on_429: bool) -> Purchase:
         """Return what was bought, now or earlier; a 429 may come out at once."""
         ...
 
@@ -58,7 +58,7 @@ class Deeds:
 
     buy: Buy
     """Buys, once for each key."""
-    handle: Callable[[Bought], GenerationHandle]
+    handle: Callable[[Purchase], GenerationHandle]
     """Makes the handle of what was bought."""
     find: Callable[[str], Awaitable[Entry | None]]
     """Looks a key up in the journal."""
@@ -66,11 +66,11 @@ class Deeds:
     """Raises when the service's format cannot carry a request."""
     unsent: Callable[[str], bool]
     """Says whether cancelling the purchase of a key would still withdraw it."""
-    last_try: Callable[[str], None]
+    no_more_attempts: Callable[[str], None]
     """Keeps the purchase of a key that has left from being sent again."""
     pause: Callable[[float], None]
     """Keeps all submits of the session back for so many seconds."""
-    is_whole: IsWhole
+    is_intact: IsWhole
     """Looks at a file that the journal knows."""
     note: Callable[[str, Path], None]
     """Notes in the journal where the file of a generation is."""
@@ -85,7 +85,7 @@ class Deeds:
 
 
 @attrs.frozen(kw_only=True)
-class Terms:
+class BatchOptions:
     """What a batch was told."""
 
     name: str
@@ -94,32 +94,37 @@ class Terms:
     """How long to wait for each, seconds."""
     retry_failed: bool
     """Whether to buy again what failed in an earlier run."""
-    place: Place | None = None
+    place: Destination | None = None
     """Where the file of an outcome goes; None for nowhere."""
 
 
 @attrs.define(eq=False, kw_only=True)
-class Errand:
+class BatchItem:
     """An item, and how far it has come."""
 
     item: Item
     """What is wanted."""
     key: str
     """The key under which it is being bought."""
-    seat: Seat
+    seat: Slot
     """Its place among those in flight."""
     task: asyncio.Task[Outcome | None] = attrs.field(init=False)
     """What carries it out."""
     turn: asyncio.Future[None] | None = None
     """What it waits for after a 429; None while it has a seat."""
-    bought: Bought | None = None
+    bought: Purchase | None = None
     """What its purchase ended in."""
     stopped: bool = False
     """Whether nothing more is to be bought for it."""
 
 
-async def carry_out(
-    errand: Errand, *, terms: Terms, deeds: Deeds, queue: Callable[[Errand], Awaitable[None]], note: Callable[[], None]
+async def run_item(
+    errand: BatchItem,
+    *,
+    terms: BatchOptions,
+    deeds: Deeds,
+    queue: Callable[[BatchItem], Awaitable[None]],
+    note: Callable[[], None],
 ) -> Outcome:
     """Buy, wait and download.
 
@@ -159,8 +164,12 @@ async def carry_out(
 
 
 async def _buy(
-    errand: Errand, request: Request, terms: Terms, deeds: Deeds, queue: Callable[[Errand], Awaitable[None]]
-) -> Bought:
+    errand: BatchItem,
+    request: Request,
+    terms: BatchOptions,
+    deeds: Deeds,
+    queue: Callable[[BatchItem], Awaitable[None]],
+) -> Purchase:
     """Buy once, or find what was bought; what failed in an earlier run may have been bought again since.
 
     A 429 gives the seat back: nothing of the purchase is under way while it waits for another, so that whoever wants
@@ -169,7 +178,7 @@ async def _buy(
     number = 1
     while True:
         try:
-            bought = await deeds.buy(request, key=errand.key, steps_back=True)
+            bought = await deeds.buy(request, key=errand.key, yield_on_429=True)
         except RateLimited as error:
             _step_back(errand, error, deeds)
             await queue(errand)
@@ -187,16 +196,16 @@ async def _buy(
     return bought
 
 
-def _step_back(errand: Errand, error: RateLimited, deeds: Deeds) -> None:
+def _step_back(errand: BatchItem, error: RateLimited, deeds: Deeds) -> None:
     """Give the seat back, and keep all submits of the session back for a while."""
     number = errand.seat.refused()
-    delay_s = pause_after_refusal(number, error, policy=deeds.retry, luck=deeds.random())
+    delay_s = pause_after_refusal(number, error, policy=deeds.retry, jitter=deeds.random())
     deeds.emit(Retried(what="submit", attempt=number, delay_s=delay_s, error=error))
     deeds.pause(delay_s)
 
 
 async def _download(
-    errand: Errand, handle: GenerationHandle, generation: Generation, place: Place, deeds: Deeds
+    errand: BatchItem, handle: GenerationHandle, generation: Generation, place: Destination, deeds: Deeds
 ) -> Path:
     """Put the file on disk, unless it is there whole."""
     assert errand.bought is not None
@@ -207,7 +216,7 @@ async def _download(
     ours = [*([] if noted is None else [Path(noted)]), *([path] if named else [])]
     medium: Medium = "picture" if is_picture(generation, "video") else "mp4"
     for standing in ours:
-        if await deeds.is_whole(standing, medium):
+        if await deeds.is_intact(standing, medium):
             if noted is None:
                 deeds.note(generation.id, standing.absolute())
             return standing
@@ -222,7 +231,7 @@ async def _download(
     raise trouble
 
 
-def _place_for(outcome: Outcome, generation: Generation, place: Place) -> tuple[Path, bool]:
+def _place_for(outcome: Outcome, generation: Generation, place: Destination) -> tuple[Path, bool]:
     """Ask where the file goes; a place that cannot be is the item's failure, and no other's."""
     try:
         return _file_of(outcome, generation, Path(place(outcome)))

@@ -15,7 +15,7 @@ from luma_async.values.requests import Request
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from luma_async._batch.item import Deeds, Terms
+    from luma_async._batch.item import BatchOptions, Deeds
     from luma_async._batch.source import Source
 
 
@@ -37,7 +37,7 @@ class Preview:
     """Whether running the batch would submit it."""
 
 
-async def preview(source: Source, *, terms: Terms, deeds: Deeds) -> AsyncIterator[Preview]:
+async def preview(source: Source, *, terms: BatchOptions, deeds: Deeds) -> AsyncIterator[Preview]:
     """Yield what would become of each item; see `Batch.preview()`."""
     while (item := await source.outwait_next()) is not None:
         error: LumaError | None = item.fault

@@ -7,32 +7,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakSet
 
-from luma_async._aio.tasks import TaskOwner
+from luma_async._aio.tasks import OwnedTasks
 from luma_async._batch.batch import Batch
-from luma_async._batch.item import Terms
+from luma_async._batch.item import BatchOptions
 from luma_async._batch.source import Source
-from luma_async._batch.window import Flights
+from luma_async._batch.window import InFlight
 from luma_async._submit.limits import window
 from luma_async.values.errors import ConfigurationError, InvalidInput, SessionClosed
 from luma_async.values.settings import Limits, check_timeout
 
 if TYPE_CHECKING:
-    from luma_async._batch.item import Deeds, Place
+    from luma_async._batch.item import Deeds, Destination
     from luma_async._batch.source import Keys, Wanted
     from luma_async._submit.limits import KnownLimits
     from luma_async.values.settings import Unset
 
 
-class Batches:
+class Registry:
     """Opens batches, and closes them with the session."""
 
     def __init__(self, *, deeds: Deeds, limits: Limits, known: KnownLimits, forgetful: bool) -> None:
         self._deeds = deeds
         self._known = known
         self._forgetful = forgetful
-        self._flights = Flights(window(limits.max_in_flight, known))
+        self._flights = InFlight(window(limits.max_in_flight, known))
         self._batches: WeakSet[Batch] = WeakSet()
-        self._tasks = TaskOwner()
+        self._tasks = OwnedTasks()
 
     def open(
         self,
@@ -43,7 +43,7 @@ class Batches:
         max_in_flight: float | Literal["auto"] | None,
         timeout: float | Unset | None,
         retry_failed: bool,
-        download_to: str | os.PathLike[str] | Place | None,
+        download_to: str | os.PathLike[str] | Destination | None,
     ) -> Batch:
         """Begin a batch; see `session.batch()`."""
         check_timeout(timeout)
@@ -51,12 +51,12 @@ class Batches:
         called = name if name is not None else os.urandom(8).hex()
         flights = self._flights
         if max_in_flight is not None:
-            flights = Flights(window(Limits(max_in_flight=max_in_flight).max_in_flight, self._known))
+            flights = InFlight(window(Limits(max_in_flight=max_in_flight).max_in_flight, self._known))
         # A name of chance derives keys that no later run would find.
         lasting = called if name is not None or self._forgetful else None
         source = Source(wanted, keys, name=lasting)
         place = download_to if download_to is None or callable(download_to) else _into(download_to)
-        terms = Terms(name=called, timeout=timeout, retry_failed=retry_failed, place=place)
+        terms = BatchOptions(name=called, timeout=timeout, retry_failed=retry_failed, place=place)
         batch = Batch(source, terms=terms, flights=flights, deeds=self._deeds, tasks=self._tasks)
         self._batches.add(batch)
         return batch
@@ -83,7 +83,7 @@ class Batches:
             )
 
 
-def _into(place: str | os.PathLike[str]) -> Place:
+def _into(place: str | os.PathLike[str]) -> Destination:
     """Make the folder, and put everything there."""
     folder = Path(place)
     try:

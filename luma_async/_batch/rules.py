@@ -70,7 +70,7 @@ class KeyCounter:
         return f"{key}.{number}"
 
 
-def concerns_all(error: LumaError) -> bool:
+def stops_batch(error: LumaError) -> bool:
     """Whether an error would meet every further item as well, so that a batch stops at it."""
     return isinstance(error, Unauthorized | OutOfCredit | JournalError | SessionClosed)
 
@@ -85,17 +85,17 @@ def count_doubts(in_a_row: int, error: LumaError | None) -> int:
     return in_a_row + 1 if error.fresh else in_a_row
 
 
-def pause_after_refusal(number: int, error: RateLimited, *, policy: RetryPolicy, luck: float) -> float:
+def pause_after_refusal(number: int, error: RateLimited, *, policy: RetryPolicy, jitter: float) -> float:
     """Return the seconds for which a 429 keeps all submits back: never none, for no count of attempts ends it.
 
     Args:
         number: how many came since the last accepted submit.
         error: the 429. A delay that it names is obeyed up to a minute: asking again costs nothing.
         policy: the bounds.
-        luck: a random number from 0 to 1.
+        jitter: a random number from 0 to 1.
     """
     named_s = None if error.retry_after_s is None else min(error.retry_after_s, LONGEST_NAMED_DELAY_S)
-    return max(LEAST_PAUSE_S, delay_before(number, policy, luck, named_s) or 0.0)
+    return max(LEAST_PAUSE_S, delay_before(number, policy, jitter, named_s) or 0.0)
 
 
 @attrs.frozen(kw_only=True)

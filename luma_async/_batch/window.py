@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from luma_async._submit.limits import Window
 
 
-class Flights:
+class InFlight:
     """Gives out seats. An item of a batch holds one from before its submit until its outcome is taken."""
 
     def __init__(self, window: Window) -> None:
@@ -33,12 +33,12 @@ class Flights:
         return not self.window.admits(self.used)
 
 
-class Seat:
+class Slot:
     """One item's seat. Giving it back twice is fine."""
 
     __slots__ = ("_flights", "_flying", "_held", "_shrunk")
 
-    def __init__(self, flights: Flights) -> None:
+    def __init__(self, flights: InFlight) -> None:
         self._flights = flights
         self._held = False
         self._flying = False

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 from luma_async._aio.clock import wall_now
-from luma_async._doubts.matching import Leave
+from luma_async._doubts.matching import Undecided
 from luma_async._journal import lifecycle
-from luma_async._journal.fingerprint import restore
+from luma_async._journal.fingerprint import request_from_form
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import InvalidInput, KeyConflict
 from luma_async.values.validators import check_id
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from luma_async._doubts.matching import Decision
     from luma_async._doubts.reconciler import Reconciler
     from luma_async._journal.protocol import Journal
-    from luma_async._submit.attempt import Bought
+    from luma_async._submit.attempt import Purchase
     from luma_async.handle import GenerationHandle
     from luma_async.values.models import Generation
     from luma_async.values.requests import Request
@@ -60,7 +60,7 @@ class Doubts:
         journal: Journal,
         service: str,
         look: Callable[[str], Awaitable[Generation]],
-        buy_again: Callable[[Entry, Request], Awaitable[Bought]],
+        buy_again: Callable[[Entry, Request], Awaitable[Purchase]],
         handle: Callable[[Entry], GenerationHandle],
         reconciler: Reconciler,
         unwritten: Callable[[], Collection[str]],
@@ -146,7 +146,7 @@ class Doubts:
                 "and this can pay for it again.",
             )
         doubt = await self._doubt(key, lifecycle.Step.RESUBMIT)
-        bought = await self._buy_again(doubt, request if request is not None else restore(doubt.request))
+        bought = await self._buy_again(doubt, request if request is not None else request_from_form(doubt.request))
         return self._handle(bought.entry)
 
     async def abandon(self, key: str) -> Entry:
@@ -195,7 +195,7 @@ class Doubts:
 
     async def _carry_out(self, doubt: Entry, decision: Decision) -> Entry | StillInDoubt | None:
         """Settle a doubt if that was decided; None when somebody else has settled it meanwhile."""
-        if isinstance(decision, Leave):
+        if isinstance(decision, Undecided):
             reason = decision.reason
         else:
             step = lifecycle.resolve(doubt, decision.generation_id, at=wall_now())

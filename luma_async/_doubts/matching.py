@@ -35,14 +35,14 @@ LATEST = timedelta(minutes=15)
 _MOST_NAMED = 5
 
 
-class Likeness(Enum):
+class Match(Enum):
     """Whether a generation was made from a request, as far as the service repeats it."""
 
-    SAME = auto()
+    EXACT = auto()
     """It was made from a request like this, in every field."""
-    ALIKE = auto()
+    POSSIBLE = auto()
     """It may have been: the service does not tell everything."""
-    OTHER = auto()
+    NONE = auto()
     """It was made from another one."""
 
 
@@ -59,7 +59,7 @@ class Claim:
 
 
 @attrs.frozen(kw_only=True)
-class Found:
+class Candidate:
     """A generation that the service lists and that no entry holds."""
 
     id: str
@@ -77,20 +77,20 @@ class Adopt:
 
 
 @attrs.frozen
-class Leave:
+class Undecided:
     """The doubt stays one."""
 
     reason: str
     """Why, for people; it names the generations that they should look at."""
 
 
-Decision: TypeAlias = Adopt | Leave
-Likenesses: TypeAlias = "Mapping[tuple[str, str], Likeness]"
+Decision: TypeAlias = Adopt | Undecided
+Likenesses: TypeAlias = "Mapping[tuple[str, str], Match]"
 """By key and id; a pair that is missing has nothing in common."""
 
 
 @attrs.frozen
-class Descent:
+class ListOrder:
     """How far a list has been read that should run from new to old."""
 
     ordered: bool = True
@@ -98,19 +98,21 @@ class Descent:
     oldest: datetime | None = None
     """The last moment that it named."""
 
-    def after(self, created_at: datetime | None) -> Descent:
+    def after(self, created_at: datetime | None) -> ListOrder:
         """Read one more generation."""
         if created_at is None:
             return self
         ordered = self.ordered and (self.oldest is None or created_at <= self.oldest)
-        return Descent(ordered, created_at)
+        return ListOrder(ordered, created_at)
 
-    def below(self, horizon: datetime | None) -> bool:
-        """Whether nothing that follows can be newer than `horizon`."""
-        return self.ordered and self.oldest is not None and horizon is not None and self.oldest < horizon
+    def below(self, oldest_relevant: datetime | None) -> bool:
+        """Whether nothing that follows can be newer than `oldest_relevant`."""
+        return (
+            self.ordered and self.oldest is not None and oldest_relevant is not None and self.oldest < oldest_relevant
+        )
 
 
-def horizon(claims: Iterable[Claim]) -> datetime | None:
+def oldest_relevant(claims: Iterable[Claim]) -> datetime | None:
     """Return the moment before which no generation can be that of an open claim; None when that is not known."""
     moments = [claim.sent_at for claim in claims if claim.open]
     if not moments or None in moments:
@@ -118,14 +120,14 @@ def horizon(claims: Iterable[Claim]) -> datetime | None:
     return min(moment for moment in moments if moment is not None) - CLOCKS_DIFFER
 
 
-def compare_prompts(ours: object, theirs: object) -> Likeness:
+def compare_prompts(ours: object, theirs: object) -> Match:
     """Compare a request and a generation where nothing but the prompts can be compared."""
     if not isinstance(ours, str) or not isinstance(theirs, str):
-        return Likeness.ALIKE
-    return Likeness.ALIKE if ours.strip() == theirs.strip() else Likeness.OTHER
+        return Match.POSSIBLE
+    return Match.POSSIBLE if ours.strip() == theirs.strip() else Match.NONE
 
 
-def decide(claims: Sequence[Claim], found: Sequence[Found], likenesses: Likenesses) -> dict[str, Decision]:
+def decide(claims: Sequence[Claim], found: Sequence[Candidate], likenesses: Likenesses) -> dict[str, Decision]:
     """Decide what becomes of each open claim.
 
     Args:
@@ -141,26 +143,26 @@ def decide(claims: Sequence[Claim], found: Sequence[Found], likenesses: Likeness
     return {claim.key: _decide(claim, could_be[claim.key], takers, likenesses) for claim in claims if claim.open}
 
 
-def _could_be(claim: Claim, one: Found, likenesses: Likenesses) -> bool:
-    if likenesses.get((claim.key, one.id), Likeness.OTHER) is Likeness.OTHER:
+def _could_be(claim: Claim, one: Candidate, likenesses: Likenesses) -> bool:
+    if likenesses.get((claim.key, one.id), Match.NONE) is Match.NONE:
         return False
     return claim.sent_at is None or one.created_at is None or one.created_at >= claim.sent_at - CLOCKS_DIFFER
 
 
-def _decide(claim: Claim, ones: Sequence[Found], takers: Counter[str], likenesses: Likenesses) -> Decision:
+def _decide(claim: Claim, ones: Sequence[Candidate], takers: Counter[str], likenesses: Likenesses) -> Decision:
     if not ones:
-        return Leave("the service lists nothing like it.")
+        return Undecided("the service lists nothing like it.")
     if len(ones) > 1:
         named = ", ".join(one.id for one in ones[:_MOST_NAMED])
-        return Leave(f"the service lists {len(ones)} that it could have bought: {named}.")
+        return Undecided(f"the service lists {len(ones)} that it could have bought: {named}.")
     [one] = ones
     if takers[one.id] > 1:
-        return Leave(f"another submit could have bought {one.id} as well.")
-    if likenesses[claim.key, one.id] is not Likeness.SAME:
-        return Leave(f"the service does not tell enough about {one.id} to be sure.")
+        return Undecided(f"another submit could have bought {one.id} as well.")
+    if likenesses[claim.key, one.id] is not Match.EXACT:
+        return Undecided(f"the service does not tell enough about {one.id} to be sure.")
     if claim.sent_at is None or one.created_at is None:
-        return Leave(f"nobody knows whether {one.id} was made after it was sent.")
+        return Undecided(f"nobody knows whether {one.id} was made after it was sent.")
     age = one.created_at - claim.sent_at
     if not -EARLIEST <= age <= LATEST:
-        return Leave(f"{one.id} is like it, but was made at {one.created_at:%Y-%m-%d %H:%M:%S} UTC.")
+        return Undecided(f"{one.id} is like it, but was made at {one.created_at:%Y-%m-%d %H:%M:%S} UTC.")
     return Adopt(one.id)

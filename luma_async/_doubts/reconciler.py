@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from luma_async._doubts.matching import Claim, Descent, Found, Likeness, compare_prompts, decide, horizon
-from luma_async._journal.fingerprint import restore
+from luma_async._doubts.matching import Candidate, Claim, ListOrder, Match, compare_prompts, decide, oldest_relevant
+from luma_async._journal.fingerprint import request_from_form
 from luma_async._journal.lifecycle import UNDECIDED
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import InvalidInput
@@ -52,7 +52,7 @@ class Reconciler:
         Raises:
             LumaError: the list could not be read, after retries.
         """
-        recent = await self._recent(horizon(Claim(key=doubt.key, sent_at=doubt.sent_at) for doubt in doubts))
+        recent = await self._recent(oldest_relevant(Claim(key=doubt.key, sent_at=doubt.sent_at) for doubt in doubts))
         # Read after the list: who had a part in what it shows had written a claim before.
         # A service may be written in several ways, so whose address an entry names is not asked here.
         entries = await self._journal.entries(phases=_RIVALS)
@@ -61,15 +61,15 @@ class Reconciler:
             Claim(key=entry.key, sent_at=entry.sent_at, open=_same(entry, as_read.get(entry.key))) for entry in entries
         ]
         requests = [(entry, _request(entry)) for entry in entries]
-        likenesses: dict[tuple[str, str], Likeness] = {}
-        found: list[Found] = []
+        likenesses: dict[tuple[str, str], Match] = {}
+        found: list[Candidate] = []
         for generation in recent:
             seen = {
                 (entry.key, generation.id): self._likeness(generation, entry, request) for entry, request in requests
             }
-            alike = any(one is not Likeness.OTHER for one in seen.values())
+            alike = any(one is not Match.NONE for one in seen.values())
             if alike:
-                found.append(Found(id=generation.id, created_at=generation.created_at))
+                found.append(Candidate(id=generation.id, created_at=generation.created_at))
                 likenesses |= seen
         held = {entry.generation_id for entry in await self._journal.entries()} if found else set[str | None]()
         return decide(claims, [one for one in found if one.id not in held], likenesses)
@@ -77,7 +77,7 @@ class Reconciler:
     async def _recent(self, since: datetime | None) -> list[Generation]:
         """Read the list back to a moment."""
         recent: list[Generation] = []
-        descent = Descent()
+        descent = ListOrder()
         async with aclosing(self._listing.generations()) as generations:
             async for generation in generations:
                 descent = descent.after(generation.created_at)
@@ -86,7 +86,7 @@ class Reconciler:
                 recent.append(generation)
         return recent
 
-    def _likeness(self, generation: Generation, entry: Entry, request: Request | None) -> Likeness:
+    def _likeness(self, generation: Generation, entry: Entry, request: Request | None) -> Match:
         try:
             if request is not None:
                 return self._dialect.likeness(generation.raw, request)
@@ -104,6 +104,6 @@ def _same(entry: Entry, doubt: Entry | None) -> bool:
 def _request(entry: Entry) -> Request | None:
     """Build the request again; None when the journal keeps no more than the digest of its picture."""
     try:
-        return restore(entry.request)
+        return request_from_form(entry.request)
     except InvalidInput:
         return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
-from luma_async._download.response import Head, follow
+from luma_async._download.response import ResponseHead, follow
 from luma_async._wire.headers import read_retry_after_s
 from luma_async.values.errors import DownloadError
 
@@ -23,7 +23,7 @@ _READ_BYTES = 256 * 1024
 """How much may wait to be written, per download; twice as much at most."""
 
 
-class Incoming:
+class FileResponse:
     """An answer whose body has not been read yet. Whoever gets one closes it."""
 
     def __init__(self, response: aiohttp.ClientResponse, host: str) -> None:
@@ -47,7 +47,7 @@ class Incoming:
         self._response.close()
 
 
-class Files:
+class FileClient:
     """The connections to file servers."""
 
     def __init__(self, *, timeouts: Timeouts, proxies: Proxies) -> None:
@@ -68,7 +68,7 @@ class Files:
             headers={"Accept-Encoding": "identity", "User-Agent": "luma_async"},
         )
 
-    async def get(self, url: str, headers: Mapping[str, str]) -> Incoming:
+    async def get(self, url: str, headers: Mapping[str, str]) -> FileResponse:
         """Ask for a file, following redirects by hand: none leads from https to http, or anywhere but to http(s).
 
         Returns:
@@ -80,7 +80,7 @@ class Files:
         hops = 0
         while True:
             response = await self._ask(url, headers)
-            incoming = Incoming(response, response.url.host or "")
+            incoming = FileResponse(response, response.url.host or "")
             target = follow(url, incoming.head, response.headers.get("Location", ""), hops)
             if target is None:
                 return incoming
@@ -119,10 +119,10 @@ def _describe(error: Exception, host: str) -> str:
     return f"The connection to {host} broke ({type(error).__name__})."
 
 
-def _head(response: aiohttp.ClientResponse, host: str) -> Head:
+def _head(response: aiohttp.ClientResponse, host: str) -> ResponseHead:
     headers = response.headers
     length = headers.get("Content-Length", "")
-    return Head(
+    return ResponseHead(
         status=response.status,
         host=host,
         etag=headers.get("ETag", ""),

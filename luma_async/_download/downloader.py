@@ -15,21 +15,29 @@ from typing import TYPE_CHECKING
 import attrs
 
 from luma_async._aio.clock import loop_now
-from luma_async._aio.priority_semaphore import Places
-from luma_async._aio.tasks import TaskOwner
-from luma_async._download.link_resolver import LinkFinder, Search
-from luma_async._download.links import FileKind, Link, Watermark, clean_links, is_picture, suffix_of, urgency_of
+from luma_async._aio.priority_semaphore import PrioritySemaphore
+from luma_async._aio.tasks import OwnedTasks
+from luma_async._download.link_resolver import LinkResolver, LinkSearch
+from luma_async._download.links import (
+    FileKind,
+    Link,
+    Watermark,
+    earliest_expiry,
+    is_picture,
+    suffix_of,
+    watermark_free_links,
+)
 from luma_async._download.names import safe_name
-from luma_async._download.part_file import PartFile, find_place
+from luma_async._download.part_file import PartFile, resolve_destination
 from luma_async._download.response import (
-    Have,
-    Misfit,
-    Pace,
-    Take,
-    Tries,
+    AttemptCounts,
+    Complete,
+    Mismatch,
+    Receive,
+    Throughput,
+    check_throughput,
     count_failure,
     judge,
-    keep_pace,
     range_headers,
     repeat_download,
     resumable,
@@ -43,7 +51,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Awaitable, Callable, Generator
 
-    from luma_async._download.client import Files, Incoming
+    from luma_async._download.client import FileClient, FileResponse
     from luma_async._download.validate import Medium
     from luma_async.values.events import Event
     from luma_async.values.models import Generation
@@ -60,10 +68,10 @@ _TICK_S = 1.0
 class _Download:
     """One file to fetch."""
 
-    search: Search
+    search: LinkSearch
     path: Path
     overwrite: bool
-    tries: Tries = attrs.field(factory=Tries)
+    tries: AttemptCounts = attrs.field(factory=AttemptCounts)
     resumable_bytes: int = 0
     """How much the last attempt left to go on from."""
     named_s: float | None = None
@@ -76,13 +84,13 @@ class _Download:
         return self.search.generation.id
 
 
-class Downloads:
+class Downloader:
     """Fetches the files of one session's generations."""
 
     def __init__(
         self,
         *,
-        files: Files,
+        files: FileClient,
         refresh: Callable[[str], Awaitable[Generation]],
         ask_link: Callable[[str], Awaitable[str]],
         may_ask_link: bool,
@@ -94,21 +102,21 @@ class Downloads:
         closed: bool = False,
     ) -> None:
         self._files = files
-        self._finder = LinkFinder(refresh=refresh, ask=ask_link, may_ask=may_ask_link)
+        self._finder = LinkResolver(refresh=refresh, ask=ask_link, may_ask=may_ask_link)
         self._note = note
         self._emit = emit
         self._retry = retry
         self._stall_s = stall_s
         self._random = random
-        self._places = Places(AT_ONCE)
+        self._places = PrioritySemaphore(AT_ONCE)
         self._taken: set[Path] = set()
-        self._tasks = TaskOwner()
+        self._tasks = OwnedTasks()
         self._closing = closed
 
     @staticmethod
-    def check_place(dest: str | os.PathLike[str], *, overwrite: bool) -> None:
+    def check_destination(dest: str | os.PathLike[str], *, overwrite: bool) -> None:
         """Refuse a destination before anybody waits for the generation; see `handle.download()`."""
-        find_place(dest, None, overwrite=overwrite)
+        resolve_destination(dest, None, overwrite=overwrite)
 
     async def fetch(
         self,
@@ -122,12 +130,12 @@ class Downloads:
         """Put a file of a completed generation on disk; see `handle.download()`."""
         suffix = suffix_of(generation, what)
         name = safe_name(generation.id, suffix=suffix if what == "video" else f"-{what}{suffix}")
-        path = find_place(dest, name, overwrite=overwrite)
+        path = resolve_destination(dest, name, overwrite=overwrite)
         if self._closing:
             raise SessionClosed
         if path in self._taken:
             raise InvalidInput(field="dest", message=f"{path} is being downloaded to already.")
-        search = Search(generation=generation, kind=what, watermark=watermark)
+        search = LinkSearch(generation=generation, kind=what, watermark=watermark)
         self._taken.add(path)
         try:
             return await self._outwait(_Download(search=search, path=path, overwrite=overwrite))
@@ -136,7 +144,7 @@ class Downloads:
 
     async def link(self, generation: Generation) -> str:
         """Return a watermark-free link; see `handle.video_url()`."""
-        search = Search(generation=generation)
+        search = LinkSearch(generation=generation)
         try:
             return (await self._finder.find(search)).url
         except LinkGone as error:
@@ -172,7 +180,7 @@ class Downloads:
     async def _run(self, download: _Download) -> Path:
         while True:
             search = download.search
-            urgency = urgency_of(clean_links(search.generation, search.kind))
+            urgency = earliest_expiry(watermark_free_links(search.generation, search.kind))
             try:
                 with _part_of(download) as part:
                     async with self._places.place(urgency):
@@ -187,13 +195,15 @@ class Downloads:
             if delay_s is None:
                 failure.generation_id, failure.path = download.id, download.path
                 raise failure
-            self._emit(Retried(what="download", attempt=download.tries.fruitless, delay_s=delay_s, error=failure))
+            self._emit(
+                Retried(what="download", attempt=download.tries.without_progress, delay_s=delay_s, error=failure)
+            )
             await asyncio.sleep(delay_s)
 
     def _delay_s(self, download: _Download, failure: DownloadError) -> float | None:
         download.tries = count_failure(download.tries, failure, download.resumable_bytes)
         return repeat_download(
-            failure, download.tries, policy=self._retry, luck=self._random(), named_s=download.named_s
+            failure, download.tries, policy=self._retry, jitter=self._random(), named_s=download.named_s
         )
 
     async def _finish(self, part: PartFile, download: _Download) -> None:
@@ -228,19 +238,21 @@ class Downloads:
         try:
             download.named_s = incoming.head.retry_after_s
             verdict = judge(incoming.head, kept)
-            if isinstance(verdict, Misfit):
+            if isinstance(verdict, Mismatch):
                 part.discard()
                 raise DamagedFile(message=verdict.reason)
-            if isinstance(verdict, Take):
+            if isinstance(verdict, Receive):
                 await part.begin(verdict.start_bytes, source=source, etag=verdict.etag)
                 download.search.worked()
                 await self._receive(incoming, part, verdict.total_bytes, download)
-            elif not isinstance(verdict, Have):
+            elif not isinstance(verdict, Complete):
                 raise verdict
         finally:
             incoming.close()
 
-    async def _receive(self, incoming: Incoming, part: PartFile, total_bytes: int | None, download: _Download) -> None:
+    async def _receive(
+        self, incoming: FileResponse, part: PartFile, total_bytes: int | None, download: _Download
+    ) -> None:
         """Write what comes, unless nothing comes any more."""
         silence = asyncio.timeout(self._stall_s + _TICK_S)
         try:
@@ -256,7 +268,7 @@ class Downloads:
     async def _fill(
         self,
         part: PartFile,
-        incoming: Incoming,
+        incoming: FileResponse,
         total_bytes: int | None,
         download: _Download,
         silence: asyncio.Timeout,
@@ -264,7 +276,7 @@ class Downloads:
         """Write a body, as long as it comes fast enough and is not too much."""
         host = incoming.head.host
         tick_at_s = loop_now()
-        pace = Pace(at_s=tick_at_s, at_bytes=part.size_bytes)
+        pace = Throughput(at_s=tick_at_s, at_bytes=part.size_bytes)
         self._tell(download, part, total_bytes)
         while piece := await incoming.read():
             if too_long(part.size_bytes + len(piece), total_bytes):
@@ -276,7 +288,7 @@ class Downloads:
                 continue
             tick_at_s = now_s
             silence.reschedule(now_s + self._stall_s + _TICK_S)
-            kept_up = keep_pace(pace, received_bytes=part.size_bytes, now_s=now_s, stall_s=self._stall_s)
+            kept_up = check_throughput(pace, received_bytes=part.size_bytes, now_s=now_s, stall_s=self._stall_s)
             if kept_up is None:
                 raise DownloadError(message=f"{host} sends next to nothing.")
             pace = kept_up
@@ -303,5 +315,5 @@ def _part_of(download: _Download) -> Generator[PartFile]:
         part.close()
 
 
-def _medium(search: Search) -> Medium:
+def _medium(search: LinkSearch) -> Medium:
     return "picture" if is_picture(search.generation, search.kind) else "mp4"

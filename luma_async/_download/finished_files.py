@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from luma_async._download.validate import BOX_HEAD_BYTES, fault_of
+from luma_async._download.validate import BOX_HEAD_BYTES, validate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from luma_async._download.validate import Medium
 
 
-async def is_whole(path: Path, medium: Medium) -> bool:
+async def is_intact(path: Path, medium: Medium) -> bool:
     """Whether there is a file, and all of it, as far as one can tell from its form."""
     return await asyncio.to_thread(_is_whole, path, medium)
 
@@ -25,6 +25,6 @@ def _is_whole(path: Path, medium: Medium) -> bool:
 
     try:
         with path.open("rb") as file:
-            return fault_of(medium, path.stat().st_size, peek) is None
+            return validate(medium, path.stat().st_size, peek) is None
     except OSError:
         return False

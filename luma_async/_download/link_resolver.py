@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from luma_async._aio.clock import wall_now
-from luma_async._aio.tasks import TaskOwner
-from luma_async._download.links import FileKind, Link, Remedy, Watermark, next_step
+from luma_async._aio.tasks import OwnedTasks
+from luma_async._download.links import Action, FileKind, Link, Watermark, next_action
 from luma_async.values.errors import LinkGone, OutOfCredit, RateLimited, Refused, ServiceUnavailable, Unauthorized
 from luma_async.values.models import Generation
 
@@ -21,7 +21,7 @@ _PASSING = (Unauthorized, OutOfCredit, RateLimited, ServiceUnavailable)
 
 
 @attrs.define(kw_only=True, eq=False)
-class Search:
+class LinkSearch:
     """One search for a link that works."""
 
     generation: Generation
@@ -45,7 +45,7 @@ class Search:
         self.refusal = None
 
 
-class LinkFinder:
+class LinkResolver:
     """Finds links for one session, and keeps those that were asked for."""
 
     def __init__(
@@ -60,9 +60,9 @@ class LinkFinder:
         self._may_ask = may_ask
         self._answers: dict[str, str] = {}
         self._questions: dict[str, asyncio.Task[str]] = {}
-        self._tasks = TaskOwner()
+        self._tasks = OwnedTasks()
 
-    async def find(self, search: Search) -> Link:
+    async def find(self, search: LinkSearch) -> Link:
         """Return the link to try next.
 
         Raises:
@@ -74,7 +74,7 @@ class LinkFinder:
         """
         generation_id = search.generation.id
         while True:
-            step = next_step(
+            step = next_action(
                 search.generation,
                 kind=search.kind,
                 watermark=search.watermark,
@@ -86,9 +86,9 @@ class LinkFinder:
             )
             if isinstance(step, Link):
                 return step
-            if step is Remedy.NONE:
+            if step is Action.NONE:
                 raise _gone(search)
-            if step is Remedy.REFRESH:
+            if step is Action.REFRESH:
                 search.generation = await self._refresh(generation_id)
                 search.refreshed = True
                 search.spent.clear()
@@ -96,7 +96,7 @@ class LinkFinder:
                 search.asked = True
                 await self._put_question(search)
 
-    def refuse(self, search: Search, link: Link) -> None:
+    def refuse(self, search: LinkSearch, link: Link) -> None:
         """Take note that the file server does not accept a link."""
         search.spent.add(link.url)
         if self._answers.get(search.generation.id) == link.url:
@@ -106,7 +106,7 @@ class LinkFinder:
         """Drop the questions that are on their way."""
         await self._tasks.cancel()
 
-    async def _put_question(self, search: Search) -> None:
+    async def _put_question(self, search: LinkSearch) -> None:
         """Ask for a link, together with whoever asks for the same one; what was refused for good is remembered."""
         generation_id = search.generation.id
         question = self._questions.get(generation_id)
@@ -126,7 +126,7 @@ class LinkFinder:
         return link
 
 
-def _gone(search: Search) -> LinkGone:
+def _gone(search: LinkSearch) -> LinkGone:
     generation = search.generation
     if search.refusal is not None:
         message = f"It carries no usable link, and the service makes none ({search.refusal})."

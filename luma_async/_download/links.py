@@ -47,7 +47,7 @@ class Link:
     """Which of the generation's links it is, such as `video.download_url`."""
 
 
-class Remedy(Enum):
+class Action(Enum):
     """What to do when there is no link to try."""
 
     REFRESH = auto()
@@ -76,7 +76,7 @@ def is_good(url: str, at: datetime) -> bool:
     return end is None or end - at >= timedelta(seconds=WORTH_S)
 
 
-def clean_links(generation: Generation, kind: FileKind) -> tuple[Link, ...]:
+def watermark_free_links(generation: Generation, kind: FileKind) -> tuple[Link, ...]:
     """Return the links to a file without a watermark, the best first."""
     video, raw = generation.video or _NO_VIDEO, generation.video_raw or _NO_VIDEO
     if kind == "thumbnail":
@@ -100,12 +100,12 @@ def suffix_of(generation: Generation, kind: FileKind) -> str:
     """Return the ending that a file's name gets: that of its link, if it is a picture's."""
     if not is_picture(generation, kind):
         return ".mp4"
-    links = clean_links(generation, kind)
+    links = watermark_free_links(generation, kind)
     suffix = PurePosixPath(urlsplit(links[0].url).path).suffix.lower() if links else ""
     return suffix if suffix in _PICTURE_SUFFIXES else ".jpg"
 
 
-def next_step(
+def next_action(
     generation: Generation,
     *,
     kind: FileKind,
@@ -115,7 +115,7 @@ def next_step(
     refreshed: bool,
     may_ask: bool,
     at: datetime,
-) -> Link | Remedy:
+) -> Link | Action:
     """Choose the link to try next, or how to come by one.
 
     Args:
@@ -128,22 +128,22 @@ def next_step(
         may_ask: whether the service may still be asked for a link.
         at: the time of day.
     """
-    carried = clean_links(generation, kind)
+    carried = watermark_free_links(generation, kind)
     asked = _web_links(("link", answer)) if kind == "video" else ()
     left = [link for link in (*asked, *carried) if link.url not in spent]
     for link in left:
         if is_good(link.url, at):
             return link
     if not refreshed:
-        return Remedy.REFRESH
+        return Action.REFRESH
     askable = may_ask and not is_picture(generation, kind)
     if askable and not any(is_good(link.url, at) for link in carried):
-        return Remedy.ASK
+        return Action.ASK
     marked = (generation.video or _NO_VIDEO).url if watermark == "allow" and kind == "video" else None
     for link in (*left, *_web_links(("video.url", marked))):
         if link.url not in spent:
             return link
-    return Remedy.NONE
+    return Action.NONE
 
 
 def _web_links(*links: tuple[str, str | None]) -> tuple[Link, ...]:
@@ -160,7 +160,7 @@ def is_web_address(url: str) -> bool:
         return False
 
 
-def urgency_of(links: Iterable[Link]) -> float:
+def earliest_expiry(links: Iterable[Link]) -> float:
     """Say who goes first: the moment at which the first of the links ends, in Unix seconds."""
     ends = [end.timestamp() for link in links if (end := expires_at(link.url)) is not None]
     return min(ends, default=float("inf"))

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 PART_SUFFIX = ".part"
 """What is on its way stands beside its place under this ending."""
-NOTE_SUFFIX = ".part.etag"
+SIDECAR_SUFFIX = ".part.etag"
 """And beside that, what it takes to go on with it."""
-LONGEST_NAME_BYTES = 255 - len(NOTE_SUFFIX)
+LONGEST_NAME_BYTES = 255 - len(SIDECAR_SUFFIX)
 """File systems commonly take 255 bytes, and the longest ending has to fit as well."""
 LONGEST_SLUG_BYTES = 80
 """Enough to recognise a prompt; beside the longest id and index it stays below the longest name."""
@@ -111,7 +111,7 @@ def collisions(names: Iterable[str]) -> dict[str, tuple[int, ...]]:
     return {first[same]: tuple(found) for same, found in places.items() if len(found) > 1}
 
 
-class Standing(Enum):
+class PathKind(Enum):
     """What stands at a path."""
 
     NOTHING = auto()
@@ -121,7 +121,7 @@ class Standing(Enum):
     """A device, a pipe, a socket."""
 
 
-def check_place(path: str, *, standing: Standing, has_folder: bool, overwrite: bool) -> None:
+def check_destination(path: str, *, standing: PathKind, has_folder: bool, overwrite: bool) -> None:
     """Refuse a place where no file can be put.
 
     Raises:
@@ -129,11 +129,11 @@ def check_place(path: str, *, standing: Standing, has_folder: bool, overwrite: b
     """
     if not has_folder:
         raise InvalidInput(field="dest", message=f"there is no folder for {path}; make it first.")
-    if standing is Standing.FOLDER:
+    if standing is PathKind.FOLDER:
         raise InvalidInput(field="dest", message=f"{path} is a folder.")
-    if standing is Standing.OTHER:
+    if standing is PathKind.OTHER:
         raise InvalidInput(field="dest", message=f"{path} is not a regular file.")
-    if standing is Standing.FILE and not overwrite:
+    if standing is PathKind.FILE and not overwrite:
         raise InvalidInput(field="dest", message=f"{path} exists; overwrite=True (--overwrite) replaces it.")
 
 

@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from luma_async._download.names import NOTE_SUFFIX, PART_SUFFIX, Standing, check_place
-from luma_async._download.response import Kept, read_note, spell_note
-from luma_async._download.validate import BOX_HEAD_BYTES, Medium, fault_of
+from luma_async._download.names import PART_SUFFIX, SIDECAR_SUFFIX, PathKind, check_destination
+from luma_async._download.response import Partial, dump_sidecar, load_sidecar
+from luma_async._download.validate import BOX_HEAD_BYTES, Medium, validate
 from luma_async.values.errors import DamagedFile, InvalidInput
 
 if sys.platform != "win32":
@@ -32,7 +32,7 @@ _OPEN_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os
 _LONGEST_NOTE_BYTES = 4096
 
 
-def find_place(dest: str | os.PathLike[str], name: str | None, *, overwrite: bool) -> Path:
+def resolve_destination(dest: str | os.PathLike[str], name: str | None, *, overwrite: bool) -> Path:
     """Return where a file goes: `dest`, or what it is called in that folder; without a name, the folder.
 
     Raises:
@@ -41,14 +41,14 @@ def find_place(dest: str | os.PathLike[str], name: str | None, *, overwrite: boo
     text = _checked(dest)
     path = Path(text)
     standing = _standing(path)
-    if standing is Standing.FOLDER:
+    if standing is PathKind.FOLDER:
         if name is None:
             return path
         path = path / name
         standing, has_folder = _standing(path), True
     else:
-        has_folder = not text.endswith(("/", os.sep)) and _standing(path.parent) is Standing.FOLDER
-    check_place(str(path), standing=standing, has_folder=has_folder, overwrite=overwrite)
+        has_folder = not text.endswith(("/", os.sep)) and _standing(path.parent) is PathKind.FOLDER
+    check_destination(str(path), standing=standing, has_folder=has_folder, overwrite=overwrite)
     return path
 
 
@@ -59,9 +59,9 @@ class PartFile:
         self.path = path
         self.part = Path(f"{path}{PART_SUFFIX}")
         self.size_bytes = 0
-        self.kept: Kept | None = None
+        self.kept: Partial | None = None
         self.in_place = False
-        self._note = Path(f"{path}{NOTE_SUFFIX}")
+        self._note = Path(f"{path}{SIDECAR_SUFFIX}")
         self._fd = -1
 
     async def find(self) -> None:
@@ -161,9 +161,9 @@ class PartFile:
             if etag is None:
                 self._note.unlink(missing_ok=True)
             else:
-                self.kept = Kept(size_bytes=start_bytes, source=source, etag=etag)
+                self.kept = Partial(size_bytes=start_bytes, source=source, etag=etag)
                 if start_bytes == 0:
-                    self._write_note(spell_note(source, etag))
+                    self._write_note(dump_sidecar(source, etag))
         except OSError as error:
             trouble = self._named(error)
         else:
@@ -183,15 +183,15 @@ class PartFile:
         with os.fdopen(os.open(self._note, _OPEN_FLAGS | os.O_TRUNC, 0o666), "wb") as file:
             file.write(text)
 
-    def _read_note(self) -> Kept | None:
+    def _read_note(self) -> Partial | None:
         try:
             with self._note.open("rb") as file:
-                return read_note(file.read(_LONGEST_NOTE_BYTES), self.size_bytes)
+                return load_sidecar(file.read(_LONGEST_NOTE_BYTES), self.size_bytes)
         except OSError:
             return None
 
     def _finish(self, medium: Medium, overwrite: bool) -> None:
-        fault = fault_of(medium, self.size_bytes, self._peek)
+        fault = validate(medium, self.size_bytes, self._peek)
         if fault is not None:
             self.discard()
             raise DamagedFile(message=fault)
@@ -247,15 +247,15 @@ def _checked(dest: str | os.PathLike[str]) -> str:
     return text
 
 
-def _standing(path: Path) -> Standing:
+def _standing(path: Path) -> PathKind:
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         # A link that leads nowhere takes its place all the same.
-        return Standing.OTHER if path.is_symlink() else Standing.NOTHING
+        return PathKind.OTHER if path.is_symlink() else PathKind.NOTHING
     if stat.S_ISDIR(mode):
-        return Standing.FOLDER
-    return Standing.FILE if stat.S_ISREG(mode) else Standing.OTHER
+        return PathKind.FOLDER
+    return PathKind.FILE if stat.S_ISREG(mode) else PathKind.OTHER
 
 
 def _lock(fd: int) -> bool:

@@ -36,9 +36,9 @@ CAP_BYTES = 4 * 1024**3
 """Where a body without a length is cut off: tens of times the largest clip."""
 MOST_REDIRECTS = 5
 """Storage behind a CDN takes one or two."""
-FLOOR_BYTES_PER_S = 1024
+MIN_BYTES_PER_S = 1024
 """Slower than this a clip of 4 MB takes longer than the hour that its link lives."""
-FRUITFUL_BYTES = 1024 * 1024
+PROGRESS_BYTES = 1024 * 1024
 """An attempt that brings this much nearer is not counted: over a bad line a large file takes many."""
 _DAMAGED_ATTEMPTS = 3
 """Each of them may transfer the whole file; a server that sends something else thrice goes on doing so."""
@@ -52,7 +52,7 @@ _UNSATISFIED_RANGE = re.compile(r"bytes \*/([0-9]{1,18})")
 
 
 @attrs.frozen(kw_only=True)
-class Head:
+class ResponseHead:
     """What an answer says before its body comes."""
 
     status: int
@@ -74,7 +74,7 @@ class Head:
 
 
 @attrs.frozen(kw_only=True)
-class Kept:
+class Partial:
     """What an earlier attempt left, and whose it is."""
 
     size_bytes: int
@@ -86,7 +86,7 @@ class Kept:
 
 
 @attrs.frozen(kw_only=True)
-class Take:
+class Receive:
     """The body is the file from a byte on."""
 
     start_bytes: int
@@ -98,19 +98,19 @@ class Take:
 
 
 @attrs.frozen(kw_only=True)
-class Have:
+class Complete:
     """Nothing is missing."""
 
 
 @attrs.frozen(kw_only=True)
-class Misfit:
+class Mismatch:
     """What is here cannot be gone on with."""
 
     reason: str
     """Why not."""
 
 
-Verdict: TypeAlias = Take | Have | Misfit | DownloadError
+Verdict: TypeAlias = Receive | Complete | Mismatch | DownloadError
 """What an answer means; `LinkGone` and `DamagedFile` are among the errors."""
 
 
@@ -120,12 +120,12 @@ def source_of(generation_id: str, link: Link) -> str:
     return hashlib.sha256(f"{generation_id}\n{link.name}\n{where}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def spell_note(source: str, etag: str) -> bytes:
+def dump_sidecar(source: str, etag: str) -> bytes:
     """Write what is kept beside a `.part`."""
     return json.dumps({"source": source, "etag": etag}).encode()
 
 
-def read_note(note: bytes, size_bytes: int) -> Kept | None:
+def load_sidecar(note: bytes, size_bytes: int) -> Partial | None:
     """Read what was kept beside a `.part` of this size; None when it is unreadable."""
     try:
         fields: Any = json.loads(note)
@@ -136,10 +136,10 @@ def read_note(note: bytes, size_bytes: int) -> Kept | None:
     source, etag = (cast("dict[str, Any]", fields).get(name) for name in ("source", "etag"))
     if not isinstance(source, str) or not isinstance(etag, str) or strong(etag) is None:
         return None
-    return Kept(size_bytes=size_bytes, source=source, etag=etag)
+    return Partial(size_bytes=size_bytes, source=source, etag=etag)
 
 
-def resumable(kept: Kept | None, source: str) -> Kept | None:
+def resumable(kept: Partial | None, source: str) -> Partial | None:
     """Return what can be gone on with: something, of this very file."""
     return kept if kept is not None and kept.source == source and kept.size_bytes > 0 else None
 
@@ -149,12 +149,12 @@ def strong(etag: str) -> str | None:
     return etag if _STRONG_ETAG.fullmatch(etag) else None
 
 
-def range_headers(kept: Kept | None) -> dict[str, str]:
+def range_headers(kept: Partial | None) -> dict[str, str]:
     """Spell the question for the rest of a file."""
     return {"Range": f"bytes={kept.size_bytes}-", "If-Range": kept.etag} if kept is not None else {}
 
 
-def follow(url: str, head: Head, location: str, hops: int) -> str | None:
+def follow(url: str, head: ResponseHead, location: str, hops: int) -> str | None:
     """Return where a redirect leads, if it is one to follow.
 
     Args:
@@ -173,7 +173,7 @@ def follow(url: str, head: Head, location: str, hops: int) -> str | None:
     return target if is_web_address(target) and not downgrades else None
 
 
-def judge(head: Head, kept: Kept | None) -> Verdict:
+def judge(head: ResponseHead, kept: Partial | None) -> Verdict:
     """Say what an answer means, by the table above.
 
     Args:
@@ -188,8 +188,8 @@ def judge(head: Head, kept: Kept | None) -> Verdict:
     if status == 416 and kept is not None:
         told = _UNSATISFIED_RANGE.fullmatch(head.content_range)
         if told and int(told[1]) == kept.size_bytes:
-            return Have()
-        return Misfit(reason=f"What is here is not a part of what {head.host} has.")
+            return Complete()
+        return Mismatch(reason=f"What is here is not a part of what {head.host} has.")
     if 300 <= status < 400:
         return LinkGone(message=f"{head.host} redirects to where we do not follow (HTTP {status}).")
     if 400 <= status < 500 and status not in _PASSING_4XX:
@@ -197,25 +197,25 @@ def judge(head: Head, kept: Kept | None) -> Verdict:
     return DownloadError(message=f"{head.host} answers HTTP {status}.")
 
 
-def _judge_whole(head: Head) -> Verdict:
+def _judge_whole(head: ResponseHead) -> Verdict:
     if head.content_type in _PAGES:
         return DamagedFile(message=f"{head.host} sends an HTML page instead of the file.")
     if head.content_encoding not in {"", "identity"}:
         return DamagedFile(message=f"{head.host} sends the file packed, which was not asked for.")
-    return Take(start_bytes=0, total_bytes=head.length_bytes, etag=strong(head.etag))
+    return Receive(start_bytes=0, total_bytes=head.length_bytes, etag=strong(head.etag))
 
 
-def _judge_rest(head: Head, kept: Kept | None) -> Verdict:
+def _judge_rest(head: ResponseHead, kept: Partial | None) -> Verdict:
     told = _CONTENT_RANGE.fullmatch(head.content_range)
     if kept is None or told is None:
-        return Misfit(reason=f"{head.host} sends a part of the file that was not asked for.")
+        return Mismatch(reason=f"{head.host} sends a part of the file that was not asked for.")
     first, last = int(told[1]), int(told[2])
     total = None if told[3] == "*" else int(told[3])
     fits = first == kept.size_bytes and first <= last and (total is None or last < total)
     honest = head.length_bytes in {None, last - first + 1} and head.etag in {"", kept.etag}
     if not fits or not honest or head.content_encoding not in {"", "identity"}:
-        return Misfit(reason=f"{head.host} sends another part of the file than was asked for.")
-    return Take(start_bytes=first, total_bytes=total, etag=kept.etag)
+        return Mismatch(reason=f"{head.host} sends another part of the file than was asked for.")
+    return Receive(start_bytes=first, total_bytes=total, etag=kept.etag)
 
 
 def too_long(received_bytes: int, total_bytes: int | None) -> bool:
@@ -224,7 +224,7 @@ def too_long(received_bytes: int, total_bytes: int | None) -> bool:
 
 
 @attrs.frozen(kw_only=True)
-class Pace:
+class Throughput:
     """How fast a file comes: a mark, from which the speed is measured."""
 
     at_s: float
@@ -233,7 +233,7 @@ class Pace:
     """How much had come."""
 
 
-def keep_pace(pace: Pace, *, received_bytes: int, now_s: float, stall_s: float) -> Pace | None:
+def check_throughput(pace: Throughput, *, received_bytes: int, now_s: float, stall_s: float) -> Throughput | None:
     """Return the mark to measure from; None when too little came since the last one.
 
     Silence is not enough to look for: a byte now and then is never silent, and never done.
@@ -241,16 +241,16 @@ def keep_pace(pace: Pace, *, received_bytes: int, now_s: float, stall_s: float) 
     elapsed_s = now_s - pace.at_s
     if elapsed_s < stall_s:
         return pace
-    if received_bytes - pace.at_bytes < FLOOR_BYTES_PER_S * elapsed_s:
+    if received_bytes - pace.at_bytes < MIN_BYTES_PER_S * elapsed_s:
         return None
-    return Pace(at_s=now_s, at_bytes=received_bytes)
+    return Throughput(at_s=now_s, at_bytes=received_bytes)
 
 
 @attrs.frozen(kw_only=True)
-class Tries:
+class AttemptCounts:
     """How a download has gone so far."""
 
-    fruitless: int = 0
+    without_progress: int = 0
     """Attempts in a row that brought little."""
     damaged: int = 0
     """Attempts that brought something else than the file."""
@@ -258,18 +258,18 @@ class Tries:
     """The most that an attempt could be gone on from."""
 
 
-def count_failure(tries: Tries, error: DownloadError, resumable_bytes: int) -> Tries:
+def count_failure(tries: AttemptCounts, error: DownloadError, resumable_bytes: int) -> AttemptCounts:
     """Count a failed attempt after which there are so many bytes to go on from."""
-    gained = resumable_bytes - tries.best_bytes >= FRUITFUL_BYTES
-    return Tries(
-        fruitless=1 if gained else tries.fruitless + 1,
+    gained = resumable_bytes - tries.best_bytes >= PROGRESS_BYTES
+    return AttemptCounts(
+        without_progress=1 if gained else tries.without_progress + 1,
         damaged=tries.damaged + isinstance(error, DamagedFile),
         best_bytes=max(tries.best_bytes, resumable_bytes),
     )
 
 
 def repeat_download(
-    error: DownloadError, tries: Tries, *, policy: RetryPolicy, luck: float, named_s: float | None
+    error: DownloadError, tries: AttemptCounts, *, policy: RetryPolicy, jitter: float, named_s: float | None
 ) -> float | None:
     """Return the seconds before the next attempt, or None to give up.
 
@@ -277,10 +277,10 @@ def repeat_download(
         error: how the last one ended; without a link there is no other.
         tries: how it has gone.
         policy: the bounds; its attempts are those that bring nothing.
-        luck: a random number from 0 to 1.
+        jitter: a random number from 0 to 1.
         named_s: the delay that the server asked for.
     """
     most_damaged = min(_DAMAGED_ATTEMPTS, policy.attempts)
-    if isinstance(error, LinkGone) or tries.fruitless >= policy.attempts or tries.damaged >= most_damaged:
+    if isinstance(error, LinkGone) or tries.without_progress >= policy.attempts or tries.damaged >= most_damaged:
         return None
-    return delay_before(tries.fruitless, policy, luck, named_s)
+    return delay_before(tries.without_progress, policy, jitter, named_s)

@@ -28,7 +28,7 @@ _PICTURES: tuple[tuple[int, bytes], ...] = (
 )
 
 
-def fault_of(medium: Medium, size_bytes: int, peek: Callable[[int], bytes]) -> str | None:
+def validate(medium: Medium, size_bytes: int, peek: Callable[[int], bytes]) -> str | None:
     """Say what is wrong with a finished file; None when it is whole as far as one can tell.
 
     Args:

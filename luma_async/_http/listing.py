@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from luma_async._http.paging import Reader
-from luma_async.values.errors import UnreadableAnswer
+from luma_async.values.errors import UnreadableResponse
 from luma_async.values.models import Generation, State
 
 if TYPE_CHECKING:
@@ -56,5 +56,5 @@ class Listing:
         """Structure a row; one that has drifted keeps its id at least."""
         try:
             return self._dialect.generation(row.raw)
-        except UnreadableAnswer:
+        except UnreadableResponse:
             return Generation(id=row.id, state=State.UNKNOWN, raw=dict(row.raw))

@@ -9,7 +9,7 @@ from luma_async._aio.clock import loop_now
 from luma_async._http.retry import RetryQuota, repeat_safe_call
 from luma_async._submit.verdict import Reading, refusal
 from luma_async._wire.answer import Document, Shape, parse
-from luma_async.values.errors import LumaError, UnreadableAnswer
+from luma_async.values.errors import LumaError, UnreadableResponse
 from luma_async.values.events import Retried
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ class Queries:
             A success that holds one JSON document and no error, or says that there is nothing to hold (204).
 
         Raises:
-            NotSent, NoAnswer: no complete answer came.
+            NotSent, NoResponse: no complete answer came.
             Refused: the service said no, in one of its kinds.
-            UnreadableAnswer: the success is not one JSON document; `paths` is empty then.
+            UnreadableResponse: the success is not one JSON document; `paths` is empty then.
         """
         document = parse(await self._transport.query(call))
         error = self._dialect.read_error(document)
@@ -66,7 +66,7 @@ class Queries:
         row = self._dialect.read_submit(document) if document.shape is Shape.JSON else None
         try:
             return row is not None and self._dialect.generation(row.raw).final
-        except UnreadableAnswer:
+        except UnreadableResponse:
             return False
 
     async def ask(self, call: Call) -> Document:
@@ -99,7 +99,7 @@ class Queries:
             elapsed_s=elapsed_s,
             deadline_s=self._deadline_s,
             policy=self._retry,
-            luck=self._random(),
+            jitter=self._random(),
         )
         quota = self._quota.spend() if delay_s is not None else None
         if quota is None:
@@ -121,10 +121,10 @@ def read(document: Document, dialect: Dialect, generation_id: str | None = None)
     )
 
 
-def _unreadable(document: Document) -> UnreadableAnswer:
+def _unreadable(document: Document) -> UnreadableResponse:
     what = (
         "the answer is an HTML page: check base_url"
         if document.shape is Shape.HTML
         else f"the body is {document.shape}"
     )
-    return UnreadableAnswer(message=what, status=document.status, body_excerpt=document.excerpt)
+    return UnreadableResponse(message=what, status=document.status, body_excerpt=document.excerpt)

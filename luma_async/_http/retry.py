@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from luma_async.values.errors import LumaError, NoAnswer, NotSent, RateLimited, Refused, ServiceUnavailable
+from luma_async.values.errors import LumaError, NoResponse, NotSent, RateLimited, Refused, ServiceUnavailable
 
 if TYPE_CHECKING:
     from luma_async.values.settings import RetryPolicy
@@ -45,43 +45,43 @@ class RetryQuota:
         return attrs.evolve(self, tokens=min(self.capacity, self.tokens + _SUCCESS_REFUND))
 
 
-def delay_before(attempt: int, policy: RetryPolicy, luck: float, named_s: float | None = None) -> float | None:
+def delay_before(attempt: int, policy: RetryPolicy, jitter: float, named_s: float | None = None) -> float | None:
     """Return the seconds to wait before repeating the `attempt`-th send, counted from 1.
 
     Args:
         attempt: how many sends were made.
         policy: the bounds.
-        luck: a random number from 0 to 1.
+        jitter: a random number from 0 to 1.
         named_s: the delay that the service asked for.
 
     Returns:
         Seconds; None when the service asks for longer than is worth waiting.
     """
     # 2**60 seconds are bound enough, and the float stays finite.
-    drawn = luck * min(policy.max_delay, policy.first_delay * 2.0 ** min(attempt - 1, 60))
+    drawn = jitter * min(policy.max_delay, policy.first_delay * 2.0 ** min(attempt - 1, 60))
     if named_s is None:
         return drawn
     return None if named_s > LONGEST_NAMED_DELAY_S else named_s + drawn
 
 
 def repeat_safe_call(
-    error: LumaError, *, attempt: int, elapsed_s: float, deadline_s: float, policy: RetryPolicy, luck: float
+    error: LumaError, *, attempt: int, elapsed_s: float, deadline_s: float, policy: RetryPolicy, jitter: float
 ) -> float | None:
     """Return the seconds before a call that costs nothing is repeated, or None to give up.
 
     Worth repeating: nothing was sent, no answer came, the service is limited or in trouble. An answer that says
     no in any other way will say it again.
     """
-    if not isinstance(error, NotSent | NoAnswer | RateLimited | ServiceUnavailable) or attempt >= policy.attempts:
+    if not isinstance(error, NotSent | NoResponse | RateLimited | ServiceUnavailable) or attempt >= policy.attempts:
         return None
-    delay_s = delay_before(attempt, policy, luck, error.retry_after_s if isinstance(error, Refused) else None)
+    delay_s = delay_before(attempt, policy, jitter, error.retry_after_s if isinstance(error, Refused) else None)
     if delay_s is None or elapsed_s + delay_s >= deadline_s:
         return None
     return delay_s
 
 
 def repeat_submit(
-    error: LumaError, *, attempt: int, elapsed_s: float, policy: RetryPolicy, luck: float
+    error: LumaError, *, attempt: int, elapsed_s: float, policy: RetryPolicy, jitter: float
 ) -> float | None:
     """Return the seconds before a paid submit is repeated that provably was not made, or None to give up.
 
@@ -90,8 +90,8 @@ def repeat_submit(
     """
     if isinstance(error, NotSent):
         # At least half of the bound: a refused connection answers at once, and thirty seconds hold many of them.
-        delay_s = delay_before(attempt, policy, 0.5 + luck / 2)
-        return delay_s if delay_s is not None and elapsed_s + delay_s <= policy.not_sent_for else None
+        delay_s = delay_before(attempt, policy, 0.5 + jitter / 2)
+        return delay_s if delay_s is not None and elapsed_s + delay_s <= policy.connect_retry_for else None
     if attempt >= policy.attempts or not isinstance(error, Refused):
         return None
-    return delay_before(attempt, policy, luck, error.retry_after_s)
+    return delay_before(attempt, policy, jitter, error.retry_after_s)

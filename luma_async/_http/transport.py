@@ -25,7 +25,7 @@ from luma_async._aio.timers import Timers, Within
 from luma_async._wire.answer import Answer
 from luma_async._wire.headers import read_request_id, read_retry_after_s
 from luma_async.values.error_form import clip
-from luma_async.values.errors import NoAnswer, NotSent
+from luma_async.values.errors import NoResponse, NotSent
 from luma_async.values.settings import Secret
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class Transport:
 
         Raises:
             NotSent: nothing left this machine.
-            NoAnswer: something left, and no complete answer came.
+            NoResponse: something left, and no complete answer came.
         """
         flight = _Flight(before_sending=before_sending)
         token = _flight.set(flight)
@@ -183,7 +183,7 @@ class Transport:
         if fault is not None:
             raise fault
         if flight.sent:
-            raise NoAnswer(message=trouble)
+            raise NoResponse(message=trouble)
         raise NotSent(message=trouble)
 
     async def query(self, call: Call) -> Answer:
@@ -191,14 +191,14 @@ class Transport:
 
         Raises:
             NotSent: there was no connection.
-            NoAnswer: no complete answer came.
+            NoResponse: no complete answer came.
         """
         answer, trouble = await self._exchange(self._calls, call, None)
         if answer is not None:
             return answer
         if trouble.startswith(_NO_CONNECTION):
             raise NotSent(message=trouble)
-        raise NoAnswer(message=trouble)
+        raise NoResponse(message=trouble)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -212,7 +212,7 @@ class Transport:
     ) -> tuple[Answer | None, str]:
         """Send and read to the end; instead of an exception return what went wrong, without address or key."""
         self.requests += 1
-        longest_s = call.held_s + (self._timeouts.request if flight is None else self._timeouts.submit)
+        longest_s = call.sync_wait_s + (self._timeouts.request if flight is None else self._timeouts.submit)
         try:
             with Within(self._timers, longest_s):
                 url = self._url(call)

@@ -69,12 +69,12 @@ def digest(form: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def law_name(form: dict[str, Any]) -> str:
+def duration_kind(form: dict[str, Any]) -> str:
     """Name what a request's duration depends on: generations of one name are learned from together."""
     return "|".join(str(form.get(name) or "") for name in ("class", "model", "resolution", "duration"))
 
 
-def restore(form: dict[str, Any]) -> Request:
+def request_from_form(form: dict[str, Any]) -> Request:
     """Build the request of a canonical form again.
 
     Raises:

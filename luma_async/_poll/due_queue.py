@@ -5,14 +5,14 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from luma_async._poll.grouping import comes_along
+from luma_async._poll.grouping import joins
 from luma_async._poll.schedule import before_deadline, slot_of
 
 if TYPE_CHECKING:
-    from luma_async._poll.tracked import Target
+    from luma_async._poll.tracked import Tracked
 
 
-class Slots:
+class DueQueue:
     """A heap of moments, and a list of generations for each.
 
     Leaving costs nothing: a generation is in the slot that its `due_at_s` names, whatever lists it stands in.
@@ -20,14 +20,14 @@ class Slots:
 
     def __init__(self) -> None:
         self._moments: list[float] = []
-        self._slots: dict[float, list[Target]] = {}
+        self._slots: dict[float, list[Tracked]] = {}
 
     @property
     def next_at_s(self) -> float | None:
         """The first moment at which something may be due; None for never."""
         return self._moments[0] if self._moments else None
 
-    def put(self, target: Target, due_at_s: float, now_s: float) -> None:
+    def put(self, target: Tracked, due_at_s: float, now_s: float) -> None:
         """Move a generation to the slot at or after a moment, or before somebody stops waiting."""
         due_at_s = before_deadline(due_at_s, now_s, target.deadline_at_s)
         moment_s = slot_of(due_at_s, target.interval_s)
@@ -42,9 +42,9 @@ class Slots:
         self._slots[moment_s] = [target]
         heapq.heappush(self._moments, moment_s)
 
-    def take_due(self, now_s: float) -> list[Target]:
+    def take_due(self, now_s: float) -> list[Tracked]:
         """Take out everything that is due, the earliest first."""
-        due: list[Target] = []
+        due: list[Tracked] = []
         while self._moments and self._moments[0] <= now_s:
             moment_s = heapq.heappop(self._moments)
             for target in self._slots.pop(moment_s):
@@ -54,13 +54,13 @@ class Slots:
                     due.append(target)
         return due
 
-    def take_company(self, now_s: float, room: int) -> list[Target]:
+    def take_nearby(self, now_s: float, room: int) -> list[Tracked]:
         """Take out up to `room` of those that are due next and may as well be looked at now."""
-        company: list[Target] = []
+        company: list[Tracked] = []
         for moment_s in sorted(self._moments) if room else ():
             near = False
             for target in self._slots[moment_s]:
-                if target.due_at_s == moment_s and comes_along(moment_s, target.interval_s, now_s):
+                if target.due_at_s == moment_s and joins(moment_s, target.interval_s, now_s):
                     near = True
                     target.due_at_s = None
                     company.append(target)

@@ -27,11 +27,11 @@ EARLY_WEIGHT = 0.08
 """How many generations fail early. Rather more than the one in twenty that do: a failure that the first looks miss is
 seen only when successes are due, and with 8 % it is seen within five seconds on average, for 3 % more requests."""
 
-PRIOR_WORTH = 6.0
+PRIOR_WEIGHT = 6.0
 """Finishes that the prior counts for: a dozen real ones outweigh it, two unlucky ones do not."""
-REMEMBERED = 2000
+MAX_REMEMBERED = 2000
 """Finishes learned from; beyond that the older half fades, since models change."""
-SAMPLED = 200
+MAX_SAMPLED = 200
 """Running generations that a fit looks at; more of them are taken by sample."""
 
 _FIRST_AGE_S = 0.05
@@ -51,7 +51,7 @@ _HARDLY = 1e-12
 
 
 @attrs.frozen(kw_only=True)
-class Law:
+class DurationModel:
     """The law of one kind of generation's duration."""
 
     log_median: float = math.log(60.0)
@@ -62,9 +62,9 @@ class Law:
     """The share that fails early."""
 
     @cached_property
-    def roots(self) -> Roots:
+    def roots(self) -> HazardTable:
         """The table of R(t)."""
-        return Roots.of(self)
+        return HazardTable.of(self)
 
     def hazard(self, age_s: float) -> float:
         """Return the chance per second of finishing at this age, given that it has not finished before."""
@@ -78,12 +78,12 @@ class Law:
         return (ending + self.early_weight * math.exp(-age_s / EARLY_MEAN_S) / EARLY_MEAN_S) / alive
 
 
-PRIOR = Law()
+PRIOR = DurationModel()
 """What is believed of a kind of generation that nobody has seen finish."""
 
 
 @attrs.frozen
-class Roots:
+class HazardTable:
     """R(t) = ∫₀ᵗ √h of a law, as a table to read in both directions."""
 
     ages_s: tuple[float, ...]
@@ -92,7 +92,7 @@ class Roots:
     """R at each of them, rising."""
 
     @classmethod
-    def of(cls, law: Law) -> Roots:
+    def of(cls, law: DurationModel) -> HazardTable:
         """Tabulate a law."""
         count = math.ceil(math.log(_LAST_AGE_S / _FIRST_AGE_S) / math.log(_AGE_STEP)) + 1
         ages = [_FIRST_AGE_S * _AGE_STEP**number for number in range(count)]
@@ -122,7 +122,7 @@ def _read(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
 
 
 @attrs.frozen(kw_only=True)
-class Finish:
+class Observed:
     """One finish, as far as it was seen."""
 
     after_s: float
@@ -132,35 +132,35 @@ class Finish:
 
 
 @attrs.frozen(kw_only=True)
-class Learned:
+class FittedModel:
     """A law, and the finishes that it was learned from."""
 
-    prior: Law = PRIOR
+    prior: DurationModel = PRIOR
     """What was believed before any finish."""
-    law: Law = PRIOR
+    law: DurationModel = PRIOR
     """What is believed now."""
     counts: Mapping[tuple[int, int], float] = attrs.field(factory=dict[tuple[int, int], float])
     """How many finishes fell between which two classes of ages; the law knows them."""
-    unread: tuple[Finish, ...] = ()
+    unread: tuple[Observed, ...] = ()
     """Those that the law does not know yet."""
     total: int = 0
     """How many there were, ever."""
 
     @classmethod
-    def nothing(cls, prior: Law) -> Learned:
+    def nothing(cls, prior: DurationModel) -> FittedModel:
         """Begin with a prior."""
         return cls(prior=prior, law=prior)
 
     @property
     def stale(self) -> bool:
         """Whether the law is worth fitting again: it knows a fifth less than there is."""
-        return len(self.unread) * 5 >= min(self.total, REMEMBERED)
+        return len(self.unread) * 5 >= min(self.total, MAX_REMEMBERED)
 
-    def after(self, finish: Finish) -> Learned:
+    def after(self, finish: Observed) -> FittedModel:
         """Take a finish in."""
         return attrs.evolve(self, unread=(*self.unread, finish), total=self.total + 1)
 
-    def fitted(self, running_s: Sequence[float]) -> Learned:
+    def fitted(self, running_s: Sequence[float]) -> FittedModel:
         """Fit the law to all that is known.
 
         Args:
@@ -171,13 +171,13 @@ class Learned:
         for finish in self.unread:
             counts[_class_of(finish)] = counts.get(_class_of(finish), 0.0) + 1
         known = sum(counts.values())
-        if known > REMEMBERED:
+        if known > MAX_REMEMBERED:
             counts = {ages: number / 2 for ages, number in counts.items()}
             known /= 2
         weights = dict(counts)
-        for age_s in running_s[:: max(1, len(running_s) // SAMPLED)]:
-            ages = _class_of(Finish(after_s=age_s, until_s=math.inf))
-            share = known / self.total * max(1.0, len(running_s) / SAMPLED)
+        for age_s in running_s[:: max(1, len(running_s) // MAX_SAMPLED)]:
+            ages = _class_of(Observed(after_s=age_s, until_s=math.inf))
+            share = known / self.total * max(1.0, len(running_s) / MAX_SAMPLED)
             weights[ages] = weights.get(ages, 0.0) + share
         return attrs.evolve(self, counts=counts, unread=(), law=fit(self.prior, self.law, weights))
 
@@ -186,7 +186,7 @@ _OPEN = 1 << 20
 """The class of an age that is not known yet."""
 
 
-def _class_of(finish: Finish) -> tuple[int, int]:
+def _class_of(finish: Observed) -> tuple[int, int]:
     return _age_class(finish.after_s), _OPEN if math.isinf(finish.until_s) else _age_class(finish.until_s) + 1
 
 
@@ -198,16 +198,16 @@ def _log_age(number: int) -> float:
     return _LOG_FIRST_AGE + number * _CLASS_WIDTH
 
 
-def fit(prior: Law, law: Law, weights: Mapping[tuple[int, int], float]) -> Law:
+def fit(prior: DurationModel, law: DurationModel, weights: Mapping[tuple[int, int], float]) -> DurationModel:
     """Fit a log-normal to interval-censored finishes, beginning from `law`.
 
     Each round spreads every finish over its interval as the law before says, leaves to the early failures what is
     more likely theirs, and takes the mean and the spread of the whole together with the prior.
     """
     for _ in range(_ROUNDS):
-        weight = PRIOR_WORTH
-        first = PRIOR_WORTH * prior.log_median
-        second = PRIOR_WORTH * (prior.log_median**2 + prior.spread**2)
+        weight = PRIOR_WEIGHT
+        first = PRIOR_WEIGHT * prior.log_median
+        second = PRIOR_WEIGHT * (prior.log_median**2 + prior.spread**2)
         for (low, high), number in weights.items():
             share, mean, square = _expected(law, low, high)
             share *= number
@@ -220,7 +220,7 @@ def fit(prior: Law, law: Law, weights: Mapping[tuple[int, int], float]) -> Law:
     return law
 
 
-def _expected(law: Law, low: int, high: int) -> tuple[float, float, float]:
+def _expected(law: DurationModel, low: int, high: int) -> tuple[float, float, float]:
     """Return how far a finish is the log-normal's, and the mean and mean square of its logarithm if so."""
     a = (_log_age(low) - law.log_median) / law.spread if low else -math.inf
     b = (_log_age(high) - law.log_median) / law.spread if high != _OPEN else math.inf

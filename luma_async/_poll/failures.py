@@ -16,7 +16,7 @@ KEPT_FAILURES = 5
 
 
 @attrs.frozen(kw_only=True)
-class Failing:
+class FailureRun:
     """An unbroken run of looks that failed."""
 
     since_s: float
@@ -28,17 +28,17 @@ class Failing:
 
 
 @attrs.frozen
-class GoOn:
+class KeepLooking:
     """Look again later."""
 
-    failing: Failing | None
+    failing: FailureRun | None
     """The run of failures so far; None when this one does not count."""
     unknown_since_s: float | None = None
     """When the service was first asked and did not know the id; None when it was not asked, or knew it since."""
 
 
 @attrs.frozen
-class GiveUp:
+class StopWaiting:
     """Tell those who wait."""
 
     error: LumaError
@@ -47,12 +47,12 @@ class GiveUp:
     """Whether the service no longer knows an id that it knew."""
 
 
-Consequence: TypeAlias = GoOn | GiveUp
+Consequence: TypeAlias = KeepLooking | StopWaiting
 
 
-def consequence(
+def after_failure(
     error: LumaError,
-    failing: Failing | None,
+    failing: FailureRun | None,
     *,
     generation_id: str,
     key: str | None,
@@ -70,20 +70,20 @@ def consequence(
     else is waited out, as long as the policy's patience lasts; an unknown id in between is no good look either.
     """
     if isinstance(error, Unauthorized | OutOfCredit):
-        return GiveUp(error)
+        return StopWaiting(error)
     if isinstance(error, GenerationNotFound):
         since_s = asked_at_s if unknown_since_s is None else unknown_since_s
-        if not known or asked_at_s - since_s >= policy.grace:
-            return GiveUp(error, lost=known)
-        return GoOn(failing, unknown_since_s=since_s)
+        if not known or asked_at_s - since_s >= policy.not_found_grace:
+            return StopWaiting(error, lost=known)
+        return KeepLooking(failing, unknown_since_s=since_s)
     failing = _with(failing, error, now_s)
-    if now_s - failing.since_s >= policy.patience:
-        return GiveUp(PollingFailed(generation_id=generation_id, key=key, failures=failing.failures))
-    return GoOn(failing)
+    if now_s - failing.since_s >= policy.max_outage:
+        return StopWaiting(PollingFailed(generation_id=generation_id, key=key, failures=failing.failures))
+    return KeepLooking(failing)
 
 
-def _with(failing: Failing | None, error: LumaError, now_s: float) -> Failing:
+def _with(failing: FailureRun | None, error: LumaError, now_s: float) -> FailureRun:
     if failing is None:
-        return Failing(since_s=now_s, failures=(error,), count=1)
+        return FailureRun(since_s=now_s, failures=(error,), count=1)
     failures = (*failing.failures, error)[-KEPT_FAILURES:]
     return attrs.evolve(failing, failures=failures, count=failing.count + 1)

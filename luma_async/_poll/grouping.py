@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from luma_async.values.errors import LumaError, Refused, UnreadableAnswer
+from luma_async.values.errors import LumaError, Refused, UnreadableResponse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ _OTHERS = 10
 
 
 @attrs.frozen
-class Width:
+class Capacity:
     """How many generations a look may ask for at once."""
 
     size: int
@@ -35,30 +35,30 @@ class Width:
         """Whether looks can be shared at all."""
         return self.size > 1
 
-    def after(self, error: LumaError, asked: int) -> Width:
+    def after(self, error: LumaError, asked: int) -> Capacity:
         """Learn from a look at `asked` generations that failed; most failures say nothing about it.
 
         A service without the call says so by its status, or with its web page. One that took fewer before says that
         this was too many; when even two are, the call counts as missing.
         """
-        if isinstance(error, UnreadableAnswer):
+        if isinstance(error, UnreadableResponse):
             # A page has no paths; a list that has drifted names them, and may be readable the next time.
-            return self if error.paths or not error.body_excerpt.startswith("<") else ALONE
+            return self if error.paths or not error.body_excerpt.startswith("<") else SINGLE
         if not isinstance(error, Refused):
             return self
         if error.status in _NO_SUCH_CALL:
-            return ALONE
+            return SINGLE
         if error.status in _TOO_LARGE:
             smaller = asked // 2
-            return Width(min(self.size, smaller) if smaller >= _SMALLEST else 1)
+            return Capacity(min(self.size, smaller) if smaller >= _SMALLEST else 1)
         return self
 
-    def after_page(self, error: LumaError) -> Width:
+    def after_page(self, error: LumaError) -> Capacity:
         """Learn from a page that could not be read: a service that has none, or takes no such limit, has no list."""
-        return ALONE if isinstance(error, Refused) and error.status in _TOO_LARGE else self.after(error, 0)
+        return SINGLE if isinstance(error, Refused) and error.status in _TOO_LARGE else self.after(error, 0)
 
 
-ALONE = Width(1)
+SINGLE = Capacity(1)
 """There is only the single query."""
 
 
@@ -93,6 +93,6 @@ COMPANY = 0.5
 meet: either the second is due within half of an interval after the first, or the first after the second."""
 
 
-def comes_along(due_at: float, interval_s: float, now: float) -> bool:
+def joins(due_at: float, interval_s: float, now: float) -> bool:
     """Whether a generation that is due later is looked at now, in a request that has room."""
     return due_at - now <= COMPANY * interval_s

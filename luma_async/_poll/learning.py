@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from luma_async._poll.durations import Finish, Law, Learned
+from luma_async._poll.durations import DurationModel, FittedModel, Observed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from luma_async._poll.tracked import Target
+    from luma_async._poll.tracked import Tracked
 
 
-class Learning:
+class DurationLearner:
     """The laws of durations, by their names.
 
     Args:
         prior: what is believed before any generation has finished.
     """
 
-    def __init__(self, prior: Law) -> None:
+    def __init__(self, prior: DurationModel) -> None:
         self._prior = prior
-        self._learned: dict[str, Learned] = {}
+        self._learned: dict[str, FittedModel] = {}
 
-    def law(self, name: str) -> Law:
+    def law(self, name: str) -> DurationModel:
         """Return what is believed of the durations of one kind."""
         learned = self._learned.get(name)
         return learned.law if learned is not None else self._prior
 
-    def finished(self, target: Target, now_s: float, watched: Collection[Target]) -> None:
+    def finished(self, target: Tracked, now_s: float, watched: Collection[Tracked]) -> None:
         """Learn from one that was just seen finished, where both ends of the interval are known.
 
         Args:
@@ -40,8 +40,8 @@ class Learning:
         if submitted_at_s is None or not (target.fresh or unfinished_at_s):
             return
         after_s = max(0.0, unfinished_at_s - submitted_at_s) if unfinished_at_s is not None else 0.0
-        finish = Finish(after_s=after_s, until_s=max(after_s, now_s - submitted_at_s))
-        learned = self._learned.get(target.law, Learned.nothing(self._prior)).after(finish)
+        finish = Observed(after_s=after_s, until_s=max(after_s, now_s - submitted_at_s))
+        learned = self._learned.get(target.law, FittedModel.nothing(self._prior)).after(finish)
         if learned.stale:
             ages_s = [one.age_s(now_s) for one in watched if one.law == target.law and one.fresh and not one.settled]
             learned = learned.fitted(ages_s)

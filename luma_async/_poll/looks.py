@@ -9,10 +9,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from luma_async._aio.tasks import each
-from luma_async._poll.grouping import ALONE, Width
+from luma_async._poll.grouping import SINGLE, Capacity
 from luma_async._poll.shared_looks import Asking, ByIds, ByPages, SharedLook, Sight
 from luma_async.values.errors import LumaError
-from luma_async.values.events import Looked
+from luma_async.values.events import Polled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -48,9 +48,9 @@ class Looks:
             self._shared = ByPages(self._asking)
 
     @property
-    def width(self) -> Width:
+    def width(self) -> Capacity:
         """How many one request may look at, as far as the service has shown."""
-        return self._shared.width if self._shared is not None else ALONE
+        return self._shared.width if self._shared is not None else SINGLE
 
     @property
     def reach(self) -> int:
@@ -89,5 +89,5 @@ class Looks:
             except LumaError as error:
                 sight = error
         failure = sight if isinstance(sight, LumaError) else None
-        self._asking.emit(Looked(ids=(generation_id,), error=failure))
+        self._asking.emit(Polled(ids=(generation_id,), error=failure))
         return {generation_id: sight}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from luma_async.values.errors import GenerationNotFound, InvalidInput, LumaError, UnreadableAnswer
+from luma_async.values.errors import GenerationNotFound, InvalidInput, LumaError, UnreadableResponse
 from luma_async.values.validators import check_id
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Lookup:
                 found[one] = self._read(seen[one])
             except GenerationNotFound:
                 continue
-            except UnreadableAnswer:
+            except UnreadableResponse:
                 # One row of many may have drifted; by itself it may be readable.
                 found[one] = await self.get(one)
         return found

@@ -28,7 +28,7 @@ class Look:
 
 
 @attrs.frozen(eq=False)
-class Unread:
+class LazyLook:
     """A look at a generation that runs on, which is structured when somebody asks; nearly nobody does."""
 
     read: Callable[[], Generation]
@@ -42,18 +42,18 @@ class Unread:
         return self.read()
 
 
-def fold(known: Look | None, seen: Look) -> Look:
+def merge(known: Look | None, seen: Look) -> Look:
     """Return which of two looks tells more."""
     if known is None:
         return seen
-    ours, theirs = rank(known.generation), rank(seen.generation)
+    ours, theirs = finality(known.generation), finality(seen.generation)
     if ours != theirs:
         return seen if theirs > ours else known
     later = _is_later(seen, known)
     return seen if later == (ours == 0) else known
 
 
-def rank(generation: Generation) -> int:
+def finality(generation: Generation) -> int:
     """Return how final a look is: 0 for not at all."""
     unlinked = _UNLINKED_RANKS.get(generation.state, 0)
     return 3 if unlinked == 2 and has_link(generation) else unlinked

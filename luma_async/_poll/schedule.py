@@ -1,7 +1,7 @@
 """When to look at a pending generation: pure functions of its age, the law of its kind, the policy and the hints.
 
 Looking costs a request; not looking costs knowing later. If one request is worth κ seconds of delay
-(`PollPolicy.delay_worth`) and h(t) is the hazard of finishing at age t, the cheapest looks are spaced so that
+(`PollPolicy.request_cost`) and h(t) is the hazard of finishing at age t, the cheapest looks are spaced so that
 ∫√(h/2κ) dt grows by one from each to the next: δ(t) = √(2κ/h(t)) (Keller 1974; within a per cent of the optimum).
 So looks are rare where nothing is likely to happen and dense where it is.
 
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from luma_async._poll.durations import Law
+    from luma_async._poll.durations import DurationModel
     from luma_async.values.settings import PollPolicy
 
 SHORTEST_S = 1.0
@@ -62,14 +62,14 @@ class Hints:
     """Seconds that the service wants to be left alone."""
     failures: int = 0
     """How many looks in a row have failed."""
-    linkless: bool = False
+    looks_without_link: bool = False
     """Whether it is completed, and only its link is missing."""
 
 
 NO_HINTS = Hints()
 
 
-def interval(policy: PollPolicy, law: Law, age_s: float, weight: float, part: float = 1.0) -> float:
+def interval(policy: PollPolicy, law: DurationModel, age_s: float, weight: float, part: float = 1.0) -> float:
     """Return the seconds between a look at this age and the next, before jitter and hints.
 
     Args:
@@ -80,7 +80,7 @@ def interval(policy: PollPolicy, law: Law, age_s: float, weight: float, part: fl
         part: how much of the way to the next look; a random part of it is a random phase.
     """
     if policy.kind == "adaptive":
-        step = part * math.sqrt(2 * policy.delay_worth / weight)
+        step = part * math.sqrt(2 * policy.request_cost / weight)
         roots = law.roots
         free_s = roots.age_of(roots.at(age_s) + step) - age_s
         return min(max(free_s, SHORTEST_S * part, age_s * SHORTEST_SHARE_OF_AGE), LONGEST_S)
@@ -88,35 +88,35 @@ def interval(policy: PollPolicy, law: Law, age_s: float, weight: float, part: fl
     return part * min(policy.first + age_s * (policy.factor - 1), policy.last)
 
 
-def first_delay(interval_s: float, luck: float, bought_before: int) -> float:
+def first_delay(interval_s: float, jitter: float, bought_before: int) -> float:
     """Return the seconds until the first look at what was bought in an earlier session or elsewhere.
 
     It may have finished long ago, so it is looked at soon, but not all of it at once.
 
     Args:
         interval_s: the interval that would pass otherwise.
-        luck: a random number from 0 to 1.
+        jitter: a random number from 0 to 1.
         bought_before: how many such wait for their first look.
     """
-    return min(interval_s, bought_before * SPREAD_S, LONGEST_SPREAD_S) * luck
+    return min(interval_s, bought_before * SPREAD_S, LONGEST_SPREAD_S) * jitter
 
 
-def next_delay(policy: PollPolicy, interval_s: float, luck: float, hints: Hints = NO_HINTS) -> float:
+def next_delay(policy: PollPolicy, interval_s: float, jitter: float, hints: Hints = NO_HINTS) -> float:
     """Return the seconds until the next look, with jitter and everything that the last one said.
 
     Args:
         policy: the shape of the schedule; a fixed interval is what its user said, and no estimate changes it.
         interval_s: what `interval()` says.
-        luck: a random number from 0 to 1.
+        jitter: a random number from 0 to 1.
         hints: what the last look said.
     """
-    delay_s = min(interval_s, _LINK_DELAY_S) if hints.linkless else interval_s
+    delay_s = min(interval_s, _LINK_DELAY_S) if hints.looks_without_link else interval_s
     if hints.estimate_s is not None and policy.kind != "fixed":
         delay_s = min(max(hints.estimate_s, delay_s / HINT_STRETCH), max(LONGEST_S, delay_s))
     if hints.failures:
         # 2**6 is beyond the longest already.
         delay_s = max(delay_s, min(_FIRST_BACKOFF_S * 2.0 ** min(hints.failures - 1, 6), _LONGEST_BACKOFF_S))
-    delay_s *= 1 + JITTER * (2 * luck - 1)
+    delay_s *= 1 + JITTER * (2 * jitter - 1)
     return max(delay_s, min(hints.retry_after_s or 0.0, LONGEST_NAMED_S))
 
 

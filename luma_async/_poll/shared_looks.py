@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import attrs
 
 from luma_async._aio.tasks import each
-from luma_async._poll.grouping import Width, chunks, page_limit, worth_another_page
+from luma_async._poll.grouping import Capacity, chunks, page_limit, worth_another_page
 from luma_async._wire.answer import Document
 from luma_async._wire.dialect import Call, Dialect, Page, Row
 from luma_async.values.errors import LumaError
-from luma_async.values.events import Event, Looked
+from luma_async.values.events import Event, Polled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ class Asking:
 class SharedLook(Protocol):
     """A way to look at many."""
 
-    width: Width
+    width: Capacity
     """How many one request may look at, as far as the service has shown."""
 
     @property
@@ -64,7 +64,7 @@ class ByIds:
 
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
-        self.width: Width = Width(asking.dialect.batch_size)
+        self.width: Capacity = Capacity(asking.dialect.batch_size)
 
     @property
     def reach(self) -> int:
@@ -83,14 +83,14 @@ class ByIds:
             except LumaError as error:
                 failure = error
             else:
-                self._asking.emit(Looked(ids=tuple(ids)))
+                self._asking.emit(Polled(ids=tuple(ids)))
                 wanted = set(ids)
                 return {row.id: row for row in rows if row.id in wanted}
-        self._asking.emit(Looked(ids=tuple(ids), error=failure))
+        self._asking.emit(Polled(ids=tuple(ids), error=failure))
         width = self.width.after(failure, len(ids))
         if width.size >= len(ids):
             return dict.fromkeys(ids, failure)
-        self.width = Width(min(self.width.size, width.size))
+        self.width = Capacity(min(self.width.size, width.size))
         return await self.look(ids) if self.width.shared else {}
 
 
@@ -99,7 +99,7 @@ class ByPages:
 
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
-        self.width: Width = Width(asking.dialect.page_size)
+        self.width: Capacity = Capacity(asking.dialect.page_size)
 
     @property
     def reach(self) -> int:
@@ -136,5 +136,5 @@ class ByPages:
                 )
             except LumaError as error:
                 page = error
-        self._asking.emit(Looked(ids=asked, error=page if isinstance(page, LumaError) else None))
+        self._asking.emit(Polled(ids=asked, error=page if isinstance(page, LumaError) else None))
         return page

@@ -10,22 +10,22 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from luma_async._poll.failures import Failing
-from luma_async._poll.observation import Look, Unread, fold, rank
+from luma_async._poll.failures import FailureRun
+from luma_async._poll.observation import LazyLook, Look, finality, merge
 from luma_async.values.errors import LumaError
 from luma_async.values.models import Generation
 
 _log = logging.getLogger("luma_async")
 
-News: TypeAlias = Generation | LumaError
+Update: TypeAlias = Generation | LumaError
 """What somebody who waits is told: how it ended, or why waiting did."""
 
-LINKLESS_LOOKS = 3
+MAX_LOOKS_WITHOUT_LINK = 3
 """How often a generation that is completed without a link is looked at again before it is taken as it is."""
 
 
 @attrs.define(eq=False, kw_only=True)
-class Target:
+class Tracked:
     """One generation, as this session knows it. There is one for each id, as long as anybody holds it."""
 
     id: str
@@ -40,17 +40,17 @@ class Target:
     """Whether it was submitted in this session, so that nobody can have missed its end."""
     look: Look | None = None
     """What is known of it."""
-    unread: Unread | None = attrs.field(default=None, repr=False)
+    unread: LazyLook | None = attrs.field(default=None, repr=False)
     """A later look that nobody has asked for yet."""
     raw: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
     """The JSON of what is known, if a look showed it: an equal one is not structured again."""
-    waiters: dict[asyncio.Future[News | None], float | None] = attrs.field(
-        factory=dict[asyncio.Future["News | None"], "float | None"], repr=False
+    waiters: dict[asyncio.Future[Update | None], float | None] = attrs.field(
+        factory=dict[asyncio.Future["Update | None"], "float | None"], repr=False
     )
     """Who waits for its end, and until when."""
     deadline_at_s: float | None = None
     """When the first of those who wait stops; None for never."""
-    listeners: list[asyncio.Queue[News]] = attrs.field(factory=list[asyncio.Queue["News"]], repr=False)
+    listeners: list[asyncio.Queue[Update]] = attrs.field(factory=list[asyncio.Queue["Update"]], repr=False)
     """Who wants to know of each change."""
     due_at_s: float | None = None
     """The slot in which it is looked at next; None while a look is on its way, or nobody waits."""
@@ -66,9 +66,9 @@ class Target:
     """Whether it was bought before this session and still waits for its first look."""
     finished: bool = False
     """Whether its end was told to the journal and to `on_event`."""
-    linkless: int = 0
+    looks_without_link: int = 0
     """How often it was seen completed without a link."""
-    failing: Failing | None = None
+    failing: FailureRun | None = None
     """The unbroken run of failed looks, if there is one."""
     unknown_since_s: float | None = None
     """When the service was first asked and did not know the id, if it has not known it since."""
@@ -92,16 +92,16 @@ class Target:
     @property
     def settled(self) -> bool:
         """Whether no further look can tell anything new."""
-        final = rank(self.look.generation) if self.look is not None else 0
-        return final != 0 and (final != 2 or self.linkless > LINKLESS_LOOKS)
+        final = finality(self.look.generation) if self.look is not None else 0
+        return final != 0 and (final != 2 or self.looks_without_link > MAX_LOOKS_WITHOUT_LINK)
 
-    def join(self, waiter: asyncio.Future[News | None], until_s: float | None) -> None:
+    def join(self, waiter: asyncio.Future[Update | None], until_s: float | None) -> None:
         """Let somebody wait, until a moment."""
         self.waiters[waiter] = until_s
         if until_s is not None and (self.deadline_at_s is None or until_s < self.deadline_at_s):
             self.deadline_at_s = until_s
 
-    def part(self, waiter: asyncio.Future[News | None]) -> None:
+    def part(self, waiter: asyncio.Future[Update | None]) -> None:
         """Let somebody wait no more."""
         if self.waiters.pop(waiter, None) == self.deadline_at_s:
             self.deadline_at_s = min((end for end in self.waiters.values() if end is not None), default=None)
@@ -120,13 +120,13 @@ class Target:
             self.unread = None
         self._read()
         before = self.look
-        self.look = fold(before, look)
+        self.look = merge(before, look)
         if self.look is before:
             return False
         self.raw = raw
         return before is None or self.look.generation != before.generation
 
-    def see_running(self, look: Unread, raw: Mapping[str, Any] | None = None) -> None:
+    def see_running(self, look: LazyLook, raw: Mapping[str, Any] | None = None) -> None:
         """Take in that it runs on, and its JSON, as somebody saw who need not know more."""
         known = self.unread or self.look
         if known is None or (look.asked_at_s >= known.asked_at_s and not (self.look and self.look.generation.final)):
@@ -142,9 +142,9 @@ class Target:
         except Exception:  # whatever a dialect trips over, what is known stays known
             _log.exception("a look at generation %s could not be read", self.id)
         else:
-            self.look = fold(self.look, look)
+            self.look = merge(self.look, look)
 
-    def tell(self, news: News) -> None:
+    def tell(self, news: Update) -> None:
         """Tell everybody who waits how it ended; nobody waits then."""
         waiters, self.waiters = self.waiters, {}
         listeners, self.listeners = self.listeners, []
@@ -156,13 +156,13 @@ class Target:
             listener.put_nowait(news)
 
 
-def expire(waiter: asyncio.Future[News | None]) -> None:
+def expire(waiter: asyncio.Future[Update | None]) -> None:
     """Tell somebody who waits that time is up."""
     if not waiter.done():
         waiter.set_result(None)
 
 
-def good(news: News) -> Generation:
+def good(news: Update) -> Generation:
     """Return a generation, or raise the error that came instead: a copy, since many may wait for it."""
     if isinstance(news, LumaError):
         raise copy(news)

@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from luma_async._aio.clock import loop_now
-from luma_async._aio.tasks import TaskOwner
+from luma_async._aio.tasks import OwnedTasks
 from luma_async._aio.timers import Timers
-from luma_async._poll.due_queue import Slots
-from luma_async._poll.durations import PRIOR, Law
-from luma_async._poll.failures import GoOn, consequence
+from luma_async._poll.due_queue import DueQueue
+from luma_async._poll.durations import PRIOR, DurationModel
+from luma_async._poll.failures import KeepLooking, after_failure
 from luma_async._poll.grouping import chunks, room_left
-from luma_async._poll.learning import Learning
-from luma_async._poll.observation import Look, Unread, has_link
+from luma_async._poll.learning import DurationLearner
+from luma_async._poll.observation import LazyLook, Look, has_link
 from luma_async._poll.schedule import NO_HINTS, Hints, before_deadline, first_delay, interval, next_delay
-from luma_async._poll.tracked import LINKLESS_LOOKS, News, Target, expire, good
+from luma_async._poll.tracked import MAX_LOOKS_WITHOUT_LINK, Tracked, Update, expire, good
 from luma_async.values.errors import (
     GenerationNotFound,
     LumaError,
     PollingFailed,
     Refused,
     SessionClosed,
-    UnreadableAnswer,
+    UnreadableResponse,
     WaitTimeout,
 )
 from luma_async.values.events import Changed, Finished
@@ -72,9 +72,9 @@ class Watcher:
         random: Callable[[], float],
         emit: Callable[[Event], None] | None,
         on_final: Callable[[Generation], None],
-        recognise: Callable[[Target], Awaitable[None]],
+        find_origin: Callable[[Tracked], Awaitable[None]],
         on_lost: Callable[[str], None],
-        prior: Law = PRIOR,
+        prior: DurationModel = PRIOR,
     ) -> None:
         self._looks = looks
         self._dialect = dialect
@@ -82,28 +82,28 @@ class Watcher:
         self._random = random
         self._emit = emit
         self._on_final = on_final
-        self._recognise = recognise
+        self._recognise = find_origin
         self._on_lost = on_lost
-        self.learning: Learning = Learning(prior)
+        self.learning: DurationLearner = DurationLearner(prior)
         """What was learned of durations."""
-        self._targets: WeakValueDictionary[str, Target] = WeakValueDictionary()
-        self._slots = Slots()
+        self._targets: WeakValueDictionary[str, Tracked] = WeakValueDictionary()
+        self._slots = DueQueue()
         self._timer: asyncio.TimerHandle | None = None
         self._timers = Timers()
-        self._tasks = TaskOwner()
-        self._watched: set[Target] = set()
+        self._tasks = OwnedTasks()
+        self._watched: set[Tracked] = set()
         self._unseen = 0
         self._strange_words: set[str] = set()
         self._closed = False
 
-    def target(self, generation_id: str) -> Target:
+    def target(self, generation_id: str) -> Tracked:
         """Return what this session knows of a generation; the same for everybody who asks."""
         target = self._targets.get(generation_id)
         if target is None:
-            target = self._targets[generation_id] = Target(id=generation_id)
+            target = self._targets[generation_id] = Tracked(id=generation_id)
         return target
 
-    async def wait(self, target: Target, *, timeout_s: float | None) -> Generation:
+    async def wait(self, target: Tracked, *, timeout_s: float | None) -> Generation:
         """Wait until a generation is final; see `handle.wait()`, which raises for a failed one."""
         if target.settled and target.last is not None:
             return target.last
@@ -111,7 +111,7 @@ class Watcher:
             raise SessionClosed
         loop = asyncio.get_running_loop()
         began_at_s = loop.time()
-        waiter: asyncio.Future[News | None] = loop.create_future()
+        waiter: asyncio.Future[Update | None] = loop.create_future()
         target.join(waiter, None if timeout_s is None else began_at_s + timeout_s)
         self._begin(target)
         timer = self._timers.start(timeout_s, lambda: expire(waiter)) if timeout_s is not None else None
@@ -126,7 +126,7 @@ class Watcher:
             return good(news)
         raise WaitTimeout(generation_id=target.id, key=target.key, last=target.last, waited_s=loop.time() - began_at_s)
 
-    async def updates(self, target: Target) -> AsyncGenerator[Generation]:
+    async def updates(self, target: Tracked) -> AsyncGenerator[Generation]:
         """Yield what is known, then each change, and end after a final one; see `handle.updates()`."""
         shown: Generation | None = None
         # Whoever is busy with what was yielded does not listen: what has changed meanwhile comes next.
@@ -137,7 +137,7 @@ class Watcher:
             return
         if self._closed:
             raise SessionClosed
-        news: asyncio.Queue[News] = asyncio.Queue()
+        news: asyncio.Queue[Update] = asyncio.Queue()
         target.listeners.append(news)
         self._begin(target)
         try:
@@ -157,15 +157,15 @@ class Watcher:
         if target is not None:
             self._see(target, Look(generation, asked_at_s))
 
-    def remember(self, target: Target, look: Look | Unread) -> None:
+    def remember(self, target: Tracked, look: Look | LazyLook) -> None:
         """Take in the answer to the submit, or what the journal knows of the end."""
-        if isinstance(look, Unread):
+        if isinstance(look, LazyLook):
             target.see_running(look)
         elif target.fresh and look.generation.final:
             self.observe(look.generation, look.asked_at_s)
         elif target.see(look) and look.generation.final:
             target.finished = True
-            target.linkless = LINKLESS_LOOKS + 1
+            target.looks_without_link = MAX_LOOKS_WITHOUT_LINK + 1
 
     async def aclose(self) -> None:
         """Stop looking, and tell everybody who waits that the session closed."""
@@ -176,7 +176,7 @@ class Watcher:
             target.tell(SessionClosed(message=f"The session closed; generation {target.id} runs on and is paid."))
         await self._tasks.cancel()
 
-    def _begin(self, target: Target) -> None:
+    def _begin(self, target: Tracked) -> None:
         if target in self._watched:
             self._draw_nearer(target)
             return
@@ -194,21 +194,21 @@ class Watcher:
             delay_s = first_delay(target.interval_s, self._random(), self._unseen)
         self._put(target, now_s + delay_s, now_s)
 
-    def _leave(self, target: Target) -> None:
+    def _leave(self, target: Tracked) -> None:
         if not target.watched and target in self._watched:
             self._watched.discard(target)
             target.due_at_s = None
             self._mark_seen(target)
 
-    def _mark_seen(self, target: Target) -> None:
+    def _mark_seen(self, target: Tracked) -> None:
         """Note that the first look at what was bought before is no longer to come."""
         if target.unseen:
             target.unseen = False
             self._unseen -= 1
 
-    def _again(self, targets: Sequence[Target], now_s: float, hints: Hints = NO_HINTS) -> None:
+    def _again(self, targets: Sequence[Tracked], now_s: float, hints: Hints = NO_HINTS) -> None:
         """Look again later at what was looked at together: with one luck, so that it stays together."""
-        luck = self._random()
+        jitter = self._random()
         delay_s = interval_s = -1.0
         weight = self._weight(targets[0].company) if targets else 1
         first_at_s = self._slots.next_at_s
@@ -217,7 +217,7 @@ class Watcher:
                 target.interval_s = self._interval(target, now_s, weight)
                 if target.interval_s != interval_s:
                     interval_s = target.interval_s
-                    delay_s = next_delay(self._policy, interval_s, luck, hints)
+                    delay_s = next_delay(self._policy, interval_s, jitter, hints)
                 self._slots.put(target, now_s + delay_s, now_s)
         self._mind_timer(first_at_s)
 
@@ -225,10 +225,10 @@ class Watcher:
         """Say how many share a look: one that was shared will be shared again."""
         return max(1, min(company, len(self._watched), self._looks.width.size))
 
-    def _interval(self, target: Target, now_s: float, weight: int, *, part: float = 1.0) -> float:
+    def _interval(self, target: Tracked, now_s: float, weight: int, *, part: float = 1.0) -> float:
         return interval(self._policy, self.learning.law(target.law), target.age_s(now_s), weight, part)
 
-    def _draw_nearer(self, target: Target) -> None:
+    def _draw_nearer(self, target: Tracked) -> None:
         """Look earlier if somebody who has just come will leave before the next look."""
         if target.due_at_s is not None:
             now_s = loop_now()
@@ -236,7 +236,7 @@ class Watcher:
             if nearer_at_s < target.due_at_s:
                 self._put(target, nearer_at_s, now_s)
 
-    def _put(self, target: Target, due_at_s: float, now_s: float) -> None:
+    def _put(self, target: Tracked, due_at_s: float, now_s: float) -> None:
         first_at_s = self._slots.next_at_s
         self._slots.put(target, due_at_s, now_s)
         self._mind_timer(first_at_s)
@@ -259,22 +259,22 @@ class Watcher:
         due = self._slots.take_due(now_s)
         reach = self._looks.reach
         if due:
-            due += self._slots.take_company(now_s, room_left(len(due), reach))
+            due += self._slots.take_nearby(now_s, room_left(len(due), reach))
         for target in due:
             self._mark_seen(target)
         for chunk in chunks(due, reach):
             self._tasks.start(self._look(chunk), name="luma_async look")
         self._set_timer()
 
-    async def _look(self, chunk: Sequence[Target]) -> None:
+    async def _look(self, chunk: Sequence[Tracked]) -> None:
         asked_at_s = loop_now()
         seen = await self._seen_of(chunk)
-        pending: list[Target] = []
+        pending: list[Tracked] = []
         for target in chunk:
             target.company = len(chunk)
             sight = seen.get(target.id)
             failure = self._take_in(target, sight, asked_at_s, pending) if sight is not None else None
-            if sight is None or (isinstance(failure, UnreadableAnswer) and len(chunk) > 1):
+            if sight is None or (isinstance(failure, UnreadableResponse) and len(chunk) > 1):
                 # By itself it may be there, and be readable; nobody else waits for that.
                 self._tasks.start(self._look([target]), name="luma_async look")
             elif isinstance(failure, GenerationNotFound) and not target.known:
@@ -283,7 +283,7 @@ class Watcher:
                 self._fail(target, failure, asked_at_s)
         self._again(pending, loop_now())
 
-    async def _seen_of(self, chunk: Sequence[Target]) -> dict[str, Sight]:
+    async def _seen_of(self, chunk: Sequence[Tracked]) -> dict[str, Sight]:
         ids = [target.id for target in chunk]
         try:
             return await self._looks.look_together(ids)
@@ -291,21 +291,21 @@ class Watcher:
             _log.exception("a look could not be read")
             return dict.fromkeys(ids, LumaError(message=f"The look could not be read ({type(error).__name__})."))
 
-    def _take_in(self, target: Target, sight: Sight, asked_at_s: float, pending: list[Target]) -> LumaError | None:
+    def _take_in(self, target: Tracked, sight: Sight, asked_at_s: float, pending: list[Tracked]) -> LumaError | None:
         """Take in what a look saw, and add to `pending` what is not settled; return what was wrong with it."""
         if isinstance(sight, LumaError):
             return sight
         try:
             self._read(target, sight, asked_at_s, pending)
-        except UnreadableAnswer as error:
+        except UnreadableResponse as error:
             return error
         except Exception as error:  # whatever a dialect trips over must not leave anybody waiting for ever
             _log.exception("a look at generation %s could not be read", target.id)
-            return UnreadableAnswer(message=f"it could not be read ({type(error).__name__})")
+            return UnreadableResponse(message=f"it could not be read ({type(error).__name__})")
         return None
 
-    def _read(self, target: Target, row: Row, asked_at_s: float, pending: list[Target]) -> None:
-        running = self._dialect.glance(row.raw) if not target.linkless else None
+    def _read(self, target: Tracked, row: Row, asked_at_s: float, pending: list[Tracked]) -> None:
+        running = self._dialect.peek(row.raw) if not target.looks_without_link else None
         if running is not None and self._is_old_news(target, row, asked_at_s):
             target.sighted()
             target.unfinished_at_s = asked_at_s
@@ -315,19 +315,21 @@ class Watcher:
             if self._see(target, Look(generation, asked_at_s), row.raw):
                 return
             estimate_s = generation.estimate_wait_s
-        if estimate_s is None and not target.linkless:
+        if estimate_s is None and not target.looks_without_link:
             pending.append(target)
         else:
-            self._again([target], loop_now(), Hints(estimate_s=estimate_s, linkless=target.linkless > 0))
+            self._again(
+                [target], loop_now(), Hints(estimate_s=estimate_s, looks_without_link=target.looks_without_link > 0)
+            )
 
-    def _is_old_news(self, target: Target, row: Row, asked_at_s: float) -> bool:
+    def _is_old_news(self, target: Tracked, row: Row, asked_at_s: float) -> bool:
         """Whether nobody need be told of a generation that runs on, so that its JSON is not structured."""
         if self._emit is not None or target.listeners:
             return row.raw == target.raw
-        target.see_running(Unread(partial(self._dialect.generation, row.raw), asked_at_s), row.raw)
+        target.see_running(LazyLook(partial(self._dialect.generation, row.raw), asked_at_s), row.raw)
         return True
 
-    def _see(self, target: Target, look: Look, raw: Mapping[str, Any] | None = None) -> bool:
+    def _see(self, target: Tracked, look: Look, raw: Mapping[str, Any] | None = None) -> bool:
         """Take in a look and its JSON, and tell who wants to know; say whether it is settled."""
         changed = target.see(look, raw)
         known = target.last
@@ -336,7 +338,7 @@ class Watcher:
         if not known.final:
             target.unfinished_at_s = look.asked_at_s
         elif known.state is State.COMPLETED and not has_link(known):
-            target.linkless += 1
+            target.looks_without_link += 1
         if changed:
             if self._emit is not None:
                 self._emit(Changed(generation=known))
@@ -349,7 +351,7 @@ class Watcher:
             self._finish(target, known)
         return settled
 
-    def _finish(self, target: Target, generation: Generation) -> None:
+    def _finish(self, target: Tracked, generation: Generation) -> None:
         if not target.finished:
             target.finished = True
             if self._policy.kind == "adaptive":
@@ -360,13 +362,13 @@ class Watcher:
         target.tell(generation)
         self._leave(target)
 
-    async def _fail_stranger(self, target: Target, error: LumaError, asked_at_s: float) -> None:
+    async def _fail_stranger(self, target: Tracked, error: LumaError, asked_at_s: float) -> None:
         await self._recognise(target)
         self._fail(target, error, asked_at_s)
 
-    def _fail(self, target: Target, error: LumaError, asked_at_s: float) -> None:
+    def _fail(self, target: Tracked, error: LumaError, asked_at_s: float) -> None:
         """Go on in spite of a failed look, or tell those who wait that it is over."""
-        what = consequence(
+        what = after_failure(
             error,
             target.failing,
             generation_id=target.id,
@@ -377,7 +379,7 @@ class Watcher:
             now_s=loop_now(),
             policy=self._policy,
         )
-        if isinstance(what, GoOn):
+        if isinstance(what, KeepLooking):
             target.failing, target.unknown_since_s = what.failing, what.unknown_since_s
             named_s = error.retry_after_s if isinstance(error, Refused) else None
             failures = what.failing.count if what.failing else 0

@@ -16,12 +16,12 @@ import attrs
 from luma_async._aio.clock import loop_now, wall_now
 from luma_async._http.queries import read
 from luma_async._journal import lifecycle
-from luma_async._poll.observation import Look, Unread
-from luma_async._submit.verdict import Accepted, Denied, Doubtful, judge_submit
+from luma_async._poll.observation import LazyLook, Look
+from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge_submit
 from luma_async._wire.answer import parse
 from luma_async._wire.dialect import Call
 from luma_async.values.entries import Entry, Phase
-from luma_async.values.errors import JournalError, KeyConflict, LumaError, NoAnswer, NotSent, SubmitInDoubt
+from luma_async.values.errors import JournalError, KeyConflict, LumaError, NoResponse, NotSent, SubmitInDoubt
 from luma_async.values.models import Generation, State
 
 if TYPE_CHECKING:
@@ -35,19 +35,19 @@ _log = logging.getLogger("luma_async")
 
 
 @attrs.frozen(kw_only=True)
-class Bought:
+class Purchase:
     """What a submit ended in."""
 
     entry: Entry
     """The journal's entry."""
-    look: Look | Unread | None
+    look: Look | LazyLook | None
     """The service's first answer, or how it ended; None when neither is known."""
     accepted_at_s: float | None = None
     """When it was accepted, on the loop's clock; None when it was bought before."""
 
 
 @attrs.frozen(kw_only=True)
-class Unbought:
+class NotPurchased:
     """Provably nothing was bought."""
 
     error: LumaError
@@ -56,12 +56,12 @@ class Unbought:
     """Whether the same submit may be sent again."""
 
 
-def bought_before(entry: Entry) -> Bought:
+def bought_before(entry: Entry) -> Purchase:
     """Tell what the journal knows of an earlier purchase."""
-    return Bought(entry=entry, look=None if entry.generation is None else Look(entry.generation, 0.0))
+    return Purchase(entry=entry, look=None if entry.generation is None else Look(entry.generation, 0.0))
 
 
-Outcome: TypeAlias = Bought | Unbought
+Outcome: TypeAlias = Purchase | NotPurchased
 
 """Returns when a submit that met a 429 may be sent again."""
 
@@ -70,7 +70,7 @@ class Withdrawn(Exception):
     """Everybody who wanted it has gone before anything left."""
 
 
-class Taken(Exception):
+class KeyTaken(Exception):
     """Another session claimed the key first."""
 
     def __init__(self, conflict: KeyConflict) -> None:
@@ -90,17 +90,17 @@ class Intent:
     """Whether the caller gave the key, so that it may be known already."""
     doubt: Entry | None = None
     """The doubt that a person sends again: its first send may be paid, whatever becomes of this one."""
-    staying: int = 0
+    committed: int = 0
     """How many of those that wait do not come again after a 429."""
     waiters: set[asyncio.Future[None]] = attrs.field(factory=set["asyncio.Future[None]"])
     """Who waits for the outcome."""
-    last_try: bool = False
+    no_more_attempts: bool = False
     """Whether it is not to be sent once more, unless somebody else has come to want it too."""
-    exposed: bool = False
+    may_have_left: bool = False
     """Whether it may have left: from the writing of the claim to that of the outcome."""
     withdrawn: bool = False
     """Whether it is being taken back."""
-    task: asyncio.Task[Bought] | None = None
+    task: asyncio.Task[Purchase] | None = None
     """What carries it out; None while it waits for its turn."""
 
     @property
@@ -147,7 +147,7 @@ class Attempts:
 
         try:
             answer = await self._transport.submit(intent.call, before_sending=before_sending)
-        except (NotSent, NoAnswer) as error:
+        except (NotSent, NoResponse) as error:
             failure = error
         except Withdrawn:
             await self._withdraw(intent)
@@ -155,10 +155,10 @@ class Attempts:
         else:
             # An answer proves that it was sent, whatever the trace says.
             return await self._settle(intent, answer, claimed=claimed)
-        if isinstance(failure, NoAnswer):
+        if isinstance(failure, NoResponse):
             raise await self._doubt(intent, failure.message)
         await self._withdraw(intent)
-        return Unbought(error=failure, repeat=True)
+        return NotPurchased(error=failure, repeat=True)
 
     async def _claim(self, intent: Intent) -> None:
         """Write the claim; what follows may leave this machine."""
@@ -168,24 +168,24 @@ class Attempts:
                 "so nothing further is sent. Mend the journal, then open a new session.",
                 path=self._broken.path,
             )
-        intent.exposed = True
+        intent.may_have_left = True
         try:
             await self._journal.change(intent.entry.key, intent.claim())
         except KeyConflict as conflict:
-            intent.exposed = False
-            raise Taken(conflict) from None
+            intent.may_have_left = False
+            raise KeyTaken(conflict) from None
         except LumaError:
             # A journal that raises has changed nothing.
-            intent.exposed = False
+            intent.may_have_left = False
             raise
         except Exception as error:
-            intent.exposed = False
+            intent.may_have_left = False
             message = f"the submit could not be noted ({type(error).__name__}: {error}), so it was not sent."
             raise JournalError(message=message) from error
 
     async def _withdraw(self, intent: Intent) -> None:
         """Take the claim back, if there is one."""
-        if intent.exposed:
+        if intent.may_have_left:
             await self._unbuy(intent, lifecycle.withdraw(self._owner, at=wall_now()), "it was not sent again")
 
     async def _unbuy(self, intent: Intent, step: lifecycle.Change, what: str) -> None:
@@ -196,12 +196,12 @@ class Attempts:
             reason = f"{intent.doubt.reason or 'its first answer never came'} ({what})"
             entry = await self._record(intent, lifecycle.fall_back(self._owner, reason, at=wall_now()))
             intent.doubt = entry or intent.doubt
-        intent.exposed = False
+        intent.may_have_left = False
 
     async def _settle(self, intent: Intent, answer: Answer, *, claimed: bool) -> Outcome:
         """Judge a complete answer and write the verdict down."""
         if not claimed:
-            intent.exposed = True
+            intent.may_have_left = True
             await self._record(intent, intent.claim())
         document = parse(answer)
         verdict, row = self._judge(document)
@@ -209,11 +209,11 @@ class Attempts:
             case Accepted():
                 assert row is not None
                 return await self._accept(intent, row)
-            case Denied(error=error, repeat=repeat):
+            case Rejected(error=error, repeat=repeat):
                 step = lifecycle.settle(lifecycle.Step.REFUSE, str(error), at=wall_now())
                 await self._unbuy(intent, step, f"sent again, it was refused: HTTP {error.status}")
-                return Unbought(error=error, repeat=repeat)
-            case Doubtful(reason=reason):
+                return NotPurchased(error=error, repeat=repeat)
+            case Unproven(reason=reason):
                 raise await self._doubt(intent, reason, answer.status, document.excerpt)
 
     def _judge(self, document: Document) -> tuple[Verdict, Row | None]:
@@ -223,16 +223,16 @@ class Attempts:
             return judge_submit(read(document, self._dialect, row.id if row else None)), row
         except Exception as error:
             _log.exception("the answer to a submit could not be read")
-            return Doubtful(reason=f"HTTP {document.status} that could not be read ({type(error).__name__})"), None
+            return Unproven(reason=f"HTTP {document.status} that could not be read ({type(error).__name__})"), None
 
-    async def _accept(self, intent: Intent, row: Row) -> Bought:
+    async def _accept(self, intent: Intent, row: Row) -> Purchase:
         accepted_at_s = loop_now()
         look = self._first_look(row, accepted_at_s)
         entry = await self._note_accepted(intent, row.id)
         if entry is None:
             raise await self._doubt(intent, f"the answer names generation {row.id}, which another key bought")
-        intent.exposed = False
-        return Bought(entry=entry, look=look, accepted_at_s=accepted_at_s)
+        intent.may_have_left = False
+        return Purchase(entry=entry, look=look, accepted_at_s=accepted_at_s)
 
     async def _note_accepted(self, intent: Intent, generation_id: str) -> Entry | None:
         """Write down what was bought; None when another entry holds the id."""
@@ -246,10 +246,10 @@ class Attempts:
             entry = None
         return entry or attrs.evolve(intent.entry, phase=Phase.ACCEPTED, generation_id=generation_id)
 
-    def _first_look(self, row: Row, accepted_at_s: float) -> Look | Unread:
-        look = Unread(partial(self._read_first, row), accepted_at_s)
+    def _first_look(self, row: Row, accepted_at_s: float) -> Look | LazyLook:
+        look = LazyLook(partial(self._read_first, row), accepted_at_s)
         try:
-            running = self._dialect.glance(row.raw)
+            running = self._dialect.peek(row.raw)
         except Exception:  # reading it in full will show what there is
             running = None
         return look if running is not None else Look(look.generation, accepted_at_s)
@@ -264,7 +264,7 @@ class Attempts:
     async def _doubt(self, intent: Intent, reason: str, status: int | None = None, excerpt: str = "") -> SubmitInDoubt:
         """Write down that nobody knows, and build the error that says so."""
         entry = await self._record(intent, lifecycle.settle(lifecycle.Step.DOUBT, reason, at=wall_now()))
-        intent.exposed = False
+        intent.may_have_left = False
         sent_at = entry.sent_at if entry is not None else wall_now()
         return SubmitInDoubt(
             key=intent.entry.key, sent_at=sent_at, reason=reason, status=status, body_excerpt=excerpt, fresh=True

@@ -15,12 +15,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from luma_async._aio.clock import loop_now, wall_now
-from luma_async._aio.tasks import TaskOwner, run_through
+from luma_async._aio.tasks import OwnedTasks, run_through
 from luma_async._http.retry import repeat_submit
 from luma_async._journal import lifecycle
 from luma_async._journal.fingerprint import canonical, digest
 from luma_async._journal.protocol import MemoryJournal
-from luma_async._submit.attempt import Attempts, Bought, Intent, Taken, Withdrawn, bought_before
+from luma_async._submit.attempt import Attempts, Intent, KeyTaken, Purchase, Withdrawn, bought_before
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import (
     KeyConflict,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from luma_async._journal.protocol import Journal
-    from luma_async._submit.throttle import Gate
+    from luma_async._submit.throttle import Throttle
     from luma_async._wire.dialect import Dialect
     from luma_async.values.events import Event
     from luma_async.values.models import Generation
@@ -52,7 +52,7 @@ _LONGEST_OWNER_POLL_S = 1.0
 """The pauses while another session decides: a POST takes a second or two."""
 
 
-class Sender:
+class Submitter:
     """Sends paid submits for one session, each at most once."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Sender:
         journal: Journal,
         owner: str,
         service: str,
-        gate: Gate,
+        gate: Throttle,
         retry: RetryPolicy,
         random: Callable[[], float],
         emit: Callable[[Event], None] | None,
@@ -80,16 +80,16 @@ class Sender:
         self._intents: dict[str, Intent] = {}
         self._queue: OrderedDict[str, Intent] = OrderedDict()
         self._busy = 0
-        self._tasks = TaskOwner()
+        self._tasks = OwnedTasks()
         self._closing = self._ended = False
 
-    async def buy(self, request: Request, *, key: str | None, steps_back: bool = False) -> Bought:
+    async def buy(self, request: Request, *, key: str | None, yield_on_429: bool = False) -> Purchase:
         """Buy what `request` says, once.
 
         Args:
             request: what to buy.
             key: the caller's name for the purchase; None makes one of its own.
-            steps_back: raise a 429 at once, to take another turn later, unless somebody stays and waits for the same.
+            yield_on_429: raise a 429 at once, to take another turn later, unless somebody stays and waits for the same.
 
         Raises:
             InvalidInput, UnsupportedOperation, SessionClosed, KeyConflict, JournalError, NotSent: nothing was sent.
@@ -101,7 +101,7 @@ class Sender:
         """
         entry = self._entry(request, key)
         call = self._dialect.submit(request)
-        return await self._join(Intent(entry=entry, call=call, named=key is not None), steps_back=steps_back)
+        return await self._join(Intent(entry=entry, call=call, named=key is not None), yield_on_429=yield_on_429)
 
     @property
     def unwritten(self) -> Collection[str]:
@@ -111,20 +111,20 @@ class Sender:
     def unsent(self, key: str) -> bool:
         """Whether a submit under this key is waiting here and has not left, so that cancelling it withdraws it."""
         intent = self._intents.get(key)
-        return intent is not None and not intent.exposed
+        return intent is not None and not intent.may_have_left
 
-    def last_try(self, key: str) -> None:
+    def no_more_attempts(self, key: str) -> None:
         """Send a submit that has left no second time, whatever comes of it: whoever wants it buys nothing more."""
         intent = self._intents.get(key)
         if intent is not None:
-            intent.last_try = True
+            intent.no_more_attempts = True
 
     def pause(self, delay_s: float) -> None:
         """Let no submit of the session leave for so long."""
         self._gate.pause(delay_s)
         self._tell(Paused(delay_s=delay_s))
 
-    async def buy_again(self, doubt: Entry, request: Request) -> Bought:
+    async def buy_again(self, doubt: Entry, request: Request) -> Purchase:
         """Send a doubt again, as a person decided; otherwise like `buy()`."""
         entry = self._entry(request, doubt.key)
         if entry.digest != doubt.digest:
@@ -150,7 +150,7 @@ class Sender:
             if intent.task is None:
                 intent.withdrawn = True
                 self._let_go(intent)
-            elif not intent.exposed:
+            elif not intent.may_have_left:
                 intent.task.cancel()
         try:
             await self._tasks.drain(timeout_s)
@@ -163,9 +163,13 @@ class Sender:
 
     async def _outwait_held(self) -> None:
         """Wait for the answers that the service was asked to hold back."""
-        held = {intent.task: intent.call.held_s for intent in self._intents.values() if intent.task and intent.exposed}
+        held = {
+            intent.task: intent.call.sync_wait_s
+            for intent in self._intents.values()
+            if intent.task and intent.may_have_left
+        }
         if longest_s := max(held.values(), default=0.0):
-            await asyncio.wait([task for task, held_s in held.items() if held_s], timeout=longest_s)
+            await asyncio.wait([task for task, sync_wait_s in held.items() if sync_wait_s], timeout=longest_s)
 
     def _entry(self, request: Request, key: str | None) -> Entry:
         if key is not None:
@@ -180,7 +184,7 @@ class Sender:
             owner=self._owner,
         )
 
-    async def _join(self, wanted: Intent, *, steps_back: bool = False) -> Bought:
+    async def _join(self, wanted: Intent, *, yield_on_429: bool = False) -> Purchase:
         """Share the send of this key, starting it if there is none, and wait for its end."""
         key = wanted.entry.key
         while (intent := self._intents.get(key)) is not None and intent.ending:
@@ -192,14 +196,14 @@ class Sender:
             intent = self._start(wanted)
         elif intent.entry.digest != wanted.entry.digest:
             raise KeyConflict(entry=intent.entry, reason="it stands for a different request, which is being sent.")
-        intent.staying += not steps_back
+        intent.committed += not yield_on_429
         try:
             await self._outwait(intent)
         finally:
-            intent.staying -= not steps_back
+            intent.committed -= not yield_on_429
         if intent.task is not None and not intent.task.cancelled():
             return intent.task.result()
-        if intent.exposed:
+        if intent.may_have_left:
             raise SubmitInDoubt(key=key, sent_at=wall_now(), reason="the session closed before the answer came")
         raise _closed_before_sending()
 
@@ -211,7 +215,7 @@ class Sender:
             await waiter
         finally:
             intent.waiters.discard(waiter)
-            if not intent.waiters and not intent.exposed and not intent.withdrawn:
+            if not intent.waiters and not intent.may_have_left and not intent.withdrawn:
                 intent.withdrawn = True
                 if intent.task is None:
                     self._let_go(intent)
@@ -261,7 +265,7 @@ class Sender:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def _run(self, intent: Intent) -> Bought:
+    async def _run(self, intent: Intent) -> Purchase:
         key = intent.entry.key
         try:
             bought = await self._buy_or_find(intent)
@@ -277,13 +281,13 @@ class Sender:
             self._tell(SubmitFailed(key=key, error=failure))
         raise failure
 
-    async def _buy_or_find(self, intent: Intent) -> Bought:
+    async def _buy_or_find(self, intent: Intent) -> Purchase:
         while not self._closing:
             if intent.named and (standing := await self._standing(intent)) is not None:
                 return bought_before(standing)
             try:
                 return await self._send_until_decided(intent)
-            except Taken as taken:
+            except KeyTaken as taken:
                 conflict = taken.conflict
             # A named purchase that another session claimed first is that session's to make: wait for its result.
             if not intent.named:
@@ -308,14 +312,14 @@ class Sender:
                 await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, _LONGEST_OWNER_POLL_S)
 
-    async def _send_until_decided(self, intent: Intent) -> Bought:
+    async def _send_until_decided(self, intent: Intent) -> Purchase:
         attempt = 1
         unsent_since_s: float | None = None
         while True:
             async with self._gate:
                 began_at_s = loop_now()
                 outcome = await self._attempts.send(intent)
-            if isinstance(outcome, Bought):
+            if isinstance(outcome, Purchase):
                 return outcome
             if not intent.waiters:
                 intent.withdrawn = True
@@ -327,7 +331,7 @@ class Sender:
             elif unsent_since_s is None:
                 # Counted from the first send of an unbroken run: waiting at the gate is nobody's fault.
                 unsent_since_s = began_at_s
-            if (intent.last_try and not intent.staying) or _steps_back(intent, outcome.error):
+            if (intent.no_more_attempts and not intent.committed) or _steps_back(intent, outcome.error):
                 raise outcome.error
             elapsed_s = loop_now() - (began_at_s if unsent_since_s is None else unsent_since_s)
             delay_s = self._delay_s(outcome.error, attempt, elapsed_s) if outcome.repeat else None
@@ -342,7 +346,7 @@ class Sender:
             self._emit(event)
 
     def _delay_s(self, error: LumaError, attempt: int, elapsed_s: float) -> float | None:
-        return repeat_submit(error, attempt=attempt, elapsed_s=elapsed_s, policy=self._retry, luck=self._random())
+        return repeat_submit(error, attempt=attempt, elapsed_s=elapsed_s, policy=self._retry, jitter=self._random())
 
     async def _pause(self, error: LumaError, delay_s: float) -> None:
         """Wait before the next attempt; a 429 makes every submit of the session wait."""
@@ -373,7 +377,7 @@ class Sender:
 
 def _steps_back(intent: Intent, error: LumaError) -> bool:
     """Whether all that wait want to know of a 429, and come again."""
-    return isinstance(error, RateLimited) and not intent.staying
+    return isinstance(error, RateLimited) and not intent.committed
 
 
 def _closed_before_sending() -> SessionClosed:

@@ -8,7 +8,7 @@ from luma_async._aio.clock import loop_now
 from luma_async._submit.limits import Rate, next_start
 
 
-class Gate:
+class Throttle:
     """Lets submits through in the order they came; cancelling one that waits disturbs no other.
 
     Entering it waits for a place and a turn, and whoever is inside holds the place: `async with gate`.

@@ -41,7 +41,7 @@ UNDECIDED_4XX = frozenset({408, 409, 425, 499})
 """Client errors that speak of time or of another request, not of this one: the service may have done it."""
 
 
-class Kind(Enum):
+class ErrorKind(Enum):
     """What a service's error code means, whatever it is called."""
 
     UNAUTHORIZED = auto()
@@ -61,7 +61,7 @@ class ErrorBody:
     """The service's own code."""
     message: str = ""
     """The service's own words."""
-    kind: Kind | None = None
+    kind: ErrorKind | None = None
     """What the code or the words mean; None when the dialect does not know them."""
     refuses: bool = False
     """Whether it is documented that nothing was done and nothing charged, whatever the HTTP status says."""
@@ -71,7 +71,7 @@ class ErrorBody:
     """Whether it stands beside an id, where it may tell why a generation failed rather than why a call did."""
     wrong_path: bool = False
     """Whether the service says that there is no such path."""
-    hearsay: bool = False
+    relayed: bool = False
     """Whether it passes on what came from behind it, and that is no refusal: it proves as little as that did."""
 
 
@@ -84,7 +84,7 @@ class Accepted:
 
 
 @attrs.frozen(kw_only=True)
-class Denied:
+class Rejected:
     """None was made, and nothing charged."""
 
     error: Refused
@@ -94,14 +94,14 @@ class Denied:
 
 
 @attrs.frozen(kw_only=True)
-class Doubtful:
+class Unproven:
     """The answer proves neither."""
 
     reason: str
     """What came instead."""
 
 
-Verdict: TypeAlias = Accepted | Denied | Doubtful
+Verdict: TypeAlias = Accepted | Rejected | Unproven
 """What the answer to a submit proves."""
 
 
@@ -138,19 +138,19 @@ class Reading:
     def in_shape(self) -> bool:
         """Whether the service itself wrote the error: one JSON document with a code or a message."""
         error = self.error
-        return self.shape == "json" and error is not None and not error.hearsay and bool(error.code or error.message)
+        return self.shape == "json" and error is not None and not error.relayed and bool(error.code or error.message)
 
 
 CHECK_BASE_URL = "Check base_url: the service has no such path. It is the address without /luma, /v1 or /dream-machine."
 NOT_FOLLOWED = "Check base_url: the service redirects, and redirects are never followed."
-_BY_KIND: dict[Kind, type[Refused]] = {
-    Kind.UNAUTHORIZED: Unauthorized,
-    Kind.OUT_OF_CREDIT: OutOfCredit,
-    Kind.INVALID: InvalidRequest,
-    Kind.PROMPT: PromptRejected,
-    Kind.NOT_FOUND: GenerationNotFound,
-    Kind.RATE_LIMITED: RateLimited,
-    Kind.UNAVAILABLE: ServiceUnavailable,
+_BY_KIND: dict[ErrorKind, type[Refused]] = {
+    ErrorKind.UNAUTHORIZED: Unauthorized,
+    ErrorKind.OUT_OF_CREDIT: OutOfCredit,
+    ErrorKind.INVALID: InvalidRequest,
+    ErrorKind.PROMPT: PromptRejected,
+    ErrorKind.NOT_FOUND: GenerationNotFound,
+    ErrorKind.RATE_LIMITED: RateLimited,
+    ErrorKind.UNAVAILABLE: ServiceUnavailable,
 }
 _BY_STATUS: dict[int, type[Refused]] = {
     400: InvalidRequest,
@@ -207,24 +207,24 @@ def judge_submit(reading: Reading) -> Verdict:
         return _denied(reading)
     if reading.status == 503 and reading.in_shape:
         return _denied(reading)
-    return Doubtful(reason=_what_came(reading))
+    return Unproven(reason=_what_came(reading))
 
 
 def _judge_success(reading: Reading) -> Verdict:
     error = reading.error
     if reading.shape != "json":
-        return Doubtful(reason=_what_came(reading))
+        return Unproven(reason=_what_came(reading))
     if reading.generation_id is not None and error is None:
         return Accepted(generation_id=reading.generation_id)
     if reading.generation_id is None and error is not None and (error.denied or error.refuses):
         return _denied(reading)
-    return Doubtful(reason=_what_came(reading))
+    return Unproven(reason=_what_came(reading))
 
 
-def _denied(reading: Reading) -> Denied:
+def _denied(reading: Reading) -> Rejected:
     # Out of credit also comes as 429; that will not pass by waiting.
-    passing = reading.error is None or reading.error.kind in {None, Kind.RATE_LIMITED, Kind.UNAVAILABLE}
-    return Denied(error=refusal(reading), repeat=passing and reading.status in {429, 503})
+    passing = reading.error is None or reading.error.kind in {None, ErrorKind.RATE_LIMITED, ErrorKind.UNAVAILABLE}
+    return Rejected(error=refusal(reading), repeat=passing and reading.status in {429, 503})
 
 
 def _what_came(reading: Reading) -> str:

@@ -18,7 +18,7 @@ from cattrs import Converter
 
 from luma_async._wire.json_shapes import is_object
 from luma_async._wire.states import read_state
-from luma_async.values.errors import UnreadableAnswer
+from luma_async.values.errors import UnreadableResponse
 from luma_async.values.models import Credits, Generation, Image, Json, KeyUsage, State, User, Video
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def generation(fields: Mapping[str, Any]) -> Generation:
             spelling on the wire, which all formats share.
 
     Raises:
-        UnreadableAnswer: there is no id or no state; `paths` names which.
+        UnreadableResponse: there is no id or no state; `paths` names which.
     """
     structured: Generation = _HOOKS[Generation](fields, Generation)
     return structured
@@ -153,7 +153,7 @@ def _build_value(cls: type[Any], converter: Converter) -> Callable[[Any, Any], A
                 readable[name] = read
         if required and not required <= readable.keys():
             missing = tuple(field.name for field in fields if field.name in required - readable.keys())
-            raise UnreadableAnswer(message="the answer lacks what it is about", paths=missing)
+            raise UnreadableResponse(message="the answer lacks what it is about", paths=missing)
         return cls(**readable)
 
     return structure

@@ -14,7 +14,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from luma_async._doubts.matching import Likeness
+    from luma_async._doubts.matching import Match
     from luma_async._submit.limits import KnownLimits
     from luma_async._submit.verdict import ErrorBody
     from luma_async._wire.answer import Document
@@ -40,7 +40,7 @@ class Call:
     """Further headers."""
     bearer: str | None = attrs.field(default=None, repr=False)
     """Another token than the API key, for the calls that need one."""
-    held_s: float = 0.0
+    sync_wait_s: float = 0.0
     """Seconds for which the service was asked to hold the answer back; they are no silence."""
 
 
@@ -55,14 +55,14 @@ class Row:
 
 
 @attrs.frozen(kw_only=True)
-class Running:
+class StillRunning:
     """What a glance at the JSON of a generation tells that runs on."""
 
     estimate_wait_s: float | None = None
     """Seconds the service expects it to take from now, where it tells."""
 
 
-RUNNING = Running()
+STILL_RUNNING = StillRunning()
 """It runs on, for nobody knows how long."""
 
 
@@ -194,7 +194,7 @@ class Dialect(Protocol):
         """Find the generation in the answer to a single look.
 
         Raises:
-            UnreadableAnswer: it is not there, or it is another one.
+            UnreadableResponse: it is not there, or it is another one.
         """
         ...
 
@@ -202,7 +202,7 @@ class Dialect(Protocol):
         """Find the generations in the answer to a look at several; rows without an id are left out.
 
         Raises:
-            UnreadableAnswer: it holds no list of them.
+            UnreadableResponse: it holds no list of them.
         """
         ...
 
@@ -210,7 +210,7 @@ class Dialect(Protocol):
         """Find the generations of a page of the service's list.
 
         Raises:
-            UnreadableAnswer: it holds no list of them.
+            UnreadableResponse: it holds no list of them.
         """
         ...
 
@@ -218,11 +218,11 @@ class Dialect(Protocol):
         """Find the names of concepts or camera motions.
 
         Raises:
-            UnreadableAnswer: it holds no list of them.
+            UnreadableResponse: it holds no list of them.
         """
         ...
 
-    def likeness(self, raw: Mapping[str, Any], request: Request) -> Likeness:
+    def likeness(self, raw: Mapping[str, Any], request: Request) -> Match:
         """Compare a listed generation to a request, by what the service repeats of its own.
 
         Raises:
@@ -235,7 +235,7 @@ class Dialect(Protocol):
         """Find the link.
 
         Raises:
-            UnreadableAnswer: there is none.
+            UnreadableResponse: there is none.
         """
         ...
 
@@ -251,7 +251,7 @@ class Dialect(Protocol):
         """Read the balance."""
         ...
 
-    def glance(self, raw: Mapping[str, Any]) -> Running | None:
+    def peek(self, raw: Mapping[str, Any]) -> StillRunning | None:
         """Say whether a row's JSON is surely that of a generation that runs on; None when it has to be read."""
         ...
 
@@ -259,6 +259,6 @@ class Dialect(Protocol):
         """Structure a row's JSON; one drifted field degrades alone.
 
         Raises:
-            UnreadableAnswer: not even its id and state can be read.
+            UnreadableResponse: not even its id and state can be read.
         """
         ...

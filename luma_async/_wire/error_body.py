@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from luma_async._submit.verdict import ErrorBody, Kind
+from luma_async._submit.verdict import ErrorBody, ErrorKind
 from luma_async._wire.answer import Answer, Shape, parse
 from luma_async._wire.json_shapes import is_list, is_object
 
@@ -30,16 +30,16 @@ _WRAPPED = "fail_to_fetch_task"
 """The relay's code for "the service behind me said": its message is the other one's body."""
 
 _KINDS = {
-    "insufficient_user_quota": Kind.OUT_OF_CREDIT,
-    "pre_consume_token_quota_failed": Kind.OUT_OF_CREDIT,
-    "sensitive_words_detected": Kind.PROMPT,
-    "prompt_blocked": Kind.PROMPT,
-    "get_channel_failed": Kind.UNAVAILABLE,
-    "channel:no_available_key": Kind.UNAVAILABLE,
-    "model_not_found": Kind.UNAVAILABLE,
-    "invalid_request": Kind.INVALID,
-    "build_request_failed": Kind.INVALID,
-    "task_not_exist": Kind.NOT_FOUND,
+    "insufficient_user_quota": ErrorKind.OUT_OF_CREDIT,
+    "pre_consume_token_quota_failed": ErrorKind.OUT_OF_CREDIT,
+    "sensitive_words_detected": ErrorKind.PROMPT,
+    "prompt_blocked": ErrorKind.PROMPT,
+    "get_channel_failed": ErrorKind.UNAVAILABLE,
+    "channel:no_available_key": ErrorKind.UNAVAILABLE,
+    "model_not_found": ErrorKind.UNAVAILABLE,
+    "invalid_request": ErrorKind.INVALID,
+    "build_request_failed": ErrorKind.INVALID,
+    "task_not_exist": ErrorKind.NOT_FOUND,
 }
 _REFUSES = frozenset(_KINDS) - {"model_not_found", "invalid_request", "task_not_exist"}
 """Said when the relay gave up before it asked anybody, or gave the money back; of the others the status decides."""
@@ -140,11 +140,13 @@ def _read_wrapped(words: _Words, document: Document) -> ErrorBody:
     inside = parse(Answer(status=document.status, body=words.message.encode("utf-8", "replace")))
     error = read_error(inside)
     kind = error.kind if error else _kind(words, document.status)
-    if kind in {Kind.UNAUTHORIZED, Kind.OUT_OF_CREDIT} or (kind is None and document.status in {401, 402, 403}):
+    if kind in {ErrorKind.UNAUTHORIZED, ErrorKind.OUT_OF_CREDIT} or (
+        kind is None and document.status in {401, 402, 403}
+    ):
         # It is the relay's own account there that is in trouble; the caller's was taken before.
-        kind = Kind.UNAVAILABLE
+        kind = ErrorKind.UNAVAILABLE
     elif kind is None and document.status == 404 and inside.shape is Shape.JSON:
-        kind = Kind.NOT_FOUND
+        kind = ErrorKind.NOT_FOUND
     refusal = document.shape is Shape.JSON and _is_refusal(inside, error)
     return ErrorBody(
         code=words.code,
@@ -152,7 +154,7 @@ def _read_wrapped(words: _Words, document: Document) -> ErrorBody:
         kind=kind,
         refuses=document.status == 500 and refusal,
         # "No capacity" there may come after a start as well as before; only a code tells.
-        hearsay=not refusal or (document.status == 503 and (error is None or error.code not in _REFUSES)),
+        relayed=not refusal or (document.status == 503 and (error is None or error.code not in _REFUSES)),
     )
 
 
@@ -163,20 +165,20 @@ def _is_refusal(inside: Document, error: ErrorBody | None) -> bool:
     return error.code in _REFUSES or error.denied or "detail" in inside.payload
 
 
-def _kind(words: _Words, status: int) -> Kind | None:
+def _kind(words: _Words, status: int) -> ErrorKind | None:
     """Say what an error means: by its code, else by its words; None leaves it to the status."""
     if words.code in _KINDS:
         return _KINDS[words.code]
     said = f"{words.code} {words.message}"
     if _OUT_OF_CREDIT.search(said):
-        return Kind.OUT_OF_CREDIT
+        return ErrorKind.OUT_OF_CREDIT
     if _PROMPT.search(said):
-        return Kind.PROMPT
+        return ErrorKind.PROMPT
     # Code and message apart: "task" in the one and "not found" in the other say nothing together.
     if status in {400, 404} and (_NOT_FOUND.search(words.code) or _NOT_FOUND.search(words.message)):
-        return Kind.NOT_FOUND
+        return ErrorKind.NOT_FOUND
     if words.denied and _UNAUTHORIZED.search(said):
-        return Kind.UNAUTHORIZED
+        return ErrorKind.UNAUTHORIZED
     return None
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from luma_async._wire.dialect import RUNNING, Row, Running
+from luma_async._wire.dialect import STILL_RUNNING, Row, StillRunning
 from luma_async._wire.json_shapes import is_list, is_object
 from luma_async._wire.states import read_state
-from luma_async.values.errors import UnreadableAnswer
+from luma_async.values.errors import UnreadableResponse
 from luma_async.values.models import State
 from luma_async.values.validators import ID_PATTERN
 
@@ -38,7 +38,7 @@ def find_one(document: Document, generation_id: str) -> Row:
     """Find the generation that was asked for.
 
     Raises:
-        UnreadableAnswer: it is not there, or it is another one.
+        UnreadableResponse: it is not there, or it is another one.
     """
     row = _find(document.payload)
     if row is not None and row.id == generation_id:
@@ -51,7 +51,7 @@ def find_many(document: Document) -> tuple[Row, ...]:
     """Find the generations; what has no id is left out.
 
     Raises:
-        UnreadableAnswer: there is no list of them.
+        UnreadableResponse: there is no list of them.
     """
     payload = document.payload
     rows: Any = payload
@@ -72,7 +72,7 @@ def find_link(document: Document) -> str:
     """Find the watermark-free link.
 
     Raises:
-        UnreadableAnswer: there is none.
+        UnreadableResponse: there is none.
     """
     payload = document.payload
     link = payload.get("url") if is_object(payload) else None
@@ -85,12 +85,12 @@ def find_data(document: Document) -> dict[str, Any]:
     """Find what an account page tells, without the account's access token.
 
     Raises:
-        UnreadableAnswer: there is nothing; it shows no excerpt, which could hold that token.
+        UnreadableResponse: there is nothing; it shows no excerpt, which could hold that token.
     """
     payload = document.payload
     data = payload.get("data") if is_object(payload) else None
     if not is_object(data):
-        raise UnreadableAnswer(message="the answer holds no data", status=document.status, paths=("data",))
+        raise UnreadableResponse(message="the answer holds no data", status=document.status, paths=("data",))
     return {name: value for name, value in data.items() if name != "access_token"}
 
 
@@ -137,7 +137,7 @@ def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def glance(raw: Mapping[str, Any]) -> Running | None:
+def peek(raw: Mapping[str, Any]) -> StillRunning | None:
     """Say whether a row's JSON is surely that of a generation that runs on; None when it has to be read."""
     data = raw.get("data")
     task = data if is_object(data) and data else raw
@@ -145,9 +145,9 @@ def glance(raw: Mapping[str, Any]) -> Running | None:
         return None
     estimate_s = task.get("estimate_wait_seconds")
     if estimate_s is None:
-        return RUNNING
+        return STILL_RUNNING
     plain = type(estimate_s) is int and abs(estimate_s) < _LONGEST_PLAIN_S
-    return Running(estimate_wait_s=float(estimate_s)) if plain else None
+    return StillRunning(estimate_wait_s=float(estimate_s)) if plain else None
 
 
 def _find(payload: Any) -> Row | None:
@@ -199,5 +199,5 @@ def _completed(shown: Any, spare: Any) -> Any:
     return spare | {name: value for name, value in shown.items() if value}
 
 
-def _unreadable(document: Document, message: str, path: str) -> UnreadableAnswer:
-    return UnreadableAnswer(message=message, status=document.status, paths=(path,), body_excerpt=document.excerpt)
+def _unreadable(document: Document, message: str, path: str) -> UnreadableResponse:
+    return UnreadableResponse(message=message, status=document.status, paths=(path,), body_excerpt=document.excerpt)

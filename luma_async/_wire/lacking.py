@@ -10,7 +10,7 @@ from luma_async.values.errors import UnsupportedOperation
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from luma_async._doubts.matching import Likeness
+    from luma_async._doubts.matching import Match
     from luma_async._wire.answer import Document
     from luma_async._wire.dialect import Call, Page, Row
     from luma_async.values.models import Credits, KeyUsage, User
@@ -29,7 +29,7 @@ class Lacking(ABC):
     def name(self) -> str:
         """The format's name."""
 
-    def lacks(self, operation: str) -> UnsupportedOperation:
+    def unsupported(self, operation: str) -> UnsupportedOperation:
         """Build the error about a call that the format has not."""
         return UnsupportedOperation(operation=operation, service=self.name, hint=self._HINTS.get(operation, ""))
 
@@ -40,72 +40,72 @@ class Lacking(ABC):
 
     def query_many(self, generation_ids: Sequence[str]) -> Call:
         """Refuse: generations are looked at one by one."""
-        raise self.lacks("query_many")
+        raise self.unsupported("query_many")
 
     def link(self, generation_id: str) -> Call:
         """Refuse: a generation carries its links, or has none."""
-        raise self.lacks("link")
+        raise self.unsupported("link")
 
     def list_page(self, limit: int, offset: int) -> Call:
         """Refuse: nothing is listed."""
-        raise self.lacks("list")
+        raise self.unsupported("list")
 
     def delete(self, generation_id: str) -> Call:
         """Refuse: nothing is forgotten on request."""
-        raise self.lacks("delete")
+        raise self.unsupported("delete")
 
     def concepts(self) -> Call:
         """Refuse: nobody names them."""
-        raise self.lacks("concepts")
+        raise self.unsupported("concepts")
 
     def camera_motions(self) -> Call:
         """Refuse: nobody names them."""
-        raise self.lacks("camera_motions")
+        raise self.unsupported("camera_motions")
 
     def ping(self) -> Call:
         """Refuse: nobody answers to it."""
-        raise self.lacks("ping")
+        raise self.unsupported("ping")
 
     def user(self) -> Call:
         """Refuse: nothing is told of the account."""
-        raise self.lacks("user")
+        raise self.unsupported("user")
 
     def key(self) -> Call:
         """Refuse: nothing is told of the API key."""
-        raise self.lacks("key")
+        raise self.unsupported("key")
 
     def credits(self) -> Call:
         """Refuse: there is no balance in money."""
-        raise self.lacks("credits")
+        raise self.unsupported("credits")
 
     def read_many(self, document: Document) -> tuple[Row, ...]:
         """Refuse, as `query_many()` does."""
-        raise self.lacks("query_many")
+        raise self.unsupported("query_many")
 
     def read_link(self, document: Document) -> str:
         """Refuse, as `link()` does."""
-        raise self.lacks("link")
+        raise self.unsupported("link")
 
     def read_page(self, document: Document) -> Page:
         """Refuse, as `list_page()` does."""
-        raise self.lacks("list")
+        raise self.unsupported("list")
 
-    def likeness(self, raw: Mapping[str, Any], request: Request) -> Likeness:
+    def likeness(self, raw: Mapping[str, Any], request: Request) -> Match:
         """Refuse, as `list_page()` does."""
-        raise self.lacks("list")
+        raise self.unsupported("list")
 
     def read_names(self, document: Document) -> tuple[str, ...]:
         """Refuse, as `concepts()` and `camera_motions()` do."""
-        raise self.lacks("concepts")
+        raise self.unsupported("concepts")
 
     def read_user(self, document: Document) -> User:
         """Refuse, as `user()` does."""
-        raise self.lacks("user")
+        raise self.unsupported("user")
 
     def read_key(self, document: Document) -> KeyUsage:
         """Refuse, as `key()` does."""
-        raise self.lacks("key")
+        raise self.unsupported("key")
 
     def read_credits(self, document: Document) -> Credits:
         """Refuse, as `credits()` does."""
-        raise self.lacks("credits")
+        raise self.unsupported("credits")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from luma_async.cli.console import printable, put_json, say
+from luma_async.cli.console import print_status, printable, put_json
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
 from luma_async.cli.shapes import plain
 
@@ -37,7 +37,7 @@ async def run(arguments: argparse.Namespace) -> int:
         put_json(balances)
         return 0
     if not balances:
-        say("Nothing can be asked here: a relay's account needs LUMA_ACCESS_TOKEN and LUMA_USER_ID.")
+        print_status("Nothing can be asked here: a relay's account needs LUMA_ACCESS_TOKEN and LUMA_USER_ID.")
     for what, fields in balances.items():
         for name, value in fields.items():
             print(printable(f"{what} {name.replace('_', ' ')}: {'-' if value is None else value}"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from luma_async import MemoryJournal, Phase
 from luma_async.cli.batch_display import display
-from luma_async.cli.console import put_json, say
+from luma_async.cli.console import print_status, put_json
 from luma_async.cli.options import add_json, add_service, dialect_of, open_session
 from luma_async.cli.status import read_entries
 from luma_async.prompts import parse_prompts, read_prompts
@@ -122,7 +122,7 @@ async def _buy(prompts: Prompts, arguments: argparse.Namespace) -> int:
                 if not isinstance(error, InvalidInput) or not batch.stats.submitted:
                     raise
                 # Its exit code would say that nothing was bought.
-                say(f"luma-async: {error}")
+                print_status(f"luma-async: {error}")
                 return _SOME_FAILED
     _say_summary(batch.stats, len(running), arguments.out)
     return _code(batch.stats, len(running))
@@ -158,9 +158,9 @@ async def _write_page(arguments: argparse.Namespace) -> None:
     try:
         page = write_gallery(arguments.out, await read_entries(arguments))
     except (LumaError, OSError) as error:
-        say(f"There is no page of the clips: {error}")
+        print_status(f"There is no page of the clips: {error}")
     else:
-        say(f"All clips on one page: {page}")
+        print_status(f"All clips on one page: {page}")
 
 
 def _read(arguments: argparse.Namespace, dialect: RixAPI | DreamMachine) -> Prompts:
@@ -229,7 +229,7 @@ async def _preview(batch: Batch, arguments: argparse.Namespace) -> int:
             put_json({**document, "prompt": getattr(item.request, "prompt", None)})
         else:
             print(f"{'send' if item.buys else 'keep'}  {standing:10}  {getattr(item.request, 'prompt', '')}")
-    say(
+    print_status(
         f"Nothing was sent. Would submit {buys}; {done} are completed, {running} are paid and run on"
         + (f", {others} are none of these, as the list says." if others else ".")
     )
@@ -262,7 +262,7 @@ def _document(outcome: Outcome, prompts: Prompts) -> dict[str, Any]:
 
 async def _say_interrupted(stats: BatchStats, arguments: argparse.Namespace) -> None:
     running = sum(entry.phase is Phase.ACCEPTED for entry in await read_entries(arguments))
-    say(
+    print_status(
         f"Interrupted: {stats.ended} of {stats.total} have ended, {running} are paid and run on at the service. "
         "Run the same command again to go on; it pays only for what is missing."
     )
@@ -271,18 +271,24 @@ async def _say_interrupted(stats: BatchStats, arguments: argparse.Namespace) -> 
 def _say_summary(stats: BatchStats, running: int, out: Path) -> None:
     failed = stats.failed - running
     runs_on = f"{running} paid and running on, " if running else ""
-    say(
+    print_status(
         f"{stats.done} of {stats.total} done, {runs_on}{failed} failed, {stats.in_doubt} in doubt; "
         f"{stats.submitted} bought in this run, {stats.requests} requests. See {out / RESULTS}."
     )
     if stats.duplicates:
-        say(f"Rows that repeat an earlier one word for word: {stats.duplicates}. Each is a purchase of its own.")
+        print_status(
+            f"Rows that repeat an earlier one word for word: {stats.duplicates}. Each is a purchase of its own."
+        )
     if stats.in_doubt:
-        say(f"Settle what is in doubt with: {shlex.join(['luma-async', 'in-doubt', '--journal', str(out / JOURNAL)])}")
+        print_status(
+            f"Settle what is in doubt with: {shlex.join(['luma-async', 'in-doubt', '--journal', str(out / JOURNAL)])}"
+        )
     if running:
-        say("Run the same command again to wait for what runs on; it is not bought once more.")
+        print_status("Run the same command again to wait for what runs on; it is not bought once more.")
     if failed:
-        say("Run the same command again for what failed on the way; --retry-failed buys failed videos once more.")
+        print_status(
+            "Run the same command again for what failed on the way; --retry-failed buys failed videos once more."
+        )
 
 
 def _number_or_auto(text: str) -> float | str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from luma_async import Changed, Finished, Submitted
-from luma_async.cli.console import describe, on_terminal, printable, say
+from luma_async.cli.console import describe, on_terminal, print_status, printable
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -57,7 +57,7 @@ class _Lines(Display):
         self._ended += 1
         became = outcome.error if outcome.error is not None else outcome.path
         elapsed_s = time.monotonic() - self._began_at_s
-        say(f"{elapsed_s:6.1f} s  {self._ended}/{self._total}  {_prompt(outcome)}: {became}")
+        print_status(f"{elapsed_s:6.1f} s  {self._ended}/{self._total}  {_prompt(outcome)}: {became}")
 
 
 class _Live(Display):

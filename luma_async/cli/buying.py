@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from luma_async._download.downloader import Downloads
-from luma_async.cli.console import progress, put_generation, put_json, say
+from luma_async._download.downloader import Downloader
+from luma_async.cli.console import print_status, progress, put_generation, put_json
 from luma_async.cli.options import add_journal, add_json, add_service, again, open_session
 from luma_async.values.errors import DownloadError, GenerationFailed, InvalidInput, LumaError
 from luma_async.values.settings import check_timeout
@@ -49,12 +49,14 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
     # As it was typed: a slash at its end means a folder.
     place: str = arguments.output
     check_timeout(arguments.timeout)
-    Downloads.check_place(place, overwrite=arguments.overwrite)
+    Downloader.check_destination(place, overwrite=arguments.overwrite)
     label = getattr(request, "prompt", None) or arguments.command
     with progress(label, quiet=arguments.json) as display:
         async with open_session(arguments, on_event=display.observe) as luma:
             handle = await _submit(luma, request, arguments)
-            say(f"{'Accepted' if display.bought else 'Bought before'}: generation {handle.id}, key {handle.key}")
+            print_status(
+                f"{'Accepted' if display.bought else 'Purchase before'}: generation {handle.id}, key {handle.key}"
+            )
             fetch = again(arguments, "download", handle.id)
             try:
                 generation = await handle.wait(timeout=arguments.timeout)
@@ -100,5 +102,5 @@ async def _submit(luma: LumaSession, request: Request, arguments: argparse.Names
     try:
         return await luma.submit(request, key=arguments.key)
     except asyncio.CancelledError:
-        say(f"Interrupted while submitting. Whether it was bought: {again(arguments, 'status', asks=False)}")
+        print_status(f"Interrupted while submitting. Whether it was bought: {again(arguments, 'status', asks=False)}")
         raise

@@ -48,7 +48,7 @@ class Progress:
         """Show the newest state."""
 
 
-def say(text: str) -> None:
+def print_status(text: str) -> None:
     """Tell people something, beside the data."""
     print(printable(text), file=sys.stderr, flush=True)
 
@@ -102,7 +102,7 @@ def progress(label: str | None = None, *, quiet: bool = False) -> Generator[Prog
             yield shown
     finally:
         for text in shown.afterwards:
-            say(text)
+            print_status(text)
 
 
 class _Lines(Progress):
@@ -117,7 +117,7 @@ class _Lines(Progress):
         state = describe(generation)
         if state != self._shown.get(generation.id):
             self._shown[generation.id] = state
-            say(f"{time.monotonic() - self._began_at_s:6.1f} s  {self._label or generation.id}: {state}")
+            print_status(f"{time.monotonic() - self._began_at_s:6.1f} s  {self._label or generation.id}: {state}")
 
 
 class _LiveOne(Progress):

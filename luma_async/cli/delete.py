@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from luma_async.cli.console import put_json, say
+from luma_async.cli.console import print_status, put_json
 from luma_async.cli.fetching import summary
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
 from luma_async.cli.running import exit_code
@@ -37,7 +37,7 @@ def _ask(arguments: argparse.Namespace) -> None:
 async def run(arguments: argparse.Namespace) -> int:
     """Delete one after the other, if that was agreed to; one failure stops no other."""
     if not arguments.yes:
-        say("Nothing was deleted.")
+        print_status("Nothing was deleted.")
         return 1
     async with open_session(arguments) as luma:
         return summary([await _delete(luma, one, arguments) for one in dict.fromkeys(arguments.ids)])
@@ -46,7 +46,7 @@ async def run(arguments: argparse.Namespace) -> int:
 def _agreed(ids: list[str]) -> bool:
     if not sys.stdin.isatty():
         raise InvalidInput(field="--yes", message="is needed where nobody can be asked. Nothing was deleted.")
-    say(f"Delete {', '.join(ids)} and their files at the service? [y/N]")
+    print_status(f"Delete {', '.join(ids)} and their files at the service? [y/N]")
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
@@ -61,5 +61,5 @@ async def _delete(luma: LumaSession, generation_id: str, arguments: argparse.Nam
     elif failure is None:
         print(generation_id)
     else:
-        say(f"luma-async: {generation_id}: {failure}")
+        print_status(f"luma-async: {generation_id}: {failure}")
     return exit_code(failure) if failure is not None else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from luma_async import ImageKeyframe, Keyframes, LumaSession, PollPolicy, VideoRequest
 from luma_async.cli.batch import JOURNAL
 from luma_async.cli.batch_display import display
-from luma_async.cli.console import put_generation, put_json, say
+from luma_async.cli.console import print_status, put_generation, put_json
 from luma_async.cli.options import add_json
 from luma_async.cli.status import read_entries
 
@@ -51,7 +51,7 @@ async def run(arguments: argparse.Namespace) -> int:
 
     _clear()
     async with FakeGateway(script=_script) as gateway:
-        say(f"A fake gateway listens on {gateway.base_url}; nothing is paid and nothing leaves this machine.")
+        print_status(f"A fake gateway listens on {gateway.base_url}; nothing is paid and nothing leaves this machine.")
         with display(len(REQUESTS), quiet=arguments.json) as shown:
             async with LumaSession(
                 gateway.api_key,
@@ -104,7 +104,7 @@ def _tell(outcomes: list[Outcome], page: Path, first: dict[str, Any], second: di
     twice = second["charges"] - first["charges"], sum(second["requests"].values()) - sum(first["requests"].values())
     for outcome in outcomes:
         if outcome.generation is None:
-            say(f"luma-async: {outcome.error}")
+            print_status(f"luma-async: {outcome.error}")
         elif as_json:
             put_generation(outcome.generation, path=str(outcome.path), key=outcome.key)
         else:
@@ -114,7 +114,9 @@ def _tell(outcomes: list[Outcome], page: Path, first: dict[str, Any], second: di
     else:
         print(page)
     took = ", ".join(f"{number} {name}" for name, number in first["requests"].items())
-    say(f"It cost {first['charges']} charges and {sum(first['requests'].values())} requests ({took}).")
-    say(f"The same batch once more cost {twice[0]} charges and {twice[1]} requests: the journal knows what is paid.")
-    say(f"Open {page} in a browser to see the clips.")
+    print_status(f"It cost {first['charges']} charges and {sum(first['requests'].values())} requests ({took}).")
+    print_status(
+        f"The same batch once more cost {twice[0]} charges and {twice[1]} requests: the journal knows what is paid."
+    )
+    print_status(f"Open {page} in a browser to see the clips.")
     return 0 if all(outcome.error is None for outcome in outcomes) else 1

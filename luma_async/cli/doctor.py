@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
-from luma_async import Looked
+from luma_async import Polled
 from luma_async._http.address import is_loopback
 from luma_async.cli.config import config_path, configured
 from luma_async.cli.console import printable, put_json
@@ -111,7 +111,7 @@ async def _check_many(luma: LumaSession, looked: list[Event]) -> Finding:
         await luma.get_many([_NOBODY, f"{_NOBODY}-2"])
     except LumaError as error:
         return "looking at many", "", error
-    shared = [event for event in looked if isinstance(event, Looked) and len(event.ids) > 1]
+    shared = [event for event in looked if isinstance(event, Polled) and len(event.ids) > 1]
     if shared and shared[0].error is None:
         return "looking at many", "one request looks at many", None
     return "looking at many", "the service has no call for many; each is looked at by itself", None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from luma_async._journal.lifecycle import UNDECIDED, in_doubt
-from luma_async.cli.console import put_json, put_table, say, shorten
+from luma_async.cli.console import print_status, put_json, put_table, shorten
 from luma_async.cli.options import add_journal, add_json, add_service, again, open_session
 from luma_async.cli.services import only_service, others_of, shared_service
 from luma_async.cli.shapes import entry_json
@@ -66,7 +66,7 @@ async def run(arguments: argparse.Namespace) -> int:
         elsewhere = others_of(noted, UNDECIDED, {doubt.key for doubt in doubts})
         _put_doubts(doubts, arguments, more=bool(elsewhere))
         for where, number in elsewhere.items():
-            say(f"{number} undecided at another service: {again(arguments, 'in-doubt', asks=False)} {where}")
+            print_status(f"{number} undecided at another service: {again(arguments, 'in-doubt', asks=False)} {where}")
         return 0
     if arguments.decision == "reconcile":
         async with open_session(arguments, service=await only_service(arguments)) as luma:
@@ -88,12 +88,12 @@ def _put_doubts(doubts: Sequence[Entry], arguments: argparse.Namespace, *, more:
     if doubts:
         put_table(("KEY", "SENT", "PROMPT", "WHY"), map(_row, doubts))
         decide = again(arguments, "in-doubt")
-        say(
+        print_status(
             f"Look for each at the service. If it is there: {decide} resolve KEY GENERATION\n"
             f"Else: {decide} abandon KEY, or {decide} resubmit KEY --accept-duplicate-risk"
         )
     elif not more:
-        say("Nothing is in doubt.")
+        print_status("Nothing is in doubt.")
 
 
 def _row(doubt: Entry) -> tuple[str, ...]:
@@ -113,8 +113,8 @@ def _tell(came: Reconciled, arguments: argparse.Namespace) -> None:
         if arguments.json:
             put_json({"key": one.entry.key, "id": None, "reason": one.reason})
         else:
-            say(f"{one.entry.key} stays in doubt: {one.reason}")
-    say(f"{len(came.adopted)} found, {len(came.left)} left in doubt.")
+            print_status(f"{one.entry.key} stays in doubt: {one.reason}")
+    print_status(f"{len(came.adopted)} found, {len(came.left)} left in doubt.")
 
 
 async def _decide(luma: LumaSession, arguments: argparse.Namespace) -> None:
@@ -122,7 +122,7 @@ async def _decide(luma: LumaSession, arguments: argparse.Namespace) -> None:
         entry = await luma.doubts.abandon(arguments.key)
         if arguments.json:
             put_json(entry_json(entry))
-        say(f"Closed: {entry.key} never buys again.")
+        print_status(f"Closed: {entry.key} never buys again.")
         return
     if arguments.decision == "resolve":
         handle = await luma.doubts.resolve(arguments.key, generation_id=arguments.generation_id)
@@ -130,4 +130,4 @@ async def _decide(luma: LumaSession, arguments: argparse.Namespace) -> None:
         handle = await luma.doubts.resubmit(arguments.key, accept_duplicate_risk=arguments.accept_duplicate_risk)
     if arguments.json:
         put_json({"id": handle.id, "key": handle.key})
-    say(f"{handle.key} is generation {handle.id}. To fetch it: {again(arguments, 'resume')}")
+    print_status(f"{handle.key} is generation {handle.id}. To fetch it: {again(arguments, 'resume')}")

@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luma_async._download.downloader import Downloads
-from luma_async.cli.console import put_json, say
+from luma_async._download.downloader import Downloader
+from luma_async.cli.console import print_status, put_json
 from luma_async.cli.options import again
 from luma_async.cli.running import exit_code
 from luma_async.values.errors import InvalidInput, LumaError
@@ -35,7 +35,7 @@ async def fetch_all(
         raise InvalidInput(field="--output", message=f"{folder} is not a folder.")
     folder.mkdir(parents=True, exist_ok=True)
     if to_file:
-        Downloads.check_place(arguments.output, overwrite=arguments.overwrite)
+        Downloader.check_destination(arguments.output, overwrite=arguments.overwrite)
     missing = [handle.id for handle in handles]
     codes: list[int] = []
     try:
@@ -96,5 +96,5 @@ async def _fetch(outcome: Outcome, handle: GenerationHandle, arguments: argparse
     elif error is None:
         print(path)
     else:
-        say(f"luma-async: {error}")
+        print_status(f"luma-async: {error}")
     return exit_code(error) if error is not None else 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luma_async.cli.batch import JOURNAL
-from luma_async.cli.console import put_json, say
+from luma_async.cli.console import print_status, put_json
 from luma_async.cli.options import add_json, default_journal
 from luma_async.cli.status import read_entries
 from luma_async.values.errors import InvalidInput
@@ -49,7 +49,7 @@ async def run(arguments: argparse.Namespace) -> int:
     else:
         print(page)
     if arguments.open and not _show(page):
-        say("No browser could be opened.")
+        print_status("No browser could be opened.")
     return 0
 
 

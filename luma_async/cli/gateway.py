@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from luma_async.cli.console import say
+from luma_async.cli.console import print_status
 from luma_async.values.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ async def run(arguments: argparse.Namespace) -> int:
     )
     await _start(gateway)
     print(f"LUMA_BASE_URL={gateway.base_url} LUMA_API_KEY={gateway.api_key}", flush=True)
-    say("A fake relay is running; Ctrl-C stops it.")
+    print_status("A fake relay is running; Ctrl-C stops it.")
     try:
         await gateway.serve_forever()
     finally:
-        say(f"{len(gateway.charges)} charges, {sum(gateway.counts.values())} requests.")
+        print_status(f"{len(gateway.charges)} charges, {sum(gateway.counts.values())} requests.")
     return 0
 
 

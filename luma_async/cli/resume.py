@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from luma_async import Phase
 from luma_async.cli.buying import add_file
-from luma_async.cli.console import progress, say
+from luma_async.cli.console import print_status, progress
 from luma_async.cli.fetching import fetch_all
 from luma_async.cli.options import add_journal, add_json, add_service, again, open_session
 from luma_async.cli.services import others_of, shared_service
@@ -20,7 +20,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.description = "Wait for every generation that the journal knows as paid and unfinished, and download it."
     parser.add_argument(
-        "--unfetched", action="store_true", help="fetch also what is completed and was never put on disk"
+        "--not-downloaded", action="store_true", help="fetch also what is completed and was never put on disk"
     )
     parser.add_argument("-o", "--output", default=".", metavar="DIR", help="where the files go")
     add_file(parser)
@@ -35,17 +35,19 @@ async def run(arguments: argparse.Namespace) -> int:
     entries = await read_entries(arguments)
     with progress(quiet=arguments.json) as display:
         async with open_session(arguments, service=shared_service(entries), on_event=display.observe) as luma:
-            unfinished, all_of_them = await luma.resume(), await luma.resume(unfetched=True)
-            say(f"{len(unfinished)} paid and unfinished.")
+            unfinished, all_of_them = await luma.resume(), await luma.resume(not_downloaded=True)
+            print_status(f"{len(unfinished)} paid and unfinished.")
             for where, number in others_of(entries, {Phase.ACCEPTED}, {handle.key for handle in unfinished}).items():
-                say(f"{number} more at another service, with its key: {again(arguments, 'resume', asks=False)} {where}")
-            unfetched = len(all_of_them) - len(unfinished)
-            handles = all_of_them if arguments.unfetched else unfinished
-            if unfetched:
-                how = "." if arguments.unfetched else f": {again(arguments, 'resume', '--unfetched')}"
-                say(f"{unfetched} completed and never put on disk{how}")
+                print_status(
+                    f"{number} more at another service, with its key: {again(arguments, 'resume', asks=False)} {where}"
+                )
+            not_downloaded = len(all_of_them) - len(unfinished)
+            handles = all_of_them if arguments.not_downloaded else unfinished
+            if not_downloaded:
+                how = "." if arguments.not_downloaded else f": {again(arguments, 'resume', '--not-downloaded')}"
+                print_status(f"{not_downloaded} completed and never put on disk{how}")
             code = await fetch_all(luma, handles, arguments, display)
             doubts = await luma.doubts.list()
     if doubts:
-        say(f"{len(doubts)} in doubt: see {again(arguments, 'in-doubt')}")
+        print_status(f"{len(doubts)} in doubt: see {again(arguments, 'in-doubt')}")
     return code

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from luma_async.cli.console import say
+from luma_async.cli.console import print_status
 from luma_async.cli.options import settle_journal
 from luma_async.values.errors import (
     ConfigurationError,
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (LumaError, OSError) as error:
-        say(f"luma-async: {error}")
+        print_status(f"luma-async: {error}")
         return exit_code(error)
     return code
 

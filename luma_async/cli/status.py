@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from luma_async import Phase
-from luma_async.cli.console import put_json, put_table, say, shorten
+from luma_async.cli.console import print_status, put_json, put_table, shorten
 from luma_async.cli.options import add_journal, add_json
 from luma_async.cli.shapes import entry_json
 
@@ -44,7 +44,7 @@ async def read_entries(arguments: argparse.Namespace) -> list[Entry]:
     from luma_async import SqliteJournal  # noqa: PLC0415 - sqlite3 is loaded when it is wanted
 
     if not arguments.journal.exists():
-        say(f"There is no journal at {arguments.journal} yet.")
+        print_status(f"There is no journal at {arguments.journal} yet.")
         return []
     journal = SqliteJournal(arguments.journal)
     try:

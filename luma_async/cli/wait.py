@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from luma_async.cli.console import progress, put_generation, put_json, say
+from luma_async.cli.console import print_status, progress, put_generation, put_json
 from luma_async.cli.fetching import summary
 from luma_async.cli.options import add_journal, add_json, add_service, open_session
 from luma_async.cli.running import exit_code
@@ -50,7 +50,7 @@ async def run(arguments: argparse.Namespace) -> int:
                 # What cannot be printed comes out as it is, and nobody goes on waiting to print.
                 raise failures.exceptions[0] from None
             except asyncio.CancelledError:
-                say("Interrupted. What was not final runs on; run the same command again to go on waiting.")
+                print_status("Interrupted. What was not final runs on; run the same command again to go on waiting.")
                 raise
     return summary([wait.result() for wait in waits])
 
@@ -63,7 +63,7 @@ async def _wait(handle: GenerationHandle, arguments: argparse.Namespace) -> int:
             state = handle.last and str(handle.last.state)
             put_json({"id": handle.id, "state": state, "error": str(error), "kind": type(error).__name__})
         else:
-            say(f"luma-async: {error}")
+            print_status(f"luma-async: {error}")
         return exit_code(error)
     if arguments.json:
         put_generation(generation)

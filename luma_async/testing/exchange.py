@@ -14,7 +14,7 @@ from aiohttp import web
 
 from luma_async.testing.store import Store
 
-Goodbye: TypeAlias = Literal["fin", "rst"]
+CloseMode: TypeAlias = Literal["fin", "rst"]
 """How a connection ends: closed in order, or reset."""
 
 _LINGER_NOT = struct.pack("ii", 1, 0)
@@ -101,7 +101,7 @@ class Exchange:
             async with asyncio.timeout(seconds):
                 await self.closing.wait()
 
-    def hang_up(self, how: Goodbye = "fin") -> web.Response:
+    def close_connection(self, how: CloseMode = "fin") -> web.Response:
         """Close the connection after what was written; the response returned is never sent."""
         transport = self.request.transport
         if transport is not None and how == "rst":

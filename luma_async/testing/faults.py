@@ -18,7 +18,7 @@ import attrs
 from aiohttp import web
 
 from luma_async.testing.answers import body_of, error_answer, html_answer, json_answer
-from luma_async.testing.exchange import Exchange, Goodbye, Seen
+from luma_async.testing.exchange import CloseMode, Exchange, Seen
 
 ALWAYS = math.inf
 """Give it as `times` for a fault that strikes until it is cleared."""
@@ -89,21 +89,21 @@ class FaultPlan:
         return planned.fault
 
 
-def drop_before_reading(how: Goodbye = "fin") -> Fault:
+def drop_before_reading(how: CloseMode = "fin") -> Fault:
     """Close the connection without reading the body. Not charged."""
 
     async def act(exchange: Exchange) -> web.StreamResponse:
-        return exchange.hang_up(how)
+        return exchange.close_connection(how)
 
     return Fault("drop_before_reading", charged=False, act=act, before_reading=True)
 
 
-def drop_after_reading(how: Goodbye = "fin") -> Fault:
+def drop_after_reading(how: CloseMode = "fin") -> Fault:
     """Do what was asked, then close the connection without an answer. Charged."""
 
     async def act(exchange: Exchange) -> web.StreamResponse:
         exchange.serve()
-        return exchange.hang_up(how)
+        return exchange.close_connection(how)
 
     return Fault("drop_after_reading", charged=True, act=act)
 
@@ -115,7 +115,7 @@ def hang(seconds: float = _FOR_EVER_S, *, charged: bool = False) -> Fault:
         if charged:
             exchange.serve()
         await exchange.idle(seconds)
-        return exchange.hang_up()
+        return exchange.close_connection()
 
     return Fault("hang", charged=charged, act=act)
 
@@ -148,7 +148,7 @@ def garbage() -> Fault:
         exchange.serve()
         if exchange.request.transport is not None:
             exchange.request.transport.write(b"\x00\xff this is no HTTP \r\n\r\n")
-        return exchange.hang_up()
+        return exchange.close_connection()
 
     return Fault("garbage", charged=True, act=act)
 
@@ -272,7 +272,7 @@ async def send_part(
     await part.write(data[:n_bytes])
     if pause_s:
         await exchange.idle(pause_s)
-    exchange.hang_up()
+    exchange.close_connection()
     return part
 
 

@@ -284,7 +284,7 @@ class FakeGateway:
         try:
             return await fault.act(exchange)
         except ConnectionError:
-            return exchange.hang_up()
+            return exchange.close_connection()
 
     def _see(self, route: Route, request: web.Request, raw: bytes) -> Seen:
         """Keep what arrived, and note a secret in the wrong place."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _PROMPT_CHARACTERS = range(3, 5001)
 
 
-class RefusedOrderError(Exception):
+class RefusedBodyError(Exception):
     """A body that the service refuses. Nothing was started or charged."""
 
     def __init__(self, status: int, detail: Any) -> None:
@@ -55,10 +55,10 @@ class Order:
         """Check a body against the published schema.
 
         Raises:
-            RefusedOrderError: 422, with every complaint.
+            RefusedBodyError: 422, with every complaint.
         """
         if complaints := list(self.record(body, ("body",))):
-            raise RefusedOrderError(422, complaints)
+            raise RefusedBodyError(422, complaints)
 
 
 def check_rules(order: Order, body: Mapping[str, Any]) -> None:
@@ -67,19 +67,19 @@ def check_rules(order: Order, body: Mapping[str, Any]) -> None:
     Assumed: only videos are checked, and ray-1-6 is the model that knows no concepts; the messages are recorded.
 
     Raises:
-        RefusedOrderError: 400, with a sentence.
+        RefusedBodyError: 400, with a sentence.
     """
     if order.generation_type != "video":
         return
     prompt = body.get("prompt", "")
     if not prompt:
-        raise RefusedOrderError(400, "Prompt is required")
+        raise RefusedBodyError(400, "Prompt is required")
     if len(prompt) < _PROMPT_CHARACTERS.start:
-        raise RefusedOrderError(400, f"Prompt is too short, minimum length is {_PROMPT_CHARACTERS.start} characters")
+        raise RefusedBodyError(400, f"Prompt is too short, minimum length is {_PROMPT_CHARACTERS.start} characters")
     if len(prompt) >= _PROMPT_CHARACTERS.stop:
-        raise RefusedOrderError(400, f"Prompt is too long, maximum length is {_PROMPT_CHARACTERS.stop - 1} characters")
+        raise RefusedBodyError(400, f"Prompt is too long, maximum length is {_PROMPT_CHARACTERS.stop - 1} characters")
     if body.get("concepts") and body.get("model") == "ray-1-6":
-        raise RefusedOrderError(400, "400: concepts are not supported for this model")
+        raise RefusedBodyError(400, "400: concepts are not supported for this model")
 
 
 def sources(body: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from luma_async.testing import official_bodies, official_orders, rix_bodies
 from luma_async.testing.answers import error_answer, json_answer, no_such_task, task_error, wrong_key, wrong_path
 from luma_async.testing.exchange import Exchange, Route
 from luma_async.testing.json_shapes import is_object
-from luma_async.testing.official_orders import Order, RefusedOrderError
+from luma_async.testing.official_orders import Order, RefusedBodyError
 from luma_async.testing.scripts import Rejection
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class OfficialRoutes:
             if self._credentials.strict:
                 official_orders.check_rules(order, body)
             source_ids = self._check_sources(exchange, body)
-        except RefusedOrderError as error:
+        except RefusedBodyError as error:
             return self._refuse(error.status, error.detail)
         self._unknown_fields |= set(body) - set(order.record.fields)
         bought = exchange.store.buy(
@@ -158,9 +158,9 @@ class OfficialRoutes:
         for source_id in source_ids:
             source = self._find(exchange, source_id)
             if source is None:
-                raise RefusedOrderError(400 if in_path is None else 404, "Generation not found")
+                raise RefusedBodyError(400 if in_path is None else 404, "Generation not found")
             if not source.completed or source.is_image:
-                raise RefusedOrderError(400, "Generation is not a completed video")
+                raise RefusedBodyError(400, "Generation is not a completed video")
         return source_ids
 
     def _query(self, exchange: Exchange) -> web.Response:

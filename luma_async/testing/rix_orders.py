@@ -34,7 +34,7 @@ _PROMPT: dict[Edition, str] = {"2024": "user_prompt", "2025": "prompt"}
 _FRAMES = {"image": "url", "generation": "id"}
 
 
-class BadOrderError(Exception):
+class InvalidBodyError(Exception):
     """A body that the relay refuses."""
 
 
@@ -47,7 +47,7 @@ def read_order(order: Mapping[str, Any], edition: Edition, *, needs_ratio: bool)
     """Check a submit body and return its prompt.
 
     Raises:
-        BadOrderError: a documented field is missing or of the wrong type. Nothing was started.
+        InvalidBodyError: a documented field is missing or of the wrong type. Nothing was started.
     """
     for field, kind in _FIELDS[edition].items():
         if order.get(field) is not None:
@@ -55,7 +55,7 @@ def read_order(order: Mapping[str, Any], edition: Edition, *, needs_ratio: bool)
     required = [_PROMPT[edition], *(["aspect_ratio"] if needs_ratio and edition == "2025" else [])]
     for field in required:
         if not order.get(field):
-            raise BadOrderError(f"field {field} is required")
+            raise InvalidBodyError(f"field {field} is required")
     _check_keyframes(order.get("keyframes") or {})
     prompt: str = order[_PROMPT[edition]]
     return prompt
@@ -71,11 +71,11 @@ def _check_keyframes(keyframes: Mapping[str, Any]) -> None:
     for name, frame in keyframes.items():
         field = _FRAMES.get(str(frame.get("type"))) if is_object(frame) else None
         if name not in {"frame0", "frame1"} or field is None:
-            raise BadOrderError(f"keyframes.{name} is not understood")
+            raise InvalidBodyError(f"keyframes.{name} is not understood")
         _check_type(frame.get(field), str, f"keyframes.{name}.{field}")
 
 
 def _check_type(value: Any, kind: type, field: str) -> None:
     """Refuse a value of another JSON type."""
     if not isinstance(value, kind):
-        raise BadOrderError(f"cannot unmarshal {type(value).__name__} into field {field} of type {kind.__name__}")
+        raise InvalidBodyError(f"cannot unmarshal {type(value).__name__} into field {field} of type {kind.__name__}")

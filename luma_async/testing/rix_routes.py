@@ -25,7 +25,7 @@ from luma_async.testing.answers import (
 from luma_async.testing.exchange import Exchange, Route
 from luma_async.testing.json_shapes import is_list, is_object
 from luma_async.testing.rix_bodies import Edition, SubmitShape
-from luma_async.testing.rix_orders import BadOrderError, edition_of, read_order, unknown_fields
+from luma_async.testing.rix_orders import InvalidBodyError, edition_of, read_order, unknown_fields
 from luma_async.testing.scripts import Rejection
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class RixRoutes:
         edition = self._edition(body)
         try:
             prompt = read_order(body, edition, needs_ratio=source_id is None)
-        except BadOrderError as error:
+        except InvalidBodyError as error:
             return task_error(400, "invalid_request", str(error))
         if source_id is not None:
             source = _find(exchange, source_id)

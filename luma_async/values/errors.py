@@ -8,7 +8,7 @@ LumaError
 ├── SessionClosed                     the session is not open (any more)
 ├── TransportError                    no usable answer
 │   ├── NotSent                       provably never left this machine: safe to repeat
-│   └── NoAnswer                      a safe call got no complete answer, after its retries
+│   └── NoResponse                      a safe call got no complete answer, after its retries
 ├── SubmitInDoubt                     maybe charged: never repeat it by hand, see `session.doubts`
 ├── KeyConflict                       the key already names another purchase
 ├── Refused                           the service said no; a submit that raises it was not charged
@@ -19,7 +19,7 @@ LumaError
 │   ├── GenerationNotFound
 │   ├── RateLimited
 │   └── ServiceUnavailable
-├── UnreadableAnswer                  a success whose body cannot be understood
+├── UnreadableResponse                  a success whose body cannot be understood
 ├── GenerationFailed                  the service gave up on the video
 ├── WaitTimeout (TimeoutError)        we stopped waiting; the video is still being made, and is paid
 ├── PollingFailed                     looking failed for too long; the video may well be fine
@@ -131,7 +131,7 @@ class NotSent(TransportError):
 
 
 @error
-class NoAnswer(TransportError):
+class NoResponse(TransportError):
     """A call that buys nothing was sent and got no complete answer; it was already repeated where that helps."""
 
     def __str__(self) -> str:
@@ -262,7 +262,7 @@ class ServiceUnavailable(Refused):
 
 
 @error
-class UnreadableAnswer(LumaError):
+class UnreadableResponse(LumaError):
     """A success came whose body cannot be understood."""
 
     paths: tuple[str, ...] = ()

@@ -54,7 +54,7 @@ class Paused:
 
 
 @attrs.frozen(kw_only=True)
-class Looked:
+class Polled:
     """One request looked at one or more generations."""
 
     ids: tuple[str, ...]
@@ -105,5 +105,5 @@ class Downloaded:
     """Its size."""
 
 
-Event: TypeAlias = Submitted | SubmitFailed | Retried | Paused | Looked | Changed | Finished | Downloading | Downloaded
+Event: TypeAlias = Submitted | SubmitFailed | Retried | Paused | Polled | Changed | Finished | Downloading | Downloaded
 """Everything that `on_event` may be called with."""

@@ -115,7 +115,7 @@ class PollPolicy:
 
     kind: Literal["adaptive", "fixed", "exponential"] = "adaptive"
     """The shape of the schedule; use the class methods."""
-    delay_worth: float = attrs.field(default=0.25, validator=_POSITIVE)
+    request_cost: float = attrs.field(default=0.25, validator=_POSITIVE)
     """Adaptive: how many seconds of later knowledge one request is worth. Smaller looks more often."""
     first: float = attrs.field(default=1.0, validator=_POSITIVE)
     """Fixed: the interval. Exponential: the first interval. Seconds."""
@@ -123,39 +123,58 @@ class PollPolicy:
     """Exponential: the longest interval, seconds."""
     factor: float = attrs.field(default=1.5, validator=_at_least(1))
     """Exponential: what each interval is multiplied by."""
-    give_up: float | None = attrs.field(default=86_400.0, validator=_optional(_SECONDS))
+    max_wait: float | None = attrs.field(default=86_400.0, validator=_optional(_SECONDS))
     """Seconds that a wait lasts when no timeout is given. A day: relays fail and refund what runs longer."""
-    patience: float = attrs.field(default=300.0, validator=_SECONDS)
+    max_outage: float = attrs.field(default=300.0, validator=_SECONDS)
     """Seconds of unbroken failure to look before a wait gives up. Five minutes: longer than a gateway's restart."""
-    grace: float = attrs.field(default=30.0, validator=_SECONDS)
+    not_found_grace: float = attrs.field(default=30.0, validator=_SECONDS)
     """Seconds an id that was bought or seen has to stay unknown until it counts as lost: replicas of a relay lag."""
 
     @classmethod
     def adaptive(
-        cls, delay_worth: float = 0.25, *, give_up: float | None = 86_400, patience: float = 300, grace: float = 30
+        cls,
+        request_cost: float = 0.25,
+        *,
+        max_wait: float | None = 86_400,
+        max_outage: float = 300,
+        not_found_grace: float = 30,
     ) -> PollPolicy:
         """Look where completions are likely, learning from this session's finished generations.
 
         Args:
-            delay_worth: seconds of delay that one request is worth to you. A lone video that takes a minute is
+            request_cost: seconds of delay that one request is worth to you. A lone video that takes a minute is
                 looked at 16 times with 0.125 and its end seen 2 s late on average, 12 times with 0.25 (3 s late), 8
                 times with 0.5 (4 to 5 s late). Many that wait together share their requests and are seen within a
                 second or so.
-            give_up: seconds that a wait lasts without a timeout of its own; None for no limit.
-            patience: seconds of unbroken failure before `PollingFailed`.
-            grace: seconds an id that was bought or seen has to stay unknown until it counts as lost.
+            max_wait: seconds that a wait lasts without a timeout of its own; None for no limit.
+            max_outage: seconds of unbroken failure before `PollingFailed`.
+            not_found_grace: seconds an id that was bought or seen has to stay unknown until it counts as lost.
         """
-        return cls(kind="adaptive", delay_worth=delay_worth, give_up=give_up, patience=patience, grace=grace)
+        return cls(
+            kind="adaptive",
+            request_cost=request_cost,
+            max_wait=max_wait,
+            max_outage=max_outage,
+            not_found_grace=not_found_grace,
+        )
 
     @classmethod
     def fixed(
-        cls, seconds: float, *, give_up: float | None = 86_400, patience: float = 300, grace: float = 30
+        cls, seconds: float, *, max_wait: float | None = 86_400, max_outage: float = 300, not_found_grace: float = 30
     ) -> PollPolicy:
         """Look every so many seconds on average; the other arguments are those of `adaptive()`.
 
         Each look is moved by up to 15 %, and may come half an interval early to share a request.
         """
-        return cls(kind="fixed", first=seconds, last=seconds, factor=1, give_up=give_up, patience=patience, grace=grace)
+        return cls(
+            kind="fixed",
+            first=seconds,
+            last=seconds,
+            factor=1,
+            max_wait=max_wait,
+            max_outage=max_outage,
+            not_found_grace=not_found_grace,
+        )
 
     @classmethod
     def exponential(
@@ -164,9 +183,9 @@ class PollPolicy:
         last: float = 30.0,
         factor: float = 1.5,
         *,
-        give_up: float | None = 86_400,
-        patience: float = 300,
-        grace: float = 30,
+        max_wait: float | None = 86_400,
+        max_outage: float = 300,
+        not_found_grace: float = 30,
     ) -> PollPolicy:
         """Look after `first` seconds, then at intervals that grow by `factor` up to `last` seconds."""
         return cls(
@@ -174,9 +193,9 @@ class PollPolicy:
             first=first,
             last=last,
             factor=factor,
-            give_up=give_up,
-            patience=patience,
-            grace=grace,
+            max_wait=max_wait,
+            max_outage=max_outage,
+            not_found_grace=not_found_grace,
         )
 
 
@@ -190,7 +209,7 @@ class RetryPolicy:
     """Seconds: the bound of the first random delay; it doubles each time."""
     max_delay: float = attrs.field(default=8.0, validator=_SECONDS)
     """Seconds: no delay is longer, unless the service names one."""
-    not_sent_for: float = attrs.field(default=30.0, validator=_SECONDS)
+    connect_retry_for: float = attrs.field(default=30.0, validator=_SECONDS)
     """Seconds during which a submit that provably did not leave is tried again. Repeating it risks no money."""
 
 

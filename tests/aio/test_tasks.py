@@ -7,14 +7,14 @@ import gc
 
 import pytest
 
-from luma_async._aio.tasks import TaskOwner, each, run_through
+from luma_async._aio.tasks import OwnedTasks, each, run_through
 
 pytestmark = pytest.mark.looptime
 
 
 @pytest.fixture
 def owner():
-    return TaskOwner()
+    return OwnedTasks()
 
 
 async def fail(after_s=0.0):

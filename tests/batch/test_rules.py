@@ -27,11 +27,11 @@ from luma_async._batch.rules import (
     MOST_DOUBTS,
     Durations,
     KeyCounter,
-    concerns_all,
     count_doubts,
     derive_key,
     pause_after_refusal,
     retry_key,
+    stops_batch,
 )
 from luma_async._journal.fingerprint import canonical
 from luma_async.values.validators import LONGEST_KEY
@@ -125,7 +125,7 @@ ENTRY = object()
 )
 def test_what_concerns_every_item(error, stops):
     """Only what would meet each further item stops a batch by itself."""
-    assert concerns_all(error) is stops
+    assert stops_batch(error) is stops
 
 
 @pytest.mark.parametrize(
@@ -148,13 +148,13 @@ def test_only_fresh_doubts_in_a_row_count(errors, count):
 
 
 @pytest.mark.parametrize(
-    ("number", "named_s", "luck", "pause_s"),
+    ("number", "named_s", "jitter", "pause_s"),
     [(1, None, 1, 0.5), (2, None, 1, 1), (9, None, 0.5, 4), (1, None, 0, 0.1), (1, 7, 0, 7), (1, 3600, 0, 60)],
 )
-def test_a_429_pauses_for_longer_each_time(number, named_s, luck, pause_s):
+def test_a_429_pauses_for_longer_each_time(number, named_s, jitter, pause_s):
     """Half a second at most for the first, doubling up to the policy's bound; a named delay counts up to a minute."""
     error = RateLimited(status=429, retry_after_s=named_s)
-    assert pause_after_refusal(number, error, policy=RetryPolicy(), luck=luck) == pause_s
+    assert pause_after_refusal(number, error, policy=RetryPolicy(), jitter=jitter) == pause_s
 
 
 @pytest.mark.parametrize("policy", [RetryPolicy(first_delay=0), RetryPolicy(max_delay=0, first_delay=0), RetryPolicy()])
@@ -162,7 +162,7 @@ def test_a_429_pauses_for_longer_each_time(number, named_s, luck, pause_s):
 def test_no_refusal_is_answered_at_once(policy, named_s):
     """A batch comes again as often as it takes, so there is a pause whatever the policy says."""
     error = RateLimited(status=429, retry_after_s=named_s)
-    assert pause_after_refusal(1, error, policy=policy, luck=0.0) == LEAST_PAUSE_S
+    assert pause_after_refusal(1, error, policy=policy, jitter=0.0) == LEAST_PAUSE_S
 
 
 @pytest.mark.parametrize(

@@ -62,15 +62,15 @@ async def bare(url, folder, count, *, synced=False):
 async def ours(url, folder, count):
     """This library's downloads, behind made-up generations."""
     from luma_async import Generation, RetryPolicy, State, Timeouts, Video
-    from luma_async._download.client import Files
-    from luma_async._download.downloader import Downloads
+    from luma_async._download.client import FileClient
+    from luma_async._download.downloader import Downloader
     from luma_async._http.proxies import Proxies
 
     async def nobody(_):
         raise AssertionError("the links are good")
 
-    files = Files(timeouts=Timeouts(), proxies=Proxies())
-    downloads = Downloads(
+    files = FileClient(timeouts=Timeouts(), proxies=Proxies())
+    downloads = Downloader(
         files=files,
         refresh=nobody,
         ask_link=nobody,

@@ -25,7 +25,7 @@ SHORTEST_S, LONGEST_S = float(sys.argv[1]), float(sys.argv[2])
 
 ends: dict[str, float] = {}
 counts: Counter[str] = Counter()
-luck = random.Random(7)
+jitter = random.Random(7)
 
 
 def flat(generation_id):
@@ -72,7 +72,7 @@ def answer(document, status=200):
 
 def begin():
     generation_id = str(uuid.uuid4())
-    ends[generation_id] = time.monotonic() + luck.uniform(SHORTEST_S, LONGEST_S)
+    ends[generation_id] = time.monotonic() + jitter.uniform(SHORTEST_S, LONGEST_S)
     return generation_id
 
 

@@ -16,9 +16,9 @@ import attrs
 from imagined import durations, imagine, watch
 
 from luma_async import PollPolicy
-from luma_async._poll.durations import PRIOR, Law
+from luma_async._poll.durations import PRIOR, DurationModel
 
-LONELY = Law(early_weight=0.0)
+LONELY = DurationModel(early_weight=0.0)
 
 
 def main(count):
@@ -51,7 +51,10 @@ def main(count):
     early = durations(count, early=0.05)
     print("\nOne in twenty fails early, after 4 s on average")
     for weight in (0.0, 0.05, PRIOR.early_weight):
-        show(f"adaptive(), early weight {weight}", run(PollPolicy.adaptive(), early, prior=Law(early_weight=weight)))
+        show(
+            f"adaptive(), early weight {weight}",
+            run(PollPolicy.adaptive(), early, prior=DurationModel(early_weight=weight)),
+        )
 
     print("\nShared requests, fifty generations in each")
     for number, gap_s in ((50, 0.0), (1000, 0.0), (1000, 0.3)):

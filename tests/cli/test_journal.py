@@ -236,10 +236,10 @@ async def test_resume_fetches_what_was_never_put_on_disk(journal, gateway, comma
     assert code == 0, err
     code, out, err = await command("resume", "-o", "clips")
     assert (code, out) == (0, "")
-    assert "1 completed and never put on disk: luma-async resume --unfetched" in err
-    code, out, err = await command("resume", "-o", "clips", "--unfetched")
+    assert "1 completed and never put on disk: luma-async resume --not-downloaded" in err
+    code, out, err = await command("resume", "-o", "clips", "--not-downloaded")
     assert (code, out) == (0, f"clips/{made}.mp4\n"), err
-    code, out, err = await command("resume", "-o", "clips", "--unfetched")
+    code, out, err = await command("resume", "-o", "clips", "--not-downloaded")
     assert (code, out, "never put on disk" in err) == (0, "", False)
     assert len(gateway.charges) == 1
 

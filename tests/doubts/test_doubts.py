@@ -65,7 +65,7 @@ async def journal(tmp_path):
 
 def session(gateway, journal, **settings):
     """A session of its own over the file."""
-    settings = {"poll": PollPolicy.fixed(0.05, grace=0.1), **settings}
+    settings = {"poll": PollPolicy.fixed(0.05, not_found_grace=0.1), **settings}
     return LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal, **settings)
 
 
@@ -361,7 +361,7 @@ async def test_a_second_send_that_was_never_claimed_leaves_the_doubt_as_it_was(g
             return await super().change(key, step)
 
     journal = Slow()
-    retry = RetryPolicy(not_sent_for=0)
+    retry = RetryPolicy(connect_retry_for=0)
     async with session(gateway, journal, timeouts=Timeouts(submit=0.2), retry=retry) as luma:
         gateway.inject(drop_after_reading())
         with pytest.raises(SubmitInDoubt):

@@ -14,17 +14,17 @@ from luma_async._doubts.matching import (
     EARLIEST,
     LATEST,
     Adopt,
+    Candidate,
     Claim,
-    Descent,
-    Found,
-    Leave,
-    Likeness,
+    ListOrder,
+    Match,
+    Undecided,
     compare_prompts,
     decide,
-    horizon,
+    oldest_relevant,
 )
 
-SAME, ALIKE, OTHER = Likeness.SAME, Likeness.ALIKE, Likeness.OTHER
+EXACT, POSSIBLE, NONE = Match.EXACT, Match.POSSIBLE, Match.NONE
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 CAT = Claim(key="cat", sent_at=NOON)
@@ -32,7 +32,7 @@ TWIN = Claim(key="twin", sent_at=NOON + SECOND)
 
 
 def found(name="g1", after=SECOND):
-    return Found(id=name, created_at=None if after is None else NOON + after)
+    return Candidate(id=name, created_at=None if after is None else NOON + after)
 
 
 def one(claims, ones, likenesses):
@@ -42,7 +42,7 @@ def one(claims, ones, likenesses):
 
 def test_the_only_one_that_fits_is_adopted():
     """A generation made from the same request just after the submit was sent is what it bought."""
-    assert decide([CAT], [found()], {("cat", "g1"): SAME}) == {"cat": Adopt("g1")}
+    assert decide([CAT], [found()], {("cat", "g1"): EXACT}) == {"cat": Adopt("g1")}
 
 
 TIMES = {
@@ -59,72 +59,82 @@ TIMES = {
 @pytest.mark.parametrize(("after", "adopted"), TIMES.values(), ids=TIMES.keys())
 def test_it_must_have_been_made_after_it_was_sent(after, adopted):
     """What was made before, long after, or nobody knows when, is not adopted."""
-    decision = one([CAT], [found(after=after)], {("cat", "g1"): SAME})
-    assert decision == Adopt("g1") if adopted else isinstance(decision, Leave)
+    decision = one([CAT], [found(after=after)], {("cat", "g1"): EXACT})
+    assert decision == Adopt("g1") if adopted else isinstance(decision, Undecided)
 
 
 def test_a_doubt_of_an_unknown_moment_stays_one():
     """Without the moment of sending, nothing can be shown to have been made after it."""
     lost = attrs.evolve(CAT, sent_at=None)
-    assert isinstance(one([lost], [found()], {("cat", "g1"): SAME}), Leave)
+    assert isinstance(one([lost], [found()], {("cat", "g1"): EXACT}), Undecided)
 
 
 LEFT = {
     "nothing at all": ([CAT], [], {}, "lists nothing like it"),
-    "nothing like it": ([CAT], [found()], {("cat", "g1"): OTHER}, "lists nothing like it"),
-    "something else": ([CAT], [found("g2")], {("cat", "g1"): SAME}, "lists nothing like it"),
-    "two the same": ([CAT], [found(), found("g2")], {("cat", "g1"): SAME, ("cat", "g2"): SAME}, "lists 2 .* g1, g2"),
+    "nothing like it": ([CAT], [found()], {("cat", "g1"): NONE}, "lists nothing like it"),
+    "something else": ([CAT], [found("g2")], {("cat", "g1"): EXACT}, "lists nothing like it"),
+    "two the same": ([CAT], [found(), found("g2")], {("cat", "g1"): EXACT, ("cat", "g2"): EXACT}, "lists 2 .* g1, g2"),
     "one the same and one alike": (
         [CAT],
         [found(), found("g2")],
-        {("cat", "g1"): SAME, ("cat", "g2"): ALIKE},
+        {("cat", "g1"): EXACT, ("cat", "g2"): POSSIBLE},
         "lists 2",
     ),
     "one the same and one that seems a little too old": (
         [CAT],
         [found(), found("g2", -CLOCKS_DIFFER)],
-        {("cat", "g1"): SAME, ("cat", "g2"): SAME},
+        {("cat", "g1"): EXACT, ("cat", "g2"): EXACT},
         "lists 2",
     ),
     "one the same and one of an unknown age": (
         [CAT],
         [found(), found("g2", None)],
-        {("cat", "g1"): SAME, ("cat", "g2"): SAME},
+        {("cat", "g1"): EXACT, ("cat", "g2"): EXACT},
         "lists 2",
     ),
     "one the same and one much later": (
         [CAT],
         [found(), found("g2", timedelta(days=2))],
-        {("cat", "g1"): SAME, ("cat", "g2"): SAME},
+        {("cat", "g1"): EXACT, ("cat", "g2"): EXACT},
         "lists 2",
     ),
     "many": (
         [CAT],
         [found(f"g{number}") for number in range(9)],
-        {("cat", f"g{number}"): SAME for number in range(9)},
+        {("cat", f"g{number}"): EXACT for number in range(9)},
         r"lists 9 .*: g0, g1, g2, g3, g4\.$",
     ),
-    "one alike": ([CAT], [found()], {("cat", "g1"): ALIKE}, "not tell enough about g1"),
+    "one alike": ([CAT], [found()], {("cat", "g1"): POSSIBLE}, "not tell enough about g1"),
     "another doubt of the same": (
         [CAT, TWIN],
         [found()],
-        {("cat", "g1"): SAME, ("twin", "g1"): SAME},
+        {("cat", "g1"): EXACT, ("twin", "g1"): EXACT},
         "another submit",
     ),
-    "another doubt like it": ([CAT, TWIN], [found()], {("cat", "g1"): SAME, ("twin", "g1"): ALIKE}, "another submit"),
+    "another doubt like it": (
+        [CAT, TWIN],
+        [found()],
+        {("cat", "g1"): EXACT, ("twin", "g1"): POSSIBLE},
+        "another submit",
+    ),
     "one of the same that is being sent": (
         [CAT, attrs.evolve(TWIN, open=False)],
         [found()],
-        {("cat", "g1"): SAME, ("twin", "g1"): SAME},
+        {("cat", "g1"): EXACT, ("twin", "g1"): EXACT},
         "another submit",
     ),
     "one of the same whose moment nobody knows": (
         [CAT, attrs.evolve(TWIN, sent_at=None)],
         [found()],
-        {("cat", "g1"): SAME, ("twin", "g1"): SAME},
+        {("cat", "g1"): EXACT, ("twin", "g1"): EXACT},
         "another submit",
     ),
-    "made at another time": ([CAT], [found(after=timedelta(hours=1))], {("cat", "g1"): SAME}, "at 2025-06-01 13:00:00"),
+    "made at another time": (
+        [CAT],
+        [found(after=timedelta(hours=1))],
+        {("cat", "g1"): EXACT},
+        "at 2025-06-01 13:00:00",
+    ),
 }
 
 
@@ -132,7 +142,7 @@ LEFT = {
 def test_what_is_not_certain_is_left(claims, ones, likenesses, reason):
     """Any rival, known or only possible, leaves the doubt where it is, and the reason names what to look at."""
     decision = one(claims, ones, likenesses)
-    assert isinstance(decision, Leave)
+    assert isinstance(decision, Undecided)
     with pytest.raises(ValueError, match=reason):
         raise ValueError(decision.reason)
 
@@ -140,21 +150,21 @@ def test_what_is_not_certain_is_left(claims, ones, likenesses, reason):
 def test_what_was_sent_much_later_is_no_rival():
     """A submit that was sent long after a generation was made cannot have made it."""
     later = Claim(key="later", sent_at=NOON + SECOND + CLOCKS_DIFFER + SECOND)
-    decisions = decide([CAT, later], [found()], {("cat", "g1"): SAME, ("later", "g1"): SAME})
+    decisions = decide([CAT, later], [found()], {("cat", "g1"): EXACT, ("later", "g1"): EXACT})
     assert decisions["cat"] == Adopt("g1")
-    assert isinstance(decisions["later"], Leave)
+    assert isinstance(decisions["later"], Undecided)
 
 
 def test_two_doubts_of_different_requests_settle_together():
     """Each takes its own, and is no rival of the other."""
-    likenesses = {("cat", "g1"): SAME, ("cat", "g2"): OTHER, ("twin", "g1"): OTHER, ("twin", "g2"): SAME}
+    likenesses = {("cat", "g1"): EXACT, ("cat", "g2"): NONE, ("twin", "g1"): NONE, ("twin", "g2"): EXACT}
     decisions = decide([CAT, TWIN], [found(), found("g2", 2 * SECOND)], likenesses)
     assert decisions == {"cat": Adopt("g1"), "twin": Adopt("g2")}
 
 
 def test_what_is_being_sent_is_not_decided():
     """A claim that is not open has no decision."""
-    assert decide([attrs.evolve(CAT, open=False)], [found()], {("cat", "g1"): SAME}) == {}
+    assert decide([attrs.evolve(CAT, open=False)], [found()], {("cat", "g1"): EXACT}) == {}
 
 
 moments = st.one_of(st.none(), st.integers(-1200, 1200).map(lambda seconds: NOON + seconds * SECOND))
@@ -166,9 +176,9 @@ def situations(draw):
         Claim(key=f"k{number}", sent_at=draw(moments), open=draw(st.booleans()))
         for number in range(draw(st.integers(0, 4)))
     ]
-    ones = [Found(id=f"g{number}", created_at=draw(moments)) for number in range(draw(st.integers(0, 4)))]
+    ones = [Candidate(id=f"g{number}", created_at=draw(moments)) for number in range(draw(st.integers(0, 4)))]
     pairs = [(claim.key, each.id) for claim in claims for each in ones]
-    return claims, ones, {pair: draw(st.sampled_from(Likeness)) for pair in pairs}
+    return claims, ones, {pair: draw(st.sampled_from(Match)) for pair in pairs}
 
 
 def adopted(decisions):
@@ -194,21 +204,21 @@ def test_an_adoption_is_certain_in_every_way(situation):
 
     def possible(claim, each):
         young = None in {claim.sent_at, each.created_at} or each.created_at >= claim.sent_at - CLOCKS_DIFFER
-        return young and likenesses[claim.key, each.id] is not OTHER
+        return young and likenesses[claim.key, each.id] is not NONE
 
     for key, generation_id in adopted(decide(claims, ones, likenesses)).items():
         claim, each = by_key[key], by_id[generation_id]
-        assert likenesses[key, generation_id] is SAME
+        assert likenesses[key, generation_id] is EXACT
         assert -EARLIEST <= each.created_at - claim.sent_at <= LATEST
         assert [other.id for other in ones if possible(claim, other)] == [generation_id]
         assert [other.key for other in claims if possible(other, each)] == [key]
 
 
-@given(situations(), st.sampled_from([SAME, ALIKE]), moments)
+@given(situations(), st.sampled_from([EXACT, POSSIBLE]), moments)
 def test_a_second_candidate_forbids_to_adopt(situation, likeness, created_at):
     """Whatever was adopted is left once another generation comes into question, unless that is too old to be it."""
     claims, ones, likenesses = situation
-    rival = Found(id="rival", created_at=created_at)
+    rival = Candidate(id="rival", created_at=created_at)
     with_rival = {**likenesses, **{(claim.key, "rival"): likeness for claim in claims}}
     before, after = adopted(decide(claims, ones, likenesses)), adopted(decide(claims, [*ones, rival], with_rival))
     for claim in claims:
@@ -237,14 +247,14 @@ def test_deciding_again_adopts_nothing_that_was_left(situation):
 def test_the_horizon_is_that_of_the_oldest_open_doubt():
     """The list is read back to where clocks that differ leave no doubt; without a known moment, to its end."""
     older = Claim(key="older", sent_at=NOON - timedelta(days=1))
-    assert horizon([CAT, older]) == older.sent_at - CLOCKS_DIFFER
-    assert horizon([CAT, attrs.evolve(older, open=False)]) == NOON - CLOCKS_DIFFER
-    assert horizon([CAT, attrs.evolve(older, sent_at=None)]) is None
-    assert horizon([]) is None
+    assert oldest_relevant([CAT, older]) == older.sent_at - CLOCKS_DIFFER
+    assert oldest_relevant([CAT, attrs.evolve(older, open=False)]) == NOON - CLOCKS_DIFFER
+    assert oldest_relevant([CAT, attrs.evolve(older, sent_at=None)]) is None
+    assert oldest_relevant([]) is None
 
 
 def descend(*minutes):
-    descent = Descent()
+    descent = ListOrder()
     for minute in minutes:
         descent = descent.after(None if minute is None else NOON + timedelta(minutes=minute))
     return descent
@@ -275,7 +285,7 @@ def test_without_a_horizon_a_list_is_read_to_its_end():
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "likeness"),
-    [("a cat", "a cat ", ALIKE), ("a cat", "a dog", OTHER), ("a cat", None, ALIKE), (None, "a cat", ALIKE)],
+    [("a cat", "a cat ", POSSIBLE), ("a cat", "a dog", NONE), ("a cat", None, POSSIBLE), (None, "a cat", POSSIBLE)],
 )
 def test_prompts_alone_prove_nothing(ours, theirs, likeness):
     """Equal or unknown prompts make a rival, never the same; different ones make none."""

@@ -25,7 +25,7 @@ from luma_async import (
     LinkGone,
     LumaSession,
     MemoryJournal,
-    NoAnswer,
+    NoResponse,
     PollPolicy,
     Refused,
     Retried,
@@ -35,12 +35,12 @@ from luma_async import (
     Timeouts,
     Video,
 )
-from luma_async._aio.priority_semaphore import Places
+from luma_async._aio.priority_semaphore import PrioritySemaphore
 from luma_async._download import response as downloading
-from luma_async._download.client import Files
-from luma_async._download.downloader import AT_ONCE, Downloads
+from luma_async._download.client import FileClient
+from luma_async._download.downloader import AT_ONCE, Downloader
 from luma_async._download.links import Link
-from luma_async._download.names import NOTE_SUFFIX
+from luma_async._download.names import SIDECAR_SUFFIX
 from luma_async._download.part_file import PartFile
 from luma_async._http.proxies import Proxies
 from luma_async.testing import (
@@ -243,12 +243,12 @@ async def test_redirects_in_a_circle_end(luma, gateway, tmp_path):
 @pytest.fixture
 async def fetcher(events):
     """What makes downloads of a made-up generation, without a session."""
-    files = Files(timeouts=Timeouts(download_stall=5), proxies=Proxies())
+    files = FileClient(timeouts=Timeouts(download_stall=5), proxies=Proxies())
     made = []
 
     def make(**more):
         async def refresh(generation_id):
-            raise NoAnswer(message="nobody is there")
+            raise NoResponse(message="nobody is there")
 
         settings = {
             "files": files,
@@ -261,7 +261,7 @@ async def fetcher(events):
             "stall_s": 5,
             "random": lambda: 1.0,
         }
-        made.append(Downloads(**{**settings, **more}))
+        made.append(Downloader(**{**settings, **more}))
         return made[-1]
 
     yield make
@@ -934,7 +934,7 @@ async def test_a_note_that_cannot_be_removed_spoils_no_file(fetcher, server, tmp
     unlink = Path.unlink
 
     def fail(path, **options):
-        if path.name.endswith(NOTE_SUFFIX):
+        if path.name.endswith(SIDECAR_SUFFIX):
             raise OSError(errno.EIO, "Input/output error")
         unlink(path, **options)
 
@@ -963,7 +963,7 @@ async def test_a_note_follows_no_link(fetcher, server, tmp_path):
     victim, folder = tmp_path / "precious.txt", tmp_path / "shared"
     victim.write_text("precious")
     folder.mkdir()
-    (folder / f"cat.mp4{NOTE_SUFFIX}").symlink_to(victim)
+    (folder / f"cat.mp4{SIDECAR_SUFFIX}").symlink_to(victim)
     with pytest.raises(OSError, match=r"cat\.mp4"):
         await fetch(fetcher(), completed(server.url()), folder / "cat.mp4")
     assert victim.read_text() == "precious"
@@ -1054,7 +1054,7 @@ async def test_those_whose_links_end_first_go_first(fetcher, server, tmp_path, m
 
 async def test_a_place_that_is_handed_over_to_somebody_who_leaves_is_passed_on():
     """Cancelled in the very turn in which its place came, nobody takes the place along."""
-    places = Places(1)
+    places = PrioritySemaphore(1)
 
     async def wait():
         async with places.place(0):

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from luma_async import InvalidInput
 from luma_async._download.names import (
     LONGEST_NAME_BYTES,
-    NOTE_SUFFIX,
     PART_SUFFIX,
-    Standing,
-    check_place,
+    SIDECAR_SUFFIX,
+    PathKind,
+    check_destination,
     check_template,
     collisions,
     render,
@@ -87,7 +87,7 @@ def test_a_sanitised_name_always_stays_inside_the_folder(text, suffix):
     assert name[0] not in " ."
     assert name[-1] not in " ."
     assert name.endswith(suffix)
-    longest = max(len((name + ending).encode()) for ending in (PART_SUFFIX, NOTE_SUFFIX))
+    longest = max(len((name + ending).encode()) for ending in (PART_SUFFIX, SIDECAR_SUFFIX))
     assert longest <= 255
 
 
@@ -200,13 +200,13 @@ def test_without_collisions_all_names_differ(names):
 
 
 PLACES = [
-    (Standing.NOTHING, True, False, None),
-    (Standing.NOTHING, True, True, None),
-    (Standing.NOTHING, False, True, "no folder"),
-    (Standing.FILE, True, False, "exists"),
-    (Standing.FILE, True, True, None),
-    (Standing.FOLDER, True, True, "is a folder"),
-    (Standing.OTHER, True, True, "not a regular file"),
+    (PathKind.NOTHING, True, False, None),
+    (PathKind.NOTHING, True, True, None),
+    (PathKind.NOTHING, False, True, "no folder"),
+    (PathKind.FILE, True, False, "exists"),
+    (PathKind.FILE, True, True, None),
+    (PathKind.FOLDER, True, True, "is a folder"),
+    (PathKind.OTHER, True, True, "not a regular file"),
 ]
 
 
@@ -214,8 +214,8 @@ PLACES = [
 def test_a_place_is_taken_or_refused(standing, has_folder, overwrite, complaint):
     """Nothing is overwritten unasked, and a device or a folder never."""
     if complaint is None:
-        check_place("x.mp4", standing=standing, has_folder=has_folder, overwrite=overwrite)
+        check_destination("x.mp4", standing=standing, has_folder=has_folder, overwrite=overwrite)
         return
     with pytest.raises(InvalidInput, match=complaint) as caught:
-        check_place("x.mp4", standing=standing, has_folder=has_folder, overwrite=overwrite)
+        check_destination("x.mp4", standing=standing, has_folder=has_folder, overwrite=overwrite)
     assert caught.value.field == "dest"

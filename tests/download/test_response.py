@@ -14,40 +14,40 @@ from hypothesis import strategies as st
 from luma_async import DamagedFile, DownloadError, Generation, Image, LinkGone, RetryPolicy, State, Video
 from luma_async._download import response as downloading
 from luma_async._download.links import (
+    Action,
     Link,
-    Remedy,
-    clean_links,
+    earliest_expiry,
     expires_at,
     is_good,
     is_picture,
     is_web_address,
-    next_step,
+    next_action,
     suffix_of,
-    urgency_of,
+    watermark_free_links,
 )
 from luma_async._download.response import (
-    FRUITFUL_BYTES,
-    Have,
-    Head,
-    Kept,
-    Misfit,
-    Pace,
-    Take,
-    Tries,
+    PROGRESS_BYTES,
+    AttemptCounts,
+    Complete,
+    Mismatch,
+    Partial,
+    Receive,
+    ResponseHead,
+    Throughput,
+    check_throughput,
     count_failure,
+    dump_sidecar,
     follow,
     judge,
-    keep_pace,
+    load_sidecar,
     range_headers,
-    read_note,
     repeat_download,
     resumable,
     source_of,
-    spell_note,
     strong,
     too_long,
 )
-from luma_async._download.validate import fault_of
+from luma_async._download.validate import validate
 
 NOW = datetime(2024, 10, 15, 9, 0, tzinfo=UTC)
 CLEAN, RAW, MARKED = "https://cdn.example/clean.mp4", "https://cdn.example/raw.mp4", "https://cdn.example/marked.mp4"
@@ -120,7 +120,7 @@ def test_a_link_about_to_end_is_not_worth_a_connection():
 )
 def test_clean_links_come_in_order(seen, kind, names):
     """The best first; a watermarked one and what is no web address never."""
-    assert [link.name for link in clean_links(seen, kind)] == names
+    assert [link.name for link in watermark_free_links(seen, kind)] == names
 
 
 @pytest.mark.parametrize(
@@ -168,26 +168,26 @@ STEPS = {
     "the best link": (FULL, {}, "video.download_url"),
     "the next one when it was refused": (FULL, {"spent": {CLEAN}}, "video_raw.url"),
     "an expired one is passed over": (OLD, {}, "video_raw.url"),
-    "a fresh look when all were refused": (FULL, {"spent": {CLEAN, RAW}}, Remedy.REFRESH),
-    "a fresh look when all have expired": (ALL_OLD, {}, Remedy.REFRESH),
-    "a fresh look when there is none": (BARE, {}, Remedy.REFRESH),
-    "no question while it carries a link": (FULL, {"spent": {CLEAN, RAW}, "refreshed": True}, Remedy.NONE),
-    "the question when it carries none": (BARE, {"refreshed": True}, Remedy.ASK),
-    "the question when all have expired": (ALL_OLD, {"refreshed": True}, Remedy.ASK),
-    "the question before a watermark": (MARKED_ONLY, {"refreshed": True, "watermark": "allow"}, Remedy.ASK),
-    "no second question": (BARE, {"refreshed": True, "may_ask": False}, Remedy.NONE),
-    "no question about a picture": (PICTURE, {"refreshed": True, "spent": {"https://cdn.example/i.png"}}, Remedy.NONE),
-    "no question about a thumbnail": (BARE, {"refreshed": True, "kind": "thumbnail"}, Remedy.NONE),
+    "a fresh look when all were refused": (FULL, {"spent": {CLEAN, RAW}}, Action.REFRESH),
+    "a fresh look when all have expired": (ALL_OLD, {}, Action.REFRESH),
+    "a fresh look when there is none": (BARE, {}, Action.REFRESH),
+    "no question while it carries a link": (FULL, {"spent": {CLEAN, RAW}, "refreshed": True}, Action.NONE),
+    "the question when it carries none": (BARE, {"refreshed": True}, Action.ASK),
+    "the question when all have expired": (ALL_OLD, {"refreshed": True}, Action.ASK),
+    "the question before a watermark": (MARKED_ONLY, {"refreshed": True, "watermark": "allow"}, Action.ASK),
+    "no second question": (BARE, {"refreshed": True, "may_ask": False}, Action.NONE),
+    "no question about a picture": (PICTURE, {"refreshed": True, "spent": {"https://cdn.example/i.png"}}, Action.NONE),
+    "no question about a thumbnail": (BARE, {"refreshed": True, "kind": "thumbnail"}, Action.NONE),
     "a kept answer at once": (BARE, {"answer": ANSWER}, "link"),
-    "an expired answer is no help": (BARE, {"answer": signed(ANSWER, minutes=61)}, Remedy.REFRESH),
-    "a kept answer is not for thumbnails": (BARE, {"answer": ANSWER, "kind": "thumbnail"}, Remedy.REFRESH),
+    "an expired answer is no help": (BARE, {"answer": signed(ANSWER, minutes=61)}, Action.REFRESH),
+    "a kept answer is not for thumbnails": (BARE, {"answer": ANSWER, "kind": "thumbnail"}, Action.REFRESH),
     "an expired link when nothing else is left": (ALL_OLD, {"refreshed": True, "may_ask": False}, "video.download_url"),
     "an expired answer first of those": (
         ALL_OLD,
         {"refreshed": True, "may_ask": False, "answer": signed(ANSWER, minutes=61)},
         "link",
     ),
-    "no watermark unasked": (MARKED_ONLY, {"refreshed": True, "may_ask": False}, Remedy.NONE),
+    "no watermark unasked": (MARKED_ONLY, {"refreshed": True, "may_ask": False}, Action.NONE),
     "a watermark when it will do": (
         MARKED_ONLY,
         {"refreshed": True, "may_ask": False, "watermark": "allow"},
@@ -196,12 +196,12 @@ STEPS = {
     "no refused watermark": (
         MARKED_ONLY,
         {"refreshed": True, "may_ask": False, "watermark": "allow", "spent": {MARKED}},
-        Remedy.NONE,
+        Action.NONE,
     ),
     "a watermark is not a thumbnail": (
         MARKED_ONLY,
         {"refreshed": True, "may_ask": False, "watermark": "allow", "kind": "thumbnail"},
-        Remedy.NONE,
+        Action.NONE,
     ),
 }
 
@@ -217,16 +217,16 @@ def test_the_next_step_of_a_search(seen, given, expected):
         "refreshed": False,
         "may_ask": True,
     }
-    step = next_step(seen, **{**defaults, **given}, at=NOW)
+    step = next_action(seen, **{**defaults, **given}, at=NOW)
     assert (step.name if isinstance(step, Link) else step) == expected
 
 
 def test_those_whose_links_end_first_go_first():
     """Urgency is the end of the first link to end; plain links can wait."""
     links = [Link(url=signed(CLEAN, minutes=m), name="x") for m in (5, 50)]
-    assert urgency_of(links) == (NOW + timedelta(minutes=10)).timestamp()
-    assert urgency_of([Link(url=CLEAN, name="x")]) == math.inf
-    assert urgency_of([]) == math.inf
+    assert earliest_expiry(links) == (NOW + timedelta(minutes=10)).timestamp()
+    assert earliest_expiry([Link(url=CLEAN, name="x")]) == math.inf
+    assert earliest_expiry([]) == math.inf
 
 
 def test_a_link_keeps_its_signature_to_itself():
@@ -234,61 +234,64 @@ def test_a_link_keeps_its_signature_to_itself():
     assert "Signature" not in repr(Link(url=signed(CLEAN, 0), name="link"))
 
 
-KEPT = Kept(size_bytes=100, source="s", etag='"v1"')
-MP4 = Head(status=200, host="cdn", etag='"v1"', length_bytes=1000, content_type="video/mp4")
-REST = Head(status=206, host="cdn", etag='"v1"', length_bytes=900, content_range="bytes 100-999/1000")
+KEPT = Partial(size_bytes=100, source="s", etag='"v1"')
+MP4 = ResponseHead(status=200, host="cdn", etag='"v1"', length_bytes=1000, content_type="video/mp4")
+REST = ResponseHead(status=206, host="cdn", etag='"v1"', length_bytes=900, content_range="bytes 100-999/1000")
 evolve = attrs.evolve
 VERDICTS = {
-    "whole": (MP4, None, Take(start_bytes=0, total_bytes=1000, etag='"v1"')),
-    "whole instead of the rest": (MP4, KEPT, Take(start_bytes=0, total_bytes=1000, etag='"v1"')),
+    "whole": (MP4, None, Receive(start_bytes=0, total_bytes=1000, etag='"v1"')),
+    "whole instead of the rest": (MP4, KEPT, Receive(start_bytes=0, total_bytes=1000, etag='"v1"')),
     "whole, of no told length": (
         evolve(MP4, length_bytes=None),
         None,
-        Take(start_bytes=0, total_bytes=None, etag='"v1"'),
+        Receive(start_bytes=0, total_bytes=None, etag='"v1"'),
     ),
-    "whole, with a weak ETag": (evolve(MP4, etag='W/"v1"'), None, Take(start_bytes=0, total_bytes=1000, etag=None)),
-    "whole, of no type": (evolve(MP4, content_type=""), None, Take(start_bytes=0, total_bytes=1000, etag='"v1"')),
+    "whole, with a weak ETag": (evolve(MP4, etag='W/"v1"'), None, Receive(start_bytes=0, total_bytes=1000, etag=None)),
+    "whole, of no type": (evolve(MP4, content_type=""), None, Receive(start_bytes=0, total_bytes=1000, etag='"v1"')),
     "whole, said to be unpacked": (
         evolve(MP4, content_encoding="identity"),
         None,
-        Take(start_bytes=0, total_bytes=1000, etag='"v1"'),
+        Receive(start_bytes=0, total_bytes=1000, etag='"v1"'),
     ),
     "packed": (evolve(MP4, content_encoding="gzip"), None, DamagedFile),
     "a web page": (evolve(MP4, content_type="text/html"), KEPT, DamagedFile),
-    "the rest": (REST, KEPT, Take(start_bytes=100, total_bytes=1000, etag='"v1"')),
-    "the rest, without an ETag": (evolve(REST, etag=""), KEPT, Take(start_bytes=100, total_bytes=1000, etag='"v1"')),
+    "the rest": (REST, KEPT, Receive(start_bytes=100, total_bytes=1000, etag='"v1"')),
+    "the rest, without an ETag": (evolve(REST, etag=""), KEPT, Receive(start_bytes=100, total_bytes=1000, etag='"v1"')),
     "the rest, of no told length": (
         evolve(REST, content_range="bytes 100-999/*", length_bytes=None),
         KEPT,
-        Take(start_bytes=100, total_bytes=None, etag='"v1"'),
+        Receive(start_bytes=100, total_bytes=None, etag='"v1"'),
     ),
     "a piece of the rest": (
         evolve(REST, content_range="bytes 100-199/1000", length_bytes=100),
         KEPT,
-        Take(start_bytes=100, total_bytes=1000, etag='"v1"'),
+        Receive(start_bytes=100, total_bytes=1000, etag='"v1"'),
     ),
-    "a part nobody asked for": (REST, None, Misfit),
-    "a part of no place": (evolve(REST, content_range=""), KEPT, Misfit),
-    "several parts": (evolve(REST, content_range="", content_type="multipart/byteranges"), KEPT, Misfit),
-    "another part": (evolve(REST, content_range="bytes 0-899/1000"), KEPT, Misfit),
-    "a part of another file": (evolve(REST, etag='"v2"'), KEPT, Misfit),
-    "a part of a weakly equal file": (evolve(REST, etag='W/"v1"'), KEPT, Misfit),
-    "a part of another length": (evolve(REST, length_bytes=901), KEPT, Misfit),
-    "a part beyond the end": (evolve(REST, content_range="bytes 100-999/999"), KEPT, Misfit),
+    "a part nobody asked for": (REST, None, Mismatch),
+    "a part of no place": (evolve(REST, content_range=""), KEPT, Mismatch),
+    "several parts": (evolve(REST, content_range="", content_type="multipart/byteranges"), KEPT, Mismatch),
+    "another part": (evolve(REST, content_range="bytes 0-899/1000"), KEPT, Mismatch),
+    "a part of another file": (evolve(REST, etag='"v2"'), KEPT, Mismatch),
+    "a part of a weakly equal file": (evolve(REST, etag='W/"v1"'), KEPT, Mismatch),
+    "a part of another length": (evolve(REST, length_bytes=901), KEPT, Mismatch),
+    "a part beyond the end": (evolve(REST, content_range="bytes 100-999/999"), KEPT, Mismatch),
     "a part that ends before it begins": (
         evolve(REST, content_range="bytes 100-99/1000", length_bytes=0),
         KEPT,
-        Misfit,
+        Mismatch,
     ),
-    "a packed part": (evolve(REST, content_encoding="br"), KEPT, Misfit),
-    "nothing is missing": (Head(status=416, content_range="bytes */100"), KEPT, Have()),
-    "more is here than there is": (Head(status=416, content_range="bytes */99"), KEPT, Misfit),
-    "a refused range": (Head(status=416), KEPT, Misfit),
-    "a range nobody asked for": (Head(status=416, content_range="bytes */100"), None, LinkGone),
-    **{str(status): (Head(status=status), None, LinkGone) for status in (400, 401, 403, 404, 405, 410, 451)},
-    **{str(status): (Head(status=status), None, LinkGone) for status in (300, 301, 302, 303, 304, 307, 308)},
-    **{str(status): (Head(status=status), KEPT, DownloadError) for status in (408, 425, 429, 500, 502, 503, 504, 529)},
-    **{str(status): (Head(status=status), None, DownloadError) for status in (100, 201, 202, 204, 600, 999)},
+    "a packed part": (evolve(REST, content_encoding="br"), KEPT, Mismatch),
+    "nothing is missing": (ResponseHead(status=416, content_range="bytes */100"), KEPT, Complete()),
+    "more is here than there is": (ResponseHead(status=416, content_range="bytes */99"), KEPT, Mismatch),
+    "a refused range": (ResponseHead(status=416), KEPT, Mismatch),
+    "a range nobody asked for": (ResponseHead(status=416, content_range="bytes */100"), None, LinkGone),
+    **{str(status): (ResponseHead(status=status), None, LinkGone) for status in (400, 401, 403, 404, 405, 410, 451)},
+    **{str(status): (ResponseHead(status=status), None, LinkGone) for status in (300, 301, 302, 303, 304, 307, 308)},
+    **{
+        str(status): (ResponseHead(status=status), KEPT, DownloadError)
+        for status in (408, 425, 429, 500, 502, 503, 504, 529)
+    },
+    **{str(status): (ResponseHead(status=status), None, DownloadError) for status in (100, 201, 202, 204, 600, 999)},
 }
 
 
@@ -308,9 +311,9 @@ def test_what_an_answer_means(head, kept, expected):
 )
 def test_bytes_are_appended_only_where_they_belong(status, etag, length, content_range, kept):
     """Whatever a server says, a body is taken from the first byte, or from exactly where ours ends."""
-    head = Head(status=status, etag=etag, length_bytes=length, content_range=content_range)
+    head = ResponseHead(status=status, etag=etag, length_bytes=length, content_range=content_range)
     verdict = judge(head, kept)
-    if isinstance(verdict, Take):
+    if isinstance(verdict, Receive):
         assert verdict.start_bytes == 0 or (status == 206 and verdict.start_bytes == kept.size_bytes)
         assert verdict.etag is None or verdict.etag == strong(verdict.etag)
 
@@ -337,11 +340,11 @@ def test_only_a_strong_etag_is_gone_on_with(etag, expected):
 
 def test_a_note_survives_and_a_broken_one_is_none():
     """What is written beside a `.part` reads back; garbage there means to begin again."""
-    assert read_note(spell_note("s", '"v1"'), 100) == KEPT
+    assert load_sidecar(dump_sidecar("s", '"v1"'), 100) == KEPT
     for note in ("", "{", "[]", "null", "[" * 100_000, '{"source": "s"}', '{"source": 1, "etag": "\\"v1\\""}'):
-        assert read_note(note.encode(), 100) is None
-    assert read_note(b"\xff\xfe\x00", 100) is None
-    assert read_note(spell_note("s", 'W/"v1"'), 100) is None
+        assert load_sidecar(note.encode(), 100) is None
+    assert load_sidecar(b"\xff\xfe\x00", 100) is None
+    assert load_sidecar(dump_sidecar("s", 'W/"v1"'), 100) is None
 
 
 def test_only_something_of_this_very_file_is_gone_on_with():
@@ -390,7 +393,7 @@ REDIRECTS = [
 @pytest.mark.parametrize(("url", "status", "location", "hops", "expected"), REDIRECTS)
 def test_redirects_lead_only_where_it_is_safe(url, status, location, hops, expected):
     """A few hops, to http(s) alone, and never from https down to http."""
-    assert follow(url, Head(status=status), location, hops) == expected
+    assert follow(url, ResponseHead(status=status), location, hops) == expected
 
 
 def test_a_body_has_an_end(monkeypatch):
@@ -404,33 +407,35 @@ def test_a_body_has_an_end(monkeypatch):
 
 def test_a_trickle_counts_as_a_stall():
     """Below the floor for the whole span is too slow; above it the mark moves on."""
-    pace = Pace(at_s=0.0, at_bytes=0)
-    assert keep_pace(pace, received_bytes=1, now_s=29.9, stall_s=30) is pace
-    assert keep_pace(pace, received_bytes=30_000, now_s=30, stall_s=30) is None
-    assert keep_pace(pace, received_bytes=30 * 1024, now_s=30, stall_s=30) == Pace(at_s=30, at_bytes=30 * 1024)
+    pace = Throughput(at_s=0.0, at_bytes=0)
+    assert check_throughput(pace, received_bytes=1, now_s=29.9, stall_s=30) is pace
+    assert check_throughput(pace, received_bytes=30_000, now_s=30, stall_s=30) is None
+    assert check_throughput(pace, received_bytes=30 * 1024, now_s=30, stall_s=30) == Throughput(
+        at_s=30, at_bytes=30 * 1024
+    )
 
 
 @given(st.floats(0, 1023), st.floats(0.01, 5))
 def test_no_trickle_goes_on_for_ever(bytes_per_s, every_s):
     """Any steady trickle below the floor is found out within two spans."""
-    pace = Pace(at_s=0.0, at_bytes=0)
+    pace = Throughput(at_s=0.0, at_bytes=0)
     now = 0.0
     while pace is not None:
         now += every_s
         assert now <= 2 * 30 + every_s
-        pace = keep_pace(pace, received_bytes=int(now * bytes_per_s), now_s=now, stall_s=30)
+        pace = check_throughput(pace, received_bytes=int(now * bytes_per_s), now_s=now, stall_s=30)
 
 
 POLICY = RetryPolicy(attempts=5, first_delay=1, max_delay=8)
 
 
 def repeat(error, tries, **more):
-    return repeat_download(error, tries, policy=POLICY, luck=1.0, named_s=more.get("named_s"))
+    return repeat_download(error, tries, policy=POLICY, jitter=1.0, named_s=more.get("named_s"))
 
 
 def test_trouble_is_waited_out_and_then_given_up():
     """Delays double up to the policy's attempts; a delay that the server names comes on top."""
-    error, tries, delays = DownloadError(message="cut"), Tries(), []
+    error, tries, delays = DownloadError(message="cut"), AttemptCounts(), []
     while True:
         tries = count_failure(tries, error, 0)
         delay_s = repeat(error, tries)
@@ -438,25 +443,25 @@ def test_trouble_is_waited_out_and_then_given_up():
             break
         delays.append(delay_s)
     assert delays == [1, 2, 4, 8]
-    assert repeat(error, Tries(fruitless=1), named_s=7) == 8
-    assert repeat(error, Tries(fruitless=1), named_s=3600) is None
+    assert repeat(error, AttemptCounts(without_progress=1), named_s=7) == 8
+    assert repeat(error, AttemptCounts(without_progress=1), named_s=3600) is None
 
 
 def test_an_attempt_that_brings_much_is_not_counted():
     """A large file over a bad line takes as many attempts as it needs; going in circles does not."""
-    error, tries = DownloadError(message="cut"), Tries()
-    for received in range(FRUITFUL_BYTES, 50 * FRUITFUL_BYTES, FRUITFUL_BYTES):
+    error, tries = DownloadError(message="cut"), AttemptCounts()
+    for received in range(PROGRESS_BYTES, 50 * PROGRESS_BYTES, PROGRESS_BYTES):
         tries = count_failure(tries, error, received)
-        assert tries.fruitless == 1
+        assert tries.without_progress == 1
     for turn in range(2, 6):
-        tries = count_failure(tries, error, 10 * FRUITFUL_BYTES)
-        assert tries.fruitless == turn
+        tries = count_failure(tries, error, 10 * PROGRESS_BYTES)
+        assert tries.without_progress == turn
     assert repeat(error, tries) is None
 
 
 def test_damage_is_not_fetched_for_ever():
     """What is not the file thrice is given up, however much of it came."""
-    error, tries = DamagedFile(message="a page"), Tries()
+    error, tries = DamagedFile(message="a page"), AttemptCounts()
     for _ in range(2):
         tries = count_failure(tries, error, 0)
         assert repeat(error, tries) is not None
@@ -465,7 +470,7 @@ def test_damage_is_not_fetched_for_ever():
 
 def test_without_a_link_there_is_no_other_attempt():
     """LinkGone is the end: all remedies were tried by then."""
-    assert repeat(LinkGone(message="gone"), Tries(fruitless=1)) is None
+    assert repeat(LinkGone(message="gone"), AttemptCounts(without_progress=1)) is None
 
 
 CLIP = (resources.files("luma_async.testing") / "data" / "clip.mp4").read_bytes()
@@ -483,7 +488,7 @@ FTYP, MOOV, MDAT = box(b"ftyp", b"isom"), box(b"moov", b"index"), box(b"mdat", b
 
 
 def check(data, medium="mp4"):
-    return fault_of(medium, len(data), lambda at: data[at : at + 16])
+    return validate(medium, len(data), lambda at: data[at : at + 16])
 
 
 WHOLE = {

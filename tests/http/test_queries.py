@@ -12,7 +12,7 @@ from luma_async import (
     ConfigurationError,
     GenerationNotFound,
     LumaSession,
-    NoAnswer,
+    NoResponse,
     NotSent,
     OutOfCredit,
     RateLimited,
@@ -23,7 +23,7 @@ from luma_async import (
     ServiceUnavailable,
     Timeouts,
     Unauthorized,
-    UnreadableAnswer,
+    UnreadableResponse,
     UnsupportedOperation,
 )
 from luma_async._http.queries import Queries
@@ -61,14 +61,14 @@ class Scripted:
         return outcome
 
 
-def queries(*script, luck=0.5, retry=None, deadline_s=30.0):
+def queries(*script, jitter=0.5, retry=None, deadline_s=30.0):
     transport, events = Scripted(*script), []
     asking = Queries(
         transport=transport,
         dialect=RixAPI(),
         retry=retry or RetryPolicy(),
         deadline_s=deadline_s,
-        random=lambda: luck,
+        random=lambda: jitter,
         emit=events.append,
     )
     return asking, transport, events
@@ -76,7 +76,7 @@ def queries(*script, luck=0.5, retry=None, deadline_s=30.0):
 
 PASSING = {
     "not sent": NotSent(message="x"),
-    "no answer": NoAnswer(message="x"),
+    "no answer": NoResponse(message="x"),
     "429": error(429),
     "500": error(500),
     "502 with a page": Answer(status=502, body=b"<html>"),
@@ -92,10 +92,10 @@ STANDING = {
         answer(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}),
         GenerationNotFound,
     ),
-    "a page": (Answer(status=200, body=b"<html>"), UnreadableAnswer),
-    "nothing": (Answer(status=200, body=b""), UnreadableAnswer),
-    "too much": (Answer(status=200, body=None), UnreadableAnswer),
-    "two documents": (Answer(status=200, body=b"{}{}"), UnreadableAnswer),
+    "a page": (Answer(status=200, body=b"<html>"), UnreadableResponse),
+    "nothing": (Answer(status=200, body=b""), UnreadableResponse),
+    "too much": (Answer(status=200, body=None), UnreadableResponse),
+    "two documents": (Answer(status=200, body=b"{}{}"), UnreadableResponse),
     "a redirect": (Answer(status=302, body=b""), Refused),
 }
 
@@ -127,7 +127,7 @@ async def test_what_will_not_pass_is_reported_at_once(fault):
     ("fault", "kind"),
     [
         ("not sent", NotSent),
-        ("no answer", NoAnswer),
+        ("no answer", NoResponse),
         ("429", RateLimited),
         ("500", ServiceUnavailable),
         ("502 with a page", ServiceUnavailable),
@@ -143,19 +143,19 @@ async def test_the_last_failure_is_the_one_reported(fault, kind):
 
 
 @pytest.mark.parametrize(
-    ("luck", "expected"), [(0.0, [0, 0, 0, 0, 0]), (0.5, [0, 0.25, 0.75, 1.75, 3.75]), (1.0, [0, 0.5, 1.5, 3.5, 7.5])]
+    ("jitter", "expected"), [(0.0, [0, 0, 0, 0, 0]), (0.5, [0, 0.25, 0.75, 1.75, 3.75]), (1.0, [0, 0.5, 1.5, 3.5, 7.5])]
 )
-async def test_delays_are_full_jitter(luck, expected):
+async def test_delays_are_full_jitter(jitter, expected):
     """Anything between nothing and a bound that doubles."""
-    asking, transport, _ = queries(NoAnswer(message="x"), luck=luck)
-    with pytest.raises(NoAnswer):
+    asking, transport, _ = queries(NoResponse(message="x"), jitter=jitter)
+    with pytest.raises(NoResponse):
         await asking.ask(CALL)
     assert transport.asked_at == pytest.approx(expected, abs=0.001)
 
 
 async def test_retry_after_is_obeyed():
     """The service's own delay comes before ours."""
-    asking, transport, events = queries(error(429, retry_after_s=7.0), answer(), luck=0.0)
+    asking, transport, events = queries(error(429, retry_after_s=7.0), answer(), jitter=0.0)
     await asking.ask(CALL)
     assert transport.asked_at == pytest.approx([0, 7], abs=0.001)
     assert [event.delay_s for event in events] == [7.0]
@@ -174,9 +174,9 @@ async def test_a_delay_beyond_the_deadline_is_not_waited_for(named_s):
 async def test_one_deadline_bounds_all_attempts():
     """However many attempts the policy grants, none begins after the deadline."""
     asking, transport, _ = queries(
-        NoAnswer(message="x"), luck=1.0, retry=RetryPolicy(attempts=1000, max_delay=2), deadline_s=10
+        NoResponse(message="x"), jitter=1.0, retry=RetryPolicy(attempts=1000, max_delay=2), deadline_s=10
     )
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoResponse):
         await asking.ask(CALL)
     assert len(transport.asked_at) > 4
     assert transport.asked_at[-1] < 10
@@ -184,24 +184,24 @@ async def test_one_deadline_bounds_all_attempts():
 
 async def test_a_failing_service_is_not_flooded():
     """The quota is one for all calls: twenty repetitions, then one send a call until successes have paid for more."""
-    asking, transport, _ = queries(NoAnswer(message="x"), luck=0.0)
+    asking, transport, _ = queries(NoResponse(message="x"), jitter=0.0)
     for _ in range(50):
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             await asking.ask(CALL)
     assert len(transport.asked_at) == 50 + 20
     transport.script = [answer()]
     for _ in range(5):
         await asking.ask(CALL)
-    transport.script, transport.asked_at = [NoAnswer(message="x")], []
-    with pytest.raises(NoAnswer):
+    transport.script, transport.asked_at = [NoResponse(message="x")], []
+    with pytest.raises(NoResponse):
         await asking.ask(CALL)
     assert len(transport.asked_at) == 2
 
 
 async def test_a_look_asks_once():
     """The watcher has its own patience: `look` repeats nothing."""
-    asking, transport, _ = queries(NoAnswer(message="x"))
-    with pytest.raises(NoAnswer):
+    asking, transport, _ = queries(NoResponse(message="x"))
+    with pytest.raises(NoResponse):
         await asking.look(CALL)
     assert len(transport.asked_at) == 1
 
@@ -243,21 +243,21 @@ async def test_cancelling_ends_the_repeating():
 
 
 SOCKETS = {
-    "closed at once": (closes(), NoAnswer),
-    "closed after the request": (closes_after_request(), NoAnswer),
-    "silent": (stalls(), NoAnswer),
-    "cut": (closes_after_request(response(200, TASK)[:-3]), NoAnswer),
-    "garbage": (closes_after_request(b"no HTTP\r\n\r\n"), NoAnswer),
-    "a page": (answers(response(200, b"<html>")), UnreadableAnswer),
-    "another generation": (answers(response(200, {**TASK, "id": "g2"})), UnreadableAnswer),
-    "no generation": (answers(response(200, {"data": None})), UnreadableAnswer),
+    "closed at once": (closes(), NoResponse),
+    "closed after the request": (closes_after_request(), NoResponse),
+    "silent": (stalls(), NoResponse),
+    "cut": (closes_after_request(response(200, TASK)[:-3]), NoResponse),
+    "garbage": (closes_after_request(b"no HTTP\r\n\r\n"), NoResponse),
+    "a page": (answers(response(200, b"<html>")), UnreadableResponse),
+    "another generation": (answers(response(200, {**TASK, "id": "g2"})), UnreadableResponse),
+    "no generation": (answers(response(200, {"data": None})), UnreadableResponse),
     "500": (answers(response(500, {"detail": "x"})), ServiceUnavailable),
 }
 
 
 @pytest.mark.parametrize("fault", SOCKETS)
 async def test_a_safe_call_on_the_wire_ends_in_its_own_error(fault):
-    """No complete answer is NoAnswer, trouble ServiceUnavailable, what cannot be read UnreadableAnswer."""
+    """No complete answer is NoResponse, trouble ServiceUnavailable, what cannot be read UnreadableResponse."""
     act, kind = SOCKETS[fault]
     settings = {"retry": RetryPolicy(attempts=2, first_delay=0.1), "timeouts": Timeouts(request=5)}
     async with RawServer(act) as server, LumaSession("sk-q", base_url=server.base_url, **settings) as luma:
@@ -300,5 +300,5 @@ async def test_balances_need_what_they_need(gateway):
             await luma.account.credits()
         assert gateway.counts.total() == 0
         gateway.inject(spoiled(200, '{"code":true,"data":{}}{"code":true,"data":{}}'), on="key")
-        with pytest.raises(UnreadableAnswer, match="several documents"):
+        with pytest.raises(UnreadableResponse, match="several documents"):
             await luma.account.key()

@@ -17,7 +17,7 @@ from luma_async.values.errors import (
     GenerationNotFound,
     InvalidRequest,
     JournalError,
-    NoAnswer,
+    NoResponse,
     NotSent,
     OutOfCredit,
     PromptRejected,
@@ -26,12 +26,12 @@ from luma_async.values.errors import (
     ServiceUnavailable,
     SubmitInDoubt,
     Unauthorized,
-    UnreadableAnswer,
+    UnreadableResponse,
 )
 from luma_async.values.settings import RetryPolicy
 
-POLICY = RetryPolicy(attempts=5, first_delay=0.5, max_delay=8, not_sent_for=30)
-PASSING = [NotSent(), NoAnswer(), RateLimited(status=429), ServiceUnavailable(status=503)]
+POLICY = RetryPolicy(attempts=5, first_delay=0.5, max_delay=8, connect_retry_for=30)
+PASSING = [NotSent(), NoResponse(), RateLimited(status=429), ServiceUnavailable(status=503)]
 STANDING = [
     Unauthorized(status=401),
     OutOfCredit(status=403),
@@ -39,19 +39,19 @@ STANDING = [
     PromptRejected(status=400),
     GenerationNotFound(status=404),
     Refused(status=409),
-    UnreadableAnswer(),
+    UnreadableResponse(),
     JournalError(),
 ]
 
 
-def safe(error, *, attempt=1, elapsed_s=0.0, deadline_s=30.0, luck=0.5, policy=POLICY):
+def safe(error, *, attempt=1, elapsed_s=0.0, deadline_s=30.0, jitter=0.5, policy=POLICY):
     return repeat_safe_call(
-        error, attempt=attempt, elapsed_s=elapsed_s, deadline_s=deadline_s, policy=policy, luck=luck
+        error, attempt=attempt, elapsed_s=elapsed_s, deadline_s=deadline_s, policy=policy, jitter=jitter
     )
 
 
-def submit(error, *, attempt=1, elapsed_s=0.0, luck=0.5, policy=POLICY):
-    return repeat_submit(error, attempt=attempt, elapsed_s=elapsed_s, policy=policy, luck=luck)
+def submit(error, *, attempt=1, elapsed_s=0.0, jitter=0.5, policy=POLICY):
+    return repeat_submit(error, attempt=attempt, elapsed_s=elapsed_s, policy=policy, jitter=jitter)
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,10 @@ def test_delays_are_drawn_below_a_bound_that_doubles(attempt, bound_s):
     assert delay_before(attempt, POLICY, 1.0) == bound_s
 
 
-@given(attempt=st.integers(1, 10_000), luck=st.floats(0, 1))
-def test_no_delay_is_longer_than_the_policy_says(attempt, luck):
+@given(attempt=st.integers(1, 10_000), jitter=st.floats(0, 1))
+def test_no_delay_is_longer_than_the_policy_says(attempt, jitter):
     """Whatever the attempt and the luck, the delay lies between nothing and `max_delay`."""
-    assert 0 <= delay_before(attempt, POLICY, luck) <= POLICY.max_delay
+    assert 0 <= delay_before(attempt, POLICY, jitter) <= POLICY.max_delay
 
 
 @pytest.mark.parametrize("named_s", [0, 1, 7.5, LONGEST_NAMED_DELAY_S])
@@ -98,51 +98,51 @@ def test_a_safe_call_that_was_told_no_is_not_repeated(error):
 
 def test_a_safe_call_is_bounded_by_number_and_by_time():
     """Five sends in all, and none begins after the deadline."""
-    assert [safe(NoAnswer(), attempt=attempt, luck=0) for attempt in range(1, 7)] == [0, 0, 0, 0, None, None]
-    assert safe(NoAnswer(), elapsed_s=29.7, luck=0.5) == 0.25
-    assert safe(NoAnswer(), elapsed_s=29.75, luck=0.5) is None
-    assert safe(NoAnswer(), elapsed_s=31) is None
-    assert safe(RateLimited(status=429, retry_after_s=29), luck=0) == 29
-    assert safe(RateLimited(status=429, retry_after_s=30), luck=0) is None
+    assert [safe(NoResponse(), attempt=attempt, jitter=0) for attempt in range(1, 7)] == [0, 0, 0, 0, None, None]
+    assert safe(NoResponse(), elapsed_s=29.7, jitter=0.5) == 0.25
+    assert safe(NoResponse(), elapsed_s=29.75, jitter=0.5) is None
+    assert safe(NoResponse(), elapsed_s=31) is None
+    assert safe(RateLimited(status=429, retry_after_s=29), jitter=0) == 29
+    assert safe(RateLimited(status=429, retry_after_s=30), jitter=0) is None
 
 
-@pytest.mark.parametrize("luck", [0.0, 0.5, 1.0])
-def test_a_submit_that_did_not_leave_is_bounded_by_time_alone(luck):
+@pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])
+def test_a_submit_that_did_not_leave_is_bounded_by_time_alone(jitter):
     """A gateway's restart takes a while whatever the number of attempts: half a minute of trying."""
-    delays = [submit(NotSent(), attempt=attempt, luck=luck) for attempt in (1, 5, 6, 1000)]
+    delays = [submit(NotSent(), attempt=attempt, jitter=jitter) for attempt in (1, 5, 6, 1000)]
     assert None not in delays
-    assert submit(NotSent(), attempt=1000, elapsed_s=30.1, luck=luck) is None
-    assert submit(NotSent(), elapsed_s=29.5, luck=luck) is not None
-    assert submit(NotSent(), elapsed_s=29.8, luck=luck) is None
+    assert submit(NotSent(), attempt=1000, elapsed_s=30.1, jitter=jitter) is None
+    assert submit(NotSent(), elapsed_s=29.5, jitter=jitter) is not None
+    assert submit(NotSent(), elapsed_s=29.8, jitter=jitter) is None
 
 
 def test_a_refused_connection_is_not_hammered():
     """At least half of the bound passes between two attempts to connect: the answer comes at once."""
-    assert submit(NotSent(), attempt=1, luck=0.0) == 0.25
-    assert submit(NotSent(), attempt=5, luck=0.0) == 4
-    assert submit(NotSent(), attempt=5, luck=1.0) == 8
+    assert submit(NotSent(), attempt=1, jitter=0.0) == 0.25
+    assert submit(NotSent(), attempt=5, jitter=0.0) == 4
+    assert submit(NotSent(), attempt=5, jitter=1.0) == 8
 
 
 def test_what_the_service_turned_away_is_bounded_by_number():
     """Five sends of a submit that was answered 429 or 503, and `Retry-After` obeyed."""
     error = RateLimited(status=429, retry_after_s=3)
-    assert submit(error, luck=0) == 3
-    assert submit(error, attempt=4, elapsed_s=10_000, luck=0) == 3
-    assert submit(error, attempt=5, luck=0) is None
-    assert submit(ServiceUnavailable(status=503), attempt=4, luck=1) == 4
+    assert submit(error, jitter=0) == 3
+    assert submit(error, attempt=4, elapsed_s=10_000, jitter=0) == 3
+    assert submit(error, attempt=5, jitter=0) is None
+    assert submit(ServiceUnavailable(status=503), attempt=4, jitter=1) == 4
 
 
 def test_no_delay_ever_repeats_a_doubt():
     """A submit whose fate is unknown is never sent again, whoever asks."""
     assert submit(SubmitInDoubt(key="k")) is None
     assert submit(JournalError()) is None
-    assert submit(NoAnswer()) is None
+    assert submit(NoResponse()) is None
 
 
 def test_one_attempt_means_no_repetition():
     """`attempts=1` switches repeating off for what the service answered."""
-    once = RetryPolicy(attempts=1, not_sent_for=0)
-    assert safe(NoAnswer(), policy=once) is None
+    once = RetryPolicy(attempts=1, connect_retry_for=0)
+    assert safe(NoResponse(), policy=once) is None
     assert submit(RateLimited(status=429), policy=once) is None
     assert submit(NotSent(), policy=once) is None
 

@@ -15,7 +15,7 @@ from raw_server import RawServer, answers, response, stalls
 from luma_async._http.proxies import Proxies
 from luma_async._http.transport import BODY_CAP_BYTES, Transport
 from luma_async._wire.dialect import Call
-from luma_async.values.errors import JournalError, NoAnswer, NotSent
+from luma_async.values.errors import JournalError, NoResponse, NotSent
 from luma_async.values.settings import Secret, Timeouts
 
 pytestmark = pytest.mark.looptime
@@ -108,8 +108,8 @@ async def test_what_was_to_be_held_back_is_no_silence(connect):
     async with RawServer(stalls()) as server:
         transport = connect(server.base_url, timeouts=Timeouts(submit=5))
         began_at = asyncio.get_running_loop().time()
-        with pytest.raises(NoAnswer, match="did not answer in time"):
-            await transport.submit(attrs.evolve(SUBMIT, held_s=60.0), before_sending=Claim())
+        with pytest.raises(NoResponse, match="did not answer in time"):
+            await transport.submit(attrs.evolve(SUBMIT, sync_wait_s=60.0), before_sending=Claim())
         assert asyncio.get_running_loop().time() - began_at == pytest.approx(65, abs=1)
 
 
@@ -121,9 +121,9 @@ async def test_waiting_for_the_pool_is_not_sending(connect):
         await asyncio.sleep(1)
         claim = Claim()
         second = asyncio.ensure_future(transport.submit(SUBMIT, before_sending=claim))
-        with pytest.raises(NoAnswer, match="did not answer in time"):
+        with pytest.raises(NoResponse, match="did not answer in time"):
             await first
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             await second
         assert (claim.begun, server.posts) == (1, 2)
 
@@ -139,7 +139,7 @@ async def test_a_pool_that_never_frees_is_not_sending(connect):
         with pytest.raises(NotSent, match="in time"):
             await transport.submit(SUBMIT, before_sending=claim)
         assert (claim.begun, server.posts) == (0, 1)
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             await first
 
 
@@ -153,7 +153,7 @@ async def test_closing_while_somebody_waits_for_the_pool_sends_nothing(connect):
         await asyncio.sleep(1)
         await transport.aclose()
         await asyncio.wait(calls)
-        assert [type(call.exception()) for call in calls] == [NoAnswer, NotSent, NoAnswer, NotSent]
+        assert [type(call.exception()) for call in calls] == [NoResponse, NotSent, NoResponse, NotSent]
         assert (claim.begun, server.posts) == (0, 1)
 
 
@@ -196,7 +196,7 @@ async def test_a_trace_of_the_users_that_fails_while_something_leaves_counts_as_
     async with RawServer(answers(response(201, {"id": "g1"}))) as server:
         claim = Claim()
         transport = connect(server.base_url, trace_configs=[tripping("on_request_headers_sent")])
-        with pytest.raises(NoAnswer, match="ZeroDivisionError"):
+        with pytest.raises(NoResponse, match="ZeroDivisionError"):
             await transport.submit(SUBMIT, before_sending=claim)
         assert claim.begun == 1
 
@@ -273,7 +273,7 @@ async def test_a_proxy_is_told_its_own_password(connect):
 async def test_a_safe_call_that_found_no_connection_says_so(connect):
     """Queries tell "there was nobody" from "nobody answered", though both may be repeated."""
     async with RawServer(stalls()) as server:
-        with pytest.raises(NoAnswer, match="did not answer in time"):
+        with pytest.raises(NoResponse, match="did not answer in time"):
             await connect(server.base_url).query(QUERY)
     with pytest.raises(NotSent, match="no connection"):
         await connect(server.base_url).query(QUERY)

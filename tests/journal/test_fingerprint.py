@@ -22,7 +22,7 @@ from luma_async import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_async._journal.fingerprint import canonical, digest, law_name, restore, without_pictures
+from luma_async._journal.fingerprint import canonical, digest, duration_kind, request_from_form, without_pictures
 
 PICTURE = ImageKeyframe.from_bytes(b"\xff\xd8\xff picture")
 TIGER = ImageKeyframe("https://pictures.example/tiger.jpg")
@@ -87,7 +87,7 @@ def test_an_inline_picture_has_the_digest_it_always_had():
 def test_a_form_gives_its_request_back(request_):
     """What a journal keeps, once through JSON, is the request again, with the same digest."""
     form = json.loads(json.dumps(canonical(request_)))
-    restored = restore(form)
+    restored = request_from_form(form)
     assert restored == request_
     assert digest(canonical(restored)) == digest(form)
 
@@ -137,7 +137,7 @@ def test_an_inline_picture_is_never_kept_and_never_made_up(request_):
     form = canonical(request_)
     assert "base64" not in json.dumps(form)
     with pytest.raises(InvalidInput, match="pass the request again"):
-        restore(form)
+        request_from_form(form)
 
 
 def test_the_same_picture_is_the_same_purchase():
@@ -163,7 +163,7 @@ def test_the_same_picture_is_the_same_purchase():
 def test_what_a_later_version_wrote_is_not_guessed_at(form):
     """A class or a field of tomorrow is refused, rather than bought without it."""
     with pytest.raises(InvalidInput, match="update luma_async"):
-        restore(form)
+        request_from_form(form)
 
 
 def texts(value):
@@ -189,5 +189,5 @@ def test_no_picture_is_left_in_any_json(value):
 
 def test_generations_are_learned_from_together_that_last_alike():
     """Class, model, resolution and duration name the law of a duration; nothing else does."""
-    assert law_name(canonical(REQUESTS["every field"])) == "VideoRequest|ray-2|720p|5s"
-    assert law_name(canonical(VideoRequest("cat"))) == law_name(canonical(VideoRequest("dog", loop=True)))
+    assert duration_kind(canonical(REQUESTS["every field"])) == "VideoRequest|ray-2|720p|5s"
+    assert duration_kind(canonical(VideoRequest("cat"))) == duration_kind(canonical(VideoRequest("dog", loop=True)))

@@ -23,7 +23,7 @@ PROMISED = {
     *("Generation", "Video", "Image", "State", "User", "KeyUsage", "Credits"),
     *("RixAPI", "PollPolicy", "RetryPolicy", "Limits", "Timeouts"),
     *("Journal", "MemoryJournal", "SqliteJournal", "Entry", "Phase"),
-    *("Submitted", "SubmitFailed", "Retried", "Paused", "Looked", "Changed", "Finished", "Downloading", "Downloaded"),
+    *("Submitted", "SubmitFailed", "Retried", "Paused", "Polled", "Changed", "Finished", "Downloading", "Downloaded"),
 }
 """Names that programs import; taking one away breaks them."""
 
@@ -81,7 +81,7 @@ def test_the_readme_names_only_real_errors():
     mothers = {name for name, (parent, _) in _drawn(errors.__doc__).items() if parent == "LumaError"} - {
         "SessionClosed",
         "TransportError",
-        "UnreadableAnswer",
+        "UnreadableResponse",
     }
     assert mothers - named == set()
 

@@ -10,13 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async._poll.durations import PRIOR, REMEMBERED, SAMPLED, Finish, Law, Learned, Roots
+from luma_async._poll.durations import (
+    MAX_REMEMBERED,
+    MAX_SAMPLED,
+    PRIOR,
+    DurationModel,
+    FittedModel,
+    HazardTable,
+    Observed,
+)
 
 
 def seen(duration, every_s):
     """What a look every so many seconds sees of a finish."""
     after = math.floor(duration / every_s) * every_s
-    return Finish(after_s=after, until_s=after + every_s)
+    return Observed(after_s=after, until_s=after + every_s)
 
 
 def learn(learned, finishes):
@@ -31,20 +39,20 @@ def learn(learned, finishes):
 @pytest.mark.parametrize("every_s", [1, 5, 20])
 def test_a_wrong_prior_is_outgrown_in_120_finishes(factor, every_s):
     """From a prior three times off in either direction, the median is within a fifth after 120 finishes."""
-    luck = random.Random(5)
+    jitter = random.Random(5)
     prior = attrs.evolve(PRIOR, log_median=PRIOR.log_median + math.log(factor))
-    finishes = [seen(luck.lognormvariate(PRIOR.log_median, PRIOR.spread), every_s) for _ in range(120)]
-    law = learn(Learned.nothing(prior), finishes).law
+    finishes = [seen(jitter.lognormvariate(PRIOR.log_median, PRIOR.spread), every_s) for _ in range(120)]
+    law = learn(FittedModel.nothing(prior), finishes).law
     assert math.exp(law.log_median) == pytest.approx(60, rel=0.2)
     assert law.spread == pytest.approx(PRIOR.spread, rel=0.2)
 
 
 def test_without_those_that_still_run_the_first_finishes_would_deceive():
     """Of a thousand that began together the first fifty are short; counting the rest keeps the law near the truth."""
-    luck = random.Random(5)
-    ends = sorted(luck.lognormvariate(PRIOR.log_median, PRIOR.spread) for _ in range(1000))
+    jitter = random.Random(5)
+    ends = sorted(jitter.lognormvariate(PRIOR.log_median, PRIOR.spread) for _ in range(1000))
     now = ends[49]
-    learned = Learned.nothing(PRIOR)
+    learned = FittedModel.nothing(PRIOR)
     for end in ends[:50]:
         learned = learned.after(seen(end, 1))
     deceived = learned.fitted([]).law
@@ -55,19 +63,24 @@ def test_without_those_that_still_run_the_first_finishes_would_deceive():
 
 def test_early_failures_do_not_shorten_the_law():
     """A tenth that fails within seconds is taken for what it is."""
-    luck = random.Random(5)
+    jitter = random.Random(5)
     finishes = [
-        seen(luck.expovariate(1 / 4) if luck.random() < 0.1 else luck.lognormvariate(PRIOR.log_median, PRIOR.spread), 1)
+        seen(
+            jitter.expovariate(1 / 4)
+            if jitter.random() < 0.1
+            else jitter.lognormvariate(PRIOR.log_median, PRIOR.spread),
+            1,
+        )
         for _ in range(300)
     ]
-    assert math.exp(learn(Learned.nothing(PRIOR), finishes).law.log_median) == pytest.approx(60, rel=0.2)
+    assert math.exp(learn(FittedModel.nothing(PRIOR), finishes).law.log_median) == pytest.approx(60, rel=0.2)
 
 
 def test_fitting_grows_rare_as_finishes_grow_many():
     """The law is fitted again when it knows a fifth less than there is: some forty times for 2,000 finishes."""
-    learned, fits = Learned.nothing(PRIOR), 0
+    learned, fits = FittedModel.nothing(PRIOR), 0
     for _ in range(2000):
-        learned = learned.after(Finish(after_s=50, until_s=51))
+        learned = learned.after(Observed(after_s=50, until_s=51))
         if learned.stale:
             learned, fits = learned.fitted([]), fits + 1
     assert 20 < fits < 60
@@ -75,17 +88,17 @@ def test_fitting_grows_rare_as_finishes_grow_many():
 
 def test_old_finishes_fade():
     """When a service becomes three times faster, the law follows, however many finishes came before."""
-    luck = random.Random(5)
-    slow = [seen(luck.lognormvariate(math.log(90), 0.3), 1) for _ in range(REMEMBERED)]
-    fast = [seen(luck.lognormvariate(math.log(30), 0.3), 1) for _ in range(2 * REMEMBERED)]
-    law = learn(learn(Learned.nothing(PRIOR), slow), fast).law
+    jitter = random.Random(5)
+    slow = [seen(jitter.lognormvariate(math.log(90), 0.3), 1) for _ in range(MAX_REMEMBERED)]
+    fast = [seen(jitter.lognormvariate(math.log(30), 0.3), 1) for _ in range(2 * MAX_REMEMBERED)]
+    law = learn(learn(FittedModel.nothing(PRIOR), slow), fast).law
     assert math.exp(law.log_median) < 45
 
 
 def test_many_running_are_taken_by_sample():
     """Ten thousand that still run weigh what they weigh, at the price of a sample."""
-    learned = learn(Learned.nothing(PRIOR), [seen(60, 1)] * 100)
-    few, many = learned.fitted([200.0] * SAMPLED), learned.fitted([200.0] * (50 * SAMPLED))
+    learned = learn(FittedModel.nothing(PRIOR), [seen(60, 1)] * 100)
+    few, many = learned.fitted([200.0] * MAX_SAMPLED), learned.fitted([200.0] * (50 * MAX_SAMPLED))
     assert few.law.log_median < many.law.log_median
 
 
@@ -97,7 +110,7 @@ def test_many_running_are_taken_by_sample():
 )
 def test_a_hazard_is_finite_and_not_negative(log_median, spread, early_weight, age):
     """Far out in a tail, where floats run out, too."""
-    hazard = Law(log_median=log_median, spread=spread, early_weight=early_weight).hazard(age)
+    hazard = DurationModel(log_median=log_median, spread=spread, early_weight=early_weight).hazard(age)
     assert math.isfinite(hazard)
     assert hazard >= 0
 
@@ -105,7 +118,7 @@ def test_a_hazard_is_finite_and_not_negative(log_median, spread, early_weight, a
 @given(st.floats(0, 100_000), st.floats(math.log(2), math.log(600)))
 def test_the_table_reads_both_ways(age, log_median):
     """R and its inverse belong together."""
-    roots = Roots.of(Law(log_median=log_median))
+    roots = HazardTable.of(DurationModel(log_median=log_median))
     assert roots.age_of(roots.at(age)) == pytest.approx(age, rel=0.01, abs=0.05)
 
 
@@ -123,9 +136,9 @@ def test_the_table_is_the_integral():
 )
 def test_any_finishes_give_a_usable_law(intervals, running):
     """Whatever is seen, the median and the spread stay finite."""
-    learned = Learned.nothing(PRIOR)
+    learned = FittedModel.nothing(PRIOR)
     for one, other in intervals:
-        learned = learned.after(Finish(after_s=min(one, other), until_s=max(one, other)))
+        learned = learned.after(Observed(after_s=min(one, other), until_s=max(one, other)))
     law = learned.fitted(running).law
     assert math.isfinite(law.log_median)
     assert 0.09 < law.spread < 20

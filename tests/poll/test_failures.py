@@ -7,21 +7,21 @@ import pytest
 from luma_async import (
     GenerationNotFound,
     InvalidRequest,
-    NoAnswer,
+    NoResponse,
     OutOfCredit,
     PollingFailed,
     PollPolicy,
     ServiceUnavailable,
     Unauthorized,
-    UnreadableAnswer,
+    UnreadableResponse,
 )
-from luma_async._poll.failures import KEPT_FAILURES, Failing, GiveUp, GoOn, consequence
+from luma_async._poll.failures import KEPT_FAILURES, FailureRun, KeepLooking, StopWaiting, after_failure
 
-POLICY = PollPolicy.fixed(1, patience=300, grace=30)
+POLICY = PollPolicy.fixed(1, max_outage=300, not_found_grace=30)
 
 
 def judge(error, *, failing=None, known=True, unknown_since_s=None, asked_at_s=100.0, now_s=100.0):
-    return consequence(
+    return after_failure(
         error,
         failing,
         generation_id="one",
@@ -37,7 +37,7 @@ def judge(error, *, failing=None, known=True, unknown_since_s=None, asked_at_s=1
 @pytest.mark.parametrize("error", [Unauthorized(status=401), OutOfCredit(status=403)])
 def test_a_refused_key_ends_a_wait_at_once(error):
     """Waiting will not make a key valid."""
-    assert judge(error) == GiveUp(error)
+    assert judge(error) == StopWaiting(error)
 
 
 @pytest.mark.parametrize(
@@ -47,20 +47,22 @@ def test_an_id_that_was_bought_or_seen_has_to_stay_unknown_for_the_grace(unknown
     """Replicas lag behind each other; after half a minute an id that nobody knows is lost."""
     error = GenerationNotFound(status=400)
     since_s = 100.0 if unknown_since_s is None else unknown_since_s
-    expected = GiveUp(error, lost=True) if lost else GoOn(None, unknown_since_s=since_s)
+    expected = StopWaiting(error, lost=True) if lost else KeepLooking(None, unknown_since_s=since_s)
     assert judge(error, unknown_since_s=unknown_since_s) == expected
 
 
 def test_an_id_that_nobody_here_bought_or_saw_is_unknown_at_once():
     """A mistyped id is told of without delay."""
     error = GenerationNotFound(status=400)
-    assert judge(error, known=False) == GiveUp(error, lost=False)
+    assert judge(error, known=False) == StopWaiting(error, lost=False)
 
 
 def test_the_grace_counts_from_the_question_and_not_from_its_answer():
     """An answer that was long on its way tells what was so when it was asked for."""
     error = GenerationNotFound(status=400)
-    assert judge(error, unknown_since_s=100.0, asked_at_s=101.0, now_s=500.0) == GoOn(None, unknown_since_s=100.0)
+    assert judge(error, unknown_since_s=100.0, asked_at_s=101.0, now_s=500.0) == KeepLooking(
+        None, unknown_since_s=100.0
+    )
 
 
 def test_a_failure_between_makes_the_grace_begin_anew():
@@ -77,7 +79,7 @@ def test_an_unknown_id_in_between_ends_no_run_of_failures():
         error = ServiceUnavailable(status=502) if number % 2 else GenerationNotFound(status=400)
         what = judge(error, failing=failing, unknown_since_s=unknown_since_s, asked_at_s=now_s, now_s=now_s)
         verdicts.append(what)
-        if isinstance(what, GiveUp):
+        if isinstance(what, StopWaiting):
             break
         failing, unknown_since_s = what.failing, what.unknown_since_s
     assert isinstance(verdicts[-1].error, PollingFailed)
@@ -87,16 +89,16 @@ def test_an_unknown_id_in_between_ends_no_run_of_failures():
 @pytest.mark.parametrize(
     "error",
     [
-        NoAnswer(message="gone"),
+        NoResponse(message="gone"),
         ServiceUnavailable(status=502),
-        UnreadableAnswer(message="garbage"),
+        UnreadableResponse(message="garbage"),
         InvalidRequest(status=400),
     ],
 )
 def test_everything_else_is_waited_out_until_patience_ends(error):
     """A run of failures counts from its first; when it has lasted as long as the patience, the wait ends."""
     first = judge(error, now_s=100)
-    assert first == GoOn(Failing(since_s=100, failures=(error,), count=1))
+    assert first == KeepLooking(FailureRun(since_s=100, failures=(error,), count=1))
     second = judge(error, failing=first.failing, now_s=399)
     assert second.failing.count == 2
     last = judge(error, failing=second.failing, now_s=400)

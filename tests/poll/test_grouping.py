@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from luma_async import (
     GenerationNotFound,
     InvalidRequest,
-    NoAnswer,
+    NoResponse,
     RateLimited,
     Refused,
     ServiceUnavailable,
-    UnreadableAnswer,
+    UnreadableResponse,
 )
-from luma_async._poll.grouping import Width, chunks, comes_along, page_limit, room_left, worth_another_page
+from luma_async._poll.grouping import Capacity, chunks, joins, page_limit, room_left, worth_another_page
 
 
 @pytest.mark.parametrize(
@@ -24,9 +24,9 @@ from luma_async._poll.grouping import Width, chunks, comes_along, page_limit, ro
         (Refused(status=404), 50, 1),
         (Refused(status=405), 50, 1),
         (ServiceUnavailable(status=501), 50, 1),
-        (UnreadableAnswer(message="a page", body_excerpt="<html>"), 50, 1),
-        (UnreadableAnswer(message="drifted", paths=("data",), body_excerpt="{}"), 50, 50),
-        (UnreadableAnswer(message="cut", body_excerpt='{"data": ['), 50, 50),
+        (UnreadableResponse(message="a page", body_excerpt="<html>"), 50, 1),
+        (UnreadableResponse(message="drifted", paths=("data",), body_excerpt="{}"), 50, 50),
+        (UnreadableResponse(message="cut", body_excerpt='{"data": ['), 50, 50),
         (InvalidRequest(status=413), 50, 25),
         (InvalidRequest(status=400), 9, 4),
         (InvalidRequest(status=400), 4, 2),
@@ -35,18 +35,18 @@ from luma_async._poll.grouping import Width, chunks, comes_along, page_limit, ro
         (InvalidRequest(status=413), 200, 50),
         (ServiceUnavailable(status=500), 50, 50),
         (RateLimited(status=429), 50, 50),
-        (NoAnswer(message="gone"), 50, 50),
+        (NoResponse(message="gone"), 50, 50),
     ],
 )
 def test_what_a_refused_look_teaches(error, asked, size):
     """No such call: single queries. Too many: half as many. Anything else says nothing about how many."""
-    assert Width(50).after(error, asked) == Width(size)
+    assert Capacity(50).after(error, asked) == Capacity(size)
 
 
 def test_one_at_a_time_is_not_shared():
     """Width 1 is the single query."""
-    assert not Width(1).shared
-    assert Width(2).shared
+    assert not Capacity(1).shared
+    assert Capacity(2).shared
 
 
 @given(st.lists(st.integers(), max_size=300), st.integers(1, 60))
@@ -63,7 +63,7 @@ def test_chunks_are_as_few_as_possible_and_lose_nothing(items, size):
 def test_two_groups_of_like_intervals_always_meet(now, interval, part):
     """Whatever their distance, one of two groups is near enough to come along with the other."""
     later = now + part / 64 * interval
-    assert comes_along(later, interval, now) or comes_along(now + interval, interval, later)
+    assert joins(later, interval, now) or joins(now + interval, interval, later)
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_two_groups_of_like_intervals_always_meet(now, interval, part):
     [
         (Refused(status=404), 1),
         (InvalidRequest(status=400), 1),
-        (UnreadableAnswer(message="a page", body_excerpt="<html>"), 1),
+        (UnreadableResponse(message="a page", body_excerpt="<html>"), 1),
         (ServiceUnavailable(status=502), 100),
         (RateLimited(status=429), 100),
     ],
 )
 def test_a_list_that_is_not_there_is_not_asked_for_again(error, size):
     """A service without a list is asked one by one; one in trouble is asked again."""
-    assert Width(100).after_page(error) == Width(size)
+    assert Capacity(100).after_page(error) == Capacity(size)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async import Generation, Image, State, Video
-from luma_async._poll.observation import Look, Unread, fold, has_link, rank
+from luma_async._poll.observation import LazyLook, Look, finality, has_link, merge
 
 LINKED = Video(url="https://example.com/a.mp4")
 BARE = Video()
@@ -31,20 +31,20 @@ LOOKS = st.builds(
 @given(LOOKS, LOOKS)
 def test_folding_is_commutative(one, other):
     """The order in which two looks arrive does not matter."""
-    assert fold(one, other) == fold(other, one)
+    assert merge(one, other) == merge(other, one)
 
 
 @given(LOOKS, LOOKS, LOOKS)
 def test_folding_is_associative(one, other, third):
     """Nor does the order of many."""
-    assert fold(fold(one, other), third) == fold(one, fold(other, third))
+    assert merge(merge(one, other), third) == merge(one, merge(other, third))
 
 
 @given(LOOKS, LOOKS)
 def test_folding_is_idempotent(one, other):
     """Nor does seeing one twice."""
-    assert fold(one, one) == one
-    assert fold(fold(one, other), other) == fold(one, other)
+    assert merge(one, one) == one
+    assert merge(merge(one, other), other) == merge(one, other)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_folding_is_idempotent(one, other):
 )
 def test_the_look_that_tells_more_stays(known, seen, kept):
     """A final look is final, a link may replace none, and otherwise the newest counts."""
-    assert fold(known, seen) is (seen if kept == "seen" else known)
+    assert merge(known, seen) is (seen if kept == "seen" else known)
 
 
 def test_a_link_is_any_of_the_places_where_one_can_be():
@@ -81,13 +81,13 @@ def test_a_link_is_any_of_the_places_where_one_can_be():
     ]
     assert all(has_link(one) for one in there)
     assert not any(has_link(one) for one in missing)
-    assert [rank(one) for one in itertools.chain(there, missing)] == [3] * 4 + [2] * 2
+    assert [finality(one) for one in itertools.chain(there, missing)] == [3] * 4 + [2] * 2
 
 
 def test_a_look_that_nobody_has_read_is_structured_when_somebody_asks():
     """Taking it in costs nothing; asking for its generation structures it."""
     asked = []
-    look = Unread(lambda: asked.append("once") or Generation(id="a", state=State.PENDING), 1.0)
+    look = LazyLook(lambda: asked.append("once") or Generation(id="a", state=State.PENDING), 1.0)
     assert asked == []
     assert look.generation.state is State.PENDING
     assert asked == ["once"]

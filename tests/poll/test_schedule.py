@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async import PollPolicy
-from luma_async._poll.durations import PRIOR, Law
+from luma_async._poll.durations import PRIOR, DurationModel
 from luma_async._poll.schedule import (
     JITTER,
     LONGEST_S,
@@ -27,7 +27,10 @@ from luma_async._poll.schedule import (
 DAY_S = 86_400.0
 LUCK = st.floats(0, 1)
 LAWS = st.builds(
-    Law, log_median=st.floats(math.log(0.5), math.log(7200)), spread=st.floats(0.1, 2), early_weight=st.floats(0, 0.3)
+    DurationModel,
+    log_median=st.floats(math.log(0.5), math.log(7200)),
+    spread=st.floats(0.1, 2),
+    early_weight=st.floats(0, 0.3),
 )
 POLICIES = st.one_of(
     st.builds(PollPolicy.adaptive, st.floats(0.01, 20)),
@@ -83,8 +86,8 @@ def test_company_makes_looks_denser():
         (Hints(failures=1), 10),
         (Hints(failures=5), 16),
         (Hints(failures=400), 30),
-        (Hints(linkless=True), 2),
-        (Hints(linkless=True, retry_after_s=9), 9),
+        (Hints(looks_without_link=True), 2),
+        (Hints(looks_without_link=True, retry_after_s=9), 9),
     ],
 )
 def test_hints_are_honoured_within_bounds(hints, delay_s):
@@ -104,9 +107,9 @@ def test_an_interval_stays_between_its_floor_and_its_ceiling(policy, law, age, w
 
 
 @given(POLICIES, st.floats(0.2, 300), LUCK, st.builds(Hints, estimate_s=st.none() | st.floats(0, 1e6)))
-def test_a_delay_is_never_shorter_than_the_floor(policy, length, luck, hints):
+def test_a_delay_is_never_shorter_than_the_floor(policy, length, jitter, hints):
     """Jitter takes its share and an estimate three quarters at the most."""
-    delay = next_delay(policy, length, luck, hints)
+    delay = next_delay(policy, length, jitter, hints)
     floor = length * (1 - JITTER) / (4 if policy.kind != "fixed" and hints.estimate_s is not None else 1)
     assert delay >= floor - 1e-9
 
@@ -132,9 +135,9 @@ def test_the_number_of_looks_in_a_day_is_bounded(law, weight, worth):
 
 
 @given(st.integers(1, 5000), LUCK, st.floats(1, 60))
-def test_first_looks_at_what_was_bought_before_are_spread(number, luck, length):
+def test_first_looks_at_what_was_bought_before_are_spread(number, jitter, length):
     """The more there are the wider they are spread, up to half a minute, and never beyond their interval."""
-    assert 0 <= first_delay(length, luck, number) <= min(length, number * 0.02, LONGEST_SPREAD_S)
+    assert 0 <= first_delay(length, jitter, number) <= min(length, number * 0.02, LONGEST_SPREAD_S)
 
 
 @given(st.floats(0, 1e6), st.floats(0.2, 300))

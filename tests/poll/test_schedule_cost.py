@@ -9,9 +9,9 @@ import pytest
 from imagined import durations, imagine, watch
 
 from luma_async import PollPolicy
-from luma_async._poll.durations import EARLY_WEIGHT, PRIOR, Law
+from luma_async._poll.durations import EARLY_WEIGHT, PRIOR, DurationModel
 
-LONELY = Law(early_weight=0.0)
+LONELY = DurationModel(early_weight=0.0)
 COUNT = 1000
 
 

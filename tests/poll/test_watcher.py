@@ -12,11 +12,11 @@ from luma_async import (
     Changed,
     Finished,
     GenerationNotFound,
-    Looked,
     LumaSession,
     MemoryJournal,
     OutOfCredit,
     Phase,
+    Polled,
     PollingFailed,
     PollPolicy,
     RixAPI,
@@ -160,7 +160,7 @@ async def test_a_closer_look_that_trips_leaves_nobody_waiting_for_ever(gateway, 
 
     gateway.scripts |= {f"prompt {number}": succeeds(after=600) for number in range(3)}
     gateway.inject(reshapes(spoil), on="tasks", times=ALWAYS)
-    poll = PollPolicy.fixed(1, patience=20)
+    poll = PollPolicy.fixed(1, max_outage=20)
     async with LumaSession(gateway.api_key, base_url=gateway.base_url, dialect=Tripping(), poll=poll) as luma:
         ended = [outcome async for outcome in luma.as_completed(await submit(luma, 3))]
     assert all(isinstance(outcome.error, PollingFailed) for outcome in ended)
@@ -251,9 +251,9 @@ async def test_a_service_that_takes_not_even_two_is_asked_one_by_one(luma, gatew
 
 async def test_a_call_for_many_that_breaks_half_the_time_delays_and_loses_nothing(luma, gateway):
     """Errors, garbage and disconnects on every other look disturb no waiter."""
-    luck = random.Random(4)
+    jitter = random.Random(4)
     for fault in (server_error(500), garbage(), server_error(502, html=True), rate_limited(2)):
-        gateway.inject(fault, on="tasks", times=ALWAYS, when=lambda _: luck.random() < 0.2)
+        gateway.inject(fault, on="tasks", times=ALWAYS, when=lambda _: jitter.random() < 0.2)
     await outcomes_of(luma, await submit(luma, 60))
 
 
@@ -361,7 +361,7 @@ async def test_events_tell_every_change_once(luma, gateway, events):
     """Each request, each new state, and one end for each generation."""
     handles = await submit(luma, 3)
     await outcomes_of(luma, handles)
-    asked = {one for event in events if isinstance(event, Looked) for one in event.ids}
+    asked = {one for event in events if isinstance(event, Polled) for one in event.ids}
     assert asked == {handle.id for handle in handles}
     for handle in handles:
         seen = [event.generation for event in events if isinstance(event, Changed) and event.generation.id == handle.id]
@@ -431,16 +431,16 @@ async def test_somebody_in_a_hurry_draws_the_next_look_nearer(gateway):
 async def test_one_who_leaves_disturbs_nobody(luma, gateway):
     """Of many who wait for the same and for others, those who are cancelled or time out take nothing with them."""
     handles = await submit(luma, 6)
-    staying = [asyncio.ensure_future(handle.wait()) for handle in handles]
+    committed = [asyncio.ensure_future(handle.wait()) for handle in handles]
     leaving = [asyncio.ensure_future(handle.wait()) for handle in handles]
     hurried = [asyncio.ensure_future(handle.wait(timeout=2)) for handle in handles]
     await asyncio.sleep(1.5)
     for one in leaving:
         one.cancel()
-    done, _ = await asyncio.wait([*staying, *leaving, *hurried])
+    done, _ = await asyncio.wait([*committed, *leaving, *hurried])
     assert all(one.cancelled() for one in leaving)
     assert all(isinstance(one.exception(), WaitTimeout) for one in hurried)
-    assert all(one.result().state is State.COMPLETED for one in staying)
+    assert all(one.result().state is State.COMPLETED for one in committed)
     assert len(done) == 18
 
 
@@ -508,7 +508,7 @@ async def test_failed_ones_are_outcomes_among_the_others(luma, gateway, events):
     assert all("Job failed" in str(ended[handle.id].error) for handle in handles[:3])
 
 
-@pytest.mark.parametrize("name", ["read_query", "glance", "generation"])
+@pytest.mark.parametrize("name", ["read_query", "peek", "generation"])
 async def test_a_dialect_that_trips_leaves_nobody_waiting_for_ever(gateway, caplog, name):
     """An exception that no reader should raise is a failed look like any other, and ends with the patience."""
 
@@ -520,7 +520,7 @@ async def test_a_dialect_that_trips_leaves_nobody_waiting_for_ever(gateway, capl
 
     setattr(Tripping, name, trip)
     async with LumaSession(
-        gateway.api_key, base_url=gateway.base_url, dialect=Tripping(), poll=PollPolicy.fixed(1, patience=20)
+        gateway.api_key, base_url=gateway.base_url, dialect=Tripping(), poll=PollPolicy.fixed(1, max_outage=20)
     ) as luma:
         with pytest.raises(PollingFailed, match="ZeroDivisionError"):
             await luma.run("cat dance")

@@ -13,13 +13,13 @@ from luma_async import (
     InvalidInput,
     Limits,
     LumaSession,
-    NoAnswer,
+    NoResponse,
     Refused,
     RetryPolicy,
     SessionClosed,
     State,
     Unauthorized,
-    UnreadableAnswer,
+    UnreadableResponse,
     UnsupportedOperation,
 )
 from luma_async.testing import ALWAYS, OfficialBehaviour, drop_after_reading, reshapes, server_error, stalls, succeeds
@@ -148,7 +148,7 @@ async def test_a_sign_of_life(luma, gateway):
     assert await luma.ping() is None
     async with session(gateway, retry=RetryPolicy(attempts=1)) as other:
         gateway.inject(drop_after_reading(), on="ping", times=ALWAYS)
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             await other.ping()
     async with LumaSession("luma-wrong", base_url=gateway.base_url, dialect=DreamMachine()) as stranger:
         gateway.clear_faults()
@@ -208,7 +208,7 @@ async def test_a_closed_session_lists_nothing(gateway):
 async def test_an_answer_that_is_no_list_is_unreadable(luma, gateway):
     """A success without a list of generations is an error that names the field at fault."""
     gateway.inject(reshapes(lambda _: {"data": []}), on="list")
-    with pytest.raises(UnreadableAnswer, match="generations"):
+    with pytest.raises(UnreadableResponse, match="generations"):
         await luma.library.list()
 
 

@@ -492,5 +492,5 @@ async def test_events_tell_the_story_and_cannot_break_it(gateway, caplog):
     async with LumaSession(gateway.api_key, base_url=gateway.base_url, on_event=listen) as luma:
         await luma.run("cat dance")
     assert seen[0] == "Submitted"
-    assert {"Looked", "Changed", "Finished"} <= set(seen)
+    assert {"Polled", "Changed", "Finished"} <= set(seen)
     assert "a listener's own trouble" in caplog.text

@@ -89,7 +89,7 @@ async def main(path, count, reach):
     reach("before anything")
 
     def on_event(event):
-        if type(event).__name__ == "Looked":
+        if type(event).__name__ == "Polled":
             reach("while waiting")
 
     journal = Instrumented(path, reach)
@@ -116,7 +116,7 @@ def claim_too_late():
     """Do what this library never does: write the claim after the POST. The stories must notice."""
 
     async def claim_nothing(self, intent):
-        intent.exposed = True
+        intent.may_have_left = True
 
     original = Attempts._settle
 

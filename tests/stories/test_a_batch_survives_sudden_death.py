@@ -45,9 +45,9 @@ def processes():
 @pytest.mark.timeout(300)
 async def test_killed_five_times_a_batch_accounts_for_every_prompt(gateway, tmp_path, processes):
     """SIGKILL somewhere in each sixth of the way, then a run to the end: results + failed + in doubt == prompts."""
-    path, report, luck = tmp_path / "jobs.db", tmp_path / "report.json", random.Random(5)
-    gateway.inject(late(0.05), times=ALWAYS, when=lambda seen: luck.random() < 0.3)
-    gateway.inject(drop_after_reading(), times=ALWAYS, when=lambda seen: luck.random() < 0.02)
+    path, report, jitter = tmp_path / "jobs.db", tmp_path / "report.json", random.Random(5)
+    gateway.inject(late(0.05), times=ALWAYS, when=lambda seen: jitter.random() < 0.3)
+    gateway.inject(drop_after_reading(), times=ALWAYS, when=lambda seen: jitter.random() < 0.02)
 
     def start():
         program = processes.Process(target=buy, args=(gateway.api_key, gateway.base_url, path, PROMPTS, report))
@@ -59,7 +59,7 @@ async def test_killed_five_times_a_batch_accounts_for_every_prompt(gateway, tmp_
         while len(gateway.charges) < PROMPTS * death / (DEATHS + 1):
             assert program.is_alive()
             await asyncio.sleep(0.005)
-        await asyncio.sleep(luck.random() * 0.1)
+        await asyncio.sleep(jitter.random() * 0.1)
         program.kill()
         await asyncio.to_thread(program.join)
         assert program.exitcode == -signal.SIGKILL

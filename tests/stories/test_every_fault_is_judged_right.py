@@ -43,7 +43,7 @@ from luma_async import (
     SubmitInDoubt,
     Timeouts,
     Unauthorized,
-    UnreadableAnswer,
+    UnreadableResponse,
 )
 
 pytestmark = pytest.mark.looptime
@@ -52,7 +52,7 @@ TASK = {"id": "g1", "state": "pending", "prompt": "cat dance", "created_at": "20
 ACCEPTED = response(201, TASK)
 ERROR = {"error": {"message": "it said so", "type": "new_api_error", "code": ""}}
 HTML = b"<html><head><title>oops</title></head><body>oops</body></html>"
-IMPATIENT = RetryPolicy(attempts=1, not_sent_for=0)
+IMPATIENT = RetryPolicy(attempts=1, connect_retry_for=0)
 
 
 def error(code="", message="it said so"):
@@ -470,7 +470,7 @@ async def test_a_website_at_base_url_is_called_one(journal):
     async with RawServer(page) as server, session(server.base_url, journal) as luma:
         with pytest.raises(SubmitInDoubt, match="an HTML page: check base_url"):
             await luma.submit("cat dance", key="cat")
-        with pytest.raises(UnreadableAnswer, match="an HTML page: check base_url"):
+        with pytest.raises(UnreadableResponse, match="an HTML page: check base_url"):
             await luma.get("g1")
 
 

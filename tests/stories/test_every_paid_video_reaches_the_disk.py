@@ -65,13 +65,13 @@ def session(gateway, journal, **settings):
 @pytest.mark.parametrize("seed", range(3))
 async def test_through_a_hostile_file_server(gateway, journal, tmp_path, seed):
     """Forty videos, each fetched through faults drawn at random: all arrive whole, and forty were paid."""
-    luck = random.Random(seed)
+    jitter = random.Random(seed)
     retry = RetryPolicy(attempts=8, first_delay=0.1, max_delay=1)
     async with session(gateway, journal, retry=retry, timeouts=Timeouts(download_stall=5)) as luma:
         handles = [await luma.submit(f"cat {number}", key=f"cat-{number}") for number in range(COUNT)]
         for handle in handles:
-            faults = luck.sample(FAULTS, k=luck.randint(0, 4)) + luck.choices(DEAD_LINKS, k=luck.randint(0, 1))
-            luck.shuffle(faults)
+            faults = jitter.sample(FAULTS, k=jitter.randint(0, 4)) + jitter.choices(DEAD_LINKS, k=jitter.randint(0, 1))
+            jitter.shuffle(faults)
             for fault in faults:
                 gateway.inject(fault, on="file", when=lambda seen, handle=handle: handle.id in seen.path)
         async with asyncio.TaskGroup() as group:
@@ -88,8 +88,8 @@ async def test_through_a_hostile_file_server(gateway, journal, tmp_path, seed):
 async def test_when_links_die_before_anybody_fetches(gateway, journal, tmp_path):
     """Links that lived ten minutes, a session that comes back after a day, relays without any: all arrive."""
     gateway.scripts["early"] = presigned(600, then=succeeds(after=5))
-    gateway.scripts["linkless"] = completes_without_link(after=5)
-    keys = ["early", "linkless", "plain"]
+    gateway.scripts["looks_without_link"] = completes_without_link(after=5)
+    keys = ["early", "looks_without_link", "plain"]
     async with session(gateway, journal) as luma:
         for key in keys:
             assert (await luma.run(key, key=key)).state is State.COMPLETED
@@ -148,15 +148,15 @@ async def test_when_the_program_is_killed_half_way(tmp_path, gateway):
 async def test_when_the_caller_is_impatient(gateway, journal, tmp_path):
     """Cancelled again and again at random moments, in the end the file is there, whole, and paid once."""
     gateway.scripts["cat dance"] = succeeds(after=0)
-    luck = random.Random(7)
+    jitter = random.Random(7)
     async with session(gateway, journal, poll=PollPolicy.fixed(0.05)) as luma:
         handle = await luma.submit("cat dance", key="cat")
         await handle
         for _ in range(30):
             gateway.clear_faults()
-            gateway.inject(cut_after(luck.randint(0, 2000)), on="file")
+            gateway.inject(cut_after(jitter.randint(0, 2000)), on="file")
             download = asyncio.ensure_future(handle.download(tmp_path / "cat.mp4", overwrite=True))
-            await asyncio.sleep(luck.random() * 0.02)
+            await asyncio.sleep(jitter.random() * 0.02)
             download.cancel()
             await asyncio.wait([download])
         gateway.clear_faults()

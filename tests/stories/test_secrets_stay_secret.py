@@ -43,7 +43,7 @@ from luma_async.values.settings import Secret
 KEY = "sk-do-not-tell-anybody-0123456789"
 TOKEN = "at-neither-tell-this-one-9876543210"
 SECRETS = (KEY, TOKEN)
-IMPATIENT = RetryPolicy(attempts=1, not_sent_for=0)
+IMPATIENT = RetryPolicy(attempts=1, connect_retry_for=0)
 
 
 def told(*texts):

@@ -114,10 +114,10 @@ async def test_death_at_each_step_of_a_purchase(programs, tmp_path, step):
         await completed(programs, gateway, path, INTENTS)
 
 
-async def lives(programs, gateway, path, luck, longest_s=LONGEST_LIFE_S, **environment):
+async def lives(programs, gateway, path, jitter, longest_s=LONGEST_LIFE_S, **environment):
     """Kill the program at random instants of one life after the other, each with further purchases."""
     for life in range(1, LIVES + 1):
-        await programs.run(gateway, path, life * INTENTS, kill_after_s=luck.random() * longest_s, **environment)
+        await programs.run(gateway, path, life * INTENTS, kill_after_s=jitter.random() * longest_s, **environment)
         yield life
 
 
@@ -129,10 +129,10 @@ async def test_death_at_any_instant(programs, tmp_path):
 
     async def chain(number):
         nonlocal kills, doubts
-        path, luck = tmp_path / f"{number}.db", random.Random(number)
+        path, jitter = tmp_path / f"{number}.db", random.Random(number)
         async with room, FakeGateway(script=succeeds(after=0.2)) as gateway:
-            gateway.inject(late(0.05), times=ALWAYS, when=lambda _: luck.random() < 0.5)
-            async for _ in lives(programs, gateway, path, luck):
+            gateway.inject(late(0.05), times=ALWAYS, when=lambda _: jitter.random() < 0.5)
+            async for _ in lives(programs, gateway, path, jitter):
                 await balanced(gateway, path)
                 kills += 1
             doubts += await completed(programs, gateway, path, LIVES * INTENTS)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luma_async import Limits, RixAPI
-from luma_async._batch.window import Flights, Seat
+from luma_async._batch.window import InFlight, Slot
 from luma_async._submit.limits import FIRST_SIZE, KnownLimits, Rate, Window, next_start, rate, window
 
 OFFICIAL = KnownLimits(max_in_flight=10, submits_per_minute=20)
@@ -126,8 +126,8 @@ def test_a_window_settles_at_any_cap(cap, wanted):
 
 def test_a_seat_is_given_back_once():
     """Finishing and freeing twice counts once, and a free seat wakes whoever wants one."""
-    flights = Flights(Window(size=2))
-    seats = [Seat(flights), Seat(flights)]
+    flights = InFlight(Window(size=2))
+    seats = [Slot(flights), Slot(flights)]
     for seat in seats:
         seat.take()
         seat.accepted(now=True)
@@ -142,8 +142,8 @@ def test_a_seat_is_given_back_once():
 
 def test_refusals_of_sends_that_left_together_count_once():
     """Three 429s at once shrink the window once; a later one shrinks it again; an accepted submit ends the row."""
-    flights = Flights(Window(size=10))
-    seats = [Seat(flights) for _ in range(6)]
+    flights = InFlight(Window(size=10))
+    seats = [Slot(flights) for _ in range(6)]
     for seat in seats:
         seat.take()
     for seat in seats[:2]:
@@ -158,8 +158,8 @@ def test_refusals_of_sends_that_left_together_count_once():
 
 def test_what_was_bought_earlier_proves_nothing_about_today():
     """A generation found in the journal is in flight, and neither widens the window nor ends a row of refusals."""
-    flights = Flights(Window(size=2))
-    seat = Seat(flights)
+    flights = InFlight(Window(size=2))
+    seat = Slot(flights)
     seat.take()
     flights.used, flights.refusals = 2, 3
     seat.accepted(now=False)

@@ -358,7 +358,7 @@ async def test_a_doubt_is_sent_again_until_it_is_decided(luma, gateway, journal)
 
 async def test_a_doubt_that_cannot_be_sent_again_stays_a_doubt(gateway, journal):
     """No connection: the second send never was, and the first is as doubtful as before."""
-    async with session(gateway, journal, retry=RetryPolicy(not_sent_for=1)) as luma:
+    async with session(gateway, journal, retry=RetryPolicy(connect_retry_for=1)) as luma:
         await in_doubt(luma, gateway)
         await gateway.stop()
         with pytest.raises(NotSent):

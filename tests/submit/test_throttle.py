@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from luma_async._submit.limits import Rate
-from luma_async._submit.throttle import Gate
+from luma_async._submit.throttle import Throttle
 
 pytestmark = pytest.mark.looptime
 
@@ -38,7 +38,7 @@ class Queue:
 
 async def test_an_open_gate_lets_everybody_through_at_once(looptime):
     """Without a rate or a pause nobody waits for anything."""
-    queue = Queue(Gate(width=100, rate=None))
+    queue = Queue(Throttle(width=100, rate=None))
     await asyncio.wait(queue.send(*range(100)))
     assert queue.passed == list(range(100))
     assert looptime < 0.001
@@ -46,7 +46,7 @@ async def test_an_open_gate_lets_everybody_through_at_once(looptime):
 
 async def test_it_is_as_wide_as_it_says():
     """Never more inside than its width, and all get through, in order."""
-    queue = Queue(Gate(width=3, rate=None), hold_s=1)
+    queue = Queue(Throttle(width=3, rate=None), hold_s=1)
     await asyncio.wait(queue.send(*range(10)))
     assert queue.most_inside == 3
     assert queue.passed == list(range(10))
@@ -56,7 +56,7 @@ async def test_it_is_as_wide_as_it_says():
 @pytest.mark.parametrize("burst", [1, 5])
 async def test_a_rate_holds_from_the_first_start(burst):
     """So many at once, then one every interval."""
-    queue = Queue(Gate(width=100, rate=Rate(per_second=2, burst=burst)))
+    queue = Queue(Throttle(width=100, rate=Rate(per_second=2, burst=burst)))
     await asyncio.wait(queue.send(*range(12)))
     assert queue.passed == list(range(12))
     expected = [0.0] * burst + [0.5 * number for number in range(1, 13 - burst)]
@@ -66,7 +66,7 @@ async def test_a_rate_holds_from_the_first_start(burst):
 @pytest.mark.parametrize("per_second", [1 / 3, 0.7, 3.3, 7, 11, 90])
 async def test_a_rate_that_no_float_can_spell_still_lets_all_through(per_second):
     """Waiting ends although the sum of the intervals is never exact."""
-    queue = Queue(Gate(width=100, rate=Rate(per_second=per_second)))
+    queue = Queue(Throttle(width=100, rate=Rate(per_second=per_second)))
     async with asyncio.timeout(1000):
         await asyncio.wait(queue.send(*range(50)))
     assert queue.times[-1] == pytest.approx(49 / per_second, abs=0.01)
@@ -74,7 +74,7 @@ async def test_a_rate_that_no_float_can_spell_still_lets_all_through(per_second)
 
 async def test_unused_time_is_saved_up_to_the_burst_and_no_further():
     """After an hour of nothing the burst is back, not the hour."""
-    queue = Queue(Gate(width=100, rate=Rate(per_second=1, burst=2)))
+    queue = Queue(Throttle(width=100, rate=Rate(per_second=1, burst=2)))
     await asyncio.sleep(3600)
     began_at = asyncio.get_running_loop().time()
     await asyncio.wait(queue.send(*range(4)))
@@ -83,7 +83,7 @@ async def test_unused_time_is_saved_up_to_the_burst_and_no_further():
 
 async def test_a_pause_stops_all_and_keeps_their_order():
     """Those who came during a pause go when it is over, before those who came later."""
-    queue = Queue(Gate(width=100, rate=None))
+    queue = Queue(Throttle(width=100, rate=None))
     queue.gate.pause(10)
     early = queue.send("a", "b", "c")
     await asyncio.sleep(10)
@@ -96,7 +96,7 @@ async def test_a_pause_stops_all_and_keeps_their_order():
 async def test_nobody_overtakes_those_who_waited_for_the_pause_to_end():
     """Whoever arrives at any turn of the loop after the pause stands behind those who waited for its end."""
     for turns in range(12):
-        queue = Queue(Gate(width=100, rate=None))
+        queue = Queue(Throttle(width=100, rate=None))
         queue.gate.pause(1)
         waiting = queue.send("a", "b", "c", "d")
         await asyncio.sleep(1)
@@ -109,7 +109,7 @@ async def test_nobody_overtakes_those_who_waited_for_the_pause_to_end():
 
 async def test_the_longer_of_two_pauses_counts():
     """A short pause does not end a long one; one that begins during another extends it."""
-    queue = Queue(Gate(width=100, rate=None))
+    queue = Queue(Throttle(width=100, rate=None))
     queue.gate.pause(10)
     queue.gate.pause(1)
     waiting = queue.send("a")
@@ -121,7 +121,7 @@ async def test_the_longer_of_two_pauses_counts():
 
 async def test_a_pause_holds_those_who_wait_for_the_rate():
     """A pause that begins while a submit waits for its turn makes it wait for the pause as well."""
-    queue = Queue(Gate(width=100, rate=Rate(per_second=1)))
+    queue = Queue(Throttle(width=100, rate=Rate(per_second=1)))
     waiting = queue.send("a", "b", "c")
     await asyncio.sleep(0.5)
     queue.gate.pause(9.5)
@@ -133,7 +133,7 @@ async def test_a_pause_holds_those_who_wait_for_the_rate():
 @pytest.mark.parametrize("leaver", range(6))
 async def test_whoever_leaves_disturbs_nobody(rate, leaver):
     """Cancelling any one in the queue, wherever it stands, costs the others neither a place nor a turn."""
-    queue = Queue(Gate(width=2, rate=rate), hold_s=1)
+    queue = Queue(Throttle(width=2, rate=rate), hold_s=1)
     queue.gate.pause(1)
     waiting = queue.send(*range(6))
     await asyncio.sleep(0.5)
@@ -148,7 +148,7 @@ async def test_whoever_leaves_disturbs_nobody(rate, leaver):
 
 async def test_a_turn_that_was_waited_for_and_left_is_not_used_up():
     """Somebody who leaves while waiting for the rate gives the turn to the next."""
-    queue = Queue(Gate(width=100, rate=Rate(per_second=0.1)))
+    queue = Queue(Throttle(width=100, rate=Rate(per_second=0.1)))
     waiting = queue.send("a", "b", "c")
     await asyncio.sleep(5)
     waiting[1].cancel()
@@ -158,7 +158,7 @@ async def test_a_turn_that_was_waited_for_and_left_is_not_used_up():
 
 async def test_a_place_comes_back_when_the_one_inside_fails():
     """An exception inside gives the place back like a good end."""
-    gate = Gate(width=1, rate=None)
+    gate = Throttle(width=1, rate=None)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             async with gate:

@@ -16,11 +16,11 @@ from luma_async._submit.verdict import (
     NOT_FOLLOWED,
     UNDECIDED_4XX,
     Accepted,
-    Denied,
-    Doubtful,
     ErrorBody,
-    Kind,
+    ErrorKind,
     Reading,
+    Rejected,
+    Unproven,
     judge_submit,
     refusal,
 )
@@ -38,8 +38,8 @@ from luma_async.values.errors import (
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "errors"
 SAID = ErrorBody(message="it said so")
-NO_QUOTA = ErrorBody(code="insufficient_user_quota", message="no quota", kind=Kind.OUT_OF_CREDIT, refuses=True)
-PASSED_ON = ErrorBody(code="fail_to_fetch_task", message="too short", kind=Kind.INVALID, refuses=True)
+NO_QUOTA = ErrorBody(code="insufficient_user_quota", message="no quota", kind=ErrorKind.OUT_OF_CREDIT, refuses=True)
+PASSED_ON = ErrorBody(code="fail_to_fetch_task", message="too short", kind=ErrorKind.INVALID, refuses=True)
 DENIED = ErrorBody(message="no", denied=True)
 OTHER_SHAPES = [shape for shape in Shape if shape is not Shape.JSON]
 
@@ -96,7 +96,7 @@ def test_a_success_with_an_id_and_no_error_is_accepted(one):
 def test_what_is_known_to_cost_nothing_is_refused(one):
     """`success: false`, a code known to refuse, a 4xx but four, and a 503 in the service's own words."""
     verdict = judge_submit(one)
-    assert isinstance(verdict, Denied)
+    assert isinstance(verdict, Rejected)
     assert verdict.error.status == one.status
 
 
@@ -104,7 +104,7 @@ def test_what_is_known_to_cost_nothing_is_refused(one):
 def test_everything_else_is_in_doubt(one):
     """Whatever proves neither is a doubt, and its reason names the status."""
     verdict = judge_submit(one)
-    assert isinstance(verdict, Doubtful)
+    assert isinstance(verdict, Unproven)
     assert verdict.reason.startswith(f"HTTP {one.status}")
 
 
@@ -117,7 +117,7 @@ def test_everything_else_is_in_doubt(one):
         ErrorBody,
         code=st.sampled_from(["", "some_code"]),
         message=st.sampled_from(["", "words"]),
-        kind=st.none() | st.sampled_from(Kind),
+        kind=st.none() | st.sampled_from(ErrorKind),
         refuses=st.booleans(),
         denied=st.booleans(),
         wrong_path=st.booleans(),
@@ -131,7 +131,7 @@ def test_no_answer_is_taken_for_more_than_it_proves(status, shape, generation_id
         assert shape is Shape.JSON
         assert error is None
         assert verdict.generation_id == generation_id
-    if isinstance(verdict, Denied):
+    if isinstance(verdict, Rejected):
         assert 400 <= status < 500 or status == 503 or error.refuses or (error.denied and status < 300)
         assert not (status < 300 and generation_id)
         assert verdict.repeat <= (status in {429, 503})
@@ -144,11 +144,11 @@ def test_no_answer_is_taken_for_more_than_it_proves(status, shape, generation_id
     [
         (reading(429), True),
         (reading(429, error=SAID), True),
-        (reading(429, error=ErrorBody(kind=Kind.RATE_LIMITED)), True),
+        (reading(429, error=ErrorBody(kind=ErrorKind.RATE_LIMITED)), True),
         (reading(429, error=NO_QUOTA), False),
-        (reading(429, error=ErrorBody(kind=Kind.PROMPT)), False),
+        (reading(429, error=ErrorBody(kind=ErrorKind.PROMPT)), False),
         (reading(503, error=SAID), True),
-        (reading(503, error=ErrorBody(code="no_channel", kind=Kind.UNAVAILABLE)), True),
+        (reading(503, error=ErrorBody(code="no_channel", kind=ErrorKind.UNAVAILABLE)), True),
         (reading(503, error=NO_QUOTA), False),
         (reading(400, error=SAID), False),
         (reading(500, error=PASSED_ON), False),
@@ -191,13 +191,13 @@ def test_what_a_service_says_is_clipped():
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        (Kind.UNAUTHORIZED, Unauthorized),
-        (Kind.OUT_OF_CREDIT, OutOfCredit),
-        (Kind.INVALID, InvalidRequest),
-        (Kind.PROMPT, PromptRejected),
-        (Kind.NOT_FOUND, GenerationNotFound),
-        (Kind.RATE_LIMITED, RateLimited),
-        (Kind.UNAVAILABLE, ServiceUnavailable),
+        (ErrorKind.UNAUTHORIZED, Unauthorized),
+        (ErrorKind.OUT_OF_CREDIT, OutOfCredit),
+        (ErrorKind.INVALID, InvalidRequest),
+        (ErrorKind.PROMPT, PromptRejected),
+        (ErrorKind.NOT_FOUND, GenerationNotFound),
+        (ErrorKind.RATE_LIMITED, RateLimited),
+        (ErrorKind.UNAVAILABLE, ServiceUnavailable),
     ],
 )
 @pytest.mark.parametrize("status", [200, 400, 401, 429, 500])
@@ -208,7 +208,7 @@ def test_the_code_decides_before_the_status(kind, expected, status):
 
 def test_every_kind_has_its_error():
     """No kind of error is forgotten."""
-    assert all(issubclass(type(refusal(reading(400, error=ErrorBody(kind=kind)))), Refused) for kind in Kind)
+    assert all(issubclass(type(refusal(reading(400, error=ErrorBody(kind=kind)))), Refused) for kind in ErrorKind)
 
 
 @pytest.mark.parametrize(
@@ -251,8 +251,8 @@ def test_a_5xx_that_passes_on_a_refusal_is_about_the_request():
         (reading(404), CHECK_BASE_URL),
         (reading(405, error=SAID), CHECK_BASE_URL),
         (reading(404, error=ErrorBody(message="Invalid URL (POST /x)", wrong_path=True)), CHECK_BASE_URL),
-        (reading(404, error=ErrorBody(kind=Kind.UNAVAILABLE, wrong_path=True)), CHECK_BASE_URL),
-        (reading(404, error=ErrorBody(kind=Kind.NOT_FOUND)), ""),
+        (reading(404, error=ErrorBody(kind=ErrorKind.UNAVAILABLE, wrong_path=True)), CHECK_BASE_URL),
+        (reading(404, error=ErrorBody(kind=ErrorKind.NOT_FOUND)), ""),
         (reading(301), NOT_FOLLOWED),
         (reading(400), ""),
     ],
@@ -303,37 +303,37 @@ def test_the_services_own_shape_is_json_with_words(one, in_shape):
 
 
 RECORDED = {
-    "200-success-false": (Unauthorized, "", "无权进行此操作，access token 无效", Denied),  # noqa: RUF001
-    "400-official-concepts": (InvalidRequest, "", "400: concepts are not supported for this model", Denied),
-    "400-sensitive": (PromptRejected, "sensitive_words_detected", "sensitive words detected", Denied),
-    "400-two-documents": (InvalidRequest, "", "Prompt is required", Denied),
-    "400-unknown-task": (GenerationNotFound, "task_not_exist", "task_not_exist", Denied),
-    "401-luma-api": (Unauthorized, "1", "unauthorized secret token", Denied),
-    "401-new-api": (Unauthorized, "", "无效的令牌 (request id: 20250101)", Denied),
-    "401-official": (Unauthorized, "", "Invalid API key is provided", Denied),
-    "401-one-api-exhausted": (OutOfCredit, "", "该令牌额度已用尽", Denied),
+    "200-success-false": (Unauthorized, "", "无权进行此操作，access token 无效", Rejected),  # noqa: RUF001
+    "400-official-concepts": (InvalidRequest, "", "400: concepts are not supported for this model", Rejected),
+    "400-sensitive": (PromptRejected, "sensitive_words_detected", "sensitive words detected", Rejected),
+    "400-two-documents": (InvalidRequest, "", "Prompt is required", Rejected),
+    "400-unknown-task": (GenerationNotFound, "task_not_exist", "task_not_exist", Rejected),
+    "401-luma-api": (Unauthorized, "1", "unauthorized secret token", Rejected),
+    "401-new-api": (Unauthorized, "", "无效的令牌 (request id: 20250101)", Rejected),
+    "401-official": (Unauthorized, "", "Invalid API key is provided", Rejected),
+    "401-one-api-exhausted": (OutOfCredit, "", "该令牌额度已用尽", Rejected),
     "403-quota": (
         OutOfCredit,
         "insufficient_user_quota",
         "user quota is not enough (request id: 20250101)",
-        Denied,
+        Rejected,
     ),
-    "403-token-quota": (OutOfCredit, "pre_consume_token_quota_failed", "token quota is not enough", Denied),
-    "422-official-list": (InvalidRequest, "", "body.model: field required", Denied),
-    "429-empty": (RateLimited, "", "", Denied),
-    "429-saturated": (RateLimited, "", "当前分组上游负载已饱和，请稍后再试", Denied),  # noqa: RUF001
+    "403-token-quota": (OutOfCredit, "pre_consume_token_quota_failed", "token quota is not enough", Rejected),
+    "422-official-list": (InvalidRequest, "", "body.model: field required", Rejected),
+    "429-empty": (RateLimited, "", "", Rejected),
+    "429-saturated": (RateLimited, "", "当前分组上游负载已饱和，请稍后再试", Rejected),  # noqa: RUF001
     "500-fetch": (
         InvalidRequest,
         "fail_to_fetch_task",
         "Prompt is too short, minimum length is 3 characters",
-        Denied,
+        Rejected,
     ),
-    "502-html": (ServiceUnavailable, "", "", Doubtful),
+    "502-html": (ServiceUnavailable, "", "", Unproven),
     "503-no-channel": (
         ServiceUnavailable,
         "get_channel_failed",
         "当前分组 default 下对于模型 luma 无可用渠道",
-        Denied,
+        Rejected,
     ),
 }
 

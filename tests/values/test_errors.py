@@ -24,7 +24,7 @@ LumaError
     SessionClosed
     TransportError
         NotSent
-        NoAnswer
+        NoResponse
     SubmitInDoubt
     KeyConflict
     Refused
@@ -35,7 +35,7 @@ LumaError
         GenerationNotFound
         RateLimited
         ServiceUnavailable
-    UnreadableAnswer
+    UnreadableResponse
     GenerationFailed
     WaitTimeout +TimeoutError
     PollingFailed
@@ -70,7 +70,7 @@ FIELDS = {
     "SessionClosed": {},
     "TransportError": {"message": "broken"},
     "NotSent": {"message": "There is no connection."},
-    "NoAnswer": {"message": "It broke."},
+    "NoResponse": {"message": "It broke."},
     "SubmitInDoubt": {
         "key": "cat",
         "sent_at": datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC),
@@ -79,10 +79,15 @@ FIELDS = {
         "body_excerpt": "<html>",
     },
     "KeyConflict": {"entry": ENTRY, "reason": "it stands for a different request."},
-    "UnreadableAnswer": {"message": "no list", "paths": ("data.id", "data.state"), "status": 200, "body_excerpt": "{}"},
+    "UnreadableResponse": {
+        "message": "no list",
+        "paths": ("data.id", "data.state"),
+        "status": 200,
+        "body_excerpt": "{}",
+    },
     "GenerationFailed": {"generation": GENERATION, "reason": "moderated", "code": "m1"},
     "WaitTimeout": {**ATTACHED, "waited_s": 5.0, "handle": "live"},
-    "PollingFailed": {**ATTACHED, "failures": (errors.NoAnswer(message="It broke."),), "handle": "live"},
+    "PollingFailed": {**ATTACHED, "failures": (errors.NoResponse(message="It broke."),), "handle": "live"},
     "DownloadError": {"message": "The server failed.", "generation_id": "g1", "path": Path("cat.mp4")},
     "LinkGone": {"message": "No link.", "generation_id": "g1", "path": None},
     "DamagedFile": {"message": "Cut.", "generation_id": "g1", "path": Path("cat.mp4")},
@@ -98,7 +103,7 @@ NEXT_STEPS = {
     "UnsupportedOperation": "rixapi has no upscale. Use another.",
     "SessionClosed": "async with LumaSession",
     "NotSent": "check base_url and the network, then try again",
-    "NoAnswer": "try again later",
+    "NoResponse": "try again later",
     "SubmitInDoubt": "settle it with session.doubts",
     "KeyConflict": "Use another key to buy again",
     "Refused": "ask the service's operator",
@@ -109,7 +114,7 @@ NEXT_STEPS = {
     "GenerationNotFound": "Check the id",
     "RateLimited": "Wait, then try again",
     "ServiceUnavailable": "Try again later",
-    "UnreadableAnswer": "Try again later",
+    "UnreadableResponse": "Try again later",
     "GenerationFailed": "submit the request anew",
     "WaitTimeout": "wait again",
     "PollingFailed": "attach again with session.handle('g1')",
@@ -260,8 +265,8 @@ def test_a_refusal_says_what_there_is(fields, text):
         (example("GenerationFailed"), "Generation g1 failed [m1]: moderated."),
         (errors.DownloadError(message="Cut."), "Cut. Downloading"),
         (errors.JournalError(message="full"), "full"),
-        (errors.UnreadableAnswer(message="no list"), "HTTP 200: no list | "),
-        (example("UnreadableAnswer"), "HTTP 200: no list (at data.id, data.state): '{}' | "),
+        (errors.UnreadableResponse(message="no list"), "HTTP 200: no list | "),
+        (example("UnreadableResponse"), "HTTP 200: no list (at data.id, data.state): '{}' | "),
         (errors.UnsupportedOperation(operation="upscale", service="rixapi"), "rixapi has no upscale."),
     ],
 )
@@ -276,7 +281,7 @@ def test_a_text_reads_well_with_much_and_with_little(error, text):
     ("kind", "fields", "clipped"),
     [
         (errors.Refused, {"status": 400}, ("message", "code", "body_excerpt")),
-        (errors.UnreadableAnswer, {}, ("body_excerpt",)),
+        (errors.UnreadableResponse, {}, ("body_excerpt",)),
         (errors.SubmitInDoubt, {"key": "cat"}, ("body_excerpt",)),
     ],
 )

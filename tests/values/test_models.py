@@ -20,11 +20,11 @@ from luma_async import (
     Generation,
     Image,
     KeyUsage,
-    Looked,
-    NoAnswer,
+    NoResponse,
     NotSent,
     Paused,
     Phase,
+    Polled,
     Retried,
     State,
     SubmitFailed,
@@ -51,7 +51,7 @@ VALUES = [
     Entry(key="cat", phase=Phase.ACCEPTED, service="s", digest="d", request={"prompt": "cat"}, generation=GENERATION),
     Submitted(key="cat", generation=GENERATION),
     Paused(delay_s=2.0),
-    Looked(ids=("g1", "g2")),
+    Polled(ids=("g1", "g2")),
     Changed(generation=GENERATION),
     Finished(generation=GENERATION),
     Downloading(generation_id="g1", path=Path("g1.mp4"), received_bytes=1, total_bytes=None),
@@ -59,8 +59,8 @@ VALUES = [
 ]
 FAILURES = [
     SubmitFailed(key="cat", error=NotSent(message="There is no connection.")),
-    Retried(what="submit", attempt=1, delay_s=0.5, error=NoAnswer(message="It broke.")),
-    Looked(ids=("g1",), error=NoAnswer(message="It broke.")),
+    Retried(what="submit", attempt=1, delay_s=0.5, error=NoResponse(message="It broke.")),
+    Polled(ids=("g1",), error=NoResponse(message="It broke.")),
 ]
 
 

@@ -27,18 +27,18 @@ NOT_NUMBERS = [None, "10", True, math.nan, [1]]
         (RetryPolicy, "attempts", [0, -1, 2.5, math.inf, *NOT_NUMBERS]),
         (RetryPolicy, "first_delay", [-1, math.inf, *NOT_NUMBERS]),
         (RetryPolicy, "max_delay", [-1, math.inf, *NOT_NUMBERS]),
-        (RetryPolicy, "not_sent_for", [-1, math.inf, *NOT_NUMBERS]),
+        (RetryPolicy, "connect_retry_for", [-1, math.inf, *NOT_NUMBERS]),
         (Limits, "requests", [0, -1, 2.5, math.inf, *NOT_NUMBERS]),
         (Limits, "max_in_flight", [0, -1, 10**400, 0.5, "many", True, math.nan]),
         (Limits, "submits_per_minute", [0, -1, "10", True, math.nan]),
         (Limits, "burst", [0, 0.5, "10", True, math.nan]),
-        (PollPolicy, "delay_worth", [0, -1, math.inf, *NOT_NUMBERS]),
+        (PollPolicy, "request_cost", [0, -1, math.inf, *NOT_NUMBERS]),
         (PollPolicy, "first", [0, -1, math.inf, *NOT_NUMBERS]),
         (PollPolicy, "last", [0, -1, math.inf, *NOT_NUMBERS]),
         (PollPolicy, "factor", [0, 0.9, math.inf, *NOT_NUMBERS]),
-        (PollPolicy, "give_up", [-1, "10", True, math.nan]),
-        (PollPolicy, "patience", [-1, *NOT_NUMBERS]),
-        (PollPolicy, "grace", [-1, 10**400, *NOT_NUMBERS]),
+        (PollPolicy, "max_wait", [-1, "10", True, math.nan]),
+        (PollPolicy, "max_outage", [-1, *NOT_NUMBERS]),
+        (PollPolicy, "not_found_grace", [-1, 10**400, *NOT_NUMBERS]),
     ],
 )
 def test_a_setting_that_cannot_be_right_is_refused_by_name(build, field, bad):
@@ -55,9 +55,9 @@ def test_a_setting_that_cannot_be_right_is_refused_by_name(build, field, bad):
         Limits(max_in_flight=math.inf, submits_per_minute=math.inf, burst=math.inf),
         Limits(max_in_flight="auto", submits_per_minute=0.5, burst=1),
         Timeouts(submit_keepalive=0, close=0),
-        RetryPolicy(attempts=1, first_delay=0, max_delay=0, not_sent_for=0),
-        PollPolicy.adaptive(0.125, give_up=None, patience=0, grace=0),
-        PollPolicy.fixed(5, give_up=60),
+        RetryPolicy(attempts=1, first_delay=0, max_delay=0, connect_retry_for=0),
+        PollPolicy.adaptive(0.125, max_wait=None, max_outage=0, not_found_grace=0),
+        PollPolicy.fixed(5, max_wait=60),
         PollPolicy.exponential(1, 60, 2),
     ],
 )
@@ -72,7 +72,8 @@ def test_the_three_policies_differ_in_kind_alone():
     assert (fixed.kind, fixed.first, fixed.last, fixed.factor) == ("fixed", 5, 5, 1)
     assert (growing.kind, growing.first, growing.last, growing.factor) == ("exponential", 1, 30, 1.5)
     assert {
-        (one.give_up, one.patience, one.grace) for one in (PollPolicy(), PollPolicy.adaptive(), fixed, growing)
+        (one.max_wait, one.max_outage, one.not_found_grace)
+        for one in (PollPolicy(), PollPolicy.adaptive(), fixed, growing)
     } == {(86_400, 300, 30)}
 
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples_of import document, names, sample
 
-from luma_async import DreamMachine, Generation, Image, RixAPI, State, UnreadableAnswer, Video
+from luma_async import DreamMachine, Generation, Image, RixAPI, State, UnreadableResponse, Video
 from luma_async._wire import converter
-from luma_async._wire.dialect import Running
+from luma_async._wire.dialect import StillRunning
 
 RIX = RixAPI()
 LINK, OTHER = "https://x.example/a.mp4", "https://x.example/b.jpg"
@@ -212,7 +212,7 @@ def test_what_a_value_cannot_do_without():
         (converter.generation, ("id", "state")),
         (converter.balance, ("balance_cents",)),
     ):
-        with pytest.raises(UnreadableAnswer, match="lacks") as caught:
+        with pytest.raises(UnreadableResponse, match="lacks") as caught:
             structure({"raw": {"a": 1}})
         assert caught.value.paths == paths
 
@@ -293,7 +293,7 @@ def outcome(kind, payload):
             return error, attrs.evolve(getattr(RIX, f"read_{kind}")(answer), raw={})
         rows = RIX.read_many(answer) if many(payload) else [RIX.read_submit(answer)]
         return error, [(row.id, attrs.evolve(RIX.generation(row.raw), raw={})) if row else None for row in rows]
-    except UnreadableAnswer as unreadable:
+    except UnreadableResponse as unreadable:
         return error, unreadable.paths
 
 
@@ -403,10 +403,10 @@ def acceptable(generation):
 
 @given(drifted())
 def test_no_drift_is_anything_but_a_generation_or_unreadable(task):
-    """Whatever is changed in a recorded answer, the result is a sound generation or an UnreadableAnswer."""
+    """Whatever is changed in a recorded answer, the result is a sound generation or an UnreadableResponse."""
     try:
         generation = RIX.generation(task)
-    except UnreadableAnswer as unreadable:
+    except UnreadableResponse as unreadable:
         missing = set(unreadable.paths)
         assert {"id", "state"} >= missing > set()
     else:
@@ -416,7 +416,7 @@ def test_no_drift_is_anything_but_a_generation_or_unreadable(task):
 @given(drifted())
 def test_a_glance_is_never_wrong(task):
     """What a glance takes for running is read as running, with the same estimate, whatever else was changed."""
-    running = RIX.glance(task)
+    running = RIX.peek(task)
     if running is not None:
         generation = RIX.generation({**task, "id": "some-id", "task_id": "some-id"})
         assert generation.state in {State.PENDING, State.PROCESSING}
@@ -429,20 +429,22 @@ def test_a_glance_is_never_wrong(task):
 def test_a_glance_knows_what_runs(word):
     """Every word of a generation that runs on is known at a glance, in a flat task and in a row."""
     for dialect in (RIX, DreamMachine()):
-        assert dialect.glance({"id": "a", "state": word, "estimate_wait_seconds": 12}) == Running(estimate_wait_s=12.0)
-    assert RIX.glance({"task_id": "a", "status": word, "data": {"estimate_wait_seconds": None}}) == Running()
+        assert dialect.peek({"id": "a", "state": word, "estimate_wait_seconds": 12}) == StillRunning(
+            estimate_wait_s=12.0
+        )
+    assert RIX.peek({"task_id": "a", "status": word, "data": {"estimate_wait_seconds": None}}) == StillRunning()
 
 
 @pytest.mark.parametrize("task", [{"state": "completed"}, {"state": "failed"}, {"state": "asleep"}, {"state": 7}, {}])
 def test_a_glance_leaves_the_rest_to_the_reader(task):
     """What has ended, and what nobody knows, is read in full."""
-    assert RIX.glance({"id": "a", **task}) is None
+    assert RIX.peek({"id": "a", **task}) is None
 
 
 @pytest.mark.parametrize("estimate", ["12", 1.5, True, 10**400, {}])
 def test_a_glance_leaves_an_odd_estimate_to_the_reader(estimate):
     """Only a whole number of seconds is plain."""
-    assert RIX.glance({"id": "a", "state": "pending", "estimate_wait_seconds": estimate}) is None
+    assert RIX.peek({"id": "a", "state": "pending", "estimate_wait_seconds": estimate}) is None
 
 
 ALONE = {
@@ -472,10 +474,10 @@ def test_a_drifted_field_degrades_alone(spelling, value):
 
 @given(st.dictionaries(st.text(max_size=4), JSON))
 def test_no_object_is_an_exception(raw):
-    """Any JSON object is a generation or an UnreadableAnswer."""
+    """Any JSON object is a generation or an UnreadableResponse."""
     with_id = {"id": "some-id", "state": "pending", **raw}
     for one in (raw, with_id):
         try:
             acceptable(RIX.generation(one))
-        except UnreadableAnswer:
+        except UnreadableResponse:
             continue

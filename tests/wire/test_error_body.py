@@ -20,10 +20,10 @@ from luma_async import (
     RixAPI,
     ServiceUnavailable,
     Unauthorized,
-    UnreadableAnswer,
+    UnreadableResponse,
 )
 from luma_async._http.queries import read
-from luma_async._submit.verdict import Accepted, Denied, Doubtful, Kind, judge_submit, refusal
+from luma_async._submit.verdict import Accepted, ErrorKind, Rejected, Unproven, judge_submit, refusal
 from luma_async._wire.answer import Answer, Shape, parse
 
 RIX = RixAPI()
@@ -87,7 +87,7 @@ REFUSED_SAMPLES = {"200-success-false", "500-fetch", "503-no-channel", "429-empt
 def test_what_a_recorded_error_proves_about_a_submit(name):
     """Every recorded error refuses a submit, but for the proxy's page, which proves nothing."""
     verdict = judge_submit(read(error_document(name), RIX))
-    assert isinstance(verdict, Denied if name in REFUSED_SAMPLES else Doubtful)
+    assert isinstance(verdict, Rejected if name in REFUSED_SAMPLES else Unproven)
 
 
 NO_ERRORS = {
@@ -173,16 +173,16 @@ def test_a_failing_status_overrules_a_code_that_says_success(code):
 
 
 KINDS = {
-    "insufficient_user_quota": Kind.OUT_OF_CREDIT,
-    "pre_consume_token_quota_failed": Kind.OUT_OF_CREDIT,
-    "sensitive_words_detected": Kind.PROMPT,
-    "prompt_blocked": Kind.PROMPT,
-    "get_channel_failed": Kind.UNAVAILABLE,
-    "channel:no_available_key": Kind.UNAVAILABLE,
-    "model_not_found": Kind.UNAVAILABLE,
-    "invalid_request": Kind.INVALID,
-    "build_request_failed": Kind.INVALID,
-    "task_not_exist": Kind.NOT_FOUND,
+    "insufficient_user_quota": ErrorKind.OUT_OF_CREDIT,
+    "pre_consume_token_quota_failed": ErrorKind.OUT_OF_CREDIT,
+    "sensitive_words_detected": ErrorKind.PROMPT,
+    "prompt_blocked": ErrorKind.PROMPT,
+    "get_channel_failed": ErrorKind.UNAVAILABLE,
+    "channel:no_available_key": ErrorKind.UNAVAILABLE,
+    "model_not_found": ErrorKind.UNAVAILABLE,
+    "invalid_request": ErrorKind.INVALID,
+    "build_request_failed": ErrorKind.INVALID,
+    "task_not_exist": ErrorKind.NOT_FOUND,
     "do_request_failed": None,
     "": None,
 }
@@ -208,23 +208,23 @@ def test_what_a_code_means(code, kind, status):
 
 
 WORDS = {
-    "该令牌额度已用尽": Kind.OUT_OF_CREDIT,
-    "用户额度不足": Kind.OUT_OF_CREDIT,
-    "余额不足": Kind.OUT_OF_CREDIT,
-    "User quota is not enough": Kind.OUT_OF_CREDIT,
-    "Insufficient account balance": Kind.OUT_OF_CREDIT,
-    "insufficient_quota": Kind.OUT_OF_CREDIT,
-    "Insufficient credits": Kind.OUT_OF_CREDIT,
+    "该令牌额度已用尽": ErrorKind.OUT_OF_CREDIT,
+    "用户额度不足": ErrorKind.OUT_OF_CREDIT,
+    "余额不足": ErrorKind.OUT_OF_CREDIT,
+    "User quota is not enough": ErrorKind.OUT_OF_CREDIT,
+    "Insufficient account balance": ErrorKind.OUT_OF_CREDIT,
+    "insufficient_quota": ErrorKind.OUT_OF_CREDIT,
+    "Insufficient credits": ErrorKind.OUT_OF_CREDIT,
     "insufficient permissions": None,
-    "prompt contains sensitive words": Kind.PROMPT,
-    "提示词包含敏感词": Kind.PROMPT,
-    "Advanced prompt moderation failed": Kind.PROMPT,
-    "Contains blacklisted words": Kind.PROMPT,
-    "Generation not found": Kind.NOT_FOUND,
-    "the task 123 does not exist": Kind.NOT_FOUND,
-    "task_not_found": Kind.NOT_FOUND,
-    "record not found": Kind.NOT_FOUND,
-    "任务不存在": Kind.NOT_FOUND,
+    "prompt contains sensitive words": ErrorKind.PROMPT,
+    "提示词包含敏感词": ErrorKind.PROMPT,
+    "Advanced prompt moderation failed": ErrorKind.PROMPT,
+    "Contains blacklisted words": ErrorKind.PROMPT,
+    "Generation not found": ErrorKind.NOT_FOUND,
+    "the task 123 does not exist": ErrorKind.NOT_FOUND,
+    "task_not_found": ErrorKind.NOT_FOUND,
+    "record not found": ErrorKind.NOT_FOUND,
+    "任务不存在": ErrorKind.NOT_FOUND,
     "model not found": None,
     "Not Found": None,
     "access token invalid": None,
@@ -242,13 +242,13 @@ def test_what_words_mean_where_the_code_is_unknown(message, kind):
 def test_an_unknown_task_is_told_by_a_400_or_a_404():
     """The words for an unknown id count only behind the two statuses that relays send them with."""
     kinds = [RIX.read_error(document({"detail": "task not found"}, status)).kind for status in (400, 404, 500, 200)]
-    assert kinds == [Kind.NOT_FOUND, Kind.NOT_FOUND, None, None]
+    assert kinds == [ErrorKind.NOT_FOUND, ErrorKind.NOT_FOUND, None, None]
 
 
 @pytest.mark.parametrize("message", ["无权进行此操作", "未登录", "令牌无效", "access token invalid", "Unauthorized"])
 def test_a_denial_names_the_key(message):
     """`success: false` comes with HTTP 200, so only its words tell that the key is the trouble."""
-    assert RIX.read_error(document({"success": False, "message": message})).kind is Kind.UNAUTHORIZED
+    assert RIX.read_error(document({"success": False, "message": message})).kind is ErrorKind.UNAUTHORIZED
     assert RIX.read_error(document({"success": False, "message": "busy"})).kind is None
 
 
@@ -272,7 +272,7 @@ WRAPPED = {
         json.dumps({"detail": "moderation failed"}),
         500,
         "moderation failed",
-        Kind.PROMPT,
+        ErrorKind.PROMPT,
         True,
     ),
     "a refusal of fields": (json.dumps({"detail": [{"loc": ["body"], "msg": "x"}]}), 500, "body: x", None, True),
@@ -300,35 +300,35 @@ WRAPPED = {
         json.dumps({"code": "sensitive_words_detected", "message": "no"}),
         500,
         "no",
-        Kind.PROMPT,
+        ErrorKind.PROMPT,
         True,
     ),
     "no refusal": (json.dumps({"id": "a"}), 500, '{"id": "a"}', None, False),
     "two documents": (TOO_SHORT * 2, 500, "Prompt is too short", None, False),
-    "words": ("sensitive words", 500, "sensitive words", Kind.PROMPT, False),
+    "words": ("sensitive words", 500, "sensitive words", ErrorKind.PROMPT, False),
     "nothing": ("", 500, "", None, False),
     "no text": ({"detail": "x"}, 500, "", None, False),
-    "the relay's own key is bad": (json.dumps({"detail": "bad key"}), 401, "bad key", Kind.UNAVAILABLE, False),
-    "the relay's own account wants money": ("Payment required", 402, "Payment required", Kind.UNAVAILABLE, False),
-    "a prompt that may not be shown": ("sensitive words", 403, "sensitive words", Kind.PROMPT, False),
-    "a prompt that cannot be found": ("sensitive words", 404, "sensitive words", Kind.PROMPT, False),
+    "the relay's own key is bad": (json.dumps({"detail": "bad key"}), 401, "bad key", ErrorKind.UNAVAILABLE, False),
+    "the relay's own account wants money": ("Payment required", 402, "Payment required", ErrorKind.UNAVAILABLE, False),
+    "a prompt that may not be shown": ("sensitive words", 403, "sensitive words", ErrorKind.PROMPT, False),
+    "a prompt that cannot be found": ("sensitive words", 404, "sensitive words", ErrorKind.PROMPT, False),
     "an error without words": (json.dumps({"error": "x"}), 500, '{"error": "x"}', None, False),
-    "the relay's own access is gone": ("Forbidden", 403, "Forbidden", Kind.UNAVAILABLE, False),
+    "the relay's own access is gone": ("Forbidden", 403, "Forbidden", ErrorKind.UNAVAILABLE, False),
     "the relay's own account is empty": (
         json.dumps({"error": {"message": "x", "code": "insufficient_user_quota"}}),
         403,
         "x",
-        Kind.UNAVAILABLE,
+        ErrorKind.UNAVAILABLE,
         False,
     ),
     "the account there denies the relay": (
         json.dumps({"success": False, "message": "unauthorized"}),
         500,
         "unauthorized",
-        Kind.UNAVAILABLE,
+        ErrorKind.UNAVAILABLE,
         True,
     ),
-    "an unknown task": (json.dumps({"detail": "nope"}), 404, "nope", Kind.NOT_FOUND, False),
+    "an unknown task": (json.dumps({"detail": "nope"}), 404, "nope", ErrorKind.NOT_FOUND, False),
     "a page about nothing": ("<html>404 Not Found</html>", 404, "<html>404 Not Found</html>", None, False),
     "a path that is none": ("404 page not found", 404, "404 page not found", None, False),
     "a policy": (json.dumps({"detail": "It goes against our policy"}), 500, "It goes against our policy", None, True),
@@ -338,7 +338,7 @@ WRAPPED = {
         json.dumps({"detail": "Generation not found"}),
         400,
         "Generation not found",
-        Kind.NOT_FOUND,
+        ErrorKind.NOT_FOUND,
         False,
     ),
     "saturated": (json.dumps({"detail": "slow down"}), 429, "slow down", None, False),
@@ -375,19 +375,19 @@ def test_what_the_service_behind_the_relay_said(message, status, said, kind, ref
 )
 def test_a_crash_behind_the_relay_is_no_refusal(words):
     """However it is spelled: what broke there may have been charged before."""
-    assert type(judge_submit(read(wrapped(json.dumps({"detail": words}), 500), RIX))) is Doubtful
+    assert type(judge_submit(read(wrapped(json.dumps({"detail": words}), 500), RIX))) is Unproven
 
 
 @pytest.mark.parametrize(
     ("message", "verdict"),
     [
-        ("<html>503 Service Temporarily Unavailable</html>", Doubtful),
-        (json.dumps({"code": "do_request_failed", "message": "upstream closed"}), Doubtful),
-        (json.dumps({"detail": "Service unavailable, try again"}), Doubtful),
-        (json.dumps({"detail": "no capacity"}), Doubtful),
-        (json.dumps({"detail": "Error creating generation"}), Doubtful),
-        (json.dumps({"success": False, "message": "当前分组上游负载已饱和"}), Doubtful),
-        (json.dumps({"error": {"code": "get_channel_failed", "message": "no channel"}}), Denied),
+        ("<html>503 Service Temporarily Unavailable</html>", Unproven),
+        (json.dumps({"code": "do_request_failed", "message": "upstream closed"}), Unproven),
+        (json.dumps({"detail": "Service unavailable, try again"}), Unproven),
+        (json.dumps({"detail": "no capacity"}), Unproven),
+        (json.dumps({"detail": "Error creating generation"}), Unproven),
+        (json.dumps({"success": False, "message": "当前分组上游负载已饱和"}), Unproven),
+        (json.dumps({"error": {"code": "get_channel_failed", "message": "no channel"}}), Rejected),
     ],
 )
 def test_a_503_from_behind_the_relay_proves_what_it_would_prove_itself(message, verdict):
@@ -406,41 +406,41 @@ QUOTA = {"error": {"code": "insufficient_user_quota", "message": "x"}}
 VERDICTS = {
     "201 with an id": (201, TASK, Accepted),
     "200 with an id inside": (200, {"code": 0, "data": {"task_id": "a"}}, Accepted),
-    "200 with a malformed id": (200, {"id": "../x"}, Doubtful),
-    "200 with a database number": (200, {"id": 13917, "state": "pending"}, Doubtful),
+    "200 with a malformed id": (200, {"id": "../x"}, Unproven),
+    "200 with a database number": (200, {"id": 13917, "state": "pending"}, Unproven),
     "201, said twice": (201, {"code": 201, "message": "created", "data": {"task_id": "a"}}, Accepted),
     "200 with an id and an error of nothing": (200, {**TASK, "error": {"message": "", "code": None}}, Accepted),
-    "400 with an error of nothing": (400, {"error": {"message": "", "code": None}}, Denied),
-    "200 without an id": (200, {"state": "pending"}, Doubtful),
-    "200 with an id and an error": (200, {**TASK, "error": {"message": "x"}}, Doubtful),
-    "200 with an id and an error in words": (200, {**TASK, "error": "x"}, Doubtful),
-    "200 with an id and a denial": (200, {**TASK, "success": False}, Doubtful),
-    "200 with a denial": (200, {"success": False, "message": "x"}, Denied),
-    "200 with a refusing code": (200, QUOTA, Denied),
-    "200 with an unknown code": (200, {"code": "y", "message": "x"}, Doubtful),
-    "200 with an error in words": (200, {"error": "x"}, Doubtful),
-    "200 with a detail": (200, {"detail": "x"}, Doubtful),
-    "301": (301, {"detail": "x"}, Doubtful),
-    "400": (400, {"message": "x"}, Denied),
-    "404": (404, {"message": "x"}, Denied),
-    "408": (408, {"detail": "x"}, Doubtful),
-    "408 with a refusing code": (408, QUOTA, Denied),
-    "409": (409, {"detail": "x"}, Doubtful),
-    "425": (425, {"detail": "x"}, Doubtful),
-    "429": (429, {"detail": "x"}, Denied),
-    "499": (499, {"detail": "x"}, Doubtful),
-    "500": (500, {"error": {"message": "x", "code": ""}}, Doubtful),
-    "500 with a refusing code": (500, QUOTA, Denied),
-    "500, asked and unanswered": (500, {"code": "do_request_failed", "message": "x"}, Doubtful),
-    "500, the service behind refuses": (500, {"code": "fail_to_fetch_task", "message": TOO_SHORT}, Denied),
-    "502, the service behind refuses": (502, {"code": "fail_to_fetch_task", "message": TOO_SHORT}, Doubtful),
-    "502 with a refusing code": (502, QUOTA, Denied),
-    "503 in the relay's shape": (503, {"error": {"message": "x", "code": ""}}, Denied),
-    "503 in the task part's shape": (503, {"code": "y", "message": "x", "data": None}, Denied),
-    "503 in a proxy's shape": (503, {"message": "The upstream server is timing out"}, Doubtful),
-    "503 in a framework's shape": (503, {"status": 503, "error": "Service Unavailable", "path": "/"}, Doubtful),
-    "503 in no shape": (503, [], Doubtful),
-    "504": (504, {"detail": "x"}, Doubtful),
+    "400 with an error of nothing": (400, {"error": {"message": "", "code": None}}, Rejected),
+    "200 without an id": (200, {"state": "pending"}, Unproven),
+    "200 with an id and an error": (200, {**TASK, "error": {"message": "x"}}, Unproven),
+    "200 with an id and an error in words": (200, {**TASK, "error": "x"}, Unproven),
+    "200 with an id and a denial": (200, {**TASK, "success": False}, Unproven),
+    "200 with a denial": (200, {"success": False, "message": "x"}, Rejected),
+    "200 with a refusing code": (200, QUOTA, Rejected),
+    "200 with an unknown code": (200, {"code": "y", "message": "x"}, Unproven),
+    "200 with an error in words": (200, {"error": "x"}, Unproven),
+    "200 with a detail": (200, {"detail": "x"}, Unproven),
+    "301": (301, {"detail": "x"}, Unproven),
+    "400": (400, {"message": "x"}, Rejected),
+    "404": (404, {"message": "x"}, Rejected),
+    "408": (408, {"detail": "x"}, Unproven),
+    "408 with a refusing code": (408, QUOTA, Rejected),
+    "409": (409, {"detail": "x"}, Unproven),
+    "425": (425, {"detail": "x"}, Unproven),
+    "429": (429, {"detail": "x"}, Rejected),
+    "499": (499, {"detail": "x"}, Unproven),
+    "500": (500, {"error": {"message": "x", "code": ""}}, Unproven),
+    "500 with a refusing code": (500, QUOTA, Rejected),
+    "500, asked and unanswered": (500, {"code": "do_request_failed", "message": "x"}, Unproven),
+    "500, the service behind refuses": (500, {"code": "fail_to_fetch_task", "message": TOO_SHORT}, Rejected),
+    "502, the service behind refuses": (502, {"code": "fail_to_fetch_task", "message": TOO_SHORT}, Unproven),
+    "502 with a refusing code": (502, QUOTA, Rejected),
+    "503 in the relay's shape": (503, {"error": {"message": "x", "code": ""}}, Rejected),
+    "503 in the task part's shape": (503, {"code": "y", "message": "x", "data": None}, Rejected),
+    "503 in a proxy's shape": (503, {"message": "The upstream server is timing out"}, Unproven),
+    "503 in a framework's shape": (503, {"status": 503, "error": "Service Unavailable", "path": "/"}, Unproven),
+    "503 in no shape": (503, [], Unproven),
+    "504": (504, {"detail": "x"}, Unproven),
 }
 
 
@@ -453,18 +453,18 @@ def test_what_an_answer_to_a_submit_proves(status, payload, verdict):
 
 
 BROKEN = {
-    "two documents with an id": (201, '{"id": "a"}{"id": "b"}', Doubtful),
-    "an id with something behind it": (201, '{"id": "a"} <html>', Doubtful),
-    "a page": (200, "<html></html>", Doubtful),
-    "nothing": (200, "", Doubtful),
-    "cut": (201, '{"id": "a", "st', Doubtful),
-    "a page behind a 404": (404, "<html></html>", Denied),
-    "nothing behind a 503": (503, "", Doubtful),
-    "a refusing code, and the relay went on": (500, json.dumps(QUOTA) + json.dumps(TASK), Doubtful),
+    "two documents with an id": (201, '{"id": "a"}{"id": "b"}', Unproven),
+    "an id with something behind it": (201, '{"id": "a"} <html>', Unproven),
+    "a page": (200, "<html></html>", Unproven),
+    "nothing": (200, "", Unproven),
+    "cut": (201, '{"id": "a", "st', Unproven),
+    "a page behind a 404": (404, "<html></html>", Rejected),
+    "nothing behind a 503": (503, "", Unproven),
+    "a refusing code, and the relay went on": (500, json.dumps(QUOTA) + json.dumps(TASK), Unproven),
     "a refusal from behind, and the relay went on": (
         500,
         json.dumps({"code": "fail_to_fetch_task", "message": TOO_SHORT}) + json.dumps(TASK),
-        Doubtful,
+        Unproven,
     ),
 }
 
@@ -510,7 +510,7 @@ def test_no_bytes_are_an_exception_to_the_reader_of_errors(body, status):
 
 @given(JSON)
 def test_no_json_is_an_exception_to_the_other_readers(payload):
-    """Whatever a safe call is answered with, it is understood or an UnreadableAnswer."""
+    """Whatever a safe call is answered with, it is understood or an UnreadableResponse."""
     answer = document(payload)
     for read_answer in (
         lambda one: RIX.read_query(one, "some-id"),
@@ -519,5 +519,5 @@ def test_no_json_is_an_exception_to_the_other_readers(payload):
         RIX.read_user,
         RIX.read_key,
     ):
-        with suppress(UnreadableAnswer):
+        with suppress(UnreadableResponse):
             read_answer(answer)

@@ -16,7 +16,7 @@ from weakref import WeakSet
 class Inherited(Protocol):
     """Something that a child gets and may not use."""
 
-    def disown(self) -> None:
+    def forget_after_fork(self) -> None:
         """Forget, in the child, without a trace for the parent."""
         ...
 
@@ -62,7 +62,7 @@ def _rest_all() -> None:
 def _disown_all() -> None:
     try:
         for thing in list(_inherited):
-            thing.disown()
+            thing.forget_after_fork()
     finally:
         fork_lock.release()
 

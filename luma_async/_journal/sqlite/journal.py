@@ -13,7 +13,7 @@ from luma_async._journal.sqlite.forks import fork_lock
 from luma_async._journal.sqlite.owners import OwnerLocks
 from luma_async._journal.sqlite.schema import explain, open_file
 from luma_async._journal.sqlite.table import EntryTable
-from luma_async._journal.sqlite.writer import Question, WriterThread
+from luma_async._journal.sqlite.writer import Command, WriterThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -119,13 +119,13 @@ class SqliteJournal:
         return question.future
 
     def _stop(self) -> asyncio.Future[Any]:
-        farewell = _question(lambda _: None)
+        close_command = _question(lambda _: None)
         with fork_lock, self._guard:
             thread, self._thread = self._thread, None
-        if thread is None or not thread.stop(farewell):
-            farewell.future.set_result(None)
-        return farewell.future
+        if thread is None or not thread.stop(close_command):
+            close_command.future.set_result(None)
+        return close_command.future
 
 
-def _question(work: Callable[[EntryTable], Any], *, writes: bool = False) -> Question:
-    return Question(work=work, writes=writes, future=asyncio.get_running_loop().create_future())
+def _question(work: Callable[[EntryTable], Any], *, writes: bool = False) -> Command:
+    return Command(work=work, writes=writes, future=asyncio.get_running_loop().create_future())

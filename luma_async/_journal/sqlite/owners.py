@@ -108,7 +108,7 @@ class OwnerLocks:
         finally:
             os.close(looked)
 
-    def disown(self) -> None:
+    def forget_after_fork(self) -> None:
         """Drop a parent's locks in its child, or an owner would live as long as the last child."""
         held, self._held = self._held, {}
         for one in held.values():

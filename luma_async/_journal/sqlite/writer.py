@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Question:
+class Command:
     """What is to be done, and who waits for it."""
 
     work: Callable[[EntryTable], Any]
@@ -64,15 +64,15 @@ class WriterThread:
         self,
         open_table: Callable[[], EntryTable],
         explain: Callable[[Exception], JournalError],
-        first: Question,
+        first: Command,
     ) -> None:
         self._open_table = open_table
         self._explain = explain
         self._table: EntryTable | None = None
-        self._questions: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
+        self._questions: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._questions.put(first)
-        self._taken: list[Question] = []
-        self._farewell: Question | None = None
+        self._taken: list[Command] = []
+        self._farewell: Command | None = None
         self._lock = threading.Lock()
         self._open = True
         self._closed = threading.Event()
@@ -83,20 +83,20 @@ class WriterThread:
         self._thread = threading.Thread(target=self._run, name="luma_async journal", daemon=True)
         self._thread.start()
 
-    def ask(self, question: Question) -> bool:
+    def ask(self, question: Command) -> bool:
         """Hand over a question; False when the thread takes none any more."""
         with self._lock:
             if self._open:
                 self._questions.put(question)
             return self._open
 
-    def stop(self, farewell: Question) -> bool:
+    def stop(self, close_command: Command) -> bool:
         """Answer what was asked so far, close the database, then this; False when the thread has ended already."""
         with self._lock:
             if not self._open:
                 return False
             self._open = False
-            self._farewell = farewell
+            self._farewell = close_command
             self._questions.put(None)
             return True
 
@@ -111,7 +111,7 @@ class WriterThread:
         # One that has not opened it yet waits until the fork is over.
         self._closed.wait()
 
-    def disown(self) -> None:
+    def forget_after_fork(self) -> None:
         """Never be used in a forked child, where there is no such thread; its connection must not even be closed."""
         self._lock = threading.Lock()
         self._open = False
@@ -161,7 +161,7 @@ class WriterThread:
             if not question.writes:
                 self._answer(table, question)
 
-    def _commit(self, table: EntryTable, changes: list[Question]) -> Exception | None:
+    def _commit(self, table: EntryTable, changes: list[Command]) -> Exception | None:
         """Make the changes durable together.
 
         Each is one statement, which SQLite takes back by itself when it fails; the others stand. Only what is wrong
@@ -178,7 +178,7 @@ class WriterThread:
             return error
         return None
 
-    def _answer(self, table: EntryTable, question: Question) -> None:
+    def _answer(self, table: EntryTable, question: Command) -> None:
         try:
             question.result = question.work(table)
         except (sqlite3.Error, OSError) as error:
@@ -202,9 +202,9 @@ class WriterThread:
 _disowned: list[WriterThread] = []
 
 
-def _tell(questions: Iterable[Question]) -> None:
+def _tell(questions: Iterable[Command]) -> None:
     """Wake each loop once."""
-    groups: dict[asyncio.AbstractEventLoop, list[Question]] = {}
+    groups: dict[asyncio.AbstractEventLoop, list[Command]] = {}
     for question in questions:
         groups.setdefault(question.future.get_loop(), []).append(question)
     for loop, group in groups.items():
@@ -213,6 +213,6 @@ def _tell(questions: Iterable[Question]) -> None:
             loop.call_soon_threadsafe(_tell_all, group)
 
 
-def _tell_all(questions: list[Question]) -> None:
+def _tell_all(questions: list[Command]) -> None:
     for question in questions:
         question.tell()

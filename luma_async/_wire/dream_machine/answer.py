@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from luma_async._wire import generation as rix_answers
 from luma_async._wire.dialect import Page
 from luma_async._wire.json_shapes import is_list, is_object
-from luma_async.values.errors import UnreadableAnswer
+from luma_async.values.errors import UnreadableResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,7 @@ def find_page(document: Document) -> Page:
     """Find a page of generations.
 
     Raises:
-        UnreadableAnswer: there is no list of them.
+        UnreadableResponse: there is no list of them.
     """
     payload = document.payload
     listed = payload.get("generations") if is_object(payload) else None
@@ -68,7 +68,7 @@ def find_names(document: Document) -> tuple[str, ...]:
     """Find a list of names.
 
     Raises:
-        UnreadableAnswer: there is none.
+        UnreadableResponse: there is none.
     """
     payload = document.payload
     if not is_list(payload):
@@ -82,5 +82,5 @@ def balance_fields(document: Document) -> dict[str, Any]:
     return {"balance_cents": payload.get("credit_balance"), "raw": payload}
 
 
-def _unreadable(document: Document, message: str, *paths: str) -> UnreadableAnswer:
-    return UnreadableAnswer(message=message, status=document.status, paths=paths, body_excerpt=document.excerpt)
+def _unreadable(document: Document, message: str, *paths: str) -> UnreadableResponse:
+    return UnreadableResponse(message=message, status=document.status, paths=paths, body_excerpt=document.excerpt)

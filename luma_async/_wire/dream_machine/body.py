@@ -44,7 +44,7 @@ _ONLY_KIND = {"first_frame": "video", "format": "image"}
 
 
 @attrs.frozen(kw_only=True)
-class Order:
+class SubmitSpec:
     """A paid submit in the words of the service."""
 
     operation: str
@@ -55,11 +55,11 @@ class Order:
     """What the service calls its kind (`generation_type`)."""
     body: dict[str, Any]
     """The JSON body."""
-    held_s: float = 0.0
+    sync_wait_s: float = 0.0
     """Seconds for which the service holds its answer back."""
 
 
-def order(request: Request) -> Order:
+def order(request: Request) -> SubmitSpec:
     """Spell a purchase.
 
     Raises:
@@ -69,23 +69,29 @@ def order(request: Request) -> Order:
         raise _uncarried("expand_prompt", "the service decides by itself.")
     match request:
         case VideoRequest():
-            return Order(operation="submit", path=None, kind="video", body=_video(request))
+            return SubmitSpec(operation="submit", path=None, kind="video", body=_video(request))
         case ExtendRequest():
-            return Order(operation="extend", path=None, kind="video", body=_extension(request))
+            return SubmitSpec(operation="extend", path=None, kind="video", body=_extension(request))
         case AudioRequest():
-            return Order(operation="add_audio", path=f"/{request.source}/audio", kind="add_audio", body=_audio(request))
+            return SubmitSpec(
+                operation="add_audio", path=f"/{request.source}/audio", kind="add_audio", body=_audio(request)
+            )
         case UpscaleRequest():
-            return Order(
+            return SubmitSpec(
                 operation="upscale", path=f"/{request.source}/upscale", kind="upscale_video", body=_upscaling(request)
             )
         case ImageRequest():
-            held_s = float(min(request.sync_timeout or SYNC_TIMEOUT_S, LONGEST_HELD_S)) if request.sync else 0.0
-            return Order(operation="image", path="/image", kind="image", body=_image(request), held_s=held_s)
+            sync_wait_s = float(min(request.sync_timeout or SYNC_TIMEOUT_S, LONGEST_HELD_S)) if request.sync else 0.0
+            return SubmitSpec(
+                operation="image", path="/image", kind="image", body=_image(request), sync_wait_s=sync_wait_s
+            )
         case ReframeRequest():
             path, kind = f"/{request.kind}/reframe", f"reframe_{request.kind}"
-            return Order(operation="reframe", path=path, kind=kind, body=_reframing(request, kind))
+            return SubmitSpec(operation="reframe", path=path, kind=kind, body=_reframing(request, kind))
         case ModifyRequest():
-            return Order(operation="modify", path="/video/modify", kind="modify_video", body=_modification(request))
+            return SubmitSpec(
+                operation="modify", path="/video/modify", kind="modify_video", body=_modification(request)
+            )
         case _:
             assert_never(request)
 

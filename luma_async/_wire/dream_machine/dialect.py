@@ -27,10 +27,10 @@ from luma_async.values.validators import check_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from luma_async._doubts.matching import Likeness
+    from luma_async._doubts.matching import Match
     from luma_async._submit.verdict import ErrorBody
     from luma_async._wire.answer import Document
-    from luma_async._wire.dialect import Page, Row, Running
+    from luma_async._wire.dialect import Page, Row, StillRunning
     from luma_async.values.models import Credits, Generation
     from luma_async.values.requests import Request
 
@@ -104,7 +104,9 @@ class DreamMachine(Lacking):
         """
         order = dream_bodies.order(request)
         path = self.create_path if order.path is None else f"/generations{order.path}"
-        return Call(name=order.operation, method="POST", path=_ROOT + path, body=order.body, held_s=order.held_s)
+        return Call(
+            name=order.operation, method="POST", path=_ROOT + path, body=order.body, sync_wait_s=order.sync_wait_s
+        )
 
     def query(self, generation_id: str) -> Call:
         """Spell a look at one generation."""
@@ -153,7 +155,7 @@ class DreamMachine(Lacking):
         """Find the generation in the answer to a single look.
 
         Raises:
-            UnreadableAnswer: it is not there, or it is another one.
+            UnreadableResponse: it is not there, or it is another one.
         """
         return rix_answers.find_one(document, generation_id)
 
@@ -161,7 +163,7 @@ class DreamMachine(Lacking):
         """Find the generations of a page of the service's list.
 
         Raises:
-            UnreadableAnswer: it holds no list of them.
+            UnreadableResponse: it holds no list of them.
         """
         return dream_answers.find_page(document)
 
@@ -169,7 +171,7 @@ class DreamMachine(Lacking):
         """Find the names of concepts or camera motions.
 
         Raises:
-            UnreadableAnswer: it holds no list of them.
+            UnreadableResponse: it holds no list of them.
         """
         return dream_answers.find_names(document)
 
@@ -177,25 +179,25 @@ class DreamMachine(Lacking):
         """Read the balance.
 
         Raises:
-            UnreadableAnswer: there is none.
+            UnreadableResponse: there is none.
         """
         from luma_async._wire.converter import balance  # noqa: PLC0415 - cattrs is loaded with the first answer
 
         return balance(dream_answers.balance_fields(document))
 
-    def glance(self, raw: Mapping[str, Any]) -> Running | None:
+    def peek(self, raw: Mapping[str, Any]) -> StillRunning | None:
         """Say whether a row's JSON is surely that of a generation that runs on; None when it has to be read."""
-        return rix_answers.glance(raw)
+        return rix_answers.peek(raw)
 
     def generation(self, raw: Mapping[str, Any]) -> Generation:
         """Structure a row's JSON; one drifted field degrades alone.
 
         Raises:
-            UnreadableAnswer: not even its id and state can be read.
+            UnreadableResponse: not even its id and state can be read.
         """
         return structure()(dream_answers.generation_fields(raw))
 
-    def likeness(self, raw: Mapping[str, Any], request: Request) -> Likeness:
+    def likeness(self, raw: Mapping[str, Any], request: Request) -> Match:
         """Compare a listed generation to a request, by what the service repeats of its own."""
         return dream_echo.likeness(raw, dream_bodies.order(request))
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from luma_async._doubts.matching import Likeness
+from luma_async._doubts.matching import Match
 from luma_async._journal.fingerprint import without_pictures
 from luma_async._wire.json_shapes import is_list, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from luma_async._wire.dream_machine.body import Order
+    from luma_async._wire.dream_machine.body import SubmitSpec
 
 _FILLED_IN = frozenset(
     {"generation_type", "type", "aspect_ratio", "resolution", "duration", "format", "sync", "sync_timeout"}
@@ -26,7 +26,7 @@ _NAMED_IN_PATH = frozenset({"add_audio", "upscale_video"})
 """Kinds whose original is named in the path of the submit, which the service does not repeat."""
 
 
-def likeness(raw: Mapping[str, Any], order: Order) -> Likeness:
+def likeness(raw: Mapping[str, Any], order: SubmitSpec) -> Match:
     """Compare a generation to a purchase.
 
     Args:
@@ -37,15 +37,15 @@ def likeness(raw: Mapping[str, Any], order: Order) -> Likeness:
     if not is_object(echo):
         echo = {}
     if _other_kind(raw, echo, order.kind):
-        return Likeness.OTHER
+        return Match.NONE
     told = _telling(echo)
     # Nor does an answer hold a picture by the time it is read.
     body: dict[str, Any] = without_pictures(order.body)
     if any(name in told and told[name] != _without_nulls(value) for name, value in body.items()):
-        return Likeness.OTHER
+        return Match.NONE
     sent = _telling(body)
     complete = sent.keys() <= told.keys() and told.keys() <= sent.keys() | _FILLED_IN
-    return Likeness.SAME if complete and order.kind not in _NAMED_IN_PATH else Likeness.ALIKE
+    return Match.EXACT if complete and order.kind not in _NAMED_IN_PATH else Match.POSSIBLE
 
 
 def _other_kind(raw: Mapping[str, Any], echo: Mapping[str, Any], kind: str) -> bool:

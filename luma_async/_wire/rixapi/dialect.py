@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from luma_async._submit.verdict import ErrorBody
     from luma_async._wire.answer import Document
-    from luma_async._wire.dialect import Row, Running
+    from luma_async._wire.dialect import Row, StillRunning
     from luma_async.values.models import Generation, KeyUsage, User
     from luma_async.values.requests import Request
 
@@ -148,7 +148,7 @@ class RixAPI(Lacking):
                 path = self.audio_path or f"{self.prefix}/generations"
                 name, path = "add_audio", path.replace("{id}", request.source)
             case _:
-                raise self.lacks(type(request).__name__.removesuffix("Request").lower())
+                raise self.unsupported(type(request).__name__.removesuffix("Request").lower())
         return Call(name=name, method="POST", path=path, body=rix_bodies.spell(request, self.edition))
 
     def query(self, generation_id: str) -> Call:
@@ -202,7 +202,7 @@ class RixAPI(Lacking):
         """Find the generation in the answer to a single look.
 
         Raises:
-            UnreadableAnswer: it is not there, or it is another one.
+            UnreadableResponse: it is not there, or it is another one.
         """
         return rix_answers.find_one(document, generation_id)
 
@@ -210,7 +210,7 @@ class RixAPI(Lacking):
         """Find the generations in the answer to a look at several; rows without an id are left out.
 
         Raises:
-            UnreadableAnswer: it holds no list of them.
+            UnreadableResponse: it holds no list of them.
         """
         return rix_answers.find_many(document)
 
@@ -218,7 +218,7 @@ class RixAPI(Lacking):
         """Find the link.
 
         Raises:
-            UnreadableAnswer: there is none.
+            UnreadableResponse: there is none.
         """
         return rix_answers.find_link(document)
 
@@ -226,7 +226,7 @@ class RixAPI(Lacking):
         """Read the account.
 
         Raises:
-            UnreadableAnswer: there is none.
+            UnreadableResponse: there is none.
         """
         from luma_async._wire.converter import user  # noqa: PLC0415 - cattrs is loaded with the first answer
 
@@ -237,22 +237,22 @@ class RixAPI(Lacking):
         """Read the API key's quota.
 
         Raises:
-            UnreadableAnswer: there is none.
+            UnreadableResponse: there is none.
         """
         from luma_async._wire.converter import key_usage  # noqa: PLC0415 - the same
 
         data = rix_answers.find_data(document)
         return key_usage(rix_answers.key_fields(data))
 
-    def glance(self, raw: Mapping[str, Any]) -> Running | None:
+    def peek(self, raw: Mapping[str, Any]) -> StillRunning | None:
         """Say whether a row's JSON is surely that of a generation that runs on; None when it has to be read."""
-        return rix_answers.glance(raw)
+        return rix_answers.peek(raw)
 
     def generation(self, raw: Mapping[str, Any]) -> Generation:
         """Structure a row's JSON; one drifted field degrades alone.
 
         Raises:
-            UnreadableAnswer: not even its id and state can be read.
+            UnreadableResponse: not even its id and state can be read.
         """
         return structure()(rix_answers.generation_fields(raw))
 

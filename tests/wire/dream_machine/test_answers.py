@@ -21,11 +21,11 @@ from luma_async import (
     RixAPI,
     State,
     Unauthorized,
-    UnreadableAnswer,
+    UnreadableResponse,
     Video,
 )
 from luma_async._http.queries import read
-from luma_async._submit.verdict import Accepted, Denied, Doubtful, judge_submit, refusal
+from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge_submit, refusal
 
 LUMA = DreamMachine()
 LAKE = "A serene lake surrounded by mountains at sunset"
@@ -175,7 +175,7 @@ def test_the_assets(body, video, image):
 @pytest.mark.parametrize("body", [{}, {"state": "queued"}, {"id": "g1"}, {"id": None, "state": "queued"}])
 def test_a_generation_without_id_or_state_is_unreadable(body):
     """Everything is optional in the service's schema, but these two are what a generation is about."""
-    with pytest.raises(UnreadableAnswer):
+    with pytest.raises(UnreadableResponse):
         LUMA.generation(body)
 
 
@@ -207,7 +207,7 @@ def test_a_page(body, ids, has_more):
 @pytest.mark.parametrize("body", [[ONE], {}, {"generations": None}, {"generations": {}}, None])
 def test_a_page_without_a_list_is_unreadable(body):
     """What holds no list of generations is no page, and the field at fault is named."""
-    with pytest.raises(UnreadableAnswer) as caught:
+    with pytest.raises(UnreadableResponse) as caught:
         LUMA.read_page(document(body))
     assert caught.value.paths == ("generations",)
 
@@ -216,20 +216,20 @@ def test_names():
     """Names come as they are, in order; what is no name is left out, and what is no list is unreadable."""
     assert LUMA.read_names(document(["dolly_zoom", 7, "static"])) == ("dolly_zoom", "static")
     for body in ({"concepts": ["static"]}, "static"):
-        with pytest.raises(UnreadableAnswer):
+        with pytest.raises(UnreadableResponse):
             LUMA.read_names(document(body))
 
 
 @pytest.mark.parametrize("body", [{}, {"credit_balance": None}, [], 7])
 def test_a_balance_that_is_none_is_unreadable(body):
     """Without its number there is no balance."""
-    with pytest.raises(UnreadableAnswer):
+    with pytest.raises(UnreadableResponse):
         LUMA.read_credits(document(body))
 
 
 def test_another_generation_is_unreadable():
     """An answer about another generation is not taken for the one that was asked for."""
-    with pytest.raises(UnreadableAnswer):
+    with pytest.raises(UnreadableResponse):
         LUMA.read_query(document(ONE), "g2")
 
 
@@ -247,7 +247,7 @@ def test_a_recorded_error(name, kind, message):
     error = refusal(reading)
     assert (type(error), error.message) == (kind, message)
     verdict = judge_submit(reading)
-    assert isinstance(verdict, Denied)
+    assert isinstance(verdict, Rejected)
     assert not verdict.repeat
 
 
@@ -266,7 +266,7 @@ def test_a_refusal(status, body, kind):
     """What the service says in `detail` tells the kind, be it a text or an object."""
     reading = read(document(body, status), LUMA)
     assert type(refusal(reading)) is kind
-    assert isinstance(judge_submit(reading), Denied)
+    assert isinstance(judge_submit(reading), Rejected)
 
 
 @pytest.mark.parametrize("status", [200, 201])
@@ -291,4 +291,4 @@ def test_an_answer_that_proves_nothing_is_a_doubt(answer):
     """Neither accepted nor refused: nobody knows."""
     row = LUMA.read_submit(answer)
     assert row is None
-    assert isinstance(judge_submit(read(answer, LUMA)), Doubtful)
+    assert isinstance(judge_submit(read(answer, LUMA)), Unproven)

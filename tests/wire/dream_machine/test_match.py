@@ -19,11 +19,11 @@ from luma_async import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_async._doubts.matching import Likeness
+from luma_async._doubts.matching import Match
 from luma_async._journal.fingerprint import without_picture
 
 LUMA = DreamMachine()
-SAME, ALIKE, OTHER = Likeness.SAME, Likeness.ALIKE, Likeness.OTHER
+EXACT, POSSIBLE, NONE = Match.EXACT, Match.POSSIBLE, Match.NONE
 SOURCE = "749d328e-4fd0-43a8-8c89-32394d60da69"
 URL = "https://media.example/cat.mp4"
 CAT = {"prompt": "cat dance", "aspect_ratio": "16:9", "model": "ray-2"}
@@ -38,90 +38,90 @@ RICH = VideoRequest("cat dance", loop=True, resolution="1080p", notify_hook="htt
 RICH_ECHO = {**CAT, "loop": True, "resolution": "1080p", "callback_url": "https://me.example/hook"}
 
 ECHOES = {
-    "the same": (VIDEO, CAT, SAME),
-    "with what was left to the service": (VIDEO, {**CAT, **FILLED}, SAME),
-    "with nulls": (VIDEO, {**CAT, **NULLS, "loop": False}, SAME),
-    "everything the same": (RICH, {**RICH_ECHO, "duration": "5s"}, SAME),
-    "loop false, not repeated": (VideoRequest("cat dance", loop=False), CAT, SAME),
-    "a continuation": (ExtendRequest(SOURCE, "cat dance"), {**CAT, "keyframes": FRAMES}, SAME),
+    "the same": (VIDEO, CAT, EXACT),
+    "with what was left to the service": (VIDEO, {**CAT, **FILLED}, EXACT),
+    "with nulls": (VIDEO, {**CAT, **NULLS, "loop": False}, EXACT),
+    "everything the same": (RICH, {**RICH_ECHO, "duration": "5s"}, EXACT),
+    "loop false, not repeated": (VideoRequest("cat dance", loop=False), CAT, EXACT),
+    "a continuation": (ExtendRequest(SOURCE, "cat dance"), {**CAT, "keyframes": FRAMES}, EXACT),
     "an inline picture, which is read as its digest": (
         VideoRequest("cat dance", keyframes=Keyframes(INLINE)),
         {**CAT, "keyframes": {"frame0": {"type": "image", "url": without_picture(INLINE.url)}}},
-        SAME,
+        EXACT,
     ),
-    "another prompt": (VIDEO, {**CAT, "prompt": "dog dance"}, OTHER),
-    "another ratio": (VIDEO, {**CAT, "aspect_ratio": "1:1"}, OTHER),
-    "another model": (VIDEO, {**CAT, "model": "ray-flash-2"}, OTHER),
-    "another resolution": (RICH, {**RICH_ECHO, "resolution": "720p"}, OTHER),
-    "another hook": (RICH, {**RICH_ECHO, "callback_url": "https://me.example/other"}, OTHER),
-    "a loop that was ruled out": (VideoRequest("cat dance", loop=False), {**CAT, "loop": True}, OTHER),
+    "another prompt": (VIDEO, {**CAT, "prompt": "dog dance"}, NONE),
+    "another ratio": (VIDEO, {**CAT, "aspect_ratio": "1:1"}, NONE),
+    "another model": (VIDEO, {**CAT, "model": "ray-flash-2"}, NONE),
+    "another resolution": (RICH, {**RICH_ECHO, "resolution": "720p"}, NONE),
+    "another hook": (RICH, {**RICH_ECHO, "callback_url": "https://me.example/other"}, NONE),
+    "a loop that was ruled out": (VideoRequest("cat dance", loop=False), {**CAT, "loop": True}, NONE),
     "another source": (
         ExtendRequest(SOURCE, "cat dance"),
         {**CAT, "keyframes": {"frame0": {"type": "generation", "id": "another"}}},
-        OTHER,
+        NONE,
     ),
     "another picture": (
         VideoRequest("cat dance", keyframes=Keyframes(ImageKeyframe("https://a.example/1.jpg"))),
         {**CAT, "keyframes": {"frame0": {"type": "image", "url": "https://a.example/2.jpg"}}},
-        OTHER,
+        NONE,
     ),
-    "a frame more": (VIDEO, {**CAT, "keyframes": FRAMES}, ALIKE),
-    "a frame less": (VideoRequest("cat dance", keyframes=Keyframes(GenerationKeyframe(SOURCE))), CAT, ALIKE),
-    "a loop more": (VIDEO, {**CAT, "loop": True}, ALIKE),
-    "a field of tomorrow": (VIDEO, {**CAT, "hdr": "full"}, ALIKE),
+    "a frame more": (VIDEO, {**CAT, "keyframes": FRAMES}, POSSIBLE),
+    "a frame less": (VideoRequest("cat dance", keyframes=Keyframes(GenerationKeyframe(SOURCE))), CAT, POSSIBLE),
+    "a loop more": (VIDEO, {**CAT, "loop": True}, POSSIBLE),
+    "a field of tomorrow": (VIDEO, {**CAT, "hdr": "full"}, POSSIBLE),
     "a field of tomorrow that was sent": (
         VideoRequest("cat dance", extra={"hdr": "full"}),
         {**CAT, "hdr": "full"},
-        SAME,
+        EXACT,
     ),
-    "no model": (VIDEO, {"prompt": "cat dance", "aspect_ratio": "16:9"}, ALIKE),
-    "no prompt": (VIDEO, {"aspect_ratio": "16:9", "model": "ray-2"}, ALIKE),
-    "a picture of the same prompt": (VIDEO, {**CAT, "generation_type": "image"}, OTHER),
-    "a picture, by the older word": (VIDEO, {"prompt": "cat dance", "type": "image"}, OTHER),
+    "no model": (VIDEO, {"prompt": "cat dance", "aspect_ratio": "16:9"}, POSSIBLE),
+    "no prompt": (VIDEO, {"aspect_ratio": "16:9", "model": "ray-2"}, POSSIBLE),
+    "a picture of the same prompt": (VIDEO, {**CAT, "generation_type": "image"}, NONE),
+    "a picture, by the older word": (VIDEO, {"prompt": "cat dance", "type": "image"}, NONE),
     "a picture": (
         ImageRequest("a cat", sync=True),
         {"generation_type": "image", "prompt": "a cat", "aspect_ratio": "16:9", "model": "photon-1", "sync": True}
         | {"format": "jpg", "sync_timeout": 60},
-        SAME,
+        EXACT,
     ),
     "a picture that was waited for": (
         ImageRequest("a cat", sync=False),
         {"generation_type": "image", "prompt": "a cat", "aspect_ratio": "16:9", "model": "photon-1", "sync": True},
-        OTHER,
+        NONE,
     ),
     "reframed": (
         ReframeRequest(URL),
         {"generation_type": "reframe_video", "media": {"url": URL}, "model": "ray-2", "aspect_ratio": "16:9"}
         | {"prompt": ""},
-        SAME,
+        EXACT,
     ),
     "reframed in another kind": (
         ReframeRequest(URL),
         {"generation_type": "modify_video", "media": {"url": URL}},
-        OTHER,
+        NONE,
     ),
     "modified": (
         ModifyRequest(URL, mode="flex_1"),
         {"generation_type": "modify_video", "media": {"url": URL}, "model": "ray-2", "mode": "flex_1"},
-        SAME,
+        EXACT,
     ),
     "modified otherwise": (
         ModifyRequest(URL, mode="flex_1"),
         {"generation_type": "modify_video", "media": {"url": URL}, "model": "ray-2", "mode": "flex_2"},
-        OTHER,
+        NONE,
     ),
     "more pixels, of nobody knows what": (
         UpscaleRequest(SOURCE, resolution="4k"),
         {"generation_type": "upscale_video", "resolution": "4k"},
-        ALIKE,
+        POSSIBLE,
     ),
     "sound, of nobody knows what": (
         AudioRequest(SOURCE, "purring"),
         {"generation_type": "add_audio", "prompt": "purring"},
-        ALIKE,
+        POSSIBLE,
     ),
-    "nothing repeated": (VIDEO, None, ALIKE),
-    "nonsense repeated": (VIDEO, ["cat dance"], ALIKE),
+    "nothing repeated": (VIDEO, None, POSSIBLE),
+    "nonsense repeated": (VIDEO, ["cat dance"], POSSIBLE),
 }
 
 
@@ -132,11 +132,11 @@ def test_a_generation_is_compared_by_what_it_repeats(request_, echo, likeness):
 
 
 KINDS = {
-    "video": ({"generation_type": "video"}, ALIKE),
-    "image": ({"generation_type": "image"}, OTHER),
-    "image, by the older word": ({"type": "image"}, OTHER),
-    "a new word": ({"generation_type": "hologram"}, ALIKE),
-    "no word": ({"generation_type": None}, ALIKE),
+    "video": ({"generation_type": "video"}, POSSIBLE),
+    "image": ({"generation_type": "image"}, NONE),
+    "image, by the older word": ({"type": "image"}, NONE),
+    "a new word": ({"generation_type": "hologram"}, POSSIBLE),
+    "no word": ({"generation_type": None}, POSSIBLE),
 }
 
 
@@ -156,11 +156,11 @@ def test_assumed_a_recorded_generation_is_recognized():
         model="ray-1-6",
     )
     # The recorded one repeats no model.
-    assert LUMA.likeness(recorded, lake) is ALIKE
+    assert LUMA.likeness(recorded, lake) is POSSIBLE
     recorded["request"]["model"] = "ray-1-6"
-    assert LUMA.likeness(recorded, lake) is SAME
+    assert LUMA.likeness(recorded, lake) is EXACT
     warrior = ImageRequest("man as a warrior", character_refs={"identity0": ("https://image.example/in.jpg",)})
-    assert LUMA.likeness(sample("official", "get-completed-image"), warrior) is SAME
+    assert LUMA.likeness(sample("official", "get-completed-image"), warrior) is EXACT
 
 
 def test_a_request_that_cannot_be_sent_cannot_be_compared():

@@ -462,7 +462,7 @@ def test_a_dialect_is_a_value():
 
 
 @pytest.mark.parametrize(
-    ("fields", "held_s"),
+    ("fields", "sync_wait_s"),
     [
         ({}, 0),
         ({"sync_timeout": 5}, 0),
@@ -471,6 +471,6 @@ def test_a_dialect_is_a_value():
         ({"sync": True, "sync_timeout": 10**400}, 3600),
     ],
 )
-def test_a_synchronous_answer_takes_its_time(fields, held_s):
+def test_a_synchronous_answer_takes_its_time(fields, sync_wait_s):
     """The service holds the answer back for as long as it was told, or for a minute; that is no silence."""
-    assert LUMA.submit(ImageRequest("a cat", **fields)).held_s == held_s
+    assert LUMA.submit(ImageRequest("a cat", **fields)).sync_wait_s == sync_wait_s

@@ -8,7 +8,7 @@ import attrs
 import pytest
 from samples_of import document, names, raw_document, sample
 
-from luma_async import Generation, Image, KeyUsage, RixAPI, State, UnreadableAnswer, User, Video
+from luma_async import Generation, Image, KeyUsage, RixAPI, State, UnreadableResponse, User, Video
 
 RIX = RixAPI()
 CDN = "https://storage.cdn-luma.com"
@@ -230,7 +230,7 @@ def test_a_key_that_ends():
 @pytest.mark.parametrize("payload", [[], None, "x", {}, {"data": None}, {"data": ["at-secret"]}])
 def test_a_balance_that_is_not_there(read, payload):
     """An account page without data is unreadable; the error quotes nothing, since the page may hold a token."""
-    with pytest.raises(UnreadableAnswer, match="no data") as caught:
+    with pytest.raises(UnreadableResponse, match="no data") as caught:
         read(document(payload))
     assert caught.value.paths == ("data",)
     assert "at-secret" not in str(caught.value)
@@ -244,7 +244,7 @@ def test_a_link_without_tls():
 @pytest.mark.parametrize("payload", [{}, {"url": None}, {"url": ""}, {"url": "soon"}, {"url": 7}, [], "https://x"])
 def test_a_link_that_is_none(payload):
     """What cannot be fetched is no link."""
-    with pytest.raises(UnreadableAnswer, match="no link") as caught:
+    with pytest.raises(UnreadableResponse, match="no link") as caught:
         RIX.read_link(document(payload))
     assert caught.value.paths == ("url",)
 
@@ -301,7 +301,7 @@ def test_a_look_at_one_may_come_in_an_envelope():
 )
 def test_a_look_that_is_about_something_else(payload, what):
     """An answer about another generation, or about none, is unreadable rather than taken for this one."""
-    with pytest.raises(UnreadableAnswer, match=what) as caught:
+    with pytest.raises(UnreadableResponse, match=what) as caught:
         RIX.read_query(document(payload), "some-id")
     assert caught.value.paths == ("id",)
     assert caught.value.body_excerpt
@@ -329,7 +329,7 @@ def test_which_rows_are_found(payload, ids):
 @pytest.mark.parametrize("payload", [{}, {"data": {}}, {"data": "x"}, {"data": 0}, "x", 7, None])
 def test_a_look_at_many_without_rows(payload):
     """An answer without any list is unreadable."""
-    with pytest.raises(UnreadableAnswer, match="no list of generations") as caught:
+    with pytest.raises(UnreadableResponse, match="no list of generations") as caught:
         RIX.read_many(document(payload))
     assert caught.value.paths == ("data",)
 
@@ -487,6 +487,6 @@ def test_the_prompt_is_repeated_in_two_places():
 )
 def test_what_a_generation_cannot_do_without(raw, paths):
     """Without a readable id or state there is no generation, and the error names which."""
-    with pytest.raises(UnreadableAnswer) as caught:
+    with pytest.raises(UnreadableResponse) as caught:
         RIX.generation(raw)
     assert caught.value.paths == paths
