@@ -22,8 +22,9 @@ from luma_async._journal.fingerprint import duration_kind
 from luma_async._journal.protocol import MemoryJournal
 from luma_async._poll.looks import Looks
 from luma_async._poll.lookup import Lookup
+from luma_async._poll.observation import Look
 from luma_async._poll.watcher import Watcher
-from luma_async._submit.attempt import Attempts, Purchase, bought_before
+from luma_async._submit.attempt import Attempts, Purchase
 from luma_async._submit.limits import rate
 from luma_async._submit.submitter import Submitter
 from luma_async._submit.throttle import Throttle
@@ -132,7 +133,7 @@ class Engine:
 
     def handle_of(self, entry: Entry) -> GenerationHandle:
         """Make a handle of a journal's entry."""
-        return self._handle(bought_before(entry))
+        return self._handle(Purchase.from_entry(entry))
 
     async def _recognise(self, target: Tracked) -> None:
         """Look up whether an id that came from outside was bought through this journal: then it is known."""
@@ -156,8 +157,10 @@ class Engine:
         if target.submitted_at_s is None:
             target.fresh = bought.accepted_at_s is not None
         _tell_origin(target, entry, bought.accepted_at_s)
-        if bought.look is not None:
-            self.watcher.remember(target, bought.look)
+        if bought.row is not None and bought.accepted_at_s is not None:
+            self.watcher.remember_answer(target, bought.row, bought.accepted_at_s)
+        elif entry.generation is not None:
+            self.watcher.remember(target, Look(entry.generation, 0.0))
         return GenerationHandle(target, self._deeds)
 
     def _sender(self, transport: Transport, owner: str) -> Submitter:

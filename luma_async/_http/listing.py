@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from luma_async._http.paging import Reader
-from luma_async.values.errors import UnreadableResponse
-from luma_async.values.models import Generation, State
+from luma_async._wire.dialect import read_row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from luma_async._wire.answer import Document
-    from luma_async._wire.dialect import Call, Dialect, Page, Row
+    from luma_async._wire.dialect import Call, Dialect, Page
+    from luma_async.values.models import Generation
 
 
 class Listing:
@@ -37,7 +37,7 @@ class Listing:
 
     async def page(self, limit: int, offset: int) -> list[Generation]:
         """Return the generations of one page."""
-        return [self._structured(row) for row in (await self._page(limit, offset)).rows]
+        return [read_row(self._dialect, row) for row in (await self._page(limit, offset)).rows]
 
     async def generations(self) -> AsyncGenerator[Generation, None]:
         """Yield the generations of all pages, each once."""
@@ -47,14 +47,7 @@ class Listing:
             page = await self._page(size, reader.offset)
             rows = {row.id: row for row in page.rows}
             for one in reader.take(list(rows), has_more=page.has_more):
-                yield self._structured(rows[one])
+                yield read_row(self._dialect, rows[one])
 
     async def _page(self, limit: int, offset: int) -> Page:
         return self._dialect.read_page(await self._ask(self._dialect.list_page(limit, offset)))
-
-    def _structured(self, row: Row) -> Generation:
-        """Structure a row; one that has drifted keeps its id at least."""
-        try:
-            return self._dialect.generation(row.raw)
-        except UnreadableResponse:
-            return Generation(id=row.id, state=State.UNKNOWN, raw=dict(row.raw))

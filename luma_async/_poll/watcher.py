@@ -24,6 +24,7 @@ from luma_async._poll.learning import DurationLearner
 from luma_async._poll.observation import LazyLook, Look, has_link
 from luma_async._poll.schedule import NO_HINTS, Hints, before_deadline, first_delay, interval, next_delay
 from luma_async._poll.tracked import MAX_LOOKS_WITHOUT_LINK, Tracked, Update, expire, good
+from luma_async._wire.dialect import read_row
 from luma_async.values.errors import (
     GenerationNotFound,
     LumaError,
@@ -157,11 +158,20 @@ class Watcher:
         if target is not None:
             self._see(target, Look(generation, asked_at_s))
 
-    def remember(self, target: Tracked, look: Look | LazyLook) -> None:
-        """Take in the answer to the submit, or what the journal knows of the end."""
-        if isinstance(look, LazyLook):
-            target.see_running(look)
-        elif target.fresh and look.generation.final:
+    def remember_answer(self, target: Tracked, row: Row, asked_at_s: float) -> None:
+        """Take in the answer to the submit."""
+        try:
+            running = self._dialect.peek(row.raw)
+        except Exception:  # a bug in a dialect; reading the row in full decides
+            running = None
+        if running is not None:
+            target.see_running(LazyLook(partial(read_row, self._dialect, row), asked_at_s))
+        else:
+            self.remember(target, Look(read_row(self._dialect, row), asked_at_s))
+
+    def remember(self, target: Tracked, look: Look) -> None:
+        """Take in what the journal knows of the end."""
+        if target.fresh and look.generation.final:
             self.observe(look.generation, look.asked_at_s)
         elif target.see(look) and look.generation.final:
             target.finished = True

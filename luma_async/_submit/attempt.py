@@ -8,42 +8,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import attrs
 
 from luma_async._aio.clock import loop_now, wall_now
 from luma_async._http.queries import read
 from luma_async._journal import lifecycle
-from luma_async._poll.observation import LazyLook, Look
 from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge_submit
 from luma_async._wire.answer import parse
-from luma_async._wire.dialect import Call
+from luma_async._wire.dialect import Call, Row
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import JournalError, KeyConflict, LumaError, NoResponse, NotSent, SubmitInDoubt
-from luma_async.values.models import Generation, State
 
 if TYPE_CHECKING:
     from luma_async._http.transport import Transport
     from luma_async._journal.protocol import Journal
     from luma_async._submit.verdict import Verdict
     from luma_async._wire.answer import Answer, Document
-    from luma_async._wire.dialect import Dialect, Row
+    from luma_async._wire.dialect import Dialect
 
 _log = logging.getLogger("luma_async")
 
 
 @attrs.frozen(kw_only=True)
 class Purchase:
-    """What a submit ended in."""
+    """What was bought, now or earlier."""
 
     entry: Entry
     """The journal's entry."""
-    look: Look | LazyLook | None
-    """The service's first answer, or how it ended; None when neither is known."""
+    row: Row | None = None
+    """The service's answer to the submit; None for an earlier purchase."""
     accepted_at_s: float | None = None
-    """When it was accepted, on the loop's clock; None when it was bought before."""
+    """When it was accepted, on the loop's clock; None for an earlier purchase."""
+
+    @classmethod
+    def from_entry(cls, entry: Entry) -> Purchase:
+        """Return an earlier purchase as the journal has it."""
+        return cls(entry=entry)
 
 
 @attrs.frozen(kw_only=True)
@@ -56,18 +58,8 @@ class NotPurchased:
     """Whether the same submit may be sent again."""
 
 
-def bought_before(entry: Entry) -> Purchase:
-    """Tell what the journal knows of an earlier purchase."""
-    return Purchase(entry=entry, look=None if entry.generation is None else Look(entry.generation, 0.0))
-
-
-Outcome: TypeAlias = Purchase | NotPurchased
-
-"""Returns when a submit that met a 429 may be sent again."""
-
-
 class Withdrawn(Exception):
-    """Everybody who wanted it has gone before anything left."""
+    """All callers left before anything was sent."""
 
 
 class KeyTaken(Exception):
@@ -127,7 +119,7 @@ class Attempts:
         self.unwritten: set[str] = set()
         """The keys whose outcome could not be written: on disk they are being sent, and nobody sends them."""
 
-    async def send(self, intent: Intent) -> Outcome:
+    async def send(self, intent: Intent) -> Purchase | NotPurchased:
         """Send once and write the outcome down.
 
         Raises:
@@ -198,7 +190,7 @@ class Attempts:
             intent.doubt = entry or intent.doubt
         intent.may_have_left = False
 
-    async def _settle(self, intent: Intent, answer: Answer, *, claimed: bool) -> Outcome:
+    async def _settle(self, intent: Intent, answer: Answer, *, claimed: bool) -> Purchase | NotPurchased:
         """Judge a complete answer and write the verdict down."""
         if not claimed:
             intent.may_have_left = True
@@ -227,12 +219,11 @@ class Attempts:
 
     async def _accept(self, intent: Intent, row: Row) -> Purchase:
         accepted_at_s = loop_now()
-        look = self._first_look(row, accepted_at_s)
         entry = await self._note_accepted(intent, row.id)
         if entry is None:
             raise await self._doubt(intent, f"the answer names generation {row.id}, which another key bought")
         intent.may_have_left = False
-        return Purchase(entry=entry, look=look, accepted_at_s=accepted_at_s)
+        return Purchase(entry=entry, row=row, accepted_at_s=accepted_at_s)
 
     async def _note_accepted(self, intent: Intent, generation_id: str) -> Entry | None:
         """Write down what was bought; None when another entry holds the id."""
@@ -245,21 +236,6 @@ class Attempts:
             self._stop_buying(error, key, f"that submit {key} bought generation {generation_id}")
             entry = None
         return entry or attrs.evolve(intent.entry, phase=Phase.ACCEPTED, generation_id=generation_id)
-
-    def _first_look(self, row: Row, accepted_at_s: float) -> Look | LazyLook:
-        look = LazyLook(partial(self._read_first, row), accepted_at_s)
-        try:
-            running = self._dialect.peek(row.raw)
-        except Exception:  # reading it in full will show what there is
-            running = None
-        return look if running is not None else Look(look.generation, accepted_at_s)
-
-    def _read_first(self, row: Row) -> Generation:
-        """Structure the answer; an id is enough, for it is paid."""
-        try:
-            return self._dialect.generation(row.raw)
-        except Exception:  # whatever is wrong with the rest
-            return Generation(id=row.id, state=State.UNKNOWN, raw=dict(row.raw))
 
     async def _doubt(self, intent: Intent, reason: str, status: int | None = None, excerpt: str = "") -> SubmitInDoubt:
         """Write down that nobody knows, and build the error that says so."""

@@ -20,7 +20,8 @@ from luma_async._http.retry import repeat_submit
 from luma_async._journal import lifecycle
 from luma_async._journal.fingerprint import canonical, digest
 from luma_async._journal.protocol import MemoryJournal
-from luma_async._submit.attempt import Attempts, Intent, KeyTaken, Purchase, Withdrawn, bought_before
+from luma_async._submit.attempt import Attempts, Intent, KeyTaken, Purchase, Withdrawn
+from luma_async._wire.dialect import read_row
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import (
     KeyConflict,
@@ -274,8 +275,8 @@ class Submitter:
         except LumaError as error:
             failure = error
         else:
-            if self._emit is not None and bought.look is not None and bought.accepted_at_s is not None:
-                self._emit(Submitted(key=key, generation=bought.look.generation))
+            if self._emit is not None and bought.row is not None:
+                self._emit(Submitted(key=key, generation=read_row(self._dialect, bought.row)))
             return bought
         if not _steps_back(intent, failure):
             self._tell(SubmitFailed(key=key, error=failure))
@@ -284,7 +285,7 @@ class Submitter:
     async def _buy_or_find(self, intent: Intent) -> Purchase:
         while not self._closing:
             if intent.named and (standing := await self._standing(intent)) is not None:
-                return bought_before(standing)
+                return Purchase.from_entry(standing)
             try:
                 return await self._send_until_decided(intent)
             except KeyTaken as taken:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
 
+from luma_async.values.models import Generation, State
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from luma_async._submit.limits import KnownLimits
     from luma_async._submit.verdict import ErrorBody
     from luma_async._wire.answer import Document
-    from luma_async.values.models import Credits, Generation, KeyUsage, User
+    from luma_async.values.models import Credits, KeyUsage, User
     from luma_async.values.requests import Request
 
 
@@ -262,3 +264,11 @@ class Dialect(Protocol):
             UnreadableResponse: not even its id and state can be read.
         """
         ...
+
+
+def read_row(dialect: Dialect, row: Row) -> Generation:
+    """Structure a row. If that fails, return a generation with the row's id and an unknown state."""
+    try:
+        return dialect.generation(row.raw)
+    except Exception:  # a bug in a dialect must not lose the id, which may be paid
+        return Generation(id=row.id, state=State.UNKNOWN, raw=dict(row.raw))
