@@ -61,9 +61,19 @@ def test_every_test_states_its_promise():
     assert silent == []
 
 
+def _lines_of_code(path):
+    """Count the lines that are not blank, comments or docstrings."""
+    source = path.read_text()
+    texts = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Expr)]
+    docs = [node for node in texts if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)]
+    lines = [line.strip() for line in source.splitlines()]
+    code = [line for line in lines if line and not line.startswith("#")]
+    return len(code) - sum(bool(line) for node in docs for line in lines[node.lineno - 1 : node.end_lineno])
+
+
 def test_modules_stay_readable():
-    """No module of the package is longer than 400 lines, no function longer than 60 without its docstring."""
-    long_modules = [str(path.relative_to(ROOT)) for path in MODULES if len(path.read_text().splitlines()) > 400]
+    """No module of the package has more than 400 lines of code, no function more than 60 without its docstring."""
+    long_modules = [str(path.relative_to(ROOT)) for path in MODULES if _lines_of_code(path) > 400]
     long_functions = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
         for path in MODULES
