@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from luma_async._wire.dream_machine.dialect import DreamMachine
     from luma_async._wire.rixapi.dialect import RixAPI
     from luma_async.account import Account
-    from luma_async.handle import GenerationHandle
+    from luma_async.handle import GenerationHandle, Outcome, PollingFailed, WaitTimeout
     from luma_async.library import Library
-    from luma_async.outcomes import Outcome
     from luma_async.prompts import PromptRow, Prompts, read_prompts
     from luma_async.session import LumaSession
     from luma_async.values.entries import Entry, Phase
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
         NoResponse,
         NotSent,
         OutOfCredit,
-        PollingFailed,
         PromptRejected,
         RateLimited,
         Refused,
@@ -48,7 +46,6 @@ if TYPE_CHECKING:
         Unauthorized,
         UnreadableResponse,
         UnsupportedOperation,
-        WaitTimeout,
     )
     from luma_async.values.events import (
         Changed,
@@ -194,7 +191,6 @@ _HOMES = {
         "NoResponse",
         "NotSent",
         "OutOfCredit",
-        "PollingFailed",
         "PromptRejected",
         "RateLimited",
         "Refused",
@@ -205,7 +201,6 @@ _HOMES = {
         "Unauthorized",
         "UnreadableResponse",
         "UnsupportedOperation",
-        "WaitTimeout",
     ),
     "values.events": (
         "Changed",
@@ -219,11 +214,10 @@ _HOMES = {
         "SubmitFailed",
         "Submitted",
     ),
-    "handle": ("GenerationHandle",),
+    "handle": ("GenerationHandle", "Outcome", "PollingFailed", "WaitTimeout"),
     "values.keyframes": ("GenerationKeyframe", "ImageKeyframe", "ImageReference", "Keyframes"),
     "library": ("Library",),
     "values.models": ("Credits", "Generation", "Image", "KeyUsage", "State", "User", "Video"),
-    "outcomes": ("Outcome",),
     "_batch.preview": ("Preview",),
     "prompts": ("PromptRow", "Prompts", "read_prompts"),
     "values.requests": (

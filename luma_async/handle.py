@@ -1,37 +1,91 @@
-"""A handle on one generation: cheap, live, and rebuilt from an id at any time."""
+"""The handle of a generation, the two errors that carry a handle, and how one of many ended."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
 
+from luma_async._aio.clock import loop_now
+from luma_async._aio.tasks import OwnedTasks
 from luma_async._download.links import FileKind, Watermark
-from luma_async.values.errors import GenerationFailed, InvalidInput, LinkGone, PollingFailed, WaitTimeout
+from luma_async._poll.failures import KeptFailing
+from luma_async.values.error_form import error, live
+from luma_async.values.errors import GenerationFailed, InvalidInput, LinkGone, LumaError
+from luma_async.values.html import figure
 from luma_async.values.models import Generation, State
-from luma_async.values.requests import AudioRequest, ExtendRequest
+from luma_async.values.requests import AudioRequest, ExtendRequest, Request
 from luma_async.values.settings import UNSET, Unset, check_timeout
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator
-    from pathlib import Path
+    from collections.abc import Generator, Iterable, Sequence
     from typing import Unpack
 
     from luma_async._download.downloader import Downloader
     from luma_async._poll.tracked import Tracked
-    from luma_async.values.requests import AudioFields, ExtendFields, Request
+    from luma_async.values.requests import AudioFields, ExtendFields
+
+
+@error
+class WaitTimeout(LumaError, TimeoutError):
+    """The timeout of `wait()` passed. The job keeps running and is paid: wait again, now or in another process."""
+
+    generation_id: str
+    """The service's id, for `session.handle(id)`."""
+    key: str | None = None
+    """The key of the paid intent, if the job was submitted through this journal."""
+    handle: GenerationHandle | None = live()
+    """The live handle, to wait again; None after unpickling."""
+    last: Generation | None = None
+    """The generation as last seen; None when no status request succeeded."""
+    waited_s: float = 0.0
+    """Seconds waited."""
+
+    def __str__(self) -> str:
+        state = f"last seen {self.last.raw_state or self.last.state}" if self.last else "not seen yet"
+        return (
+            f"Generation {self.generation_id} is not final after {self.waited_s:.1f} s ({state}). "
+            "It keeps running and is paid: wait again with error.handle.wait(), later with "
+            f"session.handle({self.generation_id!r}), or with `luma-async wait {self.generation_id}`."
+        )
+
+
+@error
+class PollingFailed(LumaError):
+    """Polling failed for longer than the policy's `max_outage`. The job may keep running, and is paid."""
+
+    generation_id: str
+    """The service's id, for `session.handle(id)`."""
+    key: str | None = None
+    """The key of the paid intent, if the job was submitted through this journal."""
+    handle: GenerationHandle | None = live()
+    """The live handle, to wait again; None after unpickling."""
+    last: Generation | None = None
+    """The generation as last seen; None when no status request succeeded."""
+    failures: tuple[LumaError, ...] = ()
+    """The newest failures, oldest first."""
+
+    def __str__(self) -> str:
+        newest = f" The newest failure: {self.failures[-1]}" if self.failures else ""
+        return (
+            f"Polling generation {self.generation_id} kept failing. It is paid and may still be running: "
+            f"reattach with session.handle({self.generation_id!r}), or with "
+            f"`luma-async wait {self.generation_id}`.{newest}"
+        )
 
 
 @attrs.frozen(kw_only=True)
 class Deeds:
     """What a handle can have done for it; a session is behind them."""
 
-    wait: Callable[[Tracked, float | None], Awaitable[Generation]]
+    wait: Callable[[Tracked, float | None], Awaitable[Generation | KeptFailing | None]]
     """Waits for the final generation, up to so many seconds."""
-    updates: Callable[[Tracked], AsyncGenerator[Generation]]
+    updates: Callable[[Tracked], AsyncGenerator[Generation | KeptFailing]]
     """Yields what changes."""
     refresh: Callable[[str], Awaitable[Generation]]
     """Asks once for the current state."""
@@ -112,11 +166,11 @@ class GenerationHandle:
 
         Raises:
             GenerationFailed: the service gave up on it. It is final.
-            WaitTimeout: time is up. It runs on and is paid; wait again.
+            WaitTimeout: the time is up. It keeps running and is paid; wait again.
             PollingFailed: looking failed for longer than the policy's `max_outage`. It may be running, and is paid.
             Unauthorized, OutOfCredit: the service no longer talks to this key. It may be running, and is paid.
             GenerationNotFound: the id was unknown for `PollPolicy.not_found_grace`, or was never known.
-            SessionClosed: the session closed meanwhile. It runs on and is paid.
+            SessionClosed: the session closed meanwhile. It keeps running and is paid.
 
         Costs:
             Requests that cost nothing.
@@ -125,12 +179,12 @@ class GenerationHandle:
             Safe: the generation runs on, and other waiters go on waiting.
         """
         check_timeout(timeout)
-        try:
-            generation = await self._deeds.wait(self._target, self._seconds(timeout))
-        except (WaitTimeout, PollingFailed) as error:
-            error.handle = self
-            raise
-        return _sound(generation)
+        began_at_s = loop_now()
+        ended = await self._deeds.wait(self._target, self._seconds(timeout))
+        if ended is None:
+            waited_s = loop_now() - began_at_s
+            raise WaitTimeout(generation_id=self.id, key=self.key, handle=self, last=self.last, waited_s=waited_s)
+        return _completed(self._polled(ended))
 
     def updates(self) -> AsyncIterator[Generation]:
         """Yield the current state, then each change, and end after a final one.
@@ -215,7 +269,7 @@ class GenerationHandle:
             Safe.
         """
         known = self.last
-        seen = _sound(known if known is not None and known.final else await self.refresh())
+        seen = _completed(known if known is not None and known.final else await self.refresh())
         if seen.state in {State.PENDING, State.PROCESSING}:
             raise LinkGone(message=f"It is {seen.state} still: wait() for it first.", generation_id=seen.id)
         return await self._deeds.downloads().link(seen)
@@ -234,22 +288,30 @@ class GenerationHandle:
 
     async def _updates(self) -> AsyncIterator[Generation]:
         async with aclosing(self._deeds.updates(self._target)) as found:
-            try:
-                async for generation in found:
-                    yield generation
-            except PollingFailed as error:
-                error.handle = self
-                raise
+            async for ended in found:
+                yield self._polled(ended)
+
+    def _polled(self, ended: Generation | KeptFailing) -> Generation:
+        """Return what polling showed, or raise the error that carries this handle.
+
+        Raises:
+            PollingFailed: polling failed for too long.
+        """
+        if isinstance(ended, KeptFailing):
+            raise PollingFailed(
+                generation_id=self.id, key=self.key, handle=self, last=self.last, failures=ended.failures
+            )
+        return ended
 
     def _seconds(self, timeout: float | Unset | None) -> float | None:
         return self._deeds.max_wait_s if isinstance(timeout, Unset) else timeout
 
 
-def _sound(generation: Generation) -> Generation:
-    """Return a generation, unless it failed.
+def _completed(generation: Generation) -> Generation:
+    """Return a generation that did not fail.
 
     Raises:
-        GenerationFailed: the service gave up on it.
+        GenerationFailed: the service could not make it.
     """
     if generation.state is State.FAILED:
         raise GenerationFailed(
@@ -262,3 +324,65 @@ def _check_choice(value: object, choices: Any, field: str) -> None:
     words = get_args(choices)
     if value not in words:
         raise InvalidInput(field=field, message=f"must be one of {', '.join(map(repr, words))}, not {value!r}.")
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """How one of many ended: with a completed generation, or with the error that says why there is none."""
+
+    index: int
+    """Its position in the input, from 0."""
+    key: str | None = None
+    """The key of the paid intent."""
+    request: Request | None = None
+    """The request; None if only a handle was given."""
+    generation: Generation | None = None
+    """The completed generation."""
+    error: LumaError | None = None
+    """Why there is no generation."""
+    handle: GenerationHandle | None = attrs.field(default=None, eq=False)
+    """The live handle, once the submit was accepted."""
+    path: Path | None = None
+    """The downloaded file, if the batch downloads."""
+
+    def _repr_html_(self) -> str:
+        """Show the generation in a notebook, or the prompt and the error."""
+        if self.generation is not None:
+            return self.generation._repr_html_()  # pyright: ignore[reportPrivateUsage] - notebooks chose the name
+        prompt = getattr(self.request, "prompt", None)
+        return figure(state=type(self.error).__name__, prompt=prompt or "", reason=str(self.error))
+
+
+def as_completed(handles: Iterable[GenerationHandle]) -> AsyncIterator[Outcome]:
+    """Yield the outcome of each handle when it ends; see `session.as_completed()`."""
+    waited_for: list[GenerationHandle] = []
+    for handle in handles:
+        _check_handle(handle)
+        waited_for.append(handle)
+    return _wait_for_all(waited_for)
+
+
+def _check_handle(handle: object) -> None:
+    if not isinstance(handle, GenerationHandle):
+        raise InvalidInput(field="handles", message="must be handles; session.handle(id) returns the handle of an id.")
+
+
+async def _wait_for_all(handles: Sequence[GenerationHandle]) -> AsyncIterator[Outcome]:
+    tasks = OwnedTasks()
+    waiting = [
+        tasks.start(_wait_for(index, handle), name="luma_async as_completed") for index, handle in enumerate(handles)
+    ]
+    try:
+        for ended in asyncio.as_completed(waiting):
+            yield await ended
+    finally:
+        await tasks.cancel()
+
+
+async def _wait_for(index: int, handle: GenerationHandle) -> Outcome:
+    generation = error = None
+    try:
+        generation = await handle.wait()
+    except LumaError as failure:
+        error = failure
+    return Outcome(index=index, key=handle.key, generation=generation, error=error, handle=handle)

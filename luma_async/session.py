@@ -11,8 +11,8 @@ from luma_async._engine import Engine, start_engine
 from luma_async._http.address import check_api_key, check_base_url, resolve
 from luma_async._wire.rixapi.dialect import RixAPI
 from luma_async.account import Account
+from luma_async.handle import as_completed
 from luma_async.library import Library
-from luma_async.outcomes import as_completed
 from luma_async.plan import SessionConfig
 from luma_async.purchases import Purchases
 from luma_async.values.entries import Phase
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from luma_async._http.queries import Queries
     from luma_async._journal.protocol import Journal
     from luma_async._wire.dialect import Dialect
-    from luma_async.handle import GenerationHandle
-    from luma_async.outcomes import Outcome
+    from luma_async.handle import GenerationHandle, Outcome
     from luma_async.values.events import Event
     from luma_async.values.models import Generation
 

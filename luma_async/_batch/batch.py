@@ -22,7 +22,7 @@ from luma_async._batch.item import BatchItem, run_item
 from luma_async._batch.preview import Preview, preview
 from luma_async._batch.rules import MOST_DOUBTS, Durations, count_doubts, stops_batch
 from luma_async._batch.window import Slot
-from luma_async.outcomes import Outcome
+from luma_async.handle import Outcome
 from luma_async.values.errors import SubmitInDoubt
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from luma_async._batch.window import Slot
 from luma_async._download.links import is_picture, suffix_of
 from luma_async._download.names import render
 from luma_async._submit.attempt import Purchase
-from luma_async.handle import GenerationHandle
-from luma_async.outcomes import Outcome
+from luma_async.handle import GenerationHandle, Outcome
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import DownloadError, InvalidInput, LumaError, RateLimited
 from luma_async.values.events import Event, Retried

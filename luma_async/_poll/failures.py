@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
-from luma_async.values.errors import GenerationNotFound, LumaError, OutOfCredit, PollingFailed, Unauthorized
+from luma_async.values.errors import GenerationNotFound, LumaError, OutOfCredit, Unauthorized
 
 if TYPE_CHECKING:
     from luma_async.values.settings import PollPolicy
@@ -38,11 +38,19 @@ class KeepLooking:
 
 
 @attrs.frozen
+class KeptFailing:
+    """Polling failed for longer than the policy's `max_outage`."""
+
+    failures: tuple[LumaError, ...]
+    """The newest failures, oldest first."""
+
+
+@attrs.frozen
 class StopWaiting:
     """Tell those who wait."""
 
-    error: LumaError
-    """What they get."""
+    reason: LumaError | KeptFailing
+    """What the waiters get."""
     lost: bool = False
     """Whether the service no longer knows an id that it knew."""
 
@@ -54,8 +62,6 @@ def after_failure(
     error: LumaError,
     failing: FailureRun | None,
     *,
-    generation_id: str,
-    key: str | None,
     known: bool,
     unknown_since_s: float | None,
     asked_at_s: float,
@@ -78,7 +84,7 @@ def after_failure(
         return KeepLooking(failing, unknown_since_s=since_s)
     failing = _with(failing, error, now_s)
     if now_s - failing.since_s >= policy.max_outage:
-        return StopWaiting(PollingFailed(generation_id=generation_id, key=key, failures=failing.failures))
+        return StopWaiting(KeptFailing(failing.failures))
     return KeepLooking(failing)
 
 

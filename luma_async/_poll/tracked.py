@@ -10,14 +10,14 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from luma_async._poll.failures import FailureRun
+from luma_async._poll.failures import FailureRun, KeptFailing
 from luma_async._poll.observation import LazyLook, Look, finality, merge
 from luma_async.values.errors import LumaError
 from luma_async.values.models import Generation
 
 _log = logging.getLogger("luma_async")
 
-Update: TypeAlias = Generation | LumaError
+Update: TypeAlias = Generation | KeptFailing | LumaError
 """What somebody who waits is told: how it ended, or why waiting did."""
 
 MAX_LOOKS_WITHOUT_LINK = 3
@@ -162,8 +162,8 @@ def expire(waiter: asyncio.Future[Update | None]) -> None:
         waiter.set_result(None)
 
 
-def good(news: Update) -> Generation:
-    """Return a generation, or raise the error that came instead: a copy, since many may wait for it."""
+def good(news: Update) -> Generation | KeptFailing:
+    """Return how it ended, or raise the error that came instead: a copy, since many may wait for it."""
     if isinstance(news, LumaError):
         raise copy(news)
     return news

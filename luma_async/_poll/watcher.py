@@ -18,7 +18,7 @@ from luma_async._aio.tasks import OwnedTasks
 from luma_async._aio.timers import Timers
 from luma_async._poll.due_queue import DueQueue
 from luma_async._poll.durations import PRIOR, DurationModel
-from luma_async._poll.failures import KeepLooking, after_failure
+from luma_async._poll.failures import KeepLooking, KeptFailing, after_failure
 from luma_async._poll.grouping import chunks, room_left
 from luma_async._poll.learning import DurationLearner
 from luma_async._poll.observation import LazyLook, Look, has_link
@@ -28,11 +28,9 @@ from luma_async._wire.dialect import read_row
 from luma_async.values.errors import (
     GenerationNotFound,
     LumaError,
-    PollingFailed,
     Refused,
     SessionClosed,
     UnreadableResponse,
-    WaitTimeout,
 )
 from luma_async.values.events import Changed, Finished
 from luma_async.values.models import Generation, State
@@ -104,16 +102,18 @@ class Watcher:
             target = self._targets[generation_id] = Tracked(id=generation_id)
         return target
 
-    async def wait(self, target: Tracked, *, timeout_s: float | None) -> Generation:
-        """Wait until a generation is final; see `handle.wait()`, which raises for a failed one."""
+    async def wait(self, target: Tracked, *, timeout_s: float | None) -> Generation | KeptFailing | None:
+        """Wait until a generation is final or polling kept failing; return None when the time is up.
+
+        See `handle.wait()`, which makes errors of all but a completed generation.
+        """
         if target.settled and target.last is not None:
             return target.last
         if self._closed:
             raise SessionClosed
         loop = asyncio.get_running_loop()
-        began_at_s = loop.time()
         waiter: asyncio.Future[Update | None] = loop.create_future()
-        target.join(waiter, None if timeout_s is None else began_at_s + timeout_s)
+        target.join(waiter, None if timeout_s is None else loop.time() + timeout_s)
         self._begin(target)
         timer = self._timers.start(timeout_s, lambda: expire(waiter)) if timeout_s is not None else None
         try:
@@ -123,12 +123,10 @@ class Watcher:
             if timer is not None:
                 timer.stop()
             self._leave(target)
-        if news is not None:
-            return good(news)
-        raise WaitTimeout(generation_id=target.id, key=target.key, last=target.last, waited_s=loop.time() - began_at_s)
+        return None if news is None else good(news)
 
-    async def updates(self, target: Tracked) -> AsyncGenerator[Generation]:
-        """Yield what is known, then each change, and end after a final one; see `handle.updates()`."""
+    async def updates(self, target: Tracked) -> AsyncGenerator[Generation | KeptFailing]:
+        """Yield what is known, then each change; end after a final one, or once polling kept failing."""
         shown: Generation | None = None
         # Whoever is busy with what was yielded does not listen: what has changed meanwhile comes next.
         while (known := target.last) is not None and known != shown and (target.settled or not known.final):
@@ -143,9 +141,9 @@ class Watcher:
         self._begin(target)
         try:
             while True:
-                generation = good(await news.get())
-                yield generation
-                if generation.final:
+                update = good(await news.get())
+                yield update
+                if isinstance(update, KeptFailing) or update.final:
                     return
         finally:
             if news in target.listeners:
@@ -183,7 +181,7 @@ class Watcher:
         if self._timer is not None:
             self._timer.cancel()
         for target in list(self._watched):
-            target.tell(SessionClosed(message=f"The session closed; generation {target.id} runs on and is paid."))
+            target.tell(SessionClosed(message=f"The session closed; generation {target.id} keeps running and is paid."))
         await self._tasks.cancel()
 
     def _begin(self, target: Tracked) -> None:
@@ -381,8 +379,6 @@ class Watcher:
         what = after_failure(
             error,
             target.failing,
-            generation_id=target.id,
-            key=target.key,
             known=target.known,
             unknown_since_s=target.unknown_since_s,
             asked_at_s=asked_at_s,
@@ -397,9 +393,7 @@ class Watcher:
             return
         if what.lost:
             self._on_lost(target.id)
-        if isinstance(what.error, PollingFailed):
-            what.error.last = target.last
-        target.tell(what.error)
+        target.tell(what.reason)
         self._leave(target)
 
     def _wonder_at(self, generation: Generation) -> None:

@@ -11,13 +11,13 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from luma_async import MemoryJournal, Phase
+from luma_async import MemoryJournal, Phase, PollingFailed, WaitTimeout
 from luma_async.cli.batch_display import display
 from luma_async.cli.console import print_status, put_json
 from luma_async.cli.options import add_json, add_service, dialect_of, open_session
 from luma_async.cli.status import read_entries
 from luma_async.prompts import parse_prompts, read_prompts
-from luma_async.values.errors import InvalidInput, LumaError, PollingFailed, SubmitInDoubt, WaitTimeout
+from luma_async.values.errors import InvalidInput, LumaError, SubmitInDoubt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

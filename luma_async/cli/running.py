@@ -16,17 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from luma_async.cli.console import print_status
 from luma_async.cli.options import settle_journal
+from luma_async.handle import PollingFailed, WaitTimeout
 from luma_async.values.errors import (
     ConfigurationError,
     InvalidInput,
     KeyConflict,
     LumaError,
     OutOfCredit,
-    PollingFailed,
     SubmitInDoubt,
     Unauthorized,
     UnsupportedOperation,
-    WaitTimeout,
 )
 
 if TYPE_CHECKING:

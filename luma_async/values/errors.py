@@ -21,8 +21,8 @@ LumaError
 │   └── ServiceUnavailable
 ├── UnreadableResponse                  a success whose body cannot be understood
 ├── GenerationFailed                  the service gave up on the video
-├── WaitTimeout (TimeoutError)        we stopped waiting; the video is still being made, and is paid
-├── PollingFailed                     looking failed for too long; the video may well be fine
+├── WaitTimeout (TimeoutError)        (in handle.py) waiting stopped; the job keeps running and is paid
+├── PollingFailed                     (in handle.py) polling kept failing; the job may keep running and is paid
 ├── DownloadError
 │   ├── LinkGone
 │   └── DamagedFile
@@ -42,13 +42,12 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import attrs
 
-from luma_async.values.error_form import clip, error, live
+from luma_async.values.error_form import clip, error
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from luma_async.handle import GenerationHandle
     from luma_async.values.entries import Entry
     from luma_async.values.models import Generation
 
@@ -297,54 +296,6 @@ class GenerationFailed(LumaError):
         return (
             f"Generation {self.generation.id} failed{code}: {self.reason or 'no reason given'}. "
             "It is final: submit the request anew to try again, under another key if it had one."
-        )
-
-
-@error
-class WaitTimeout(LumaError, TimeoutError):
-    """We stopped waiting. The video is still being made, and is paid: wait again, now or in another process."""
-
-    generation_id: str
-    """The id to attach to later: `session.handle(id)`."""
-    key: str | None = None
-    """The key of the paid intent, when the submit was ours."""
-    handle: GenerationHandle | None = live()
-    """The live handle, to wait again; None after unpickling."""
-    last: Generation | None = None
-    """The generation as last seen; None when no look succeeded."""
-    waited_s: float = 0.0
-    """Seconds waited."""
-
-    def __str__(self) -> str:
-        state = f"last seen {self.last.raw_state or self.last.state}" if self.last else "not seen yet"
-        return (
-            f"Generation {self.generation_id} is not final after {self.waited_s:.1f} s ({state}). "
-            "It runs on and is paid: wait again with error.handle.wait(), later with "
-            f"session.handle({self.generation_id!r}), or with `luma-async wait {self.generation_id}`."
-        )
-
-
-@error
-class PollingFailed(LumaError):
-    """Looking failed for longer than the policy's patience. The video may well be fine, and is paid."""
-
-    generation_id: str
-    """The id to attach to later: `session.handle(id)`."""
-    key: str | None = None
-    """The key of the paid intent, when the submit was ours."""
-    handle: GenerationHandle | None = live()
-    """The live handle, to wait again; None after unpickling."""
-    last: Generation | None = None
-    """The generation as last seen; None when no look succeeded."""
-    failures: tuple[LumaError, ...] = ()
-    """The newest failures of the run, oldest first."""
-
-    def __str__(self) -> str:
-        newest = f" The newest failure: {self.failures[-1]}" if self.failures else ""
-        return (
-            f"Looking at generation {self.generation_id} kept failing. It is paid and may be running: "
-            f"attach again with session.handle({self.generation_id!r}), or with "
-            f"`luma-async wait {self.generation_id}`.{newest}"
         )
 
 

@@ -250,7 +250,7 @@ async def test_what_still_runs_is_exit_code_three(run, folder, gateway):
     (folder / "prompts.txt").write_text("slow\na cat\n", encoding="utf-8")
     code, _, err = await run("prompts.txt", "--out", "out", "--timeout", "1")
     assert code == 3
-    assert "runs on and is paid" in err
+    assert "keeps running and is paid" in err
 
 
 async def test_a_page_that_is_not_ours_is_left_alone(run, folder):

@@ -286,7 +286,7 @@ async def test_generate_replaces_a_file_only_when_told(command, here):
             "moderated",
         ),
         (lambda gateway: gateway.scripts.update({"cat dance": rejects()}), 1, "Reword the prompt"),
-        (lambda gateway: gateway.scripts.update({"cat dance": stalls()}), 3, "It runs on and is paid"),
+        (lambda gateway: gateway.scripts.update({"cat dance": stalls()}), 3, "It keeps running and is paid"),
         (lambda gateway: gateway.scripts.update({"cat dance": watermarked_only(after=0.1)}), 1, "watermark"),
         (lambda gateway: gateway.inject(out_of_credit()), 4, "Top up"),
         (lambda gateway: gateway.inject(server_error(401)), 4, "LUMA_API_KEY"),
@@ -397,7 +397,7 @@ async def test_a_purchase_that_runs_on_is_told_to_programs(command, here, gatewa
     code, out, _ = await command("generate", "slow", "--timeout", "0.1", "--json")
     told = json.loads(out)
     assert (code, told["id"], bool(told["key"])) == (3, gateway.charges[0].generation_id, True)
-    assert "runs on and is paid" in told["error"]
+    assert "keeps running and is paid" in told["error"]
 
 
 async def test_a_frame_that_is_empty_is_refused(command, here, gateway):

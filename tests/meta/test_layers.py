@@ -7,8 +7,10 @@ import functools
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +26,14 @@ def test_every_contract_is_kept():
     code = "from importlinter.cli import lint_imports_command; lint_imports_command(['--no-cache'])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_imports_have_no_circle():
+    """No module imports itself through other modules; imports for type checkers count."""
+    graph = grimp.build_graph("luma_async", cache_dir=None)
+    modules = graph.modules - {"luma_async"}
+    imports = {module: graph.find_modules_directly_imported_by(module) & modules for module in modules}
+    TopologicalSorter(imports).prepare()
 
 
 ONLY_IN = {

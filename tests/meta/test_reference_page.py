@@ -31,7 +31,7 @@ CALLED = {"Requests", "Formats"}
 """Topics whose classes users build themselves."""
 ALIASES = {"Request", "Event", "Wanted", "Keys", "Place", "Watermark", "FileKind", "PromptFormat", "Keyframe"}
 TOPICS = {
-    "Session and handles": ("session", "purchases", "handle", "_batch", "outcomes"),
+    "Session and handles": ("session", "purchases", "handle", "_batch"),
     "What hangs on a session": ("_doubts", "account", "library"),
     "Requests": ("values.requests", "values.keyframes", "prompts"),
     "What services say": ("values.models",),

@@ -9,13 +9,12 @@ from luma_async import (
     InvalidRequest,
     NoResponse,
     OutOfCredit,
-    PollingFailed,
     PollPolicy,
     ServiceUnavailable,
     Unauthorized,
     UnreadableResponse,
 )
-from luma_async._poll.failures import KEPT_FAILURES, FailureRun, KeepLooking, StopWaiting, after_failure
+from luma_async._poll.failures import KEPT_FAILURES, FailureRun, KeepLooking, KeptFailing, StopWaiting, after_failure
 
 POLICY = PollPolicy.fixed(1, max_outage=300, not_found_grace=30)
 
@@ -24,8 +23,6 @@ def judge(error, *, failing=None, known=True, unknown_since_s=None, asked_at_s=1
     return after_failure(
         error,
         failing,
-        generation_id="one",
-        key="cat",
         known=known,
         unknown_since_s=unknown_since_s,
         asked_at_s=asked_at_s,
@@ -82,7 +79,7 @@ def test_an_unknown_id_in_between_ends_no_run_of_failures():
         if isinstance(what, StopWaiting):
             break
         failing, unknown_since_s = what.failing, what.unknown_since_s
-    assert isinstance(verdicts[-1].error, PollingFailed)
+    assert isinstance(verdicts[-1].reason, KeptFailing)
     assert 300 <= now_s <= 303
 
 
@@ -102,10 +99,7 @@ def test_everything_else_is_waited_out_until_patience_ends(error):
     second = judge(error, failing=first.failing, now_s=399)
     assert second.failing.count == 2
     last = judge(error, failing=second.failing, now_s=400)
-    assert isinstance(last.error, PollingFailed)
-    assert not last.lost
-    assert (last.error.generation_id, last.error.key) == ("one", "cat")
-    assert last.error.failures == (error,) * 3
+    assert last == StopWaiting(KeptFailing((error,) * 3))
 
 
 def test_an_error_tells_of_the_newest_failures():

@@ -150,7 +150,7 @@ async def test_a_word_nobody_knows_keeps_a_wait_waiting(luma, gateway):
 
 
 async def test_a_timeout_leaves_a_live_handle(luma, gateway):
-    """`WaitTimeout` is a TimeoutError, says that the video runs on and is paid, and its handle still completes."""
+    """`WaitTimeout` is a TimeoutError and says that the video keeps running; its handle still completes."""
     handle = await luma.submit("cat dance")
     with pytest.raises(TimeoutError) as caught:
         await handle.wait(timeout=5)

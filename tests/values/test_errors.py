@@ -117,7 +117,7 @@ NEXT_STEPS = {
     "UnreadableResponse": "Try again later",
     "GenerationFailed": "submit the request anew",
     "WaitTimeout": "wait again",
-    "PollingFailed": "attach again with session.handle('g1')",
+    "PollingFailed": "reattach with session.handle('g1')",
     "DownloadError": "Downloading again buys nothing",
     "LinkGone": "Downloading again buys nothing",
     "DamagedFile": "Downloading again buys nothing",
@@ -139,7 +139,8 @@ def _tree():
 
 
 ROWS = _tree()
-KINDS = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, LumaError)}
+EXPORTED = {name: getattr(luma_async, name) for name in luma_async.__all__}
+KINDS = {name: kind for name, kind in EXPORTED.items() if inspect.isclass(kind) and issubclass(kind, LumaError)}
 
 
 def example(name):
@@ -168,7 +169,7 @@ def test_each_error_has_its_place(name):
     parent, builtin = ROWS[name]
     bases = [base.__name__ for base in KINDS[name].__bases__]
     assert bases == [parent, *([builtin] if builtin else [])]
-    assert KINDS[name].__module__ == "luma_async.values.errors"
+    assert KINDS[name].__module__ in {"luma_async.values.errors", "luma_async.handle"}
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -253,12 +254,15 @@ def test_a_refusal_says_what_there_is(fields, text):
         (errors.SubmitInDoubt(key="cat", reason="HTTP 502"), "its fate is unknown: HTTP 502. It may"),
         (errors.SubmitInDoubt(key="cat", reason="It broke."), "its fate is unknown: It broke. It may"),
         (example("SubmitInDoubt"), "was sent at 2025-01-02 03:04:05 UTC and"),
-        (errors.WaitTimeout(generation_id="g1"), "(not seen yet). It runs on and is paid"),
-        (errors.WaitTimeout(generation_id="g1", last=GENERATION), "(last seen failed)"),
-        (errors.WaitTimeout(generation_id="g1", last=Generation(id="g1", state=State.UNKNOWN)), "(last seen unknown)"),
+        (luma_async.WaitTimeout(generation_id="g1"), "(not seen yet). It keeps running and is paid"),
+        (luma_async.WaitTimeout(generation_id="g1", last=GENERATION), "(last seen failed)"),
         (
-            errors.PollingFailed(generation_id="g1"),
-            "attach again with session.handle('g1'), or with `luma-async wait g1`.",
+            luma_async.WaitTimeout(generation_id="g1", last=Generation(id="g1", state=State.UNKNOWN)),
+            "(last seen unknown)",
+        ),
+        (
+            luma_async.PollingFailed(generation_id="g1"),
+            "reattach with session.handle('g1'), or with `luma-async wait g1`.",
         ),
         (example("PollingFailed"), "The newest failure: It broke."),
         (errors.GenerationFailed(generation=GENERATION), "Generation g1 failed: no reason given. It is final"),
