@@ -14,8 +14,7 @@ from luma_async._aio.clock import loop_now
 from luma_async._aio.tasks import OwnedTasks
 from luma_async._download.links import FileKind, Watermark
 from luma_async._poll.failures import KeptFailing
-from luma_async.values.error_form import error, live
-from luma_async.values.errors import GenerationFailed, InvalidInput, LinkGone, LumaError
+from luma_async.values.errors import GenerationFailed, InvalidInput, LinkGone, LumaError, error, live
 from luma_async.values.html import figure
 from luma_async.values.models import Generation, State
 from luma_async.values.requests import AudioRequest, ExtendRequest, Request

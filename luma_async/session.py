@@ -17,7 +17,8 @@ from luma_async.plan import SessionConfig
 from luma_async.purchases import Purchases
 from luma_async.values.entries import Phase
 from luma_async.values.errors import ConfigurationError, SessionClosed
-from luma_async.values.settings import Limits, PollPolicy, RetryPolicy, Secret, Timeouts
+from luma_async.values.redaction import Secret
+from luma_async.values.settings import Limits, PollPolicy, RetryPolicy, Timeouts
 from luma_async.values.validators import check_id
 
 if TYPE_CHECKING:

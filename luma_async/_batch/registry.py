@@ -19,8 +19,7 @@ from luma_async.values.settings import Limits, check_timeout
 if TYPE_CHECKING:
     from luma_async._batch.item import Deeds, Destination
     from luma_async._batch.source import Keys, Wanted
-    from luma_async._submit.limits import KnownLimits
-    from luma_async.values.settings import Unset
+    from luma_async.values.settings import KnownLimits, Unset
 
 
 class Registry:

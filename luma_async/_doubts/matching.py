@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
-from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
+
+from luma_async._wire.dialect import Match
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,17 +34,6 @@ LATEST = timedelta(minutes=15)
 """How much later an adopted one may: longer than any proxy holds a request back."""
 
 _MOST_NAMED = 5
-
-
-class Match(Enum):
-    """Whether a generation was made from a request, as far as the service repeats it."""
-
-    EXACT = auto()
-    """It was made from a request like this, in every field."""
-    POSSIBLE = auto()
-    """It may have been: the service does not tell everything."""
-    NONE = auto()
-    """It was made from another one."""
 
 
 @attrs.frozen(kw_only=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from luma_async._doubts.matching import Candidate, Claim, ListOrder, Match, compare_prompts, decide, oldest_relevant
+from luma_async._doubts.matching import Candidate, Claim, ListOrder, compare_prompts, decide, oldest_relevant
 from luma_async._journal.fingerprint import request_from_form
 from luma_async._journal.lifecycle import UNDECIDED
+from luma_async._wire.dialect import Match
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import InvalidInput
 

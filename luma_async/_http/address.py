@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from luma_async.values.errors import ConfigurationError
-from luma_async.values.settings import Secret
+from luma_async.values.redaction import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable

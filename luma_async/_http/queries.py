@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from luma_async._aio.clock import loop_now
 from luma_async._http.retry import RetryQuota, repeat_safe_call
-from luma_async._submit.verdict import Reading, refusal
 from luma_async._wire.answer import Document, Shape, parse
+from luma_async._wire.refusal import refusal
 from luma_async.values.errors import LumaError, UnreadableResponse
 from luma_async.values.events import Retried
 
@@ -59,7 +59,7 @@ class Queries:
             if document.shape is Shape.JSON or document.status == 204:
                 return document
             raise _unreadable(document)
-        raise refusal(read(document, self._dialect))
+        raise refusal(document, error)
 
     def _tells_an_end(self, document: Document) -> bool:
         """Whether it is a generation that has ended: what it complains of is the reason, and no trouble of the call."""
@@ -106,19 +106,6 @@ class Queries:
             return None
         self._quota = quota
         return delay_s
-
-
-def read(document: Document, dialect: Dialect, generation_id: str | None = None) -> Reading:
-    """Gather what there is to judge about an answer."""
-    return Reading(
-        status=document.status,
-        shape=document.shape,
-        generation_id=generation_id,
-        error=dialect.read_error(document),
-        retry_after_s=document.retry_after_s,
-        request_id=document.request_id,
-        head=document.head,
-    )
 
 
 def _unreadable(document: Document) -> UnreadableResponse:

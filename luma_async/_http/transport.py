@@ -24,9 +24,8 @@ from yarl import URL
 from luma_async._aio.timers import Timers, Within
 from luma_async._wire.answer import Answer
 from luma_async._wire.headers import read_request_id, read_retry_after_s
-from luma_async.values.error_form import clip
 from luma_async.values.errors import NoResponse, NotSent
-from luma_async.values.settings import Secret
+from luma_async.values.redaction import Secret, clip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

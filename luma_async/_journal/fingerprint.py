@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from functools import cache
 from typing import Any, TypeGuard
 
@@ -17,6 +16,7 @@ import attrs
 
 from luma_async.values.errors import InvalidInput
 from luma_async.values.keyframes import GenerationKeyframe, ImageKeyframe, ImageReference, Keyframes
+from luma_async.values.redaction import DIGEST_PREFIX, without_images
 from luma_async.values.requests import (
     AudioRequest,
     ExtendRequest,
@@ -32,9 +32,6 @@ FORM_VERSION = 1
 """Changing the form would make every purchase of yesterday look new: a golden test holds it."""
 
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-_PICTURE = re.compile(r"data:image/|data:(?=[\w.+-]+/|;|,)[^,]*,")
-"""How an inline image begins, whatever type it claims. A prompt may begin with the word."""
-_DIGEST_PREFIX = "data:sha256,"
 _MAPPINGS = frozenset({"extra", "character_refs"})
 """Fields whose names are the caller's: `class` is one like any other there."""
 _CLASSES: dict[str, type[Any]] = {
@@ -89,17 +86,6 @@ def request_from_form(form: dict[str, Any]) -> Request:
     return request
 
 
-def without_pictures(value: Any) -> Any:
-    """Replace inline images anywhere in a JSON value by their digest."""
-    if isinstance(value, str):
-        return without_picture(value)
-    if _is_object(value):
-        return {name: without_pictures(item) for name, item in value.items()}
-    if _is_array(value):
-        return [without_pictures(item) for item in value]
-    return value
-
-
 def _form(value: Any) -> dict[str, Any]:
     cls = value.__class__
     form: dict[str, Any] = {"class": cls.__name__}
@@ -121,19 +107,12 @@ def _defaults(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, str | bool | int | float):
-        return without_pictures(value)
+        return without_images(value)
     if attrs.has(value.__class__):
         return _form(value)
     if _is_array(value):
         return [_plain(item) for item in value]
-    return without_pictures(value)
-
-
-def without_picture(text: str) -> str:
-    """Replace an inline image by its digest; any other text stays."""
-    if not _PICTURE.match(text):
-        return text
-    return _DIGEST_PREFIX + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return without_images(value)
 
 
 def _holds_digest(value: Any) -> bool:
@@ -141,7 +120,7 @@ def _holds_digest(value: Any) -> bool:
         return any(_holds_digest(item) for item in value.values())
     if _is_array(value):
         return any(_holds_digest(item) for item in value)
-    return isinstance(value, str) and value.startswith(_DIGEST_PREFIX)
+    return isinstance(value, str) and value.startswith(DIGEST_PREFIX)
 
 
 def _restored(value: Any) -> Any:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import attrs
 
 from luma_async._aio.clock import loop_now, wall_now
-from luma_async._http.queries import read
 from luma_async._journal import lifecycle
 from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge_submit
 from luma_async._wire.answer import parse
@@ -212,7 +211,7 @@ class Attempts:
         """Say what the answer proves; an answer that trips the reader proves nothing."""
         try:
             row = self._dialect.read_submit(document)
-            return judge_submit(read(document, self._dialect, row.id if row else None)), row
+            return judge_submit(document, self._dialect.read_error(document), row.id if row else None), row
         except Exception as error:
             _log.exception("the answer to a submit could not be read")
             return Unproven(reason=f"HTTP {document.status} that could not be read ({type(error).__name__})"), None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 if TYPE_CHECKING:
-    from luma_async.values.settings import Limits
+    from luma_async.values.settings import KnownLimits, Limits
 
 FIRST_SIZE = 4.0
 """Where "auto" begins. Below every cap that is documented anywhere, and a smaller one shows itself for nothing."""
@@ -50,18 +50,6 @@ def next_start(arrival_at: float, now: float, rate: Rate) -> tuple[float, float]
     # The tolerance is what `burst` starts in a row use up.
     wait_s = max(0.0, arrival_at - (rate.burst - 1) * interval_s - now)
     return wait_s, max(arrival_at, now + wait_s) + interval_s
-
-
-@attrs.frozen(kw_only=True)
-class KnownLimits:
-    """What a service is known to bear."""
-
-    max_in_flight: float | Literal["auto"] = "auto"
-    """Paid and unfinished generations; "auto" where nobody knows."""
-    submits_per_minute: float = math.inf
-    """Submits per minute, on average."""
-    burst: float = 1.0
-    """Submits that may start at once before the rate holds."""
 
 
 @attrs.frozen(kw_only=True)

@@ -13,9 +13,8 @@ from typing import Any
 
 import attrs
 
-from luma_async._journal.fingerprint import without_picture
 from luma_async._wire.json_shapes import is_list, is_object
-from luma_async.values.error_form import EXCERPT_CHARS, clip
+from luma_async.values.redaction import EXCERPT_CHARS, clip, without_image
 
 _HEAD_BYTES = 4 * EXCERPT_CHARS
 """A character takes four bytes at most."""
@@ -127,7 +126,7 @@ def _shorten_pictures(payload: Any) -> None:
             continue
         for place, inner in places:
             if isinstance(inner, str):
-                holder[place] = without_picture(inner)
+                holder[place] = without_image(inner)
             else:
                 holders.append(inner)
 

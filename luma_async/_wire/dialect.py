@@ -7,6 +7,7 @@ services spell differently stands behind this protocol, so a vendor's change tou
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
@@ -16,12 +17,11 @@ from luma_async.values.models import Generation, State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from luma_async._doubts.matching import Match
-    from luma_async._submit.limits import KnownLimits
-    from luma_async._submit.verdict import ErrorBody
     from luma_async._wire.answer import Document
+    from luma_async._wire.refusal import ErrorBody
     from luma_async.values.models import Credits, KeyUsage, User
     from luma_async.values.requests import Request
+    from luma_async.values.settings import KnownLimits
 
 
 @attrs.frozen(kw_only=True)
@@ -76,6 +76,17 @@ class Page:
     """In the service's order; what has no id is left out."""
     has_more: bool
     """Whether another page may follow."""
+
+
+class Match(Enum):
+    """Whether a generation was made from a request, as far as the service repeats the request."""
+
+    EXACT = auto()
+    """It was made from an equal request, field by field."""
+    POSSIBLE = auto()
+    """It may have been: the service does not repeat every field."""
+    NONE = auto()
+    """It was made from another request."""
 
 
 class Dialect(Protocol):

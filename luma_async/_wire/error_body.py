@@ -8,7 +8,7 @@
 {"detail": [{"loc", "msg"}]}                        the official one, about fields
 ```
 
-What a code means is taken from the relays' published source. *Refuses* is said of few codes: it lets a paid
+What a code means is taken from the relays' published source. Few codes count as *not charged*: such a code lets a paid
 submit be sent again whatever the status.
 """
 
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from luma_async._submit.verdict import ErrorBody, ErrorKind
 from luma_async._wire.answer import Answer, Shape, parse
 from luma_async._wire.json_shapes import is_list, is_object
+from luma_async._wire.refusal import ErrorBody, ErrorKind
 
 if TYPE_CHECKING:
     from luma_async._wire.answer import Document
@@ -41,7 +41,7 @@ _KINDS = {
     "build_request_failed": ErrorKind.INVALID,
     "task_not_exist": ErrorKind.NOT_FOUND,
 }
-_REFUSES = frozenset(_KINDS) - {"model_not_found", "invalid_request", "task_not_exist"}
+_NOT_CHARGED = frozenset(_KINDS) - {"model_not_found", "invalid_request", "task_not_exist"}
 """Said when the relay gave up before it asked anybody, or gave the money back; of the others the status decides."""
 
 _OUT_OF_CREDIT = re.compile(
@@ -70,7 +70,7 @@ class _Words:
 
     code: str = ""
     message: str = ""
-    denied: bool = False
+    success_false: bool = False
     beside_id: bool = False
 
 
@@ -87,8 +87,8 @@ def read_error(document: Document) -> ErrorBody | None:
         message=words.message,
         kind=_kind(words, document.status),
         # Of two documents back to back the second shows that the relay went on after the first.
-        refuses=words.code in _REFUSES and document.shape is Shape.JSON,
-        denied=words.denied,
+        not_charged=words.code in _NOT_CHARGED and document.shape is Shape.JSON,
+        success_false=words.success_false,
         beside_id=words.beside_id,
         wrong_path=words.message.startswith("Invalid URL ("),
     )
@@ -103,7 +103,7 @@ def _find(payload: dict[str, Any], *, ok: bool) -> _Words | None:
         # Proxies spell theirs like this, so none of its words are taken for the service's own.
         return _Words(beside_id=beside_id)
     if payload.get("success") is False:
-        return _Words(_code(payload.get("code")), _text(payload.get("message")), denied=True)
+        return _Words(_code(payload.get("code")), _text(payload.get("message")), success_false=True)
     if payload.get("detail") and not (ok and "id" in payload):
         return _detail(payload["detail"])
     if _complains(payload.get("code")) or ("code" in payload and not ok):
@@ -152,9 +152,9 @@ def _read_wrapped(words: _Words, document: Document) -> ErrorBody:
         code=words.code,
         message=error.message if error and error.message else words.message,
         kind=kind,
-        refuses=document.status == 500 and refusal,
+        not_charged=document.status == 500 and refusal,
         # "No capacity" there may come after a start as well as before; only a code tells.
-        relayed=not refusal or (document.status == 503 and (error is None or error.code not in _REFUSES)),
+        relayed=not refusal or (document.status == 503 and (error is None or error.code not in _NOT_CHARGED)),
     )
 
 
@@ -162,7 +162,7 @@ def _is_refusal(inside: Document, error: ErrorBody | None) -> bool:
     """Whether the service behind said no in its own form; another relay's word for what befell it there is none."""
     if inside.shape is not Shape.JSON or error is None or not error.message or _TROUBLE.search(error.message):
         return False
-    return error.code in _REFUSES or error.denied or "detail" in inside.payload
+    return error.code in _NOT_CHARGED or error.success_false or "detail" in inside.payload
 
 
 def _kind(words: _Words, status: int) -> ErrorKind | None:
@@ -177,7 +177,7 @@ def _kind(words: _Words, status: int) -> ErrorKind | None:
     # Code and message apart: "task" in the one and "not found" in the other say nothing together.
     if status in {400, 404} and (_NOT_FOUND.search(words.code) or _NOT_FOUND.search(words.message)):
         return ErrorKind.NOT_FOUND
-    if words.denied and _UNAUTHORIZED.search(said):
+    if words.success_false and _UNAUTHORIZED.search(said):
         return ErrorKind.UNAUTHORIZED
     return None
 

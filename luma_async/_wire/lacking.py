@@ -10,9 +10,8 @@ from luma_async.values.errors import UnsupportedOperation
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from luma_async._doubts.matching import Match
     from luma_async._wire.answer import Document
-    from luma_async._wire.dialect import Call, Page, Row
+    from luma_async._wire.dialect import Call, Match, Page, Row
     from luma_async.values.models import Credits, KeyUsage, User
     from luma_async.values.requests import Request
 

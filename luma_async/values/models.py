@@ -8,9 +8,8 @@ from typing import Any
 
 import attrs
 
-from luma_async.values.error_form import clip
 from luma_async.values.html import figure
-from luma_async.values.redaction import show_url
+from luma_async.values.redaction import clip, show_url
 
 Json = dict[str, Any]
 """A JSON object as it came."""

@@ -21,33 +21,6 @@ UNSET: Final = Unset.UNSET
 """Not given: the policy decides."""
 
 
-_SHORTEST_SCRUBBED = 6
-
-
-class Secret:
-    """A text that shows itself to nobody who does not ask for it by name."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """Return the text."""
-        return self._value
-
-    def scrub(self, text: bytes) -> bytes:
-        """Blot the secret out of a text that somebody else wrote."""
-        # Shorter texts stand in many a body by chance; no service issues such a key.
-        return text.replace(self._value.encode(), b"[secret]") if len(self._value) >= _SHORTEST_SCRUBBED else text
-
-    def __repr__(self) -> str:
-        return "Secret(…)"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError("a secret is not pickled: give the new process its own")
-
-
 def _as_float(value: object) -> float:
     """Return what can be compared and counted with; what is no such number is NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -228,6 +201,18 @@ class Limits:
     """Submits that may start at once before the rate holds."""
     requests: int = attrs.field(default=100, validator=_whole)
     """Requests on their way at the same time, and connections to the service. A hundred is what aiohttp allows too."""
+
+
+@attrs.frozen(kw_only=True)
+class KnownLimits:
+    """What a service is known to accept; a dialect names it."""
+
+    max_in_flight: float | Literal["auto"] = "auto"
+    """Paid and unfinished generations; "auto" where no page names a bound."""
+    submits_per_minute: float = math.inf
+    """Submits per minute, on average."""
+    burst: float = 1.0
+    """Submits that may start at once before the rate applies."""
 
 
 @attrs.frozen(kw_only=True)

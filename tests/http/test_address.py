@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from luma_async import ConfigurationError
 from luma_async._http.address import check_api_key, check_base_url, resolve
-from luma_async.values.settings import Secret
+from luma_async.values.redaction import Secret
 
 RELAY = "https://relay.example"
 OFFICIAL = "https://api.lumalabs.ai"

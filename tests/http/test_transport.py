@@ -16,7 +16,8 @@ from luma_async._http.proxies import Proxies
 from luma_async._http.transport import BODY_CAP_BYTES, Transport
 from luma_async._wire.dialect import Call
 from luma_async.values.errors import JournalError, NoResponse, NotSent
-from luma_async.values.settings import Secret, Timeouts
+from luma_async.values.redaction import Secret
+from luma_async.values.settings import Timeouts
 
 pytestmark = pytest.mark.looptime
 

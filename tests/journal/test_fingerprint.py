@@ -22,7 +22,7 @@ from luma_async import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_async._journal.fingerprint import canonical, digest, duration_kind, request_from_form, without_pictures
+from luma_async._journal.fingerprint import canonical, digest, duration_kind, request_from_form, without_images
 
 PICTURE = ImageKeyframe.from_bytes(b"\xff\xd8\xff picture")
 TIGER = ImageKeyframe("https://pictures.example/tiger.jpg")
@@ -182,9 +182,9 @@ def texts(value):
 )
 def test_no_picture_is_left_in_any_json(value):
     """However deep it lies, a `data:` URI is replaced by its digest; doing it twice is doing it once."""
-    kept = without_pictures(value)
+    kept = without_images(value)
     assert not [text for text in texts(kept) if text.startswith("data:image/")]
-    assert without_pictures(kept) == kept
+    assert without_images(kept) == kept
 
 
 def test_generations_are_learned_from_together_that_last_alike():

@@ -38,7 +38,7 @@ from luma_async.testing import (
     server_error,
     succeeds,
 )
-from luma_async.values.settings import Secret
+from luma_async.values.redaction import Secret
 
 KEY = "sk-do-not-tell-anybody-0123456789"
 TOKEN = "at-neither-tell-this-one-9876543210"
@@ -232,7 +232,7 @@ async def test_a_session_shows_and_pickles_no_key(monkeypatch):
     found = LumaSession(base_url="https://relay.example", dialect=dialect)
     for luma in (given, found):
         assert told(repr(luma), repr(vars(luma)), repr(dialect), repr(attrs.asdict(dialect))) == []
-        with pytest.raises(TypeError, match="not pickled"):
+        with pytest.raises(TypeError, match="cannot be pickled"):
             pickle.dumps(luma)
         async with luma:
             assert told(repr(luma), repr(vars(luma)), repr(vars(luma._parts))) == []

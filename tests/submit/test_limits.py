@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from luma_async import Limits, RixAPI
 from luma_async._batch.window import InFlight, Slot
-from luma_async._submit.limits import FIRST_SIZE, KnownLimits, Rate, Window, next_start, rate, window
+from luma_async._submit.limits import FIRST_SIZE, Rate, Window, next_start, rate, window
+from luma_async.values.settings import KnownLimits
 
 OFFICIAL = KnownLimits(max_in_flight=10, submits_per_minute=20)
 

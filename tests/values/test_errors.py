@@ -14,7 +14,7 @@ import pytest
 import luma_async
 from luma_async import Entry, Generation, LumaError, Phase, State
 from luma_async.values import errors
-from luma_async.values.error_form import clip
+from luma_async.values.redaction import clip
 
 TREE = """
 LumaError

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async._journal.fingerprint import without_pictures
 from luma_async._wire.answer import Answer, Shape, parse
+from luma_async.values.redaction import without_images
 
 BODIES = {
     "an object": (b'{"a": 1}', Shape.JSON, {"a": 1}),
@@ -96,7 +96,7 @@ ENCODINGS = {
 def test_an_inline_image_is_kept_as_its_digest(payload, encode):
     """A service that repeats an inline image fills no memory and no journal with it, however it is spelled."""
     read = parse(Answer(status=200, body=encode(json.dumps(payload)))).payload
-    assert read == without_pictures(payload) != payload
+    assert read == without_images(payload) != payload
     assert "data:sha256," in json.dumps(read)
 
 

@@ -22,11 +22,22 @@ from luma_async import (
     Unauthorized,
     UnreadableResponse,
 )
-from luma_async._http.queries import read
-from luma_async._submit.verdict import Accepted, ErrorKind, Rejected, Unproven, judge_submit, refusal
+from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge_submit
 from luma_async._wire.answer import Answer, Shape, parse
+from luma_async._wire.error_body import _NOT_CHARGED
+from luma_async._wire.refusal import ErrorKind, refusal
 
 RIX = RixAPI()
+
+
+def verdict_of(answer):
+    row = RIX.read_submit(answer)
+    return judge_submit(answer, RIX.read_error(answer), row.id if row else None)
+
+
+def refusal_of(answer):
+    return refusal(answer, RIX.read_error(answer))
+
 
 SAMPLES = {
     "200-success-false": (Unauthorized, "", "无权进行此操作"),
@@ -61,7 +72,7 @@ def test_every_recorded_error_is_read_by_a_test():
 def test_a_recorded_error(name, expected):
     """Every recorded error becomes the exception that tells the caller what to do, with the service's own words."""
     cls, code, message = expected
-    error = refusal(read(error_document(name), RIX))
+    error = refusal_of(error_document(name))
     assert type(error) is cls
     assert error.code == code
     assert error.message.startswith(message)
@@ -75,7 +86,7 @@ def test_an_error_without_words(name, expected):
     answer = error_document(name)
     assert answer.shape is shape
     assert RIX.read_error(answer) is None
-    assert type(refusal(read(answer, RIX))) is cls
+    assert type(refusal_of(answer)) is cls
 
 
 REFUSED_SAMPLES = {"200-success-false", "500-fetch", "503-no-channel", "429-empty"} | {
@@ -86,7 +97,7 @@ REFUSED_SAMPLES = {"200-success-false", "500-fetch", "503-no-channel", "429-empt
 @pytest.mark.parametrize("name", names("errors"))
 def test_what_a_recorded_error_proves_about_a_submit(name):
     """Every recorded error refuses a submit, but for the proxy's page, which proves nothing."""
-    verdict = judge_submit(read(error_document(name), RIX))
+    verdict = verdict_of(error_document(name))
     assert isinstance(verdict, Rejected if name in REFUSED_SAMPLES else Unproven)
 
 
@@ -154,7 +165,7 @@ def test_an_error_in_any_form(payload, code, message, status):
     """Each form is an error whatever the status, with the service's code and words where it has any."""
     error = RIX.read_error(document(payload, status))
     assert (error.code, error.message) == (code, message)
-    assert error.denied is (payload.get("success") is False)
+    assert error.success_false is (payload.get("success") is False)
 
 
 def test_a_detail_beside_an_id_is_an_error_only_behind_an_error_status():
@@ -169,42 +180,37 @@ def test_a_failing_status_overrules_a_code_that_says_success(code):
     """Behind an error status even an envelope of success is an error, in the service's own shape."""
     payload = {"code": code, "message": "the database is gone", "data": None}
     assert RIX.read_error(document(payload, 500)).message == "the database is gone"
-    assert read(document(payload, 503), RIX).in_shape
+    assert isinstance(verdict_of(document(payload, 503)), Rejected)
 
 
-KINDS = {
-    "insufficient_user_quota": ErrorKind.OUT_OF_CREDIT,
-    "pre_consume_token_quota_failed": ErrorKind.OUT_OF_CREDIT,
-    "sensitive_words_detected": ErrorKind.PROMPT,
-    "prompt_blocked": ErrorKind.PROMPT,
-    "get_channel_failed": ErrorKind.UNAVAILABLE,
-    "channel:no_available_key": ErrorKind.UNAVAILABLE,
-    "model_not_found": ErrorKind.UNAVAILABLE,
-    "invalid_request": ErrorKind.INVALID,
-    "build_request_failed": ErrorKind.INVALID,
-    "task_not_exist": ErrorKind.NOT_FOUND,
-    "do_request_failed": None,
-    "": None,
-}
-REFUSES = {
-    "insufficient_user_quota",
-    "pre_consume_token_quota_failed",
-    "sensitive_words_detected",
-    "prompt_blocked",
-    "get_channel_failed",
-    "channel:no_available_key",
-    "build_request_failed",
-}
+def test_codes_that_are_not_charged():
+    """These codes let a paid submit be sent again, so adding one has to be a decision."""
+    assert {
+        "insufficient_user_quota",
+        "pre_consume_token_quota_failed",
+        "sensitive_words_detected",
+        "prompt_blocked",
+        "get_channel_failed",
+        "channel:no_available_key",
+        "build_request_failed",
+    } == _NOT_CHARGED
 
 
-@pytest.mark.parametrize(("code", "kind"), KINDS.items(), ids=KINDS.keys())
+@pytest.mark.parametrize("code", ["sensitive_words_detected", "model_not_found"])
 @pytest.mark.parametrize("status", [200, 400, 429, 500, 502])
-def test_what_a_code_means(code, kind, status):
-    """A known code means the same at any status, and few of them prove that nothing was charged."""
+def test_code_at_any_status(code, status):
+    """A known code means the same at any status, and only a few prove that nothing was charged."""
     error = RIX.read_error(document({"error": {"code": code, "message": "x"}}, status))
-    assert error.kind is kind
-    assert error.refuses is (code in REFUSES)
+    assert error.kind is (ErrorKind.PROMPT if code in _NOT_CHARGED else ErrorKind.UNAVAILABLE)
+    assert error.not_charged is (code in _NOT_CHARGED)
     assert error.wrong_path is False
+
+
+@pytest.mark.parametrize("code", ["do_request_failed", ""])
+def test_code_that_is_unknown(code):
+    """An unknown code has no meaning, and proves nothing about a charge."""
+    error = RIX.read_error(document({"error": {"code": code, "message": "x"}}, 500))
+    assert (error.kind, error.not_charged) == (None, False)
 
 
 WORDS = {
@@ -236,7 +242,7 @@ def test_what_words_mean_where_the_code_is_unknown(message, kind):
     """Services without codes are understood by their words, which never prove that nothing was charged."""
     error = RIX.read_error(document({"detail": message}, 400))
     assert error.kind is kind
-    assert error.refuses is False
+    assert error.not_charged is False
 
 
 def test_an_unknown_task_is_told_by_a_400_or_a_404():
@@ -256,7 +262,7 @@ def test_a_wrong_path_names_the_base_url():
     """The relay's words for a path that it lacks lead to a refusal that says where to look."""
     answer = document({"error": {"message": "Invalid URL (POST /luma/luma/generations)", "code": ""}}, 404)
     assert RIX.read_error(answer).wrong_path
-    error = refusal(read(answer, RIX))
+    error = refusal_of(answer)
     assert type(error) is Refused
     assert "base_url" in str(error)
 
@@ -349,7 +355,7 @@ WRAPPED = {
 def test_what_the_service_behind_the_relay_said(message, status, said, kind, refuses):
     """A wrapped body is unwrapped; it refuses a submit only as one whole refusal behind a 500, without trouble."""
     error = RIX.read_error(wrapped(message, status))
-    assert (error.code, error.message, error.kind, error.refuses) == ("fail_to_fetch_task", said, kind, refuses)
+    assert (error.code, error.message, error.kind, error.not_charged) == ("fail_to_fetch_task", said, kind, refuses)
 
 
 @pytest.mark.parametrize(
@@ -375,7 +381,7 @@ def test_what_the_service_behind_the_relay_said(message, status, said, kind, ref
 )
 def test_a_crash_behind_the_relay_is_no_refusal(words):
     """However it is spelled: what broke there may have been charged before."""
-    assert type(judge_submit(read(wrapped(json.dumps({"detail": words}), 500), RIX))) is Unproven
+    assert type(verdict_of(wrapped(json.dumps({"detail": words}), 500))) is Unproven
 
 
 @pytest.mark.parametrize(
@@ -392,13 +398,12 @@ def test_a_crash_behind_the_relay_is_no_refusal(words):
 )
 def test_a_503_from_behind_the_relay_proves_what_it_would_prove_itself(message, verdict):
     """Wrapped by the relay a page is still a page: it is sent once, for it may have been charged."""
-    reading = read(wrapped(message, 503), RIX)
-    assert type(judge_submit(reading)) is verdict
+    assert type(verdict_of(wrapped(message, 503))) is verdict
 
 
 def test_a_relay_in_trouble_with_its_own_account_is_no_fault_of_the_key():
     """The caller's key was taken before, so a 401 from behind the relay is not reported as a bad key."""
-    assert type(refusal(read(wrapped("bad key", 401), RIX))) is ServiceUnavailable
+    assert type(refusal_of(wrapped("bad key", 401))) is ServiceUnavailable
 
 
 TASK = {"id": "a", "state": "pending"}
@@ -448,8 +453,7 @@ VERDICTS = {
 def test_what_an_answer_to_a_submit_proves(status, payload, verdict):
     """Only what names a generation and complains of nothing is accepted; only what surely cost nothing is refused."""
     answer = document(payload, status)
-    row = RIX.read_submit(answer)
-    assert isinstance(judge_submit(read(answer, RIX, row.id if row else None)), verdict)
+    assert isinstance(verdict_of(answer), verdict)
 
 
 BROKEN = {
@@ -473,8 +477,7 @@ BROKEN = {
 def test_what_a_broken_answer_to_a_submit_proves(status, text, verdict):
     """What is not one whole JSON document accepts nothing, and refuses only by its status."""
     answer = raw_document(text, status)
-    row = RIX.read_submit(answer)
-    assert isinstance(judge_submit(read(answer, RIX, row.id if row else None)), verdict)
+    assert isinstance(verdict_of(answer), verdict)
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
@@ -496,16 +499,15 @@ STATUSES = st.sampled_from([200, 201, 302, 400, 401, 403, 404, 408, 429, 500, 50
 def test_no_json_is_an_exception_to_the_reader_of_errors(payload, status):
     """Any JSON behind any status reads as an error or as none, and a judge can use it."""
     answer = document(payload, status)
-    row = RIX.read_submit(answer)
-    judge_submit(read(answer, RIX, row.id if row else None))
-    refusal(read(answer, RIX))
+    verdict_of(answer)
+    refusal_of(answer)
 
 
 @given(st.binary(max_size=60), STATUSES)
 def test_no_bytes_are_an_exception_to_the_reader_of_errors(body, status):
     """Any bytes behind any status can be judged."""
     answer = parse(Answer(status=status, body=body))
-    judge_submit(read(answer, RIX))
+    verdict_of(answer)
 
 
 @given(JSON)

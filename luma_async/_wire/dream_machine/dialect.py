@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
-from luma_async._submit.limits import KnownLimits
 from luma_async._wire import generation as rix_answers
 from luma_async._wire.dialect import Call
 from luma_async._wire.dream_machine import answer as dream_answers
@@ -22,15 +21,15 @@ from luma_async._wire.lacking import Lacking
 from luma_async._wire.setting_checks import SEGMENT, matches
 from luma_async._wire.structuring import structure
 from luma_async.values.errors import InvalidInput
+from luma_async.values.settings import KnownLimits
 from luma_async.values.validators import check_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from luma_async._doubts.matching import Match
-    from luma_async._submit.verdict import ErrorBody
     from luma_async._wire.answer import Document
-    from luma_async._wire.dialect import Page, Row, StillRunning
+    from luma_async._wire.dialect import Match, Page, Row, StillRunning
+    from luma_async._wire.refusal import ErrorBody
     from luma_async.values.models import Credits, Generation
     from luma_async.values.requests import Request
 

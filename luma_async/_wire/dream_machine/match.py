@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from luma_async._doubts.matching import Match
-from luma_async._journal.fingerprint import without_pictures
+from luma_async._wire.dialect import Match
 from luma_async._wire.json_shapes import is_list, is_object
+from luma_async.values.redaction import without_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ def likeness(raw: Mapping[str, Any], order: SubmitSpec) -> Match:
         return Match.NONE
     told = _telling(echo)
     # Nor does an answer hold a picture by the time it is read.
-    body: dict[str, Any] = without_pictures(order.body)
+    body: dict[str, Any] = without_images(order.body)
     if any(name in told and told[name] != _without_nulls(value) for name, value in body.items()):
         return Match.NONE
     sent = _telling(body)

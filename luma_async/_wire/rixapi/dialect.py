@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
 
-from luma_async._submit.limits import KnownLimits
 from luma_async._wire import generation as rix_answers
 from luma_async._wire.dialect import Call
 from luma_async._wire.error_body import read_error
@@ -20,16 +19,17 @@ from luma_async._wire.rixapi import body as rix_bodies
 from luma_async._wire.setting_checks import SEGMENT, matches
 from luma_async._wire.structuring import structure
 from luma_async.values.errors import ConfigurationError, InvalidInput
+from luma_async.values.redaction import Secret
 from luma_async.values.requests import AudioRequest, ExtendRequest, VideoRequest
-from luma_async.values.settings import Secret
+from luma_async.values.settings import KnownLimits
 from luma_async.values.validators import check_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from luma_async._submit.verdict import ErrorBody
     from luma_async._wire.answer import Document
     from luma_async._wire.dialect import Row, StillRunning
+    from luma_async._wire.refusal import ErrorBody
     from luma_async.values.models import Generation, KeyUsage, User
     from luma_async.values.requests import Request
 

@@ -24,8 +24,8 @@ from luma_async import (
     UnreadableResponse,
     Video,
 )
-from luma_async._http.queries import read
-from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge_submit, refusal
+from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge_submit
+from luma_async._wire.refusal import refusal
 
 LUMA = DreamMachine()
 LAKE = "A serene lake surrounded by mountains at sunset"
@@ -233,6 +233,15 @@ def test_another_generation_is_unreadable():
         LUMA.read_query(document(ONE), "g2")
 
 
+def verdict_of(answer):
+    row = LUMA.read_submit(answer)
+    return judge_submit(answer, LUMA.read_error(answer), row.id if row else None)
+
+
+def refusal_of(answer):
+    return refusal(answer, LUMA.read_error(answer))
+
+
 ERRORS = {
     "401-official": (Unauthorized, "Invalid API key is provided"),
     "400-official-concepts": (InvalidRequest, "400: concepts are not supported for this model"),
@@ -243,10 +252,10 @@ ERRORS = {
 @pytest.mark.parametrize(("name", "kind", "message"), [(name, *error) for name, error in ERRORS.items()])
 def test_a_recorded_error(name, kind, message):
     """Each recorded error of the service is of its kind, with the service's words, and refuses a submit for nothing."""
-    reading = read(error_document(name), LUMA)
-    error = refusal(reading)
+    answer = error_document(name)
+    error = refusal_of(answer)
     assert (type(error), error.message) == (kind, message)
-    verdict = judge_submit(reading)
+    verdict = verdict_of(answer)
     assert isinstance(verdict, Rejected)
     assert not verdict.repeat
 
@@ -264,9 +273,9 @@ SAID = {
 @pytest.mark.parametrize(("status", "body", "kind"), SAID.values(), ids=SAID.keys())
 def test_a_refusal(status, body, kind):
     """What the service says in `detail` tells the kind, be it a text or an object."""
-    reading = read(document(body, status), LUMA)
-    assert type(refusal(reading)) is kind
-    assert isinstance(judge_submit(reading), Rejected)
+    answer = document(body, status)
+    assert type(refusal_of(answer)) is kind
+    assert isinstance(verdict_of(answer), Rejected)
 
 
 @pytest.mark.parametrize("status", [200, 201])
@@ -274,7 +283,7 @@ def test_a_submit_is_accepted_with_either_status(status):
     """Some purchases are answered with 200 and some with 201; the id is what proves them."""
     recorded = document(sample("official", "create-201-queued-relay"), status)
     row = LUMA.read_submit(recorded)
-    assert judge_submit(read(recorded, LUMA, row.id)) == Accepted(generation_id=row.id)
+    assert verdict_of(recorded) == Accepted(generation_id=row.id)
 
 
 @pytest.mark.parametrize(
@@ -289,6 +298,5 @@ def test_a_submit_is_accepted_with_either_status(status):
 )
 def test_an_answer_that_proves_nothing_is_a_doubt(answer):
     """Neither accepted nor refused: nobody knows."""
-    row = LUMA.read_submit(answer)
-    assert row is None
-    assert isinstance(judge_submit(read(answer, LUMA)), Unproven)
+    assert LUMA.read_submit(answer) is None
+    assert isinstance(verdict_of(answer), Unproven)

@@ -19,8 +19,8 @@ from luma_async import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_async._doubts.matching import Match
-from luma_async._journal.fingerprint import without_picture
+from luma_async._wire.dialect import Match
+from luma_async.values.redaction import without_image
 
 LUMA = DreamMachine()
 EXACT, POSSIBLE, NONE = Match.EXACT, Match.POSSIBLE, Match.NONE
@@ -46,7 +46,7 @@ ECHOES = {
     "a continuation": (ExtendRequest(SOURCE, "cat dance"), {**CAT, "keyframes": FRAMES}, EXACT),
     "an inline picture, which is read as its digest": (
         VideoRequest("cat dance", keyframes=Keyframes(INLINE)),
-        {**CAT, "keyframes": {"frame0": {"type": "image", "url": without_picture(INLINE.url)}}},
+        {**CAT, "keyframes": {"frame0": {"type": "image", "url": without_image(INLINE.url)}}},
         EXACT,
     ),
     "another prompt": (VIDEO, {**CAT, "prompt": "dog dance"}, NONE),

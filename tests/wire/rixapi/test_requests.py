@@ -23,8 +23,8 @@ from luma_async import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_async._submit.limits import KnownLimits
-from luma_async.values.settings import Secret
+from luma_async.values.redaction import Secret
+from luma_async.values.settings import KnownLimits
 
 NEW, OLD = RixAPI(), RixAPI(edition="2024")
 TIGER = ImageKeyframe("https://pictures.example/tiger.jpg")
