@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -22,10 +21,10 @@ from luma_async.values.settings import UNSET, Unset, check_timeout
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Generator, Iterable, Sequence
     from typing import Unpack
 
-    from luma_async._download.downloader import Downloader
+    from luma_async._engine import Engine
     from luma_async._poll.tracked import Tracked
     from luma_async.values.requests import AudioFields, ExtendFields
 
@@ -78,24 +77,6 @@ class PollingFailed(LumaError):
         )
 
 
-@attrs.frozen(kw_only=True)
-class Deeds:
-    """What a handle can have done for it; a session is behind them."""
-
-    wait: Callable[[Tracked, float | None], Awaitable[Generation | KeptFailing | None]]
-    """Waits for the final generation, up to so many seconds."""
-    updates: Callable[[Tracked], AsyncGenerator[Generation | KeptFailing]]
-    """Yields what changes."""
-    refresh: Callable[[str], Awaitable[Generation]]
-    """Asks once for the current state."""
-    downloads: Callable[[], Downloader]
-    """Returns what finds links and puts files on disk."""
-    submit: Callable[[Request, str | None], Awaitable[GenerationHandle]]
-    """Buys."""
-    max_wait_s: float | None
-    """How long a wait lasts that was given no timeout."""
-
-
 class GenerationHandle:
     """One generation, to wait for, look at and download. `session.submit()` and `session.handle()` make them.
 
@@ -103,26 +84,26 @@ class GenerationHandle:
     another one.
     """
 
-    __slots__ = ("_deeds", "_target")
+    __slots__ = ("_engine", "_tracked")
 
-    def __init__(self, target: Tracked, deeds: Deeds) -> None:
-        self._target = target
-        self._deeds = deeds
+    def __init__(self, tracked: Tracked, engine: Engine) -> None:
+        self._tracked = tracked
+        self._engine = engine
 
     @property
     def id(self) -> str:
         """The service's id."""
-        return self._target.id
+        return self._tracked.id
 
     @property
     def key(self) -> str | None:
         """The key of the paid intent; None for a handle that was made from an id."""
-        return self._target.key
+        return self._tracked.key
 
     @property
     def last(self) -> Generation | None:
         """The generation as last seen by anybody in this session; None when nobody has looked yet."""
-        return self._target.last
+        return self._tracked.last
 
     def __repr__(self) -> str:
         state = self.last.state if self.last else "not seen yet"
@@ -150,7 +131,7 @@ class GenerationHandle:
         Cancellation:
             Safe; nothing changes.
         """
-        return await self._deeds.refresh(self.id)
+        return await self._engine.refresh(self.id)
 
     async def wait(self, *, timeout: float | Unset | None = UNSET) -> Generation:
         """Wait until the generation is completed.
@@ -179,7 +160,7 @@ class GenerationHandle:
         """
         check_timeout(timeout)
         began_at_s = loop_now()
-        ended = await self._deeds.wait(self._target, self._seconds(timeout))
+        ended = await self._engine.watcher.wait(self._tracked, timeout_s=self._seconds(timeout))
         if ended is None:
             waited_s = loop_now() - began_at_s
             raise WaitTimeout(generation_id=self.id, key=self.key, handle=self, last=self.last, waited_s=waited_s)
@@ -245,10 +226,10 @@ class GenerationHandle:
         """
         _check_choice(what, FileKind, "what")
         _check_choice(watermark, Watermark, "watermark")
-        downloads = self._deeds.downloads()
-        downloads.check_destination(dest, overwrite=overwrite)
+        downloader = self._engine.downloader
+        downloader.check_destination(dest, overwrite=overwrite)
         generation = await self.wait()
-        return await downloads.fetch(generation, dest, overwrite=overwrite, watermark=watermark, what=what)
+        return await downloader.fetch(generation, dest, overwrite=overwrite, watermark=watermark, what=what)
 
     async def video_url(self) -> str:
         """Return the watermark-free link; it may expire within the hour.
@@ -271,22 +252,22 @@ class GenerationHandle:
         seen = _completed(known if known is not None and known.final else await self.refresh())
         if seen.state in {State.PENDING, State.PROCESSING}:
             raise LinkGone(message=f"It is {seen.state} still: wait() for it first.", generation_id=seen.id)
-        return await self._deeds.downloads().link(seen)
+        return await self._engine.downloader.link(seen)
 
     async def extend(
         self, prompt: str, /, *, key: str | None = None, **fields: Unpack[ExtendFields]
     ) -> GenerationHandle:
         """Submit a continuation of this video; see `session.extend()`."""
-        return await self._deeds.submit(ExtendRequest(self.id, prompt, **fields), key)
+        return await submit(self._engine, ExtendRequest(self.id, prompt, **fields), key)
 
     async def add_audio(
         self, prompt: str, /, *, key: str | None = None, **fields: Unpack[AudioFields]
     ) -> GenerationHandle:
         """Submit sound for this video; see `session.add_audio()`."""
-        return await self._deeds.submit(AudioRequest(self.id, prompt, **fields), key)
+        return await submit(self._engine, AudioRequest(self.id, prompt, **fields), key)
 
     async def _updates(self) -> AsyncIterator[Generation]:
-        async with aclosing(self._deeds.updates(self._target)) as found:
+        async with aclosing(self._engine.watcher.updates(self._tracked)) as found:
             async for ended in found:
                 yield self._polled(ended)
 
@@ -303,7 +284,12 @@ class GenerationHandle:
         return ended
 
     def _seconds(self, timeout: float | Unset | None) -> float | None:
-        return self._deeds.max_wait_s if isinstance(timeout, Unset) else timeout
+        return self._engine.config.poll.max_wait if isinstance(timeout, Unset) else timeout
+
+
+async def submit(engine: Engine, request: Request, key: str | None) -> GenerationHandle:
+    """Submit a request, and return the handle of what it purchased."""
+    return GenerationHandle(engine.track(await engine.submitter.buy(request, key=key)), engine)
 
 
 def _completed(generation: Generation) -> Generation:

@@ -5,40 +5,54 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, overload
 
-from luma_async._engine import Engine, start_engine
+from luma_async._engine import Engine, SessionConfig, start_engine
 from luma_async._http.address import check_api_key, check_base_url, resolve
+from luma_async._submit.attempt import Purchase
 from luma_async._wire.rixapi.dialect import RixAPI
 from luma_async.account import Account
-from luma_async.handle import as_completed
+from luma_async.handle import GenerationHandle, as_completed, submit
 from luma_async.library import Library
-from luma_async.plan import SessionConfig
-from luma_async.purchases import Purchases
 from luma_async.values.entries import Phase
 from luma_async.values.errors import ConfigurationError, SessionClosed
 from luma_async.values.redaction import Secret
-from luma_async.values.settings import Limits, PollPolicy, RetryPolicy, Timeouts
+from luma_async.values.requests import AudioRequest, ExtendRequest, Request, as_request
+from luma_async.values.settings import (
+    UNSET,
+    Limits,
+    PollPolicy,
+    RetryPolicy,
+    Timeouts,
+    Unset,
+    check_timeout,
+)
 from luma_async.values.validators import check_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from types import TracebackType
+    from typing import Literal, Unpack
 
     import aiohttp
 
+    from luma_async._batch.batch import Batch
+    from luma_async._batch.item import Destination
+    from luma_async._batch.registry import Registry
+    from luma_async._batch.source import BatchKeys, BatchRequests
     from luma_async._doubts.doubts import Doubts
     from luma_async._http.queries import Queries
     from luma_async._journal.protocol import Journal
     from luma_async._wire.dialect import Dialect
-    from luma_async.handle import GenerationHandle, Outcome
+    from luma_async.handle import Outcome
     from luma_async.values.events import Event
     from luma_async.values.models import Generation
+    from luma_async.values.requests import AudioFields, ExtendFields, VideoFields
 
 _log = logging.getLogger("luma_async")
 
 
-class LumaSession(Purchases):
+class LumaSession:
     """Buys videos, waits for them and fetches them, over one service.
 
     A session never sends a paid POST twice, and loses no paid generation: with a journal file not even when the
@@ -84,7 +98,8 @@ class LumaSession(Purchases):
         allow_insecure: bool = False,
     ) -> None:
         self._dialect = dialect
-        self._parts: Engine | None = None
+        self._engine: Engine | None = None
+        self._registry: Registry | None = None
         self._opening = False
         self._api_key = Secret(api_key) if api_key is not None else None
         # From here on this frame, which error reporters print, holds no key.
@@ -96,7 +111,7 @@ class LumaSession(Purchases):
         self._base_url = base_url
         self._allow_insecure = allow_insecure
         self._on_event = on_event
-        self._plan = SessionConfig(
+        self._config = SessionConfig(
             dialect=self._dialect,
             journal=journal,
             poll=poll,
@@ -110,7 +125,7 @@ class LumaSession(Purchases):
         )
 
     def __repr__(self) -> str:
-        return f"<LumaSession {self._dialect.name} {'open' if self._parts else 'closed'}>"
+        return f"<LumaSession {self._dialect.name} {'open' if self._engine else 'closed'}>"
 
     async def open(self) -> None:
         """Open the session: the journal first, then what sends.
@@ -125,7 +140,7 @@ class LumaSession(Purchases):
         Cancellation:
             Safe; nothing is left open.
         """
-        if self._parts is not None or self._opening:
+        if self._engine is not None or self._opening:
             raise ConfigurationError(message="The session is open already; one is enough for a whole program.")
         address = resolve(
             api_key=self._api_key,
@@ -136,7 +151,7 @@ class LumaSession(Purchases):
         )
         self._opening = True
         try:
-            self._parts = await start_engine(self._plan, address)
+            self._engine = await start_engine(self._config, address)
         finally:
             self._opening = False
 
@@ -153,9 +168,16 @@ class LumaSession(Purchases):
         Cancellation:
             Closes at once; paid submits that are still unanswered are then in doubt.
         """
-        parts, self._parts = self._parts, None
-        if parts is not None:
-            await parts.aclose()
+        engine, self._engine = self._engine, None
+        registry, self._registry = self._registry, None
+        if engine is None:
+            return
+        engine.closing = True
+        try:
+            if registry is not None:
+                await registry.aclose()
+        finally:
+            await engine.aclose()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -166,6 +188,169 @@ class LumaSession(Purchases):
     ) -> None:
         await self.aclose()
 
+    @overload
+    async def submit(self, request: Request, /, *, key: str | None = None) -> GenerationHandle: ...
+    @overload
+    async def submit(
+        self, prompt: str, /, *, key: str | None = None, **fields: Unpack[VideoFields]
+    ) -> GenerationHandle: ...
+    async def submit(
+        self, wanted: Request | str, /, *, key: str | None = None, **fields: Unpack[VideoFields]
+    ) -> GenerationHandle:
+        """Buy one generation, once, and return its handle as soon as the service has accepted it.
+
+        Args:
+            wanted: a request, or a prompt with the fields of `VideoRequest` by name.
+            key: your name for this purchase, 1-200 printable characters. A key buys one generation: submitting
+                it again returns the handle of the one that exists. Without a key each call buys.
+            fields: of `VideoRequest`, when `wanted` is a prompt.
+
+        Returns:
+            The handle; `await` it for the finished generation.
+
+        Raises:
+            InvalidInput, UnsupportedOperation: the request cannot be sent; nothing was.
+            TypeError: fields beside a request.
+            NotSent: there was no connection for as long as `RetryPolicy.connect_retry_for`; nothing was sent.
+            Refused: the service said no, in one of its kinds; nothing was charged.
+            SubmitInDoubt: it was sent and nobody knows; it may have been charged, and is not repeated.
+            KeyConflict: the key stands for another purchase; nothing was sent.
+            JournalError: the journal cannot be written; nothing was sent.
+            SessionClosed: the session is not open; nothing was sent.
+
+        Costs:
+            One generation, once, unless this raises anything but SubmitInDoubt.
+
+        Cancellation:
+            Returns at once. What was not sent yet is withdrawn; what was is journalled when its answer comes.
+        """
+        return await submit(self._open(), as_request(wanted, fields), key)
+
+    async def extend(
+        self,
+        source: str | GenerationHandle | Generation,
+        prompt: str,
+        /,
+        *,
+        key: str | None = None,
+        **fields: Unpack[ExtendFields],
+    ) -> GenerationHandle:
+        """Buy a continuation of a completed video; otherwise like `submit()`.
+
+        Args:
+            source: the video: an id, a handle or a generation.
+            prompt: what happens next.
+            key: your name for this purchase.
+            fields: of `ExtendRequest`.
+
+        Costs:
+            One generation, as `submit()` does.
+
+        Cancellation:
+            As with `submit()`.
+        """
+        return await submit(self._open(), ExtendRequest(_id_of(source), prompt, **fields), key)
+
+    async def add_audio(
+        self,
+        source: str | GenerationHandle | Generation,
+        prompt: str,
+        /,
+        *,
+        key: str | None = None,
+        **fields: Unpack[AudioFields],
+    ) -> GenerationHandle:
+        """Buy sound for a completed video; otherwise like `submit()`.
+
+        Args:
+            source: the video: an id, a handle or a generation.
+            prompt: what to hear.
+            key: your name for this purchase.
+            fields: of `AudioRequest`.
+
+        Costs:
+            One generation, as `submit()` does.
+
+        Cancellation:
+            As with `submit()`.
+        """
+        return await submit(self._open(), AudioRequest(_id_of(source), prompt, **fields), key)
+
+    async def run(
+        self,
+        wanted: Request | str,
+        /,
+        *,
+        timeout: float | Unset | None = UNSET,
+        key: str | None = None,
+        **fields: Unpack[VideoFields],
+    ) -> Generation:
+        """Buy one generation and wait for it: `submit()`, then `handle.wait()`.
+
+        Args:
+            wanted: a request, or a prompt with the fields of `VideoRequest` by name.
+            timeout: seconds to wait after it was accepted; None for no limit.
+            key: your name for this purchase.
+            fields: of `VideoRequest`, when `wanted` is a prompt.
+
+        Raises:
+            Everything that `submit()` and `handle.wait()` raise; the latter's errors carry the handle.
+
+        Costs:
+            One generation.
+
+        Cancellation:
+            As with `submit()` and `handle.wait()`. Without a journal or a key its id is then known to nobody:
+            submit and wait in two steps where that matters.
+        """
+        check_timeout(timeout)
+        handle = await submit(self._open(), as_request(wanted, fields), key)
+        return await handle.wait(timeout=timeout)
+
+    def batch(
+        self,
+        wanted: BatchRequests,
+        /,
+        *,
+        name: str | None = None,
+        keys: BatchKeys | None = None,
+        max_in_flight: float | Literal["auto"] | None = None,
+        timeout: float | Unset | None = UNSET,
+        retry_failed: bool = False,
+        download_to: str | os.PathLike[str] | Destination | None = None,
+    ) -> Batch:
+        """Buy many, a bounded number at a time: `async for outcome in luma.batch(prompts)`.
+
+        Nothing is bought before the first outcome is asked for; see `Batch` for when it buys, and when it stops.
+
+        Args:
+            wanted: prompts and requests: a list, a generator or an async iterable, pulled only when there is room.
+            name: what this batch is called. The same name over the same journal resumes, and pays only for what is
+                missing; a new name buys everything again. A journal that outlives the session needs one.
+            keys: your own names for the purchases, one for each of `wanted`; None among them derives one from `name`.
+            max_in_flight: paid and unfinished generations at once, where 429s do not show that the service bears
+                fewer; "auto" finds out, `math.inf` is no bound, None is that of the session's `Limits`.
+            timeout: seconds to wait for each after it was accepted; None for no limit.
+            retry_failed: whether to buy once more what failed in an earlier run of this name.
+            download_to: where each file goes as soon as it is made: a folder, which is made if need be, or a
+                function that returns the file or the folder for an outcome. What the journal knows to be on disk
+                is fetched again only if it is damaged.
+
+        Raises:
+            ConfigurationError: the journal needs a name, or a batch of this name is open. Nothing was sent.
+            InvalidInput: an argument cannot be right. Nothing was sent.
+            SessionClosed: the session is not open.
+        """
+        return self._batches().open(
+            wanted,
+            name=name,
+            keys=keys,
+            max_in_flight=max_in_flight,
+            timeout=timeout,
+            retry_failed=retry_failed,
+            download_to=download_to,
+        )
+
     def handle(self, generation_id: str, /) -> GenerationHandle:
         """Attach to a generation by its id, without asking anybody.
 
@@ -173,7 +358,8 @@ class LumaSession(Purchases):
             InvalidInput: the id is malformed.
             SessionClosed: the session is not open.
         """
-        return self._open().attach(check_id(generation_id))
+        engine = self._open()
+        return GenerationHandle(engine.watcher.target(check_id(generation_id)), engine)
 
     async def get(self, generation_id: str, /) -> Generation:
         """Return the current state of a generation, a failed one too.
@@ -243,15 +429,21 @@ class LumaSession(Purchases):
         Cancellation:
             Safe.
         """
-        parts = self._open()
+        engine = self._open()
         phases = {Phase.ACCEPTED, Phase.COMPLETED} if not_downloaded else {Phase.ACCEPTED}
-        entries = await parts.journal.entries(service=parts.service, phases=phases)
-        return [parts.handle_of(entry) for entry in entries if entry.phase is Phase.ACCEPTED or entry.path is None]
+        entries = await engine.journal.entries(service=engine.service, phases=phases)
+        return [
+            GenerationHandle(engine.track(Purchase.from_entry(entry)), engine)
+            for entry in entries
+            if entry.phase is Phase.ACCEPTED or entry.path is None
+        ]
 
     @property
     def doubts(self) -> Doubts:
         """Submits whose fate is unknown, and your decisions about them."""
-        return self._open().doubts
+        from luma_async._doubts.doubts import Doubts  # noqa: PLC0415 - most sessions have none
+
+        return Doubts(self._open())
 
     @property
     def account(self) -> Account:
@@ -287,15 +479,23 @@ class LumaSession(Purchases):
     def _queries(self) -> Queries:
         return self._open().queries
 
+    def _batches(self) -> Registry:
+        from luma_async._batch.registry import Registry  # noqa: PLC0415 - most sessions have none
+
+        engine = self._open()
+        if self._registry is None:
+            self._registry = Registry(engine)
+        return self._registry
+
     def _open(self) -> Engine:
-        parts = self._parts
-        if parts is None:
+        engine = self._engine
+        if engine is None:
             raise SessionClosed
-        if parts.loop is not asyncio.get_running_loop():
+        if engine.loop is not asyncio.get_running_loop():
             raise ConfigurationError(
                 message="The session was opened in another event loop: close it there, then open it in this one."
             )
-        return parts
+        return engine
 
     def _emit(self, event: Event) -> None:
         assert self._on_event is not None
@@ -308,3 +508,7 @@ class LumaSession(Purchases):
 def _variable(name: str) -> str | None:
     # Not the environment itself: whoever printed that would print the key.
     return os.environ.get(name)
+
+
+def _id_of(source: str | GenerationHandle | Generation) -> str:
+    return check_id(getattr(source, "id", source), "source")

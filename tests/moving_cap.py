@@ -118,7 +118,7 @@ async def fixed(luma, prompts, run):
 
 async def exact(luma, prompts, run):
     batch = luma.batch(prompts, name="run", max_in_flight=1)
-    batch._flights.window = FollowsTheCap(run.gateway)
+    batch._in_flight.window = FollowsTheCap(run.gateway)
     await _take(batch, run)
 
 

@@ -1,9 +1,9 @@
-"""Many purchases at once: a bounded number under way, each on its own, and none lost or paid twice.
+"""Many generations at once: a bounded number in flight, each item independent, none lost or paid twice.
 
-A batch is moved by whoever takes its outcomes. Only a call for the next one pulls from the input and starts errands,
-as long as there are seats for them; a seat is held until the outcome is taken. So nothing runs ahead of its consumer,
-and a consumer that has gone starts nothing. What is on its way when the batch is left is the sender's to settle, and
-stays in the journal.
+The consumer drives the batch. Only a call for the next outcome takes items from the input and starts them, as long as
+slots are free. A slot is held until the outcome is taken. So nothing runs ahead of the consumer, and nothing starts
+once the consumer has gone. What is being sent when the batch is closed is settled by the submitter and recorded in
+the journal.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 from luma_async._aio.clock import loop_now
-from luma_async._batch.item import BatchItem, run_item
+from luma_async._batch.item import BatchItem, BatchRun, RequeuedItems, run_item
 from luma_async._batch.preview import Preview, preview
-from luma_async._batch.rules import MOST_DOUBTS, Durations, count_doubts, stops_batch
+from luma_async._batch.rules import BatchProgress
 from luma_async._batch.window import Slot
 from luma_async.handle import Outcome
-from luma_async.values.errors import SubmitInDoubt
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from luma_async._aio.tasks import OwnedTasks
-    from luma_async._batch.item import BatchOptions, Deeds
-    from luma_async._batch.source import Item, Source
+    from luma_async._batch.item import BatchOptions
+    from luma_async._batch.source import BatchInput, Source
     from luma_async._batch.window import InFlight
+    from luma_async._engine import Engine
 
-_MOST_STARTS = 100
-"""Items that are started in one turn of the loop: without a bound on what is in flight there may be no end to them."""
+_MAX_STARTS_PER_TURN = 100
+"""Items that start in one turn of the loop. With no limit on what is in flight, an endless input would block it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,27 +42,27 @@ class BatchStats:
     """How far a batch has come. An item that has ended is counted once: as done, failed or in doubt."""
 
     total: int | None
-    """Items in all; None where the input does not tell."""
+    """Items in all; None when the length of the input is unknown."""
     submitted: int
-    """Generations that this run has bought."""
+    """Generations that this run has purchased."""
     running: int
-    """Paid, and not ended yet."""
+    """Purchased, and not ended."""
     done: int
-    """Ended with a generation, and with its file where that was asked for."""
+    """Ended with a generation, and with its file if `download_to` was given."""
     failed: int
-    """Ended with an error that is no doubt."""
+    """Ended with an error other than a doubt."""
     in_doubt: int
-    """Ended in doubt: maybe paid, see `session.doubts`."""
+    """Ended in doubt: maybe charged, see `session.doubts`."""
     duplicates: int
-    """Items equal to an earlier one. Each is a purchase of its own, which may not be what you meant."""
+    """Items equal to an earlier item. Each is a purchase of its own, which may not be what you meant."""
     requests: int
-    """Requests that the session has made to the service since the batch began, all kinds together."""
+    """HTTP requests of the session to the service since the batch was opened, of all kinds."""
     seconds_left: float | None
-    """An estimate; None where there is nothing to go by."""
+    """An estimate; None before the first generation has ended."""
 
     @property
     def ended(self) -> int:
-        """Items that have ended, in whatever way."""
+        """Items that have ended, with or without a generation."""
         return self.done + self.failed + self.in_doubt
 
 
@@ -74,91 +74,88 @@ class Batch(AsyncIterator[Outcome]):
         print(outcome.index, outcome.generation or outcome.error)
     ```
 
-    Outcomes come in the order in which they end, and failures are values: `outcome.error`. One item's failure
-    touches no other. A 429 costs nothing: the item is sent again once there is room.
+    Outcomes come in completion order, and failures are values: `outcome.error`. The failure of one item does not
+    affect the others. A 429 costs nothing: the item is sent again once a slot is free.
 
-    A batch buys only while its outcomes are being taken: those that nobody has taken yet count against
-    `max_in_flight`. Leaving the loop, however that happens, leaves the batch: nothing more is submitted, what is on
-    its way is settled and journalled, and what is paid runs on at the service. A batch of the same name over the
-    same journal goes on from there.
+    A batch submits only while its outcomes are being taken: outcomes that are not taken yet count against
+    `max_in_flight`. Leaving the loop closes the batch, also by an exception or a cancellation. Then nothing more is
+    submitted, a submit that is being sent is settled and recorded in the journal, and what is paid keeps running at
+    the service. A batch with the same name over the same journal resumes.
 
-    Some errors would meet every further item too: a key that the service does not take, no credit, a journal that
-    cannot be written, five submits in a row that end in doubt. Then nothing more is submitted; what is under way is
-    delivered, and after it the error is raised. When the input raises, what it gave before is delivered first. An
-    item that is no prompt or request is an outcome with `InvalidInput`.
+    Some errors would meet every further item too: a key that the service does not accept, no credit, a journal that
+    cannot be written, five submits in a row that end in doubt. Then nothing more is submitted, the running items are
+    delivered, and after them the error is raised. If the input raises, the items before that are delivered first. An
+    item that is not a prompt or a request becomes an outcome with `InvalidInput`.
     """
 
     def __init__(
-        self, source: Source, *, terms: BatchOptions, flights: InFlight, deeds: Deeds, tasks: OwnedTasks
+        self, source: Source, *, options: BatchOptions, in_flight: InFlight, engine: Engine, tasks: OwnedTasks
     ) -> None:
         self._source = source
-        self._terms = terms
-        self._flights = flights
-        self._deeds = deeds
+        self._in_flight = in_flight
+        self._engine = engine
         self._tasks = tasks
-        self._errands: set[BatchItem] = set()
-        self._queue: deque[BatchItem] = deque()
+        self._changed = asyncio.Event()
+        self._progress = BatchProgress()
+        self._requeued = RequeuedItems(self._changed)
+        self._run = BatchRun(engine=engine, options=options, progress=self._progress, requeued=self._requeued)
+        self._items: set[BatchItem] = set()
         self._ended: deque[tuple[Outcome, Slot]] = deque()
-        self._pulling: asyncio.Task[Item | None] | None = None
+        self._pulling: asyncio.Task[BatchInput | None] | None = None
         self._exhausted = False
         self._stopped = False
-        self._left = False
+        self._closed = False
         self._error: Exception | None = None
-        self._changed = asyncio.Event()
-        self._loop: weakref.ref[AsyncIterator[Outcome]] | None = None
-        self._home = asyncio.get_running_loop()
-        self._kept: list[Outcome] = []
-        self._started = self._submitted = self._running = 0
-        self._done = self._failed = self._in_doubt = 0
-        self._doubts_in_a_row = 0
-        self._durations = Durations()
-        self._requests_before = deeds.requests()
-        flights.listeners.add(self._changed)
-        # Whoever drops a batch without closing it leaves outcomes that nobody will take.
-        weakref.finalize(self, _free_all, self._ended).atexit = False
+        self._consumer: weakref.ref[AsyncIterator[Outcome]] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._results: list[Outcome] = []
+        self._requests_before = engine.transport.requests
+        in_flight.listeners.add(self._changed)
+        # A batch that is dropped without being closed may hold outcomes that will never be taken.
+        weakref.finalize(self, _release_all, self._ended).atexit = False
 
     @property
     def name(self) -> str:
-        """What it is called; made up where none was given."""
-        return self._terms.name
+        """The batch's name; random if none was given."""
+        return self._run.options.name
 
     @property
     def closed(self) -> bool:
-        """Whether it has ended or was left: it submits nothing more."""
-        return self._left
+        """Whether it has ended or was closed: it submits nothing more."""
+        return self._closed
 
     @property
     def stats(self) -> BatchStats:
-        """How far it has come. Asking costs nothing."""
-        total = self._source.length
+        """How far it has come. Reading it costs nothing."""
+        total, progress = self._source.length, self._progress
         return BatchStats(
             total=total,
-            submitted=self._submitted,
-            running=self._running,
-            done=self._done,
-            failed=self._failed,
-            in_doubt=self._in_doubt,
+            submitted=progress.submitted,
+            running=progress.running,
+            done=progress.done,
+            failed=progress.failed,
+            in_doubt=progress.in_doubt,
             duplicates=self._source.duplicates,
-            requests=self._deeds.requests() - self._requests_before,
-            seconds_left=self._durations.left_s(
-                waiting=None if total is None else max(0, total - self._started),
-                running=len(self._errands),
-                width=self._flights.window.size,
+            requests=self._engine.transport.requests - self._requests_before,
+            seconds_left=progress.durations.left_s(
+                waiting=None if total is None else max(0, total - progress.started),
+                running=len(self._items),
+                width=self._in_flight.window.size,
             ),
         )
 
     def __repr__(self) -> str:
-        return f"<Batch {self.name!r} {'closed' if self._left else f'{len(self._errands)} under way'}>"
+        return f"<Batch {self.name!r} {'closed' if self._closed else f'{len(self._items)} in flight'}>"
 
     def __aiter__(self) -> AsyncIterator[Outcome]:  # noqa: PYI034 - only a generator notices that its loop was left
-        """Take the outcomes in the order in which they end; leaving the loop leaves the batch."""
+        """Yield the outcomes in completion order. Leaving the loop closes the batch."""
         outcomes = self._outcomes()
-        # A loop drops its generator where it is left; asyncio would close that some turns later, when more is bought.
-        self._loop = weakref.ref(outcomes, self._desert)
+        # Leaving an `async for` drops its generator. asyncio would close it some turns later, after more submits.
+        self._consumer = weakref.ref(outcomes, self._on_loop_dropped)
         return outcomes
 
     async def __anext__(self) -> Outcome:
-        """Take the next outcome. Cancelling loses none; whoever wants no more of them calls `aclose()`."""
+        """Return the next outcome. A cancelled call loses none. Call `aclose()` if you want no more of them."""
         outcome = await self._next()
         if outcome is None:
             raise StopAsyncIteration
@@ -171,19 +168,19 @@ class Batch(AsyncIterator[Outcome]):
             LumaError: what stopped the batch, as in a loop. Calling it again returns what was taken until then.
 
         Costs:
-            One generation for each item that the journal does not know yet.
+            One generation for each item that the journal does not have yet.
 
         Cancellation:
-            Leaves the batch. Calling it again returns what was taken until then.
+            Closes the batch. Calling it again returns what was taken until then.
         """
         async for outcome in self:
-            self._kept.append(outcome)
-        return sorted(self._kept, key=lambda outcome: outcome.index)
+            self._results.append(outcome)
+        return sorted(self._results, key=lambda outcome: outcome.index)
 
     def preview(self) -> AsyncIterator[Preview]:
-        """Yield for each item what the journal knows of it and whether running the batch would submit it.
+        """Yield for each item its entry in the journal, and whether running the batch would submit it.
 
-        It takes the input, so run another batch to buy.
+        It consumes the input; open another batch to submit.
 
         Raises:
             JournalError: the journal cannot be read.
@@ -194,19 +191,19 @@ class Batch(AsyncIterator[Outcome]):
         Cancellation:
             Safe.
         """
-        return preview(self._source, terms=self._terms, deeds=self._deeds)
+        return preview(self._source, options=self._run.options, engine=self._engine)
 
     async def aclose(self) -> None:
-        """Leave the batch: submit nothing more, and look after nothing more. Closing twice is fine.
+        """Close the batch: submit nothing more, and wait for nothing more. Closing twice is allowed.
 
         Costs:
-            Nothing. What is paid runs on, and stays in the journal.
+            Nothing. What is paid keeps running, and is recorded in the journal.
 
         Cancellation:
-            Safe; the batch is left in any case.
+            Safe; the batch is closed in any case.
         """
-        self._leave()
-        if tasks := [errand.task for errand in self._errands]:
+        self._close()
+        if tasks := [item.task for item in self._items]:
             await asyncio.wait(tasks)
 
     async def __aenter__(self) -> Self:
@@ -217,172 +214,142 @@ class Batch(AsyncIterator[Outcome]):
     ) -> None:
         await self.aclose()
 
-    def abort(self, error: Exception) -> None:
-        """Leave the batch when its session closes; whoever takes outcomes gets the error."""
-        if not self._left:
+    def _fail(self, error: Exception) -> None:
+        """Close the batch because its session closes; the consumer gets the error."""
+        if not self._closed:
             self._error = error
-            self._leave()
+            self._close()
 
     async def _outcomes(self) -> AsyncIterator[Outcome]:
         try:
             while (outcome := await self._next()) is not None:
                 yield outcome
         finally:
-            self._leave()
+            self._close()
 
     async def _next(self) -> Outcome | None:
-        """Start what there are seats for, and return the next outcome; None after the last."""
+        """Start items while slots are free, and return the next outcome; None after the last."""
         while True:
             self._changed.clear()
             filled = self._fill()
             if self._ended:
-                outcome, seat = self._ended.popleft()
-                seat.free()
+                outcome, slot = self._ended.popleft()
+                slot.release()
                 return outcome
             if not filled:
                 await asyncio.sleep(0)
-            elif self._errands or not (self._stopped or self._exhausted):
+            elif self._items or not (self._stopped or self._exhausted):
                 await self._changed.wait()
             else:
                 break
-        self._leave()
+        self._close()
         error, self._error = self._error, None
         if error is not None:
             raise error
         return None
 
     def _fill(self) -> bool:
-        """Give the free seats away: first to those that met a 429, then to new ones. Say whether that is done."""
-        for _ in range(_MOST_STARTS):
-            if self._stopped or self._flights.full:
+        """Give out the free slots, first to items that met a 429. Return False if there may be more to start."""
+        for _ in range(_MAX_STARTS_PER_TURN):
+            if self._stopped or self._in_flight.full:
                 return True
-            if self._queue:
-                errand = self._queue.popleft()
-                if errand.turn is not None and not errand.turn.done():
-                    errand.seat.take()
-                    errand.turn.set_result(None)
+            if self._requeued:
+                self._requeued.resume_next()
                 continue
-            item = self._pull()
-            if item is None:
+            batch_input = self._pull()
+            if batch_input is None:
                 return True
-            self._start(item)
+            self._start(batch_input)
         return False
 
-    def _pull(self) -> Item | None:
-        """Return one more item; None when there is none at the moment, or none any more."""
+    def _pull(self) -> BatchInput | None:
+        """Return the next input; None when there is none yet, or at the end."""
         if self._exhausted:
             return None
         if self._source.waits and (self._pulling is None or not self._pulling.done()):
             if self._pulling is None:
-                self._pulling = self._tasks.start(self._source.outwait_next(), name="luma_async batch input")
+                self._pulling = self._tasks.start(self._source.wait_for_next(), name="luma_async batch input")
                 self._pulling.add_done_callback(lambda _: self._changed.set())
             return None
         pulling, self._pulling = self._pulling, None
         try:
-            item = self._source.next() if pulling is None else pulling.result()
+            batch_input = self._source.next() if pulling is None else pulling.result()
         except Exception as error:  # whatever the user's own iterable raises
             self._error = error
-            item = None
-        self._exhausted = item is None
-        return item
+            batch_input = None
+        self._exhausted = batch_input is None
+        return batch_input
 
-    def _start(self, item: Item) -> None:
-        errand = BatchItem(item=item, key=item.key, seat=Slot(self._flights))
-        errand.seat.take()
-        self._errands.add(errand)
-        self._started += 1
-        errand.task = self._tasks.start(self._run(errand), name="luma_async batch")
-        errand.task.add_done_callback(lambda _: self._end(errand))
+    def _start(self, batch_input: BatchInput) -> None:
+        item = BatchItem(input=batch_input, key=batch_input.key, slot=Slot(self._in_flight))
+        item.slot.acquire()
+        self._items.add(item)
+        self._progress.started += 1
+        item.task = self._tasks.start(self._run_item(item), name="luma_async batch")
+        item.task.add_done_callback(lambda _: self._end(item))
 
-    async def _run(self, errand: BatchItem) -> Outcome | None:
-        if self._stopped:
-            return None
-        return await run_item(
-            errand, terms=self._terms, deeds=self._deeds, queue=self._line_up, note=lambda: self._note_bought(errand)
-        )
+    async def _run_item(self, item: BatchItem) -> Outcome | None:
+        return None if self._stopped else await run_item(item, self._run)
 
-    def _note_bought(self, errand: BatchItem) -> None:
-        self._running += 1
-        if errand.bought is not None and errand.bought.accepted_at_s is not None:
-            self._submitted += 1
-            self._doubts_in_a_row = 0
-
-    async def _line_up(self, errand: BatchItem) -> None:
-        """Wait for a seat after a 429."""
-        errand.turn = asyncio.get_running_loop().create_future()
-        if self._stopped:
-            errand.task.cancel()
-        else:
-            self._queue.append(errand)
-            self._changed.set()
-        await errand.turn
-        errand.turn = None
-
-    def _end(self, errand: BatchItem) -> None:
-        """Take in how an errand ended."""
-        self._errands.discard(errand)
-        if errand.bought is not None:
-            self._running -= 1
-        failure = None if errand.task.cancelled() else errand.task.exception()
-        outcome = errand.task.result() if failure is None and not errand.task.cancelled() else None
+    def _end(self, item: BatchItem) -> None:
+        """Count how an item ended, and queue its outcome."""
+        self._items.discard(item)
+        if item.purchase is not None:
+            self._progress.running -= 1
+        failure = None if item.task.cancelled() else item.task.exception()
+        outcome = item.task.result() if failure is None and not item.task.cancelled() else None
         if isinstance(failure, Exception):
             self._stop(failure)
-        if outcome is None or self._left:
-            errand.seat.free()
+        if outcome is None or self._closed:
+            item.slot.release()
         else:
-            errand.seat.finished()
-            self._count(outcome, errand)
-            self._ended.append((outcome, errand.seat))
+            item.slot.completed()
+            self._count(outcome, item)
+            self._ended.append((outcome, item.slot))
         self._changed.set()
 
-    def _count(self, outcome: Outcome, errand: BatchItem) -> None:
-        error = outcome.error
-        if error is None:
-            self._done += 1
-            if errand.bought is not None and errand.bought.accepted_at_s is not None:
-                self._durations = self._durations.after(loop_now() - errand.bought.accepted_at_s)
-            return
-        if isinstance(error, SubmitInDoubt):
-            self._in_doubt += 1
-        else:
-            self._failed += 1
-        if errand.bought is None:
-            self._doubts_in_a_row = count_doubts(self._doubts_in_a_row, error)
-        if stops_batch(error) or self._doubts_in_a_row >= MOST_DOUBTS:
-            self._stop(error)
+    def _count(self, outcome: Outcome, item: BatchItem) -> None:
+        accepted_at_s = None if item.purchase is None else item.purchase.accepted_at_s
+        stops = self._progress.ended(
+            outcome.error,
+            purchased=item.purchase is not None,
+            took_s=None if accepted_at_s is None else loop_now() - accepted_at_s,
+        )
+        if stops and outcome.error is not None:
+            self._stop(outcome.error)
 
     def _stop(self, error: Exception) -> None:
-        """Submit nothing more; what has left is waited for."""
+        """Submit nothing more; wait for what was sent."""
         if self._stopped:
             return
         self._stopped = True
         self._error = self._error or error
-        for errand in self._errands:
-            errand.stopped = True
-            if errand.bought is not None:
+        for item in self._items:
+            item.stopped = True
+            if item.purchase is not None:
                 continue
-            if errand.turn is not None or self._deeds.unsent(errand.key):
-                errand.task.cancel()
+            if item.turn is not None or self._engine.submitter.unsent(item.key):
+                item.task.cancel()
             else:
-                self._deeds.no_more_attempts(errand.key)
+                self._engine.submitter.no_more_attempts(item.key)
         self._stop_pulling()
 
-    def _desert(self, _: object) -> None:
-        """Leave the batch when its loop is gone. In another thread that is left to asyncio, which comes later."""
+    def _on_loop_dropped(self, _: object) -> None:
+        """Close the batch when its generator is collected. In another thread asyncio does that, a little later."""
         with suppress(RuntimeError):
-            if asyncio.get_running_loop() is self._home:
-                self._leave()
+            if asyncio.get_running_loop() is self._loop:
+                self._close()
 
-    def _leave(self) -> None:
+    def _close(self) -> None:
         """Submit nothing more, and wait for nothing more."""
-        if self._left:
+        if self._closed:
             return
-        self._left = self._stopped = True
-        self._loop = None
-        for errand in self._errands:
-            errand.task.cancel()
+        self._closed = self._stopped = True
+        self._consumer = None
+        for item in self._items:
+            item.task.cancel()
         self._stop_pulling()
-        _free_all(self._ended)
+        _release_all(self._ended)
         self._changed.set()
 
     def _stop_pulling(self) -> None:
@@ -391,7 +358,7 @@ class Batch(AsyncIterator[Outcome]):
             self._pulling = None
 
 
-def _free_all(ended: deque[tuple[Outcome, Slot]]) -> None:
-    """Give back the seats of outcomes that nobody will take."""
+def _release_all(ended: deque[tuple[Outcome, Slot]]) -> None:
+    """Release the slots of outcomes that will never be taken."""
     while ended:
-        ended.popleft()[1].free()
+        ended.popleft()[1].release()

@@ -1,160 +1,145 @@
-"""One item of a batch on its way: bought or found, awaited, and put on disk."""
+"""One item of a batch: submit it or find what was submitted earlier, wait for it, download its file."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import random
+from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
-from luma_async._batch.rules import pause_after_refusal, retry_key
-from luma_async._batch.source import Item
+from luma_async._batch.keys import retry_key
+from luma_async._batch.rules import BatchProgress, pause_after_rate_limit
+from luma_async._batch.source import BatchInput
 from luma_async._batch.window import Slot
+from luma_async._download.finished_files import is_intact
 from luma_async._download.links import is_picture, suffix_of
 from luma_async._download.names import render
+from luma_async._engine import Engine
 from luma_async._submit.attempt import Purchase
 from luma_async.handle import GenerationHandle, Outcome
-from luma_async.values.entries import Entry, Phase
+from luma_async.values.entries import Phase
 from luma_async.values.errors import DownloadError, InvalidInput, LumaError, RateLimited
-from luma_async.values.events import Event, Retried
-from luma_async.values.requests import Request
-from luma_async.values.settings import RetryPolicy, Unset
+from luma_async.values.events import Retried
+from luma_async.values.settings import Unset
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from luma_async._download.validate import Medium
     from luma_async.values.models import Generation
+    from luma_async.values.requests import Request
 
 Destination: TypeAlias = "Callable[[Outcome], str | os.PathLike[str]]"
-"""Says where the file of an outcome goes: a file, or the folder for it."""
+"""Returns where the file of an outcome goes: a file, or the folder for it."""
 
 FILE_NAME = "{index:04d}-{slug}-{id}.{ext}"
-"""What files are called: in the order of the input, by their prompt, and each by its own name."""
-
-
-class Buy(Protocol):
-    """Buys what a request says."""
-
-    async def __call__(self, request: Request, *, key: str, yield_on_429: bool) -> Purchase:
-        """Return what was bought, now or earlier; a 429 may come out at once."""
-        ...
-
-
-class IsWhole(Protocol):
-    """Looks at a finished file."""
-
-    async def __call__(self, path: Path, medium: Medium) -> bool:
-        """Whether it is there, and undamaged."""
-        ...
-
-
-@attrs.frozen(kw_only=True)
-class Deeds:
-    """What a batch can have done for it; a session is behind them."""
-
-    buy: Buy
-    """Buys, once for each key."""
-    handle: Callable[[Purchase], GenerationHandle]
-    """Makes the handle of what was bought."""
-    find: Callable[[str], Awaitable[Entry | None]]
-    """Looks a key up in the journal."""
-    check: Callable[[Request], object]
-    """Raises when the service's format cannot carry a request."""
-    unsent: Callable[[str], bool]
-    """Says whether cancelling the purchase of a key would still withdraw it."""
-    no_more_attempts: Callable[[str], None]
-    """Keeps the purchase of a key that has left from being sent again."""
-    pause: Callable[[float], None]
-    """Keeps all submits of the session back for so many seconds."""
-    is_intact: IsWhole
-    """Looks at a file that the journal knows."""
-    note: Callable[[str, Path], None]
-    """Notes in the journal where the file of a generation is."""
-    requests: Callable[[], int]
-    """Counts the requests of the session."""
-    retry: RetryPolicy
-    """Bounds the pauses after a 429."""
-    random: Callable[[], float]
-    """Numbers from 0 to 1."""
-    emit: Callable[[Event], None]
-    """Is told of each 429."""
+"""The names of files in a folder: sorted like the input, readable by their prompt, unique by the id."""
 
 
 @attrs.frozen(kw_only=True)
 class BatchOptions:
-    """What a batch was told."""
+    """The arguments of a batch."""
 
     name: str
-    """What it is called."""
+    """The batch's name."""
     timeout: float | Unset | None
-    """How long to wait for each, seconds."""
+    """How long to wait for each generation, seconds."""
     retry_failed: bool
-    """Whether to buy again what failed in an earlier run."""
-    place: Destination | None = None
-    """Where the file of an outcome goes; None for nowhere."""
+    """Whether to submit again what failed in an earlier run."""
+    destination: Destination | None = None
+    """Where the file of an outcome goes; None for no download."""
 
 
 @attrs.define(eq=False, kw_only=True)
 class BatchItem:
-    """An item, and how far it has come."""
+    """One item, and how far it has come."""
 
-    item: Item
-    """What is wanted."""
+    input: BatchInput
+    """What to submit."""
     key: str
-    """The key under which it is being bought."""
-    seat: Slot
-    """Its place among those in flight."""
+    """The key under which it is submitted."""
+    slot: Slot
+    """Its share of `max_in_flight`."""
     task: asyncio.Task[Outcome | None] = attrs.field(init=False)
-    """What carries it out."""
+    """The task that runs it."""
     turn: asyncio.Future[None] | None = None
-    """What it waits for after a 429; None while it has a seat."""
-    bought: Purchase | None = None
-    """What its purchase ended in."""
+    """Resolved when it has a slot again after a 429; None while it has one."""
+    purchase: Purchase | None = None
+    """What its submit purchased, now or in an earlier run."""
     stopped: bool = False
-    """Whether nothing more is to be bought for it."""
+    """Whether it must not submit again."""
 
 
-async def run_item(
-    errand: BatchItem,
-    *,
-    terms: BatchOptions,
-    deeds: Deeds,
-    queue: Callable[[BatchItem], Awaitable[None]],
-    note: Callable[[], None],
-) -> Outcome:
-    """Buy, wait and download.
+class RequeuedItems:
+    """Items that met a 429 and wait for another slot, first come first served."""
 
-    Args:
-        errand: what to do.
-        terms: the batch's.
-        deeds: the session's.
-        queue: waits for a place after a 429.
-        note: is called once the item is bought.
+    def __init__(self, changed: asyncio.Event) -> None:
+        self._waiting: deque[BatchItem] = deque()
+        self._changed = changed
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    async def wait(self, item: BatchItem) -> None:
+        """Wait for a slot; a stopped item is cancelled instead."""
+        item.turn = asyncio.get_running_loop().create_future()
+        if item.stopped:
+            item.task.cancel()
+        else:
+            self._waiting.append(item)
+            self._changed.set()
+        await item.turn
+        item.turn = None
+
+    def resume_next(self) -> None:
+        """Give a slot to the first item, unless it was cancelled meanwhile."""
+        item = self._waiting.popleft()
+        if item.turn is not None and not item.turn.done():
+            item.slot.acquire()
+            item.turn.set_result(None)
+
+
+@attrs.frozen(kw_only=True)
+class BatchRun:
+    """What the items of one batch share."""
+
+    engine: Engine
+    """The session's engine."""
+    options: BatchOptions
+    """The arguments of the batch."""
+    progress: BatchProgress
+    """The counts of the batch."""
+    requeued: RequeuedItems
+    """The items that wait after a 429."""
+
+
+async def run_item(item: BatchItem, run: BatchRun) -> Outcome:
+    """Submit, wait and download.
 
     Returns:
         How it ended; a failure is a value.
     """
-    item = errand.item
     handle = generation = path = None
-    error: LumaError | None = item.fault
+    error: LumaError | None = item.input.error
     try:
-        if item.request is not None:
-            errand.bought = await _buy(errand, item.request, terms, deeds, queue)
-            note()
-            handle = deeds.handle(errand.bought)
-            generation = await handle.wait(timeout=terms.timeout)
-            errand.seat.finished()
-            if terms.place is not None:
-                path = await _download(errand, handle, generation, terms.place, deeds)
+        if item.input.request is not None:
+            item.purchase = await _purchase(item, item.input.request, run)
+            run.progress.purchased(now=item.purchase.accepted_at_s is not None)
+            handle = GenerationHandle(run.engine.track(item.purchase), run.engine)
+            generation = await handle.wait(timeout=run.options.timeout)
+            item.slot.completed()
+            if run.options.destination is not None:
+                path = await _download(item, handle, generation, run.options.destination, run.engine)
     except LumaError as failure:
         error = failure
     return Outcome(
-        index=item.index,
-        key=errand.key or None,
-        request=item.request,
+        index=item.input.index,
+        key=item.key or None,
+        request=item.input.request,
         generation=generation,
         error=error,
         handle=handle,
@@ -162,85 +147,81 @@ async def run_item(
     )
 
 
-async def _buy(
-    errand: BatchItem,
-    request: Request,
-    terms: BatchOptions,
-    deeds: Deeds,
-    queue: Callable[[BatchItem], Awaitable[None]],
-) -> Purchase:
-    """Buy once, or find what was bought; what failed in an earlier run may have been bought again since.
+async def _purchase(item: BatchItem, request: Request, run: BatchRun) -> Purchase:
+    """Submit once, or find what was submitted. What failed in an earlier run may have been submitted again since.
 
-    A 429 gives the seat back: nothing of the purchase is under way while it waits for another, so that whoever wants
-    the same can have it made.
+    A 429 releases the slot. Nothing of the purchase is under way while the item waits for another slot, so that
+    another caller with the same key can submit it.
     """
     number = 1
     while True:
         try:
-            bought = await deeds.buy(request, key=errand.key, yield_on_429=True)
+            purchase = await run.engine.submitter.buy(request, key=item.key, yield_on_429=True)
         except RateLimited as error:
-            _step_back(errand, error, deeds)
-            await queue(errand)
+            _release_slot(item, error, run.engine)
+            await run.requeued.wait(item)
             continue
-        if bought.accepted_at_s is not None or bought.entry.phase is not Phase.FAILED:
+        if purchase.accepted_at_s is not None or purchase.entry.phase is not Phase.FAILED:
             break
         number += 1
-        again = retry_key(errand.item.key, number)
-        known = await deeds.find(again)
-        if errand.stopped or (known is None and not terms.retry_failed):
+        next_key = retry_key(item.input.key, number)
+        known = await run.engine.journal.get(next_key)
+        if item.stopped or (known is None and not run.options.retry_failed):
             break
-        errand.key = again
-    if bought.accepted_at_s is not None or bought.entry.phase is Phase.ACCEPTED:
-        errand.seat.accepted(now=bought.accepted_at_s is not None)
-    return bought
+        item.key = next_key
+    if purchase.accepted_at_s is not None or purchase.entry.phase is Phase.ACCEPTED:
+        item.slot.accepted(now=purchase.accepted_at_s is not None)
+    return purchase
 
 
-def _step_back(errand: BatchItem, error: RateLimited, deeds: Deeds) -> None:
-    """Give the seat back, and keep all submits of the session back for a while."""
-    number = errand.seat.refused()
-    delay_s = pause_after_refusal(number, error, policy=deeds.retry, jitter=deeds.random())
-    deeds.emit(Retried(what="submit", attempt=number, delay_s=delay_s, error=error))
-    deeds.pause(delay_s)
+def _release_slot(item: BatchItem, error: RateLimited, engine: Engine) -> None:
+    """Release the slot, and pause all submits of the session for a while."""
+    number = item.slot.rate_limited()
+    delay_s = pause_after_rate_limit(number, error, policy=engine.config.retry, jitter=random.random())  # noqa: S311 - jitter
+    engine.emit(Retried(what="submit", attempt=number, delay_s=delay_s, error=error))
+    engine.submitter.pause(delay_s)
 
 
 async def _download(
-    errand: BatchItem, handle: GenerationHandle, generation: Generation, place: Destination, deeds: Deeds
+    item: BatchItem, handle: GenerationHandle, generation: Generation, destination: Destination, engine: Engine
 ) -> Path:
-    """Put the file on disk, unless it is there whole."""
-    assert errand.bought is not None
-    item, noted = errand.item, errand.bought.entry.path
-    outcome = Outcome(index=item.index, key=errand.key, request=item.request, generation=generation, handle=handle)
-    path, named = _place_for(outcome, generation, place)
-    # An id in the name tells whose it is, even if the program was killed before the journal knew.
-    ours = [*([] if noted is None else [Path(noted)]), *([path] if named else [])]
+    """Download the file, unless it is on disk and undamaged."""
+    assert item.purchase is not None
+    recorded = item.purchase.entry.path
+    outcome = Outcome(
+        index=item.input.index, key=item.key, request=item.input.request, generation=generation, handle=handle
+    )
+    path, named = _path_for(outcome, generation, destination)
+    # A name with the id in it is ours, even if the process was killed before the journal recorded the file.
+    ours = [*([] if recorded is None else [Path(recorded)]), *([path] if named else [])]
     medium: Medium = "picture" if is_picture(generation, "video") else "mp4"
-    for standing in ours:
-        if await deeds.is_intact(standing, medium):
-            if noted is None:
-                deeds.note(generation.id, standing.absolute())
-            return standing
+    for existing in ours:
+        if await is_intact(existing, medium):
+            if recorded is None:
+                engine.submitter.keep_file(generation.id, existing.absolute())
+            return existing
     try:
-        # What is ours and damaged may be replaced; anything else never is.
-        return await handle.download(path, overwrite=path.absolute() in [standing.absolute() for standing in ours])
+        # A damaged file of ours may be replaced; no other file is.
+        return await handle.download(path, overwrite=path.absolute() in [existing.absolute() for existing in ours])
     except InvalidInput as failure:
-        # What is in the way is no mistake of the call, which has paid.
+        # The generation is paid, so an existing file is not an error of the arguments here.
         trouble = DownloadError(message=str(failure), generation_id=generation.id, path=path)
     except OSError as failure:
         trouble = DownloadError(message=f"{failure}.", generation_id=generation.id, path=path)
     raise trouble
 
 
-def _place_for(outcome: Outcome, generation: Generation, place: Destination) -> tuple[Path, bool]:
-    """Ask where the file goes; a place that cannot be is the item's failure, and no other's."""
+def _path_for(outcome: Outcome, generation: Generation, destination: Destination) -> tuple[Path, bool]:
+    """Call the user's function; an exception of it fails this item and no other."""
     try:
-        return _file_of(outcome, generation, Path(place(outcome)))
+        return _file_in(outcome, generation, Path(destination(outcome)))
     except (OSError, ValueError) as failure:
-        trouble = DownloadError(message=f"Its file has no place: {failure}.", generation_id=generation.id)
+        trouble = DownloadError(message=f"No destination for the file: {failure}.", generation_id=generation.id)
     raise trouble
 
 
-def _file_of(outcome: Outcome, generation: Generation, target: Path) -> tuple[Path, bool]:
-    """Return the file for an outcome, and whether we named it: in a folder we do."""
+def _file_in(outcome: Outcome, generation: Generation, target: Path) -> tuple[Path, bool]:
+    """Return the file for an outcome, and whether the name is ours: it is in a folder."""
     if not target.is_dir():
         return target, False
     name = render(

@@ -1,4 +1,4 @@
-"""The batches of one session: what they share, and which names are taken."""
+"""The batches of one session: the slots that they share, and the names in use."""
 
 from __future__ import annotations
 
@@ -12,83 +12,90 @@ from luma_async._batch.batch import Batch
 from luma_async._batch.item import BatchOptions
 from luma_async._batch.source import Source
 from luma_async._batch.window import InFlight
+from luma_async._journal.protocol import MemoryJournal
 from luma_async._submit.limits import window
 from luma_async.values.errors import ConfigurationError, InvalidInput, SessionClosed
 from luma_async.values.settings import Limits, check_timeout
 
 if TYPE_CHECKING:
-    from luma_async._batch.item import Deeds, Destination
-    from luma_async._batch.source import Keys, Wanted
-    from luma_async.values.settings import KnownLimits, Unset
+    from luma_async._batch.item import Destination
+    from luma_async._batch.source import BatchKeys, BatchRequests
+    from luma_async._engine import Engine
+    from luma_async.values.settings import Unset
 
 
 class Registry:
-    """Opens batches, and closes them with the session."""
+    """Opens the batches of a session, and closes them with it."""
 
-    def __init__(self, *, deeds: Deeds, limits: Limits, known: KnownLimits, forgetful: bool) -> None:
-        self._deeds = deeds
-        self._known = known
-        self._forgetful = forgetful
-        self._flights = InFlight(window(limits.max_in_flight, known))
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._persistent = not isinstance(engine.journal, MemoryJournal)
+        self._in_flight = InFlight(window(engine.config.limits.max_in_flight, engine.dialect.limits))
         self._batches: WeakSet[Batch] = WeakSet()
         self._tasks = OwnedTasks()
 
     def open(
         self,
-        wanted: Wanted,
+        requests: BatchRequests,
         *,
         name: str | None,
-        keys: Keys | None,
+        keys: BatchKeys | None,
         max_in_flight: float | Literal["auto"] | None,
         timeout: float | Unset | None,
         retry_failed: bool,
         download_to: str | os.PathLike[str] | Destination | None,
     ) -> Batch:
-        """Begin a batch; see `session.batch()`."""
+        """Open a batch; see `session.batch()`."""
         check_timeout(timeout)
-        self._check_name(name, named=keys is not None)
-        called = name if name is not None else os.urandom(8).hex()
-        flights = self._flights
+        self._check_name(name, has_keys=keys is not None)
+        batch_name = name if name is not None else os.urandom(8).hex()
+        in_flight = self._in_flight
         if max_in_flight is not None:
-            flights = InFlight(window(Limits(max_in_flight=max_in_flight).max_in_flight, self._known))
-        # A name of chance derives keys that no later run would find.
-        lasting = called if name is not None or self._forgetful else None
-        source = Source(wanted, keys, name=lasting)
-        place = download_to if download_to is None or callable(download_to) else _into(download_to)
-        terms = BatchOptions(name=called, timeout=timeout, retry_failed=retry_failed, place=place)
-        batch = Batch(source, terms=terms, flights=flights, deeds=self._deeds, tasks=self._tasks)
+            own_limit = Limits(max_in_flight=max_in_flight).max_in_flight
+            in_flight = InFlight(window(own_limit, self._engine.dialect.limits))
+        # Keys derived from a random name would not be found by the next run.
+        stable_name = batch_name if name is not None or not self._persistent else None
+        source = Source(requests, keys, name=stable_name)
+        destination = download_to if download_to is None or callable(download_to) else _folder(download_to)
+        options = BatchOptions(name=batch_name, timeout=timeout, retry_failed=retry_failed, destination=destination)
+        batch = Batch(source, options=options, in_flight=in_flight, engine=self._engine, tasks=self._tasks)
         self._batches.add(batch)
         return batch
 
     async def aclose(self) -> None:
-        """Leave every batch; those who take outcomes learn that the session closed."""
+        """Close every batch; those who take outcomes get `SessionClosed`."""
         for batch in list(self._batches):
-            batch.abort(SessionClosed(message="The session closed; what is paid runs on, and is in the journal."))
+            batch._fail(  # noqa: SLF001 - not for users
+                SessionClosed(
+                    message="The session was closed. "
+                    "Submitted generations keep running and are recorded in the journal."
+                )
+            )
         await self._tasks.cancel()
 
-    def _check_name(self, name: str | None, *, named: bool) -> None:
+    def _check_name(self, name: str | None, *, has_keys: bool) -> None:
         if name is None:
-            if not named and not self._forgetful:
+            if not has_keys and self._persistent:
                 raise ConfigurationError(
-                    message="Over a journal that outlives the session a batch needs a name: the same name resumes "
-                    "and pays only for what is missing, a new one buys everything again. Pass batch(…, name='…')."
+                    message="With a persistent journal a batch needs a name: the same name resumes and pays only for "
+                    "what is missing, a new name submits everything again. Pass batch(…, name='…')."
                 )
             return
         if not str(name).strip():
-            raise InvalidInput(field="name", message="must be a text that is not empty.")
+            raise InvalidInput(field="name", message="must be a non-empty string.")
         if any(batch.name == name and not batch.closed for batch in self._batches):
             raise ConfigurationError(
                 message=f"A batch named {name!r} is open in this session: take all of its outcomes, or aclose() it."
             )
 
 
-def _into(place: str | os.PathLike[str]) -> Destination:
-    """Make the folder, and put everything there."""
-    folder = Path(place)
+def _folder(path: str | os.PathLike[str]) -> Destination:
+    """Create the folder, and return the destination that puts every file into it."""
+    folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        message = f"{str(folder)!r} is not a folder, and cannot be made one: {error}."
+        message = f"{str(folder)!r} is not a folder and cannot be created: {error}."
     else:
         return lambda _: folder
     raise InvalidInput(field="download_to", message=message)

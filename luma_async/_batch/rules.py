@@ -1,111 +1,60 @@
-"""What a batch decides: how its purchases are called, and when it stops buying."""
+"""What a batch decides: when it stops, how long it pauses, how long it will take."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
 from luma_async._http.retry import LONGEST_NAMED_DELAY_S, delay_before
 from luma_async.values.errors import JournalError, LumaError, OutOfCredit, SessionClosed, SubmitInDoubt, Unauthorized
-from luma_async.values.validators import LONGEST_KEY
 
 if TYPE_CHECKING:
     from luma_async.values.errors import RateLimited
     from luma_async.values.settings import RetryPolicy
 
-KEY_VERSION = 1
-"""Changing how keys are derived would buy every batch of yesterday again: a golden test holds it."""
-
-LEAST_PAUSE_S = 0.1
-"""How long a 429 keeps all submits back at least: ten a second find out soon enough, and flood nobody."""
-MOST_DOUBTS = 5
-"""Fresh doubts in a row that a batch puts up with. One is bad luck; five are a relay that drops its answers."""
-
-_MARK_BYTES = 8
-"""What is remembered of each key: 64 bits coincide in one of forty million batches of a million."""
-
-
-def derive_key(name: str, form: dict[str, Any]) -> str:
-    """Return the key of a request in a batch: the same name and request give the same key, in any run.
-
-    Args:
-        name: the batch's name.
-        form: the request's canonical form.
-    """
-    text = json.dumps([KEY_VERSION, name, form], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def retry_key(key: str, number: int) -> str:
-    """Return the key under which a purchase is made for the `number`-th time, counted from 1."""
-    if number == 1:
-        return key
-    again = f"{key}~{number}"
-    return again if len(again) <= LONGEST_KEY else f"{hashlib.sha256(key.encode()).hexdigest()}~{number}"
-
-
-class KeyCounter:
-    """Tells equal items of one batch apart: each is a purchase of its own.
-
-    It keeps some eighty bytes for each distinct key, which is what a batch of a million needs memory for.
-    """
-
-    def __init__(self) -> None:
-        self._seen: set[int] = set()
-        self._again: dict[int, int] = {}
-        self.duplicates = 0
-        """How many items were equal to an earlier one."""
-
-    def number(self, key: str) -> str:
-        """Return the key, with a counter if it came before."""
-        mark = int(key[: 2 * _MARK_BYTES], 16)
-        if mark not in self._seen:
-            self._seen.add(mark)
-            return key
-        self.duplicates += 1
-        self._again[mark] = number = self._again.get(mark, 1) + 1
-        return f"{key}.{number}"
+MIN_PAUSE_S = 0.1
+"""The shortest pause after a 429: at most ten submits a second that are refused."""
+MAX_DOUBTS_IN_A_ROW = 5
+"""How many submits in a row may end in doubt. One happens; five mean a relay that drops its responses."""
 
 
 def stops_batch(error: LumaError) -> bool:
-    """Whether an error would meet every further item as well, so that a batch stops at it."""
+    """Whether every further item would fail with this error too, so that the batch stops."""
     return isinstance(error, Unauthorized | OutOfCredit | JournalError | SessionClosed)
 
 
 def count_doubts(in_a_row: int, error: LumaError | None) -> int:
-    """Return how many submits in a row have ended in doubt, after one more.
+    """Return how many submits in a row have ended in doubt, after one more item.
 
-    A doubt that an earlier run left behind says nothing about the service of today.
+    A doubt of an earlier run does not count: it says nothing about the service now.
     """
     if not isinstance(error, SubmitInDoubt):
         return 0
     return in_a_row + 1 if error.fresh else in_a_row
 
 
-def pause_after_refusal(number: int, error: RateLimited, *, policy: RetryPolicy, jitter: float) -> float:
-    """Return the seconds for which a 429 keeps all submits back: never none, for no count of attempts ends it.
+def pause_after_rate_limit(number: int, error: RateLimited, *, policy: RetryPolicy, jitter: float) -> float:
+    """Return for how many seconds a 429 pauses all submits. A batch repeats a 429 without a limit of attempts.
 
     Args:
-        number: how many came since the last accepted submit.
-        error: the 429. A delay that it names is obeyed up to a minute: asking again costs nothing.
+        number: how many 429s came since the last accepted submit.
+        error: the 429. Its `Retry-After` is obeyed up to a minute, since another 429 costs nothing.
         policy: the bounds.
         jitter: a random number from 0 to 1.
     """
     named_s = None if error.retry_after_s is None else min(error.retry_after_s, LONGEST_NAMED_DELAY_S)
-    return max(LEAST_PAUSE_S, delay_before(number, policy, jitter, named_s) or 0.0)
+    return max(MIN_PAUSE_S, delay_before(number, policy, jitter, named_s) or 0.0)
 
 
 @attrs.frozen(kw_only=True)
 class Durations:
-    """How long a batch's generations take."""
+    """How long the generations of a batch take."""
 
     ended: int = 0
-    """How many are counted."""
+    """How many have ended."""
     total_s: float = 0.0
-    """Seconds they took from acceptance to their outcome, together."""
+    """The sum of their durations from acceptance to outcome, seconds."""
 
     def after(self, took_s: float) -> Durations:
         """Count one more."""
@@ -115,12 +64,12 @@ class Durations:
         """Estimate the seconds until everything has ended.
 
         Args:
-            waiting: how many are still to be submitted; None when nobody knows.
-            running: how many are under way.
-            width: how many run at once.
+            waiting: how many are still to be submitted; None when the length of the input is unknown.
+            running: how many are submitted and not ended.
+            width: how many may run at once.
 
         Returns:
-            Seconds; None while there is nothing to go by.
+            Seconds; None before the first has ended.
         """
         if waiting is None:
             return None
@@ -128,6 +77,56 @@ class Durations:
             return 0.0
         if not self.ended:
             return None
-        # Those under way are half done on average, and the rest follows as wide as it may.
+        # The running ones are half done on average; the rest runs as many at once as the window allows.
         rounds = max(1.0, waiting / width) if waiting else 0.0
         return self.total_s / self.ended * (rounds + (0.5 if running else 0.0))
+
+
+@attrs.define(kw_only=True)
+class BatchProgress:
+    """The counts of one batch."""
+
+    started: int = 0
+    """Items taken from the input."""
+    submitted: int = 0
+    """Generations that this run has purchased."""
+    running: int = 0
+    """Purchased and not ended."""
+    done: int = 0
+    """Ended with a generation."""
+    failed: int = 0
+    """Ended with another error than a doubt."""
+    in_doubt: int = 0
+    """Ended in doubt."""
+    doubts_in_a_row: int = 0
+    """Fresh doubts since the last accepted submit."""
+    durations: Durations = attrs.field(factory=Durations)
+    """How long the generations took."""
+
+    def purchased(self, *, now: bool) -> None:
+        """Count a purchase; `now` is False for one of an earlier run."""
+        self.running += 1
+        if now:
+            self.submitted += 1
+            self.doubts_in_a_row = 0
+
+    def ended(self, error: LumaError | None, *, purchased: bool, took_s: float | None) -> bool:
+        """Count an outcome, and return whether the batch has to stop.
+
+        Args:
+            error: why there is no generation; None for a completed one.
+            purchased: whether its submit was accepted, now or earlier.
+            took_s: seconds since this run submitted it; None for one of an earlier run.
+        """
+        if error is None:
+            self.done += 1
+            if took_s is not None:
+                self.durations = self.durations.after(took_s)
+            return False
+        if isinstance(error, SubmitInDoubt):
+            self.in_doubt += 1
+        else:
+            self.failed += 1
+        if not purchased:
+            self.doubts_in_a_row = count_doubts(self.doubts_in_a_row, error)
+        return stops_batch(error) or self.doubts_in_a_row >= MAX_DOUBTS_IN_A_ROW

@@ -1,4 +1,4 @@
-"""What goes into a batch: prompts and requests from anywhere, pulled one by one and never ahead of need."""
+"""The input of a batch: prompts and requests from any iterable, taken one by one and never ahead of need."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from luma_async._batch.rules import KeyCounter, derive_key
+from luma_async._batch.keys import KeyCounter, derive_key
 from luma_async._journal.fingerprint import canonical
 from luma_async.values.errors import InvalidInput
 from luma_async.values.requests import Request, as_request
@@ -17,35 +17,35 @@ from luma_async.values.validators import check_key
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-Wanted: TypeAlias = "Iterable[Request | str] | AsyncIterable[Request | str]"
+BatchRequests: TypeAlias = "Iterable[Request | str] | AsyncIterable[Request | str]"
 """Prompts, requests, or both."""
-Keys: TypeAlias = "Iterable[str | None] | AsyncIterable[str | None]"
-"""The caller's own names; None leaves one to be derived."""
+BatchKeys: TypeAlias = "Iterable[str | None] | AsyncIterable[str | None]"
+"""The caller's own keys; None for a key that is derived from the batch's name."""
 
 
 @attrs.frozen(kw_only=True)
-class Item:
-    """One thing to buy, or what is wrong with it."""
+class BatchInput:
+    """A request to submit, or the error in it."""
 
     index: int
     """Its place in the input, from 0."""
     request: Request | None = None
-    """What is wanted."""
+    """What to submit."""
     key: str = ""
     """The key of the purchase."""
-    fault: InvalidInput | None = None
-    """Why it cannot be bought."""
+    error: InvalidInput | None = None
+    """Why it cannot be submitted."""
 
 
 class Source:
-    """An input with its keys. It is never read ahead, and left where it was when nobody pulls any more."""
+    """An input with its keys. It is never read ahead of the calls of `next()` and `wait_for_next()`."""
 
-    def __init__(self, wanted: Wanted, keys: Keys | None, *, name: str | None) -> None:
+    def __init__(self, wanted: BatchRequests, keys: BatchKeys | None, *, name: str | None) -> None:
         _check_many(wanted, keys)
         self.length: int | None = len(wanted) if isinstance(wanted, Sized) else None
-        """How many there are, if that can be known."""
+        """How many items there are; None when that is unknown."""
         self.waits: bool = isinstance(wanted, AsyncIterable) or isinstance(keys, AsyncIterable)
-        """Whether pulling may take a while."""
+        """Whether it is asynchronous, so that `wait_for_next()` has to be used."""
         self._wanted = _iterator(wanted)
         self._keys = _iterator(itertools.repeat(None) if keys is None else keys)
         self._name = name
@@ -54,11 +54,11 @@ class Source:
 
     @property
     def duplicates(self) -> int:
-        """How many of those with a derived key were equal to an earlier one."""
+        """How many items with a derived key were equal to an earlier item."""
         return self._counter.duplicates
 
-    def next(self) -> Item | None:
-        """Pull one from an input that never waits; None at its end."""
+    def next(self) -> BatchInput | None:
+        """Return the next item of a synchronous input; None at its end."""
         assert not isinstance(self._wanted, AsyncIterable)
         assert not isinstance(self._keys, AsyncIterable)
         try:
@@ -71,14 +71,14 @@ class Source:
             key = _END
         return self._item(wanted, key)
 
-    async def outwait_next(self) -> Item | None:
-        """Pull one, however long that takes; None at the end."""
+    async def wait_for_next(self) -> BatchInput | None:
+        """Return the next item; None at the end."""
         wanted = await _pull(self._wanted)
         return None if wanted is _END else self._item(wanted, await _pull(self._keys))
 
-    def _item(self, wanted: Any, key: Any) -> Item:
+    def _item(self, wanted: Any, key: Any) -> BatchInput:
         if key is _END:
-            raise InvalidInput(field="keys", message="there are fewer keys than prompts.")
+            raise InvalidInput(field="keys", message="got fewer keys than prompts.")
         index = next(self._indexes)
         try:
             request = as_request(wanted, {})
@@ -87,28 +87,31 @@ class Source:
             else:
                 check_key(key)
         except InvalidInput as error:
-            return Item(index=index, fault=error)
-        return Item(index=index, request=request, key=key)
+            return BatchInput(index=index, error=error)
+        return BatchInput(index=index, request=request, key=key)
 
     def _derive(self, request: Request) -> str:
         if self._name is None:
-            # The next run would derive another one, and buy again.
-            raise InvalidInput(field="keys", message="one is None, which over a lasting journal needs batch(name=…).")
-        return self._counter.number(derive_key(self._name, canonical(request)))
+            # The next run would derive another key, and submit again.
+            raise InvalidInput(
+                field="keys",
+                message="a key is None; with a persistent journal pass batch(name=…) so that it can be derived.",
+            )
+        return self._counter.make_unique(derive_key(self._name, canonical(request)))
 
 
 _END: Any = object()
 
 
 def _check_many(wanted: object, keys: object) -> None:
-    """Refuse what holds no prompts: a text would be bought letter by letter, a mapping name by name."""
+    """Refuse a string, which would be submitted letter by letter, and a mapping."""
     if not _is_many(wanted):
         raise InvalidInput(field="batch", message='takes many prompts or requests, such as ["a cat", "a dog"].')
     if keys is not None and not _is_many(keys):
         raise InvalidInput(field="keys", message="must be as many keys as there are prompts.")
     lengths = [len(values) for values in (wanted, keys) if isinstance(values, Sized)]
     if len(set(lengths)) > 1:
-        raise InvalidInput(field="keys", message=f"there are {lengths[1]} for {lengths[0]} prompts.")
+        raise InvalidInput(field="keys", message=f"got {lengths[1]} keys for {lengths[0]} prompts.")
 
 
 def _is_many(values: object) -> bool:

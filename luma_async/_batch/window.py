@@ -1,4 +1,4 @@
-"""What batches have in flight, counted for a whole session, and how much of it the service turned out to bear."""
+"""What the batches of a session have in flight, and the limit on it."""
 
 from __future__ import annotations
 
@@ -12,77 +12,77 @@ if TYPE_CHECKING:
 
 
 class InFlight:
-    """Gives out seats. An item of a batch holds one from before its submit until its outcome is taken."""
+    """Counts slots. An item of a batch holds a slot from before its submit until its outcome is taken."""
 
     def __init__(self, window: Window) -> None:
         self.window = window
-        self.in_flight = 0
-        """How many are paid and unfinished."""
+        self.unfinished = 0
+        """How many generations are purchased and not ended."""
         self.used = 0
-        """How many seats are taken."""
-        self.refusals = 0
+        """How many slots are taken."""
+        self.rate_limits = 0
         """How many 429s came since the last accepted submit."""
         self.shrunk = 0
         """How often the window has shrunk."""
         self.listeners: WeakSet[asyncio.Event] = WeakSet()
-        """What is set when a seat came free."""
+        """Events that are set when a slot is released."""
 
     @property
     def full(self) -> bool:
-        """Whether no seat is left."""
+        """Whether no slot is free."""
         return not self.window.admits(self.used)
 
 
 class Slot:
-    """One item's seat. Giving it back twice is fine."""
+    """The slot of one item. Releasing it twice has no effect."""
 
-    __slots__ = ("_flights", "_flying", "_held", "_shrunk")
+    __slots__ = ("_held", "_in_flight", "_shrunk", "_unfinished")
 
-    def __init__(self, flights: InFlight) -> None:
-        self._flights = flights
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
         self._held = False
-        self._flying = False
+        self._unfinished = False
         self._shrunk = 0
 
-    def take(self) -> None:
-        """Take a seat; whether one is left is for the caller to ask."""
+    def acquire(self) -> None:
+        """Take a slot. The caller checks `InFlight.full` first."""
         self._held = True
-        self._flights.used += 1
-        self._shrunk = self._flights.shrunk
+        self._in_flight.used += 1
+        self._shrunk = self._in_flight.shrunk
 
     def accepted(self, *, now: bool) -> None:
-        """Note that the item is paid and unfinished; one that was bought earlier proves nothing about today."""
-        flights = self._flights
-        self._flying = True
-        flights.in_flight += 1
+        """Count the generation as unfinished. Only a submit accepted `now` shows that the service has room."""
+        in_flight = self._in_flight
+        self._unfinished = True
+        in_flight.unfinished += 1
         if now:
-            flights.refusals = 0
-            flights.window = flights.window.accepted(flights.used)
+            in_flight.rate_limits = 0
+            in_flight.window = in_flight.window.accepted(in_flight.used)
 
-    def refused(self) -> int:
-        """Note a 429, and give the seat back. Return how many came in a row.
+    def rate_limited(self) -> int:
+        """Count a 429, release the slot, and return how many 429s came in a row.
 
-        Those that were sent before the window shrank tell nothing new.
+        A submit that was sent before the window shrank shows nothing new, so it does not shrink it again.
         """
-        flights = self._flights
-        if self._shrunk == flights.shrunk:
-            flights.shrunk += 1
-            flights.refusals += 1
-            flights.window = flights.window.refused(flights.in_flight)
-        self.free()
-        return flights.refusals
+        in_flight = self._in_flight
+        if self._shrunk == in_flight.shrunk:
+            in_flight.shrunk += 1
+            in_flight.rate_limits += 1
+            in_flight.window = in_flight.window.refused(in_flight.unfinished)
+        self.release()
+        return in_flight.rate_limits
 
-    def finished(self) -> None:
-        """Note that the item is no longer in flight; the seat is held until its outcome is taken."""
-        if self._flying:
-            self._flying = False
-            self._flights.in_flight -= 1
+    def completed(self) -> None:
+        """Count the generation as ended. The slot is held until the outcome is taken."""
+        if self._unfinished:
+            self._unfinished = False
+            self._in_flight.unfinished -= 1
 
-    def free(self) -> None:
-        """Give the seat back."""
-        self.finished()
+    def release(self) -> None:
+        """Release the slot."""
+        self.completed()
         if self._held:
             self._held = False
-            self._flights.used -= 1
-            for changed in self._flights.listeners:
+            self._in_flight.used -= 1
+            for changed in self._in_flight.listeners:
                 changed.set()

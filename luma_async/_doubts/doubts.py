@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import attrs
 
 from luma_async._aio.clock import wall_now
 from luma_async._doubts.matching import Undecided
+from luma_async._doubts.reconciler import Reconciler
 from luma_async._journal import lifecycle
 from luma_async._journal.fingerprint import request_from_form
+from luma_async._submit.attempt import Purchase
+from luma_async.handle import GenerationHandle
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import InvalidInput, KeyConflict
 from luma_async.values.validators import check_id
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    import builtins
 
     from luma_async._doubts.matching import Decision
-    from luma_async._doubts.reconciler import Reconciler
-    from luma_async._journal.protocol import Journal
-    from luma_async._submit.attempt import Purchase
-    from luma_async.handle import GenerationHandle
-    from luma_async.values.models import Generation
+    from luma_async._engine import Engine
     from luma_async.values.requests import Request
-
-Entries: TypeAlias = list[Entry]
 
 
 @attrs.frozen(kw_only=True)
@@ -44,7 +41,7 @@ class Reconciled:
 
     adopted: tuple[GenerationHandle, ...] = ()
     """The generations that were found; their keys are settled."""
-    left: tuple[StillInDoubt, ...] = ()
+    unresolved: tuple[StillInDoubt, ...] = ()
     """What is for a person to decide."""
 
 
@@ -54,28 +51,15 @@ class Doubts:
     Each decision is final for its key, and none is ever made by a guess.
     """
 
-    def __init__(
-        self,
-        *,
-        journal: Journal,
-        service: str,
-        look: Callable[[str], Awaitable[Generation]],
-        buy_again: Callable[[Entry, Request], Awaitable[Purchase]],
-        handle: Callable[[Entry], GenerationHandle],
-        reconciler: Reconciler,
-        unwritten: Callable[[], Collection[str]],
-        check_open: Callable[[], None],
-    ) -> None:
-        self._journal = journal
-        self._service = service
-        self._look = look
-        self._buy_again = buy_again
-        self._handle = handle
-        self._reconciler = reconciler
-        self._unwritten = unwritten
-        self._check_open = check_open
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._journal = engine.journal
+        self._service = engine.service
+        self._reconciler = Reconciler(
+            journal=engine.journal, service=engine.service, listing=engine.listing, dialect=engine.dialect
+        )
 
-    async def list(self) -> Entries:
+    async def list(self) -> builtins.list[Entry]:
         """Return the submits to this service whose fate is unknown, oldest first.
 
         Among them are those that a program was sending when it ended.
@@ -90,7 +74,7 @@ class Doubts:
         Cancellation:
             Safe.
         """
-        self._check_open()
+        self._engine.check_open()
         entries = await self._journal.entries(service=self._service, phases=lifecycle.UNDECIDED)
         return [entry for entry in entries if not await self._being_sent(entry)]
 
@@ -114,7 +98,7 @@ class Doubts:
         """
         check_id(generation_id, "generation_id")
         doubt = await self._doubt(key, lifecycle.Step.RESOLVE)
-        await self._look(generation_id)
+        await self._engine.refresh(generation_id)
         step = lifecycle.resolve(doubt, generation_id, at=wall_now())
         return self._handle(self._kept(await self._journal.change(key, step), key))
 
@@ -146,7 +130,9 @@ class Doubts:
                 "and this can pay for it again.",
             )
         doubt = await self._doubt(key, lifecycle.Step.RESUBMIT)
-        bought = await self._buy_again(doubt, request if request is not None else request_from_form(doubt.request))
+        bought = await self._engine.submitter.buy_again(
+            doubt, request if request is not None else request_from_form(doubt.request)
+        )
         return self._handle(bought.entry)
 
     async def abandon(self, key: str) -> Entry:
@@ -190,8 +176,11 @@ class Doubts:
         settled = [await self._carry_out(doubt, decisions[doubt.key]) for doubt in doubts if doubt.key in decisions]
         return Reconciled(
             adopted=tuple(self._handle(one) for one in settled if isinstance(one, Entry)),
-            left=tuple(one for one in settled if isinstance(one, StillInDoubt)),
+            unresolved=tuple(one for one in settled if isinstance(one, StillInDoubt)),
         )
+
+    def _handle(self, entry: Entry) -> GenerationHandle:
+        return GenerationHandle(self._engine.track(Purchase.from_entry(entry)), self._engine)
 
     async def _carry_out(self, doubt: Entry, decision: Decision) -> Entry | StillInDoubt | None:
         """Settle a doubt if that was decided; None when somebody else has settled it meanwhile."""
@@ -210,7 +199,7 @@ class Doubts:
 
     async def _doubt(self, key: str, step: lifecycle.Step) -> Entry:
         """Return the entry that a person decides about."""
-        self._check_open()
+        self._engine.check_open()
         entry = self._kept(await self._journal.get(key), key)
         if entry.service != self._service:
             raise KeyConflict(
@@ -224,7 +213,7 @@ class Doubts:
         return entry
 
     async def _being_sent(self, entry: Entry) -> bool:
-        if entry.phase is not Phase.SENDING or entry.key in self._unwritten():
+        if entry.phase is not Phase.SENDING or entry.key in self._engine.submitter.unwritten:
             return False
         return await self._journal.alive(entry.owner)
 

@@ -109,12 +109,12 @@ def _tell(came: Reconciled, arguments: argparse.Namespace) -> None:
             put_json({"key": handle.key, "id": handle.id, "reason": None})
         else:
             print(f"{handle.key} is generation {handle.id}")
-    for one in came.left:
+    for one in came.unresolved:
         if arguments.json:
             put_json({"key": one.entry.key, "id": None, "reason": one.reason})
         else:
             print_status(f"{one.entry.key} stays in doubt: {one.reason}")
-    print_status(f"{len(came.adopted)} found, {len(came.left)} left in doubt.")
+    print_status(f"{len(came.adopted)} found, {len(came.unresolved)} left in doubt.")
 
 
 async def _decide(luma: LumaSession, arguments: argparse.Namespace) -> None:

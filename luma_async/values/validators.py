@@ -9,11 +9,11 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import urlsplit
 
-from luma_async.values.errors import InvalidInput
+from luma_async.values.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
     import attrs
@@ -236,3 +236,35 @@ def check_media_kind(_: object, attribute: attrs.Attribute[Any], value: object) 
     """Take the two kinds of media that can be reframed."""
     if not isinstance(value, str) or value not in {"video", "image"}:
         raise InvalidInput(field=attribute.name, message='must be "video" or "image".')
+
+
+def check_kind(kind: type[Any]) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    """Return a validator of a session's setting: its value must be of this class."""
+
+    def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not isinstance(value, kind):
+            raise ConfigurationError(message=f"{attribute.name} must be a {kind.__name__}, not {value!r}.")
+
+    return check
+
+
+def check_dialect(_: Any, __: attrs.Attribute[Any], value: object) -> None:
+    """Refuse a session's dialect that is a class, or something else."""
+    if isinstance(value, type) or not hasattr(value, "default_base_url"):
+        raise ConfigurationError(
+            message=f"dialect must be an instance such as RixAPI() or DreamMachine(), not {value!r}."
+        )
+
+
+def check_proxy(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
+    """Refuse a proxy that is not an http(s) address."""
+    if value is None:
+        return
+    try:
+        parts = urlsplit(str(value))
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        valid = False
+    if not valid:
+        # The message does not repeat the value, which may hold a password.
+        raise ConfigurationError(message="proxy must be an address like http://proxy.example:3128, with its scheme.")

@@ -333,7 +333,7 @@ async def test_keys_may_be_the_callers_own(luma, gateway):
 
 async def test_keys_that_do_not_match_are_refused(luma, gateway):
     """A list of another length is refused at once; an iterator that ends early ends the batch after what it named."""
-    with pytest.raises(InvalidInput, match="keys: there are 1 for 2"):
+    with pytest.raises(InvalidInput, match="keys: got 1 keys for 2"):
         luma.batch(prompts(2), keys=["a"])
     with pytest.raises(InvalidInput, match="keys"):
         luma.batch(prompts(2), keys="ab")
@@ -638,10 +638,10 @@ async def test_a_batch_gives_back_its_seats(luma, gateway):
     batch = luma.batch(prompts(3))
     await anext(batch)
     await settle()
-    flights = batch._flights
-    assert (flights.in_flight, flights.used) == (0, 2)
+    in_flight = batch._in_flight
+    assert (in_flight.unfinished, in_flight.used) == (0, 2)
     await batch.aclose()
-    assert (flights.in_flight, flights.used) == (0, 0)
+    assert (in_flight.unfinished, in_flight.used) == (0, 0)
 
 
 async def test_leaving_a_loop_is_noticed_at_once(luma, gateway):
@@ -978,5 +978,5 @@ async def test_a_batch_that_is_dropped_gives_its_seats_back(open_session):
         gc.collect()
         async with asyncio.timeout(60):
             assert len(await luma.batch(prompts(4)).results()) == 4
-        flights = luma._parts.batches._flights
-        assert (flights.used, flights.in_flight) == (0, 0)
+        in_flight = luma._registry._in_flight
+        assert (in_flight.used, in_flight.unfinished) == (0, 0)

@@ -124,7 +124,7 @@ async def test_a_file_on_its_way_is_not_in_flight(gateway, tmp_path):
         batch = luma.batch(PROMPTS, max_in_flight=2, download_to=tmp_path)
         taking = asyncio.ensure_future(batch.results())
         await asyncio.sleep(30)
-        assert (batch._flights.in_flight, batch._flights.used) == (0, 2)
+        assert (batch._in_flight.unfinished, batch._in_flight.used) == (0, 2)
         await taking
 
 

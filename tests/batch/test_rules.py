@@ -22,15 +22,13 @@ from luma_async import (
     Unauthorized,
     VideoRequest,
 )
+from luma_async._batch.keys import KeyCounter, derive_key, retry_key
 from luma_async._batch.rules import (
-    LEAST_PAUSE_S,
-    MOST_DOUBTS,
+    MAX_DOUBTS_IN_A_ROW,
+    MIN_PAUSE_S,
     Durations,
-    KeyCounter,
     count_doubts,
-    derive_key,
-    pause_after_refusal,
-    retry_key,
+    pause_after_rate_limit,
     stops_batch,
 )
 from luma_async._journal.fingerprint import canonical
@@ -80,7 +78,7 @@ def test_a_counter_tells_equal_ones_apart():
 
     def number():
         counter = KeyCounter()
-        return [counter.number(key * 64) for key in "abaab"], counter.duplicates
+        return [counter.make_unique(key * 64) for key in "abaab"], counter.duplicates
 
     keys, duplicates = number()
     assert keys == ["a" * 64, "b" * 64, f"{'a' * 64}.2", f"{'a' * 64}.3", f"{'b' * 64}.2"]
@@ -132,7 +130,7 @@ def test_what_concerns_every_item(error, stops):
     ("errors", "count"),
     [
         ([], 0),
-        ([DOUBT] * MOST_DOUBTS, MOST_DOUBTS),
+        ([DOUBT] * MAX_DOUBTS_IN_A_ROW, MAX_DOUBTS_IN_A_ROW),
         ([DOUBT, DOUBT, None, DOUBT], 1),
         ([DOUBT, DOUBT, PromptRejected(**REFUSED)], 0),
         ([OLD_DOUBT] * 9, 0),
@@ -154,7 +152,7 @@ def test_only_fresh_doubts_in_a_row_count(errors, count):
 def test_a_429_pauses_for_longer_each_time(number, named_s, jitter, pause_s):
     """Half a second at most for the first, doubling up to the policy's bound; a named delay counts up to a minute."""
     error = RateLimited(status=429, retry_after_s=named_s)
-    assert pause_after_refusal(number, error, policy=RetryPolicy(), jitter=jitter) == pause_s
+    assert pause_after_rate_limit(number, error, policy=RetryPolicy(), jitter=jitter) == pause_s
 
 
 @pytest.mark.parametrize("policy", [RetryPolicy(first_delay=0), RetryPolicy(max_delay=0, first_delay=0), RetryPolicy()])
@@ -162,7 +160,7 @@ def test_a_429_pauses_for_longer_each_time(number, named_s, jitter, pause_s):
 def test_no_refusal_is_answered_at_once(policy, named_s):
     """A batch comes again as often as it takes, so there is a pause whatever the policy says."""
     error = RateLimited(status=429, retry_after_s=named_s)
-    assert pause_after_refusal(1, error, policy=policy, jitter=0.0) == LEAST_PAUSE_S
+    assert pause_after_rate_limit(1, error, policy=policy, jitter=0.0) == MIN_PAUSE_S
 
 
 @pytest.mark.parametrize(

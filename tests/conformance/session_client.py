@@ -71,4 +71,4 @@ async def use_everything(base_url, api_key):
     today = DreamMachine(create_path="/generations/video")
     async with LumaSession(api_key, base_url=base_url, dialect=today, poll=poll) as luma:
         await luma.run("a dog", aspect_ratio="9:21")
-        assert (await luma.doubts.reconcile()).left == ()
+        assert (await luma.doubts.reconcile()).unresolved == ()

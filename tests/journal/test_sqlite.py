@@ -713,7 +713,7 @@ async def test_a_note_that_comes_after_the_end_opens_nothing(gateway, tmp_path):
     """A disk may still be busy with a file when closing was cut short: its note must not open the journal again."""
     async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=tmp_path / "jobs.db") as luma:
         handle = await luma.submit("cat dance")
-        keep_file = luma._parts.sender.keep_file
+        keep_file = luma._engine.submitter.keep_file
     before = asyncio.all_tasks(), threading.active_count()
     keep_file(handle.id, tmp_path / "cat.mp4")
     assert (asyncio.all_tasks(), threading.active_count()) == before

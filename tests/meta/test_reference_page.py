@@ -29,7 +29,17 @@ these there are `luma_async.testing` ([test your program](how-to/testing.md)) an
 BUILT_BY_USERS = {"LumaSession", "SqliteJournal"}
 CALLED = {"Requests", "Formats"}
 """Topics whose classes users build themselves."""
-ALIASES = {"Request", "Event", "Wanted", "Keys", "Place", "Watermark", "FileKind", "PromptFormat", "Keyframe"}
+ALIASES = {
+    "Request",
+    "Event",
+    "BatchRequests",
+    "BatchKeys",
+    "Destination",
+    "Watermark",
+    "FileKind",
+    "PromptFormat",
+    "Keyframe",
+}
 TOPICS = {
     "Session and handles": ("session", "purchases", "handle", "_batch"),
     "What hangs on a session": ("_doubts", "account", "library"),

@@ -46,7 +46,7 @@ async def submits(base_url):
 async def used_bytes(batch):
     """Measure when everything under way has ended: what is in flight is not what is kept."""
     await asyncio.sleep(1)
-    while batch._errands:
+    while batch._items:
         await asyncio.sleep(0.05)
     while any("luma_async note" in task.get_name() for task in asyncio.all_tasks()):
         await asyncio.sleep(0.05)

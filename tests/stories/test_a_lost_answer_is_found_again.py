@@ -90,7 +90,7 @@ async def left(luma):
     """Reconcile; nothing is adopted. Return the reasons by key."""
     came = await luma.doubts.reconcile()
     assert came.adopted == ()
-    return {one.entry.key: one.reason for one in came.left}
+    return {one.entry.key: one.reason for one in came.unresolved}
 
 
 CHARGED = {
@@ -114,7 +114,7 @@ async def test_a_lost_answer_is_found_again(gateway, journal, fault):
         await doubted(luma, gateway, fault=fault)
         came = await luma.doubts.reconcile()
         [handle] = came.adopted
-        assert (handle.key, handle.id, came.left) == ("cat", gateway.charges[0].generation_id, ())
+        assert (handle.key, handle.id, came.unresolved) == ("cat", gateway.charges[0].generation_id, ())
         assert (await handle).state is State.COMPLETED
         assert (await luma.submit(VIDEO, key="cat")).id == handle.id
         assert await luma.doubts.list() == []
@@ -184,7 +184,7 @@ async def test_many_doubts_of_different_requests_settle_at_once(luma, gateway):
     for handle in came.adopted:
         assert bought[handle.id].prompt == requests[handle.key][0].prompt
         assert bought[handle.id].body.get("aspect_ratio") == getattr(requests[handle.key][0], "aspect_ratio", None)
-    assert came.left == ()
+    assert came.unresolved == ()
 
 
 @pytest.mark.looptime
@@ -328,7 +328,7 @@ async def test_it_is_found_pages_behind(luma, gateway):
 async def test_without_doubts_nothing_is_asked(luma, gateway):
     """There is nothing to look for, so nobody is asked."""
     came = await luma.doubts.reconcile()
-    assert (came.adopted, came.left, gateway.requests) == ((), (), ())
+    assert (came.adopted, came.unresolved, gateway.requests) == ((), (), ())
 
 
 @pytest.mark.looptime
@@ -370,7 +370,7 @@ async def test_several_programs_may_reconcile_at_once(gateway, journal):
             calls = [group.create_task(luma.doubts.reconcile()) for luma in (one, two, one, two)]
         came = [call.result() for call in calls]
         assert sum(len(each.adopted) for each in came) == 1
-        assert [each.left for each in came] == [()] * 4
+        assert [each.unresolved for each in came] == [()] * 4
     assert await balance(gateway, journal) == (1, 1, 0)
 
 
@@ -393,7 +393,7 @@ async def test_what_is_settled_while_the_list_is_read_is_left_alone(luma, gatewa
 
     journal.entries = meanwhile
     came = await luma.doubts.reconcile()
-    assert (came.adopted, came.left) == ((), ())
+    assert (came.adopted, came.unresolved) == ((), ())
     assert [(await journal.get(key)).generation_id for key in ("person", "thief")] == [cat, dog]
 
 
@@ -413,7 +413,7 @@ async def test_an_id_that_is_taken_meanwhile_leaves_the_doubt(luma, gateway, jou
     journal.change = meanwhile
     came = await luma.doubts.reconcile()
     assert came.adopted == ()
-    assert "meanwhile" in next(one.reason for one in came.left if one.entry.key == "cat")
+    assert "meanwhile" in next(one.reason for one in came.unresolved if one.entry.key == "cat")
 
 
 @pytest.mark.looptime

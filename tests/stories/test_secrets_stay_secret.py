@@ -122,7 +122,7 @@ async def test_a_whole_life_tells_nobody(gateway, tmp_path, every_log):
         outcomes = [outcome async for outcome in luma.as_completed([bad])]
         await handle.download(tmp_path / "cat.mp4")
         values = [await luma.account.user(), await luma.account.key(), generation, handle, outcomes, luma]
-        values += [luma._parts, vars(luma), vars(luma._parts), luma._plan]
+        values += [luma._engine, vars(luma), vars(luma._engine), luma._config]
         assert told(*map(repr, values)) == []
     assert told(*map(repr, events), *map(repr, await journal.entries())) == []
     assert told(*logged(every_log)) == []
@@ -235,7 +235,7 @@ async def test_a_session_shows_and_pickles_no_key(monkeypatch):
         with pytest.raises(TypeError, match="cannot be pickled"):
             pickle.dumps(luma)
         async with luma:
-            assert told(repr(luma), repr(vars(luma)), repr(vars(luma._parts))) == []
+            assert told(repr(luma), repr(vars(luma)), repr(vars(luma._engine))) == []
             with pytest.raises(TypeError):
                 pickle.dumps(luma)
         assert told(repr(luma), repr(vars(luma))) == []

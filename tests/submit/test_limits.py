@@ -125,43 +125,43 @@ def test_a_window_settles_at_any_cap(cap, wanted):
         assert refused <= 2000 / max(1, 0.08 * (cap + 1) ** 2) + 60
 
 
-def test_a_seat_is_given_back_once():
-    """Finishing and freeing twice counts once, and a free seat wakes whoever wants one."""
-    flights = InFlight(Window(size=2))
-    seats = [Slot(flights), Slot(flights)]
-    for seat in seats:
-        seat.take()
-        seat.accepted(now=True)
-    assert flights.full
+def test_slot_released_once():
+    """Completing and releasing twice counts once, and a released slot wakes the batches."""
+    in_flight = InFlight(Window(size=2))
+    slots = [Slot(in_flight), Slot(in_flight)]
+    for slot in slots:
+        slot.acquire()
+        slot.accepted(now=True)
+    assert in_flight.full
     for _ in range(2):
-        seats[0].finished()
-    assert (flights.used, flights.in_flight) == (2, 1)
+        slots[0].completed()
+    assert (in_flight.used, in_flight.unfinished) == (2, 1)
     for _ in range(2):
-        seats[0].free()
-    assert (flights.used, flights.in_flight, flights.full) == (1, 1, False)
+        slots[0].release()
+    assert (in_flight.used, in_flight.unfinished, in_flight.full) == (1, 1, False)
 
 
 def test_refusals_of_sends_that_left_together_count_once():
     """Three 429s at once shrink the window once; a later one shrinks it again; an accepted submit ends the row."""
-    flights = InFlight(Window(size=10))
-    seats = [Slot(flights) for _ in range(6)]
-    for seat in seats:
-        seat.take()
-    for seat in seats[:2]:
-        seat.accepted(now=True)
-    assert [seat.refused() for seat in seats[2:5]] == [1, 1, 1]
-    assert flights.window.size == pytest.approx(2.7)
-    seats[2].take()
-    assert seats[2].refused() == 2
-    seats[5].accepted(now=True)
-    assert flights.refusals == 0
+    in_flight = InFlight(Window(size=10))
+    slots = [Slot(in_flight) for _ in range(6)]
+    for slot in slots:
+        slot.acquire()
+    for slot in slots[:2]:
+        slot.accepted(now=True)
+    assert [slot.rate_limited() for slot in slots[2:5]] == [1, 1, 1]
+    assert in_flight.window.size == pytest.approx(2.7)
+    slots[2].acquire()
+    assert slots[2].rate_limited() == 2
+    slots[5].accepted(now=True)
+    assert in_flight.rate_limits == 0
 
 
 def test_what_was_bought_earlier_proves_nothing_about_today():
     """A generation found in the journal is in flight, and neither widens the window nor ends a row of refusals."""
-    flights = InFlight(Window(size=2))
-    seat = Slot(flights)
-    seat.take()
-    flights.used, flights.refusals = 2, 3
-    seat.accepted(now=False)
-    assert (flights.in_flight, flights.window.size, flights.refusals) == (1, 2, 3)
+    in_flight = InFlight(Window(size=2))
+    slot = Slot(in_flight)
+    slot.acquire()
+    in_flight.used, in_flight.rate_limits = 2, 3
+    slot.accepted(now=False)
+    assert (in_flight.unfinished, in_flight.window.size, in_flight.rate_limits) == (1, 2, 3)

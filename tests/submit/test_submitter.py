@@ -646,7 +646,7 @@ async def test_who_comes_while_a_submit_ends_starts_anew(gateway, journal):
     gateway.inject(answer(400, {"detail": "no"}))
     async with session(gateway, journal) as luma:
         first = later(luma.submit("cat dance", key="cat"))
-        intents = luma._parts.sender._intents
+        intents = luma._engine.submitter._intents
 
         async def submit_then():
             while "cat" not in intents or not intents["cat"].task.done():
