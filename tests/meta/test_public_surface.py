@@ -75,7 +75,7 @@ def test_the_tree_of_errors_is_drawn_as_it_is():
 
 def test_the_readme_names_only_real_errors():
     """Each name in the table of errors exists, and no error that a caller may get is missing from it."""
-    table = (ROOT / "README.md").read_text().partition("| error | was it charged? |")[2].partition("\n\n")[0]
+    table = (ROOT / "README.md").read_text().partition("| error | were you charged? |")[2].partition("\n\n")[0]
     named = {name for row in table.splitlines()[2:] for name in re.findall(r"`([A-Z]\w+)`", row.split("|")[1])}
     assert named
     assert {name for name in named if not hasattr(luma_async, name)} == set()
