@@ -22,8 +22,7 @@ from luma_async._http.listing import Listing
 from luma_async._http.queries import Queries
 from luma_async._journal.fingerprint import duration_kind
 from luma_async._journal.protocol import Journal, MemoryJournal
-from luma_async._poll.looks import Looks
-from luma_async._poll.lookup import Lookup
+from luma_async._poll.fetcher import Fetcher
 from luma_async._poll.observation import Look
 from luma_async._poll.watcher import Watcher
 from luma_async._submit.attempt import Attempts
@@ -117,9 +116,8 @@ class Engine:
             random=random.random,
             emit=self.emit,
         )
-        self._lookup = Lookup(
-            looks=Looks(ask=self.queries.ask, dialect=self.dialect, width=config.limits.requests, emit=self.emit),
-            dialect=self.dialect,
+        self._fetcher = Fetcher(
+            queries=self.queries, dialect=self.dialect, concurrency=config.limits.requests, emit=self.emit
         )
         self.submitter: Submitter = self._submitter(owner)
         stack.push_async_callback(self.submitter.aclose, config.timeouts.close)
@@ -172,14 +170,14 @@ class Engine:
         """Fetch a generation, and show it to its waiters."""
         self.check_open()
         asked_at_s = loop_now()
-        generation = await self._lookup.get(generation_id)
+        generation = await self._fetcher.get(generation_id)
         self.watcher.observe(generation, asked_at_s)
         return generation
 
     async def refresh_many(self, generation_ids: Iterable[str]) -> dict[str, Generation]:
         """Fetch generations, and show each to its waiters."""
         asked_at_s = loop_now()
-        found = await self._lookup.get_many(generation_ids)
+        found = await self._fetcher.get_many(generation_ids)
         for generation in found.values():
             self.watcher.observe(generation, asked_at_s)
         return found
@@ -211,7 +209,7 @@ class Engine:
     def _watcher(self) -> Watcher:
         config = self.config
         return Watcher(
-            looks=Looks(ask=self.queries.look, dialect=self.dialect, width=config.limits.requests, emit=self.emit),
+            fetcher=self._fetcher,
             dialect=self.dialect,
             policy=config.poll,
             random=random.random,

@@ -58,16 +58,16 @@ class Dialect:
 
 
 class Service:
-    """Stands in for `Looks`: it counts requests, and answers at once from when each generation ends."""
+    """Stands in for `Fetcher`: it counts requests, and answers at once from when each generation ends."""
 
     def __init__(self, batch_size=1):
-        self.width = Capacity(batch_size)
-        self.reach = batch_size
+        self.capacity = Capacity(batch_size)
+        self.max_ids = batch_size
         self.ends = {}
         self.requests = 0
         self.per_second = Counter()
 
-    async def look_together(self, ids):
+    async def fetch_many(self, ids, *, retry):
         now = asyncio.get_running_loop().time()
         self.requests += 1
         self.per_second[math.floor(now)] += 1
@@ -95,7 +95,7 @@ async def watch(durations, policy, *, batch_size=1, gap_s=0.0, prior=PRIOR, jitt
     jitter = jitter or random.Random(1)
     service = Service(batch_size)
     watcher = Watcher(
-        looks=service,
+        fetcher=service,
         dialect=Dialect(),
         policy=policy,
         random=jitter.random,

@@ -38,8 +38,7 @@ from luma_async.values.models import Generation, State
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
-    from luma_async._poll.looks import Looks
-    from luma_async._poll.shared_looks import Sight
+    from luma_async._poll.fetcher import Fetcher, FetchResult
     from luma_async._wire.dialect import Dialect, Row
     from luma_async.values.events import Event
     from luma_async.values.settings import PollPolicy
@@ -51,7 +50,7 @@ class Watcher:
     """Looks at what is waited for, and tells those who wait.
 
     Args:
-        looks: carries out the requests.
+        fetcher: sends the status requests.
         dialect: structures what they saw.
         policy: when to look, and when to give up.
         random: numbers from 0 to 1.
@@ -65,7 +64,7 @@ class Watcher:
     def __init__(
         self,
         *,
-        looks: Looks,
+        fetcher: Fetcher,
         dialect: Dialect,
         policy: PollPolicy,
         random: Callable[[], float],
@@ -75,7 +74,7 @@ class Watcher:
         on_lost: Callable[[str], None],
         prior: DurationModel = PRIOR,
     ) -> None:
-        self._looks = looks
+        self._fetcher = fetcher
         self._dialect = dialect
         self._policy = policy
         self._random = random
@@ -231,7 +230,7 @@ class Watcher:
 
     def _weight(self, company: int) -> int:
         """Say how many share a look: one that was shared will be shared again."""
-        return max(1, min(company, len(self._watched), self._looks.width.size))
+        return max(1, min(company, len(self._watched), self._fetcher.capacity.size))
 
     def _interval(self, target: Tracked, now_s: float, weight: int, *, part: float = 1.0) -> float:
         return interval(self._policy, self.learning.law(target.law), target.age_s(now_s), weight, part)
@@ -265,7 +264,7 @@ class Watcher:
         """Look at what is due, and at as much of what is due soon as the requests have room for."""
         now_s = loop_now()
         due = self._slots.take_due(now_s)
-        reach = self._looks.reach
+        reach = self._fetcher.max_ids
         if due:
             due += self._slots.take_nearby(now_s, room_left(len(due), reach))
         for target in due:
@@ -291,15 +290,17 @@ class Watcher:
                 self._fail(target, failure, asked_at_s)
         self._again(pending, loop_now())
 
-    async def _seen_of(self, chunk: Sequence[Tracked]) -> dict[str, Sight]:
+    async def _seen_of(self, chunk: Sequence[Tracked]) -> dict[str, FetchResult]:
         ids = [target.id for target in chunk]
         try:
-            return await self._looks.look_together(ids)
+            return await self._fetcher.fetch_many(ids, retry=False)
         except Exception as error:  # whatever a dialect trips over must not leave anybody waiting for ever
             _log.exception("a look could not be read")
             return dict.fromkeys(ids, LumaError(message=f"The look could not be read ({type(error).__name__})."))
 
-    def _take_in(self, target: Tracked, sight: Sight, asked_at_s: float, pending: list[Tracked]) -> LumaError | None:
+    def _take_in(
+        self, target: Tracked, sight: FetchResult, asked_at_s: float, pending: list[Tracked]
+    ) -> LumaError | None:
         """Take in what a look saw, and add to `pending` what is not settled; return what was wrong with it."""
         if isinstance(sight, LumaError):
             return sight

@@ -52,6 +52,16 @@ async def test_every_kind_of_relay_answers_for_many(batch):
         assert gateway.counts["query"] == singles[batch]
 
 
+async def test_missing_call_is_learned_once():
+    """After the watcher has found that `/luma/tasks` is missing, `get_many()` does not ask it."""
+    async with FakeGateway(batch="missing") as gateway, session(gateway) as luma:
+        handles = [await luma.submit(f"cat {number}") for number in range(3)]
+        assert len([outcome async for outcome in luma.as_completed(handles)]) == 3
+        assert gateway.counts["tasks"] == 1
+        assert len(await luma.get_many(handle.id for handle in handles)) == 3
+        assert gateway.counts["tasks"] == 1
+
+
 async def test_many_go_in_chunks():
     """One request for each `batch_size` ids, and none twice."""
     async with FakeGateway() as gateway, session(gateway, dialect=RixAPI(batch_size=10)) as luma:

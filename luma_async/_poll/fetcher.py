@@ -1,0 +1,219 @@
+"""Fetching generations by id: one request for many where the service can do that, else one request each.
+
+There are two ways to fetch many. A relay takes a list of ids (`BatchQuery`). Luma's own format has no such call, but
+it lists the newest generations of the account page by page (`ListScan`), and those are the ones that are waited for.
+
+The fetcher learns from the answers how many generations one request may hold: a service that rejects a list as too
+long gets half as many, and one without the call is never asked for it again. A session has one fetcher, so it learns
+this once, whether the watcher or `session.get_many()` asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from luma_async._aio.tasks import each
+from luma_async._poll.grouping import SINGLE, Capacity, chunks, page_limit, worth_another_page
+from luma_async._wire.dialect import Dialect, Page, Row
+from luma_async.values.errors import GenerationNotFound, InvalidInput, LumaError, UnreadableResponse
+from luma_async.values.events import Event, Polled
+from luma_async.values.validators import check_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from luma_async._http.queries import Queries
+    from luma_async._wire.answer import Document
+    from luma_async._wire.dialect import Call
+    from luma_async.values.models import Generation
+
+FetchResult: TypeAlias = Row | LumaError
+"""The JSON of one generation, or why there is none."""
+
+_T = TypeVar("_T")
+
+_MAX_SCANNED_IDS = 10_000
+"""One scan of the list serves all generations that are due; a second scan would read the same pages."""
+
+
+class Fetcher:
+    """Fetches generations for one session.
+
+    Args:
+        queries: sends the requests.
+        dialect: the format of the service.
+        concurrency: how many requests may be in progress at once, repeated ones included.
+        emit: is called with a `Polled` event for each request.
+    """
+
+    def __init__(self, *, queries: Queries, dialect: Dialect, concurrency: int, emit: Callable[[Event], None]) -> None:
+        self._dialect = dialect
+        self._requests = _StatusRequests(queries, concurrency, emit)
+        self._many: BatchQuery | ListScan | None = None
+        if dialect.supports("query_many"):
+            self._many = BatchQuery(self._requests, dialect)
+        elif dialect.page_size:
+            self._many = ListScan(self._requests, dialect)
+
+    @property
+    def capacity(self) -> Capacity:
+        """How many generations one request may hold, as far as the service has shown."""
+        return self._many.capacity if self._many is not None else SINGLE
+
+    @property
+    def max_ids(self) -> int:
+        """How many ids one call of `fetch_many()` should get at most."""
+        return self._many.max_ids if self._many is not None else 1
+
+    async def get(self, generation_id: str) -> Generation:
+        """Return one generation; see `session.get()`."""
+        return self._read(await self.fetch_one(generation_id, retry=True))
+
+    async def get_many(self, generation_ids: Iterable[str]) -> dict[str, Generation]:
+        """Return the generations that the service knows; see `session.get_many()`."""
+        if isinstance(generation_ids, str):
+            raise InvalidInput(field="generation_ids", message="must be a list of ids; session.get() takes one id.")
+        ids = list(dict.fromkeys(check_id(generation_id) for generation_id in generation_ids))
+        results = await self.fetch(ids, retry=True)
+        found: dict[str, Generation] = {}
+        for generation_id in ids:
+            try:
+                found[generation_id] = self._read(results[generation_id])
+            except GenerationNotFound:
+                continue
+            except UnreadableResponse:
+                # The row among many may differ from the answer to a single query, which may be readable.
+                found[generation_id] = await self.get(generation_id)
+        return found
+
+    async def fetch(self, ids: Sequence[str], *, retry: bool) -> dict[str, FetchResult]:
+        """Fetch generations in as few requests as the service allows.
+
+        Returns:
+            A result for each id; for an id that the service does not know, a `GenerationNotFound`.
+        """
+        results = await self.fetch_many(ids, retry=retry)
+        missing = [generation_id for generation_id in ids if generation_id not in results]
+        return results | await each(self._fetch_alone(generation_id, retry=retry) for generation_id in missing)
+
+    async def fetch_many(self, ids: Sequence[str], *, retry: bool) -> dict[str, FetchResult]:
+        """Fetch generations in requests for many; an id that is missing from the result needs `fetch_one()`."""
+        if len(ids) == 1:
+            return await self._fetch_alone(ids[0], retry=retry)
+        if self._many is None or not self._many.capacity.shared:
+            return {}
+        return await self._many.fetch(ids, retry=retry)
+
+    async def fetch_one(self, generation_id: str, *, retry: bool) -> FetchResult:
+        """Fetch one generation in a request of its own."""
+        dialect = self._dialect
+        return await self._requests.send(
+            dialect.query(generation_id),
+            lambda document: dialect.read_query(document, generation_id),
+            (generation_id,),
+            retry=retry,
+        )
+
+    async def _fetch_alone(self, generation_id: str, *, retry: bool) -> dict[str, FetchResult]:
+        return {generation_id: await self.fetch_one(generation_id, retry=retry)}
+
+    def _read(self, result: FetchResult) -> Generation:
+        if isinstance(result, LumaError):
+            raise result
+        return self._dialect.generation(result.raw)
+
+
+class _StatusRequests:
+    """Sends status requests: a limited number at once, and an event for each."""
+
+    def __init__(self, queries: Queries, concurrency: int, emit: Callable[[Event], None]) -> None:
+        self._queries = queries
+        self._slots = asyncio.Semaphore(concurrency)
+        self._emit = emit
+
+    async def send(
+        self, call: Call, read: Callable[[Document], _T], ids: tuple[str, ...], *, retry: bool
+    ) -> _T | LumaError:
+        """Send a call, and return what it says about `ids`, or the error that came instead."""
+        send = self._queries.ask if retry else self._queries.look
+        result: _T | LumaError
+        async with self._slots:
+            try:
+                result = read(await send(call))
+            except LumaError as error:
+                result = error
+        self._emit(Polled(ids=ids, error=result if isinstance(result, LumaError) else None))
+        return result
+
+
+class BatchQuery:
+    """Sends lists of ids."""
+
+    def __init__(self, requests: _StatusRequests, dialect: Dialect) -> None:
+        self._requests = requests
+        self._dialect = dialect
+        self.capacity: Capacity = Capacity(dialect.batch_size)
+
+    @property
+    def max_ids(self) -> int:
+        """As many as one request may hold."""
+        return self.capacity.size
+
+    async def fetch(self, ids: Sequence[str], *, retry: bool) -> dict[str, FetchResult]:
+        """Fetch generations in as many requests as it takes; ids that the answers leave out are missing."""
+        return await each(self._fetch_chunk(chunk, retry=retry) for chunk in chunks(ids, self.capacity.size))
+
+    async def _fetch_chunk(self, ids: Sequence[str], *, retry: bool) -> dict[str, FetchResult]:
+        rows = await self._requests.send(
+            self._dialect.query_many(ids), self._dialect.read_many, tuple(ids), retry=retry
+        )
+        if not isinstance(rows, LumaError):
+            wanted = set(ids)
+            return {row.id: row for row in rows if row.id in wanted}
+        capacity = self.capacity.after(rows, len(ids))
+        if capacity.size >= len(ids):
+            return dict.fromkeys(ids, rows)
+        # Another request may have learned a smaller size in the meantime.
+        self.capacity = Capacity(min(self.capacity.size, capacity.size))
+        return await self.fetch(ids, retry=retry) if self.capacity.shared else {}
+
+
+class ListScan:
+    """Reads the list of the account's newest generations, as long as that takes fewer requests than single queries."""
+
+    def __init__(self, requests: _StatusRequests, dialect: Dialect) -> None:
+        self._requests = requests
+        self._dialect = dialect
+        self.capacity: Capacity = Capacity(dialect.page_size)
+
+    @property
+    def max_ids(self) -> int:
+        """All that are due."""
+        return _MAX_SCANNED_IDS if self.capacity.shared else 1
+
+    async def fetch(self, ids: Sequence[str], *, retry: bool) -> dict[str, FetchResult]:
+        """Fetch generations page by page; ids that the pages did not show are missing."""
+        limit = page_limit(len(ids), self._dialect.page_size)
+        found: dict[str, FetchResult] = {}
+        missing = dict.fromkeys(ids)
+        offset = fruitless = 0
+        while True:
+            page = await self._page(limit, offset, tuple(missing), retry=retry)
+            if isinstance(page, LumaError):
+                self.capacity = self.capacity.after_page(page)
+                return {**found, **dict.fromkeys(missing, page)} if self.capacity.shared else found
+            rows = {row.id: row for row in page.rows if row.id in missing}
+            found |= rows
+            for generation_id in rows:
+                del missing[generation_id]
+            fruitless = 0 if len(rows) > 1 else fruitless + 1
+            if not worth_another_page(fruitless, len(missing), has_more=page.has_more):
+                return found
+            # New generations shift the list during the scan. An id that is skipped that way gets a single query.
+            offset += len(page.rows)
+
+    async def _page(self, limit: int, offset: int, ids: tuple[str, ...], *, retry: bool) -> Page | LumaError:
+        return await self._requests.send(
+            self._dialect.list_page(limit, offset), self._dialect.read_page, ids, retry=retry
+        )
