@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from luma_async._aio.clock import loop_now, wall_now
+from luma_async._aio import loop_now, wall_now
 from luma_async._http.listing import Listing
 from luma_async._http.queries import Queries
 from luma_async._journal.fingerprint import duration_kind

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
 
-from luma_async._aio.clock import loop_now
-from luma_async._aio.tasks import OwnedTasks
+from luma_async._aio import OwnedTasks, loop_now
 from luma_async._download.links import FileKind, Watermark
 from luma_async._poll.failures import KeptFailing
 from luma_async.values.errors import GenerationFailed, InvalidInput, LinkGone, LumaError, error, live

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
-from luma_async._aio.clock import loop_now
+from luma_async._aio import loop_now
 from luma_async._batch.item import BatchItem, BatchRun, RequeuedItems, run_item
 from luma_async._batch.preview import Preview, preview
 from luma_async._batch.rules import BatchProgress
@@ -27,7 +27,7 @@ from luma_async.handle import Outcome
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from luma_async._aio.tasks import OwnedTasks
+    from luma_async._aio import OwnedTasks
     from luma_async._batch.item import BatchOptions
     from luma_async._batch.source import BatchInput, Source
     from luma_async._batch.window import InFlight

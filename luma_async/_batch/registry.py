@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakSet
 
-from luma_async._aio.tasks import OwnedTasks
+from luma_async._aio import OwnedTasks
 from luma_async._batch.batch import Batch
 from luma_async._batch.item import BatchOptions
 from luma_async._batch.source import Source

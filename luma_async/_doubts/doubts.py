@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from luma_async._aio.clock import wall_now
+from luma_async._aio import wall_now
 from luma_async._doubts.matching import Undecided
 from luma_async._doubts.reconciler import Reconciler
 from luma_async._journal import lifecycle

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from luma_async._aio.clock import loop_now
-from luma_async._aio.priority_semaphore import PrioritySemaphore
-from luma_async._aio.tasks import OwnedTasks
+from luma_async._aio import OwnedTasks, PrioritySemaphore, loop_now
 from luma_async._download.link_resolver import LinkResolver, LinkSearch
 from luma_async._download.links import (
     FileKind,
@@ -183,7 +181,7 @@ class Downloader:
             urgency = earliest_expiry(watermark_free_links(search.generation, search.kind))
             try:
                 with _part_of(download) as part:
-                    async with self._places.place(urgency):
+                    async with self._places.acquire(urgency):
                         await self._receive_whole(part, download)
                     # While the disk takes its time, the line is another's.
                     await self._finish(part, download)

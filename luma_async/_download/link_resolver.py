@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from luma_async._aio.clock import wall_now
-from luma_async._aio.tasks import OwnedTasks
+from luma_async._aio import OwnedTasks, wall_now
 from luma_async._download.links import Action, FileKind, Link, Watermark, next_action
 from luma_async.values.errors import LinkGone, OutOfCredit, RateLimited, Refused, ServiceUnavailable, Unauthorized
 from luma_async.values.models import Generation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from luma_async._aio.clock import loop_now
+from luma_async._aio import loop_now
 from luma_async._http.retry import RetryQuota, repeat_safe_call
 from luma_async._wire.answer import Document, Shape, parse
 from luma_async._wire.refusal import refusal

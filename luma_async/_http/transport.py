@@ -21,7 +21,6 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from luma_async._aio.timers import Timers, Within
 from luma_async._wire.answer import Answer
 from luma_async._wire.headers import read_request_id, read_retry_after_s
 from luma_async.values.errors import NoResponse, NotSent
@@ -139,11 +138,10 @@ class Transport:
         self._api_key = api_key
         self._proxies = proxies
         self._timeouts = timeouts
-        self._timers = Timers()
         shared: dict[str, Any] = {
             "cookie_jar": aiohttp.DummyCookieJar(),
             "trace_configs": list(trace_configs),
-            # Our own timers bound a whole exchange: aiohttp's `total` costs a timer of the loop each time.
+            # `asyncio.timeout` bounds a whole exchange, the look for a proxy included.
             "timeout": aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect),
             # No key among these: a proxy is sent them as well.
             "headers": {"Accept": "application/json", "User-Agent": "luma_async"},
@@ -213,7 +211,7 @@ class Transport:
         self.requests += 1
         longest_s = call.sync_wait_s + (self._timeouts.request if flight is None else self._timeouts.submit)
         try:
-            with Within(self._timers, longest_s):
+            async with asyncio.timeout(longest_s):
                 url = self._url(call)
                 async with session.request(
                     call.method,

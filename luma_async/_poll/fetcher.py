@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from luma_async._aio.tasks import each
+from luma_async._aio import gather_dicts
 from luma_async._poll.grouping import SINGLE, Capacity, chunks, page_limit, worth_another_page
 from luma_async._wire.dialect import Dialect, Page, Row
 from luma_async.values.errors import GenerationNotFound, InvalidInput, LumaError, UnreadableResponse
@@ -95,7 +95,7 @@ class Fetcher:
         """
         results = await self.fetch_many(ids, retry=retry)
         missing = [generation_id for generation_id in ids if generation_id not in results]
-        return results | await each(self._fetch_alone(generation_id, retry=retry) for generation_id in missing)
+        return results | await gather_dicts(self._fetch_alone(generation_id, retry=retry) for generation_id in missing)
 
     async def fetch_many(self, ids: Sequence[str], *, retry: bool) -> dict[str, FetchResult]:
         """Fetch generations in requests for many; an id that is missing from the result needs `fetch_one()`."""
@@ -162,7 +162,7 @@ class BatchQuery:
 
     async def fetch(self, ids: Sequence[str], *, retry: bool) -> dict[str, FetchResult]:
         """Fetch generations in as many requests as it takes; ids that the answers leave out are missing."""
-        return await each(self._fetch_chunk(chunk, retry=retry) for chunk in chunks(ids, self.capacity.size))
+        return await gather_dicts(self._fetch_chunk(chunk, retry=retry) for chunk in chunks(ids, self.capacity.size))
 
     async def _fetch_chunk(self, ids: Sequence[str], *, retry: bool) -> dict[str, FetchResult]:
         rows = await self._requests.send(

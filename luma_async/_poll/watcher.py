@@ -13,9 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from luma_async._aio.clock import loop_now
-from luma_async._aio.tasks import OwnedTasks
-from luma_async._aio.timers import Timers
+from luma_async._aio import OwnedTasks, loop_now
 from luma_async._poll.due_queue import DueQueue
 from luma_async._poll.durations import PRIOR, DurationModel
 from luma_async._poll.failures import KeepLooking, KeptFailing, after_failure
@@ -87,7 +85,6 @@ class Watcher:
         self._targets: WeakValueDictionary[str, Tracked] = WeakValueDictionary()
         self._slots = DueQueue()
         self._timer: asyncio.TimerHandle | None = None
-        self._timers = Timers()
         self._tasks = OwnedTasks()
         self._watched: set[Tracked] = set()
         self._unseen = 0
@@ -114,13 +111,13 @@ class Watcher:
         waiter: asyncio.Future[Update | None] = loop.create_future()
         target.join(waiter, None if timeout_s is None else loop.time() + timeout_s)
         self._begin(target)
-        timer = self._timers.start(timeout_s, lambda: expire(waiter)) if timeout_s is not None else None
+        timer = loop.call_later(timeout_s, expire, waiter) if timeout_s is not None else None
         try:
             news = await waiter
         finally:
             target.part(waiter)
             if timer is not None:
-                timer.stop()
+                timer.cancel()
             self._leave(target)
         return None if news is None else good(news)
 

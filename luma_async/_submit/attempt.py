@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from luma_async._aio.clock import loop_now, wall_now
+from luma_async._aio import loop_now, wall_now
 from luma_async._journal import lifecycle
 from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge_submit
 from luma_async._wire.answer import parse

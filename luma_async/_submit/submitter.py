@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from luma_async._aio.clock import loop_now, wall_now
-from luma_async._aio.tasks import OwnedTasks, run_through
+from luma_async._aio import OwnedTasks, loop_now, run_sync, wall_now
 from luma_async._http.retry import repeat_submit
 from luma_async._journal import lifecycle
 from luma_async._journal.fingerprint import canonical, digest
@@ -360,7 +359,7 @@ class Submitter:
     def _note(self, generation_id: str, step: lifecycle.Change) -> None:
         work = self._write_note(generation_id, step)
         if type(self._journal) is MemoryJournal:
-            run_through(work)
+            run_sync(work)
         elif self._ended:
             # Nobody would wait for it any more, nor close a file that it opens.
             work.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from luma_async._aio.clock import loop_now
+from luma_async._aio import loop_now
 from luma_async._submit.limits import Rate, next_start
 
 

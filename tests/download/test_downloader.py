@@ -35,7 +35,6 @@ from luma_async import (
     Timeouts,
     Video,
 )
-from luma_async._aio.priority_semaphore import PrioritySemaphore
 from luma_async._download import response as downloading
 from luma_async._download.client import FileClient
 from luma_async._download.downloader import AT_ONCE, Downloader
@@ -1043,30 +1042,13 @@ async def test_those_whose_links_end_first_go_first(fetcher, server, tmp_path, m
         await asyncio.sleep(0.01)
     urls = [server.url("plain"), link("later", 50), link("soon", 10), link("middle", 30), link("leaves", 5)]
     tasks += [start(url, f"{number}.mp4") for number, url in enumerate(urls)]
-    while len(downloads._places._waiting) < len(urls):
+    while len(downloads._places._waiters) < len(urls):
         await asyncio.sleep(0.01)
     tasks[-1].cancel()
     server.let_go.set()
     await asyncio.wait(tasks)
     order = [request.path for request in server.seen]
     assert order == ["/first", "/soon", "/middle", "/later", "/plain"]
-
-
-async def test_a_place_that_is_handed_over_to_somebody_who_leaves_is_passed_on():
-    """Cancelled in the very turn in which its place came, nobody takes the place along."""
-    places = PrioritySemaphore(1)
-
-    async def wait():
-        async with places.place(0):
-            pass
-
-    async with places.place(0):
-        second, third = asyncio.ensure_future(wait()), asyncio.ensure_future(wait())
-        await asyncio.sleep(0)
-    second.cancel()
-    await asyncio.wait([second, third], timeout=1)
-    assert second.cancelled()
-    assert third.done()
 
 
 @pytest.mark.looptime

@@ -1,0 +1,128 @@
+"""What asyncio lacks: two clocks, tasks with an owner, and a semaphore with priorities."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+
+_T = TypeVar("_T")
+_K = TypeVar("_K")
+
+
+def loop_now() -> float:
+    """Return the seconds of the running loop's clock, which is monotonic, and virtual in tests."""
+    return asyncio.get_running_loop().time()
+
+
+def wall_now() -> datetime:
+    """Return the time of day as aware UTC: for people and other programs, never for measuring."""
+    return datetime.now(UTC)
+
+
+async def gather_dicts(works: Iterable[Coroutine[Any, Any, dict[_K, _T]]]) -> dict[_K, _T]:
+    """Await coroutines concurrently, and merge the dictionaries that they return."""
+    todo = list(works)
+    if len(todo) == 1:
+        return await todo[0]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in todo]
+    return {key: found for task in tasks for key, found in task.result().items()}
+
+
+def run_sync(work: Coroutine[Any, Any, None]) -> bool:
+    """Run a coroutine to its end without a task; return False if it had to wait, which closes it."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return True
+    work.close()
+    return False
+
+
+class OwnedTasks:
+    """Holds the tasks of one part of a session until they end."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(
+        self, work: Coroutine[Any, Any, _T], *, name: str, then: Callable[[], None] | None = None
+    ) -> asyncio.Task[_T]:
+        """Run `work` in a task, and call `then` when the task has ended, in whatever way."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget if then is None else partial(self._forget, then=then))
+        return task
+
+    def _forget(self, task: asyncio.Task[Any], *, then: Callable[[], None] | None = None) -> None:
+        self._tasks.discard(task)
+        # Reading the exception keeps asyncio from logging it when every waiter was cancelled.
+        if not task.cancelled():
+            task.exception()
+        if then is not None:
+            then()
+
+    async def drain(self, timeout_s: float | None) -> None:
+        """Wait until all tasks are done, at most `timeout_s`; the others keep running."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=timeout_s)
+
+    async def cancel(self) -> None:
+        """Cancel all tasks, and wait until they have ended."""
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+class PrioritySemaphore:
+    """A semaphore that wakes the waiter with the smallest priority first; among equals, the first that came."""
+
+    def __init__(self, value: int) -> None:
+        self._value = value
+        self._waiters: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = count()
+
+    @asynccontextmanager
+    async def acquire(self, priority: float) -> AsyncGenerator[None, None]:
+        """Wait for a slot, and hold it for the length of the `async with` block."""
+        await self._acquire(priority)
+        try:
+            yield
+        finally:
+            self._release()
+
+    async def _acquire(self, priority: float) -> None:
+        if self._value:
+            self._value -= 1
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiters, (priority, next(self._numbers), waiter))
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                # The slot was handed over in the same turn of the loop as the cancellation: hand it on.
+                self._release()
+            raise
+
+    def _release(self) -> None:
+        """Hand the slot to the next waiter, or free it when there is none."""
+        while self._waiters:
+            *_, waiter = heapq.heappop(self._waiters)
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._value += 1

@@ -1,1 +1,0 @@
-"""What asyncio lacks: clocks, tasks with an owner, a semaphore with priorities."""
