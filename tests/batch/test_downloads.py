@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import attrs
+import broken_disk
 import pytest
 
 from luma_async import DamagedFile, DownloadError, InvalidInput, LumaSession, MemoryJournal, PollPolicy
@@ -81,15 +82,10 @@ async def test_a_failed_download_is_the_outcomes_error(run, gateway, tmp_path):
     assert len(gateway.charges) == 1
 
 
-async def test_a_disk_that_fails_is_the_outcomes_error(run, gateway, tmp_path, monkeypatch):
+async def test_a_disk_that_fails_is_the_outcomes_error(run, gateway, tmp_path):
     """An OSError becomes a DownloadError that names the file, and the generation is kept."""
-    from luma_async._download.part_file import PartFile
-
-    def full(_self, _piece):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(PartFile, "write", full)
-    outcome = (await run(["a cat"], download_to=tmp_path))[0]
+    with broken_disk.full(0):
+        outcome = (await run(["a cat"], download_to=tmp_path))[0]
     assert "No space left" in str(outcome.error)
     assert outcome.error.path.parent == tmp_path
     assert outcome.generation is not None

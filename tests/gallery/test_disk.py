@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote
 
+import broken_disk
 import pytest
 
 from luma_async import Entry, InvalidInput, Phase
@@ -160,18 +161,12 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_the_older_page(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_older_page(tmp_path):
     """The page is replaced only by a whole one; what was begun is removed."""
     page = write_gallery(tmp_path, [entry(prompt="yesterday")])
     before = page.read_bytes()
 
-    def full(self, data):
-        with self.open("wb") as file:
-            file.write(data[:1000])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space left"):
+    with broken_disk.full_for_text(1000), pytest.raises(OSError, match="No space left"):
         write_gallery(tmp_path, [entry(prompt="today")])
     assert page.read_bytes() == before
     assert [found.name for found in tmp_path.iterdir()] == [PAGE_NAME]

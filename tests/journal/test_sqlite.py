@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
 import sqlite3
 import stat
@@ -17,6 +16,7 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 
 import attrs
+import broken_disk
 import pytest
 
 from luma_async import Entry, JournalBusy, JournalError, JournalTooNew, KeyConflict, LumaSession, Phase, SqliteJournal
@@ -222,21 +222,19 @@ def test_many_that_make_a_file_at_once_make_it_once(path):
         assert list(pool.map(make, range(8))) == [0] * 8
 
 
-async def test_two_that_make_a_file_at_once_wait_for_each_other(path, monkeypatch):
+async def test_two_that_make_a_file_at_once_wait_for_each_other(path):
     """The switch to write-ahead logging is tried again while another process is in the middle of its own."""
-    real, attempts = sqlite_schema.sqlite3.connect, []
+    attempts = []
 
-    class Hasty(sqlite3.Connection):
-        def execute(self, sql, *parameters):
-            if "journal_mode" in sql and len(attempts) < 3:
-                attempts.append(sql)
-                busy = sqlite3.OperationalError("database is locked")
-                busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
-                raise busy
-            return super().execute(sql, *parameters)
+    def be_busy(sql):
+        if "journal_mode" in sql and len(attempts) < 3:
+            attempts.append(sql)
+            busy = sqlite3.OperationalError("database is locked")
+            busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise busy
 
-    monkeypatch.setattr(sqlite_schema.sqlite3, "connect", lambda *a, **k: real(*a, **k, factory=Hasty))
-    connection = sqlite_schema.open_file(path)
+    with broken_disk.sqlite_execute(be_busy):
+        connection = sqlite_schema.open_file(path)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert len(attempts) == 3
     connection.close()
@@ -245,15 +243,10 @@ async def test_two_that_make_a_file_at_once_wait_for_each_other(path, monkeypatc
 async def test_a_full_disk_refuses_the_claim_and_changes_nothing(journal, path):
     """What does not fit on the disk is refused as a whole; the rest stays readable; with room again it serves again."""
     await journal.change("cat", claim("cat"))
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    wal = path.with_name("jobs.db-wal")
-    resource.setrlimit(resource.RLIMIT_FSIZE, (wal.stat().st_size, hard))
-    try:
+    with broken_disk.no_growth(path.with_name("jobs.db-wal")):
         calls = [asyncio.ensure_future(journal.change(f"key-{n}", claim(f"key-{n}"))) for n in range(5)]
         await asyncio.wait(calls)
         entries = await journal.entries()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     for call in calls:
         assert isinstance(call.exception(), JournalError)
         assert "full" in str(call.exception())
@@ -462,18 +455,15 @@ async def test_an_owner_that_is_swept_away_before_its_lock_comes_back(journal, p
     assert await SqliteJournal(path).alive(owner)
 
 
-async def test_a_folder_of_owners_that_goes_at_the_wrong_moment_is_made_again(journal, path, monkeypatch):
+async def test_a_folder_of_owners_that_goes_at_the_wrong_moment_is_made_again(journal, path):
     """The last owner that leaves takes the folder with it, even from under one that is just coming."""
-    real, gone = os.open, []
+    gone = []
 
-    def open_too_late(name, *arguments):
-        if "jobs.db.owners" in str(name) and not gone:
-            gone.append(name)
-            (path.parent / "jobs.db.owners").rmdir()
-        return real(name, *arguments)
+    def remove_folder():
+        gone.append((path.parent / "jobs.db.owners").rmdir())
 
-    monkeypatch.setattr(owner_lock.os, "open", open_too_late)
-    assert await journal.alive(await journal.enter())
+    with broken_disk.before_open("jobs.db.owners", remove_folder):
+        assert await journal.alive(await journal.enter())
     assert len(gone) == 1
 
 
@@ -676,18 +666,16 @@ def test_a_loop_that_closes_early_disturbs_no_other(path):
     asyncio.run(journal.aclose())
 
 
-async def test_a_connection_that_breaks_at_commit_tells_all(journal, monkeypatch):
+async def test_a_connection_that_breaks_at_commit_tells_all(journal):
     """Whoever shares a transaction that fails is told that nothing changed, also those whose own step was fine."""
+    broken = []
 
-    class Failing(sqlite3.Connection):
-        def execute(self, sql, *parameters):
-            if sql == "COMMIT" and broken:
-                raise sqlite3.OperationalError("disk I/O error")
-            return super().execute(sql, *parameters)
+    def fail_at_commit(sql):
+        if sql == "COMMIT" and broken:
+            raise sqlite3.OperationalError("disk I/O error")
 
-    connect, broken = sqlite3.connect, []
-    monkeypatch.setattr(sqlite_schema.sqlite3, "connect", lambda *a, **k: connect(*a, **k, factory=Failing))
-    await journal.change("cat", claim("cat"))
+    with broken_disk.sqlite_execute(fail_at_commit):
+        await journal.change("cat", claim("cat"))
     broken.append(True)
     calls = [asyncio.ensure_future(journal.change(f"key-{n}", claim(f"key-{n}"))) for n in range(3)]
     await asyncio.wait(calls)

@@ -4,26 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 
 import pytest
+from broken_disk import no_growth
 
 from luma_async import JournalError, LumaSession, Phase, PollPolicy, SqliteJournal, SubmitInDoubt
 from luma_async.testing import FakeGateway, late, succeeds
-
-
-class FullDisk:
-    """Lets no file grow any more, as a full disk does."""
-
-    def __init__(self, path):
-        self._path = path.with_name(f"{path.name}-wal")
-        self._before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def __enter__(self):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (self._path.stat().st_size, self._before[1]))
-
-    def __exit__(self, *_):
-        resource.setrlimit(resource.RLIMIT_FSIZE, self._before)
 
 
 @pytest.fixture
@@ -45,7 +31,7 @@ async def test_a_claim_that_cannot_be_written_sends_nothing(gateway, path):
     """No room for the claim: the submit ends with JournalError, and not a byte has left; with room it goes through."""
     async with session(gateway, path) as luma:
         await luma.submit("cat dance", key="cat")
-        with FullDisk(path), pytest.raises(JournalError, match="full"):
+        with no_growth(path.with_name("jobs.db-wal")), pytest.raises(JournalError, match="full"):
             await luma.submit("dog dance", key="dog")
         assert [charge.prompt for charge in gateway.charges] == ["cat dance"]
         await luma.submit("dog dance", key="dog")
@@ -59,7 +45,7 @@ async def test_an_acceptance_that_cannot_be_written_is_told_and_stops_the_buying
         submitting = asyncio.ensure_future(luma.submit("cat dance", key="cat"))
         while not gateway.charges:
             await asyncio.sleep(0.01)
-        with FullDisk(path):
+        with no_growth(path.with_name("jobs.db-wal")):
             handle = await submitting
         (generation_id,) = gateway.generations
         assert handle.id == generation_id
