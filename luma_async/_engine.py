@@ -90,13 +90,13 @@ class Engine:
         import_module("luma_async._wire.converter")
 
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
-        self.config = config
+        self.config: SessionConfig = config
         self.dialect: Dialect = config.dialect
-        self.journal = journal
+        self.journal: Journal = journal
         self.service: str = f"{config.dialect.name} {address.base_url}"
         self.emit: Callable[[Event], None] = config.emit or _ignore
-        self.closing = False
-        self.stack = stack
+        self.closing: bool = False
+        self.stack: AsyncExitStack = stack
         self._downloading = AsyncExitStack()
         self._proxies = Proxies(config.proxy, trust_env=config.trust_env)
         self.transport: Transport = Transport(
