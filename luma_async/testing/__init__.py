@@ -1,13 +1,29 @@
-"""A fake service for testing programs that buy videos: nothing is paid, and every charge is counted.
+"""A fake gateway for testing programs that submit paid generations: nothing is paid, and every charge is counted.
 
-`FakeGateway` is a real HTTP server, at once a relay and Luma's own service; scripts say what becomes of a generation,
-faults what goes wrong on the way.
-Fixtures for pytest are in `luma_async.testing.fixtures`, and only they need pytest.
+`FakeGateway` is a real HTTP server that speaks the relay dialect and the dialect of Luma's Dream Machine API. A script
+describes how a fake generation's state changes over time, a fault what goes wrong with a request; `ALL_FAULTS` has them
+all. Fixtures for pytest are in `luma_async.testing.fixtures`, the only module that needs pytest.
 """
 
 from __future__ import annotations
 
-from luma_async.testing.batch_faults import (
+from luma_async.testing.clips import file_bytes
+from luma_async.testing.dream_machine.routes import DreamMachineBehaviour
+from luma_async.testing.exchange import Exchange, Seen
+from luma_async.testing.faults import ALL_FAULTS
+from luma_async.testing.faults.files import (
+    changes_object,
+    cut_after,
+    endless,
+    forbidden_until_refreshed,
+    html_instead,
+    ignores_range,
+    redirects_to,
+    stall_after,
+    wrong_length,
+)
+from luma_async.testing.faults.plan import ALWAYS, Fault
+from luma_async.testing.faults.queries import (
     adds_foreign_row,
     drops_rows,
     garbles_row,
@@ -15,11 +31,7 @@ from luma_async.testing.batch_faults import (
     repeats_rows,
     shuffles_rows,
 )
-from luma_async.testing.clips import file_bytes
-from luma_async.testing.exchange import Exchange, Seen
-from luma_async.testing.faults import (
-    ALWAYS,
-    Fault,
+from luma_async.testing.faults.requests import (
     answer,
     cut_body,
     drop_after_reading,
@@ -40,19 +52,7 @@ from luma_async.testing.faults import (
     server_error,
     two_documents,
 )
-from luma_async.testing.file_faults import (
-    changes_object,
-    cut_after,
-    endless,
-    forbidden_until_refreshed,
-    html_instead,
-    ignores_range,
-    redirects_to,
-    stall_after,
-    wrong_length,
-)
 from luma_async.testing.gateway import FakeGateway
-from luma_async.testing.official_routes import OfficialBehaviour
 from luma_async.testing.scripts import (
     Rejection,
     Script,
@@ -74,13 +74,14 @@ from luma_async.testing.scripts import (
 from luma_async.testing.store import Charge, FakeGeneration
 
 __all__ = [
+    "ALL_FAULTS",
     "ALWAYS",
     "Charge",
+    "DreamMachineBehaviour",
     "Exchange",
     "FakeGateway",
     "FakeGeneration",
     "Fault",
-    "OfficialBehaviour",
     "Rejection",
     "Script",
     "ScriptChoice",

@@ -1,4 +1,4 @@
-"""One request at a fake service, and what routes and faults can do with it."""
+"""A request to the fake gateway, and what routes and faults can do with it."""
 
 from __future__ import annotations
 
@@ -15,57 +15,76 @@ from aiohttp import web
 from luma_async.testing.store import Store
 
 CloseMode: TypeAlias = Literal["fin", "rst"]
-"""How a connection ends: closed in order, or reset."""
+"""How a connection is closed: in order, or with a reset."""
 
-_LINGER_NOT = struct.pack("ii", 1, 0)
-"""SO_LINGER on, for zero seconds: closing the socket resets the connection."""
+_NO_LINGER = struct.pack("ii", 1, 0)
+"""SO_LINGER with zero seconds: closing the socket resets the connection."""
+_SCHEME = "Bearer "
+
+
+@attrs.frozen(kw_only=True)
+class Credentials:
+    """What clients must send."""
+
+    api_key: str = attrs.field(repr=False)
+    access_token: str | None = attrs.field(repr=False)
+    user_id: int
+    strict: bool
+    """Whether only this API key is accepted; otherwise any key that is not empty is."""
+
+    def accept(self, authorization: str | None) -> bool:
+        """Whether this `Authorization` header has an accepted API key."""
+        if self.strict:
+            return authorization == _SCHEME + self.api_key
+        # HTTP strips the end of a value, so a header that still has the space also has something after it.
+        return authorization is not None and authorization.startswith(_SCHEME)
 
 
 @attrs.frozen(kw_only=True)
 class Seen:
-    """One request that arrived."""
+    """A request that arrived."""
 
     kind: str
-    """What it asked for, in the words of `FakeGateway.counts`."""
+    """The kind of request, as in `FakeGateway.counts`."""
     method: str
     path: str
-    """Decoded, without the query."""
+    """Decoded, without the query string."""
     query: Mapping[str, str]
     headers: Mapping[str, str] = attrs.field(repr=False)
-    """Case-insensitive. They hold the fake key."""
+    """Case-insensitive. They contain the fake key."""
     body: Any
-    """The decoded JSON; None if there was none, it was no JSON, or it was not read."""
+    """The decoded JSON; None if there was no body, it was not JSON, or it was not read."""
     at: float
     """Seconds of the loop's clock."""
 
 
 @attrs.frozen(kw_only=True)
 class Route:
-    """A path of a fake service."""
+    """A path of the fake gateway."""
 
     method: str
     path: str
-    """As aiohttp's router takes it."""
+    """In the form of aiohttp's router."""
     kind: str
-    """The name under which requests are counted and faults are planned."""
+    """The kind under which requests are counted and faults are planned."""
     secret: Literal["api_key", "access_token"] | None
-    """The only secret that a client may send here."""
+    """The only secret that clients may send here."""
     handle: Callable[[Exchange], web.Response]
-    """Answers a request, and refuses one without the right secret."""
+    """Answers a request; refuses a request without the correct secret."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class Exchange:
-    """A request that waits for its answer."""
+    """A request that has not been answered yet."""
 
     request: web.Request
     route: Route
     seen: Seen
     store: Store
     closing: asyncio.Event
-    """Set when the server stops: whoever hangs must let go."""
+    """Set when the server stops; a handler that waits must return then."""
     ignore_range: bool = False
-    """Set by a fault: a file is to be sent whole."""
+    """Set by a fault: send the whole file."""
     _later: tuple[float, Callable[[], web.Response]] | None = attrs.field(default=None, init=False)
 
     @property
@@ -75,19 +94,19 @@ class Exchange:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port under which the client reached this server."""
+        """Scheme, host and port that the client connected to."""
         return str(self.request.url.origin())
 
     def serve(self) -> web.Response:
-        """Do what was asked, charge for it, and return the answer that a working service gives."""
+        """Serve the request, charge for it, and return the answer of a working service."""
         return self.route.handle(self)
 
     def answer_later(self, seconds: float, build: Callable[[], web.Response]) -> None:
-        """Let a route wait that long with its answer, and build it then."""
+        """Delay the answer of a route by `seconds`, and build it then."""
         self._later = seconds, build
 
     async def answer(self) -> web.Response:
-        """Do what was asked at once, and answer when the route wants to."""
+        """Serve the request at once, and answer after the delay that the route set."""
         response = self.serve()
         if self._later is None:
             return response
@@ -96,17 +115,17 @@ class Exchange:
         return build()
 
     async def idle(self, seconds: float) -> None:
-        """Let time pass, but not beyond the stop of the server."""
+        """Sleep for `seconds`, or until the server stops."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.closing.wait()
 
     def close_connection(self, how: CloseMode = "fin") -> web.Response:
-        """Close the connection after what was written; the response returned is never sent."""
+        """Close the connection after what was written; the returned response is never sent."""
         transport = self.request.transport
         if transport is not None and how == "rst":
             connection: socket.socket = transport.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             transport.abort()
         elif transport is not None:
             transport.close()

@@ -1,4 +1,4 @@
-"""A fake service: a real HTTP server that speaks the RixAPI and the official format and counts what it charges for."""
+"""The fake gateway: a real HTTP server that speaks both dialects and counts its charges."""
 
 from __future__ import annotations
 
@@ -12,62 +12,60 @@ from aiohttp import web
 from yarl import URL
 
 from luma_async.testing import clips
-from luma_async.testing.clock import FakeClock
-from luma_async.testing.credentials import Credentials
-from luma_async.testing.exchange import Exchange, Route, Seen
-from luma_async.testing.faults import Fault, FaultPlan
-from luma_async.testing.official_routes import ROOT, OfficialBehaviour, OfficialRoutes
-from luma_async.testing.rix_routes import RixBehaviour, RixRoutes
+from luma_async.testing.dream_machine.routes import ROOT, DreamMachineBehaviour, DreamMachineRoutes
+from luma_async.testing.exchange import Credentials, Exchange, Route, Seen
+from luma_async.testing.faults.plan import Fault, FaultPlan
+from luma_async.testing.rixapi.routes import RixAPIBehaviour, RixAPIRoutes
 from luma_async.testing.scripts import ScriptChoice, succeeds
-from luma_async.testing.store import Charge, FakeGeneration, Store
+from luma_async.testing.store import Charge, FakeClock, FakeGeneration, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from luma_async.testing.rix_bodies import Edition, SubmitShape
+    from luma_async.testing.rixapi.bodies import Edition, SubmitShape
 
-_BODY_CAP_BYTES = 64 * 1024 * 1024
-"""Room for two inline pictures; a relay's own bound on bodies is not documented."""
+_MAX_BODY_BYTES = 64 * 1024 * 1024
+"""Enough for two inline images; relays do not document their own limit."""
 _IDLE_S = 75.0
-"""What common reverse proxies grant an idle connection."""
+"""How long common reverse proxies keep an idle connection."""
 _STOP_S = 2.0
-"""Handlers let go when the server stops; this only bounds a client that reads nothing."""
+"""Handlers return when the server stops; this only limits the wait for a client that reads nothing."""
 
 
 class FakeGateway:
-    """Run a service on this machine that plays scripts instead of making videos.
+    """Run a service on this machine whose generations follow scripts.
 
-    It speaks the relay's format (`/luma/…`) and Luma's official one (`/dream-machine/v1/…`) about the same generations:
-    what was bought in one can be looked at in the other, except pictures, which relays do not know.
+    It speaks the relay dialect (`/luma/…`) and that of Luma's Dream Machine API (`/dream-machine/v1/…`) about the same
+    generations: what was submitted in one is visible in the other, except images, which relays do not know.
 
-    Use it with `async with`, or `await start()` and `await stop()`; what it has seen stays readable afterwards, and it
-    can be started again on the same port with the same generations. All durations run on the event loop's clock, so
-    under virtual time minutes take milliseconds.
+    Use it with `async with`, or `await start()` and `await stop()`. What it recorded stays readable afterwards, and it
+    can be started again on the same port with the same generations. All durations use the event loop's clock, so with
+    virtual time minutes take milliseconds.
 
     Args:
-        api_key: the key that clients must show.
-        strict: only this key opens, unknown ids are unknown, and prompts are checked. Otherwise any key does, the
-            official format has a completed video for every id, and takes whatever its schema allows, so that any client
-            can be pointed at it.
-        script: what becomes of a generation whose prompt has no script of its own in `scripts`; or a function of the
-            prompt and the number of generations asked for before, for shares and random ones.
-        edition: the submit bodies that are understood: "2024" (`user_prompt`), "2025" (`prompt`), or both.
-        submit_status: 201 as documented, or 200 as on sister relays.
+        api_key: the key that clients must send.
+        strict: accept only this key, find only existing ids, and check prompts. Otherwise any key is accepted, and the
+            Dream Machine API finds a completed video under every id and accepts whatever its schema allows, so that any
+            client can be pointed at it.
+        script: the script of generations whose prompt is not in `scripts`; or a function of the prompt and the number
+            of scripts chosen so far.
+        edition: the submit bodies that the relay dialect accepts: "2024" (`user_prompt`), "2025" (`prompt`), or both.
+        submit_status: 201 as documented, or 200 as on related relays.
         submit_shape: the answer to a submit: "flat", "server_id" (flat with more ids) or "nested" (the id in `data`).
         batch: the answer to a query for many: "envelope", "list", "missing" (404) or "html" (a web page with 200).
-        batch_limit: how many ids such a query may have; None for any number.
-        batch_limit_status: the answer to more: 413 or 400.
-        free_slots: how many generations may run at once; a submit above it gets 429. None for any number.
-        official: how the official format is spoken, by the service itself unless it says otherwise.
-        links_live_s: seconds that a watermark-free link works after it was given out; None for ever.
-        access_token: the system access token that the account endpoint wants; None lets nobody in.
-        user_id: the id that its header must name.
-        prefix: a path in front of every route but the files.
+        batch_limit: the maximum of ids in such a query; None means no limit.
+        batch_limit_status: the answer above that limit: 413 or 400.
+        free_slots: how many generations may run at once; more submits get a 429. None means no limit.
+        dream_machine: how the Dream Machine API behaves; by default as Luma's own service.
+        links_live_s: seconds that a watermark-free link works after it was issued; None means forever.
+        access_token: the system access token that the account endpoint requires; None refuses every request there.
+        user_id: the user id that the header of such a request must have.
+        prefix: a path in front of every route except the files.
         host: the interface to listen on.
-        port: 0 takes a free one.
-        close_idle_after: seconds after which an idle connection is closed, without a word to the client.
+        port: 0 picks a free port.
+        close_idle_after: seconds after which an idle connection is closed.
         record: whether `requests` keeps every request; counts, charges and leaks are always kept.
-        clock: a function that returns seconds, in place of the running loop's clock.
+        clock: a function that returns seconds; by default the running loop's clock.
     """
 
     def __init__(
@@ -83,7 +81,7 @@ class FakeGateway:
         batch_limit: int | None = None,
         batch_limit_status: int = 413,
         free_slots: int | None = None,
-        official: OfficialBehaviour | None = None,
+        dream_machine: DreamMachineBehaviour | None = None,
         links_live_s: int | None = None,
         access_token: str | None = None,
         user_id: int = 1,
@@ -100,12 +98,11 @@ class FakeGateway:
         self.host = host
         self.port: int = port
         self.counts: Counter[str] = Counter()
-        """Requests per kind. Of both formats: submit, query, file, unknown. Of the relay's: extend, tasks, link, user,
-        key. Of the official one: list, delete, upscale, audio, image, reframe, modify, concepts, camera_motions,
-        credits, ping."""
+        """Requests per kind. Both dialects: submit, query, file, unknown. Relay: extend, tasks, link, user, key. Dream
+        Machine: list, delete, upscale, audio, image, reframe, modify, concepts, camera_motions, credits, ping."""
         self.unknown_fields: set[str] = set()
-        """Fields that submits had and the documentation of their format has not. They are ignored."""
-        self.behaviour: RixBehaviour = RixBehaviour(
+        """Fields of submits that their dialect does not document. The gateway ignores them."""
+        self.behaviour: RixAPIBehaviour = RixAPIBehaviour(
             edition=edition,
             submit_status=submit_status,
             submit_shape=submit_shape,
@@ -113,17 +110,18 @@ class FakeGateway:
             batch_limit=batch_limit,
             batch_limit_status=batch_limit_status,
         )
-        """The differences between relays; may be changed at any moment."""
-        self.official: OfficialBehaviour = official or OfficialBehaviour()
-        """How the official format is spoken; may be changed at any moment."""
+        """The differences between relays; may be changed at any time."""
+        self.dream_machine: DreamMachineBehaviour = dream_machine or DreamMachineBehaviour()
+        """How the Dream Machine API behaves; may be changed at any time."""
         self._prefix = prefix
         self._close_idle_after_s = close_idle_after
         self._record = record
         self._clock = FakeClock(clock)
-        plays = script or succeeds()
-        self._store = Store(clock=self._clock, script=plays, free_slots=free_slots, links_live_s=links_live_s)
+        self._store = Store(
+            clock=self._clock, script=script or succeeds(), free_slots=free_slots, links_live_s=links_live_s
+        )
         self.scripts: dict[str, ScriptChoice] = self._store.scripts
-        """Scripts per prompt; a prompt without one plays the default."""
+        """Scripts per prompt; other prompts get the default script."""
         self._faults = FaultPlan()
         self._requests: list[Seen] = []
         self._leaks: list[Seen] = []
@@ -133,19 +131,19 @@ class FakeGateway:
         self._routes = self._build_routes(credentials, prefix)
 
     def _build_routes(self, credentials: Credentials, prefix: str) -> list[Route]:
-        """The routes of both formats, and of the files that both point at."""
-        rix = RixRoutes(self.behaviour, credentials, self.unknown_fields)
-        luma = OfficialRoutes(self.official, credentials, self.unknown_fields)
-        return [*clips.routes(), *rix.routes(prefix), *luma.routes(prefix), rix.fallback()]
+        """The routes of both dialects, and of the files that both link to."""
+        rixapi = RixAPIRoutes(self.behaviour, credentials, self.unknown_fields)
+        dream_machine = DreamMachineRoutes(self.dream_machine, credentials, self.unknown_fields)
+        return [*clips.routes(), *rixapi.routes(prefix), *dream_machine.routes(prefix), rixapi.fallback()]
 
     async def start(self) -> None:
-        """Listen. It returns when connections are accepted.
+        """Start to listen; return when connections are accepted.
 
         Raises:
-            OSError: the port is taken, or there is no such interface.
-            OverflowError: there is no such port.
+            OSError: the port is in use, or the interface does not exist.
+            OverflowError: the port number is out of range.
         """
-        app = web.Application(client_max_size=_BODY_CAP_BYTES)
+        app = web.Application(client_max_size=_MAX_BODY_BYTES)
         for route in self._routes:
             app.router.add_route(route.method, route.path, self._handler(route))
         self._closing.clear()
@@ -161,14 +159,14 @@ class FakeGateway:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Close every connection and stop listening; generations go on in time."""
+        """Close every connection and stop listening. Generations keep aging."""
         if self._runner is not None:
             self._closing.set()
             await self._runner.cleanup()
             self._runner = None
 
     async def serve_forever(self) -> None:
-        """Start unless it is started, and serve until cancelled."""
+        """Start, unless it was started already, and serve until cancelled."""
         if self._runner is None:
             await self.start()
         try:
@@ -187,12 +185,12 @@ class FakeGateway:
 
     @property
     def base_url(self) -> str:
-        """Where clients find it, without a slash at the end; the port is known once it is started."""
+        """The base URL, without a trailing slash. The port is known once the gateway is started."""
         return str(URL.build(scheme="http", host=self.host, port=self.port)) + self._prefix
 
     @property
-    def official_url(self) -> str:
-        """The base URL as clients of Luma's own service want it, `…/dream-machine/v1`."""
+    def dream_machine_url(self) -> str:
+        """The base URL in the form that Luma's SDK expects, `…/dream-machine/v1`."""
         return self.base_url + ROOT
 
     @property
@@ -202,31 +200,31 @@ class FakeGateway:
 
     @property
     def generations(self) -> Mapping[str, FakeGeneration]:
-        """Every generation by its id; it tells its state now."""
+        """Every generation by its id, each with its current state."""
         return MappingProxyType(self._store.generations)
 
     @property
     def running(self) -> int:
-        """How many generations have not ended."""
+        """How many generations are running."""
         return self._store.running
 
     @property
     def requests(self) -> tuple[Seen, ...]:
-        """Everything that arrived, in order; empty with `record=False`."""
+        """Every request, in order; empty with `record=False`."""
         return tuple(self._requests)
 
     @property
     def leaks(self) -> tuple[Seen, ...]:
-        """Requests that carried a secret where it does not belong.
+        """Requests with a secret in the wrong place.
 
-        The API key or the access token in any address; either of them, or any `Authorization` header, at a file; either
-        of them at an endpoint that wants the other.
+        The API key or the access token in any URL; either of them, or any `Authorization` header, in a request for a
+        file; either of them at an endpoint that expects the other.
         """
         return tuple(self._leaks)
 
     @property
     def free_slots(self) -> int | None:
-        """How many generations may run at once; may be changed at any moment."""
+        """How many generations may run at once; may be changed at any time."""
         return self._store.free_slots
 
     @free_slots.setter
@@ -236,32 +234,32 @@ class FakeGateway:
     def inject(
         self, fault: Fault, on: str = "submit", times: float = 1, when: Callable[[Seen], bool] | None = None
     ) -> None:
-        """Let a fault strike.
+        """Apply a fault to the next requests of a kind.
 
-        Faults of one kind of request strike in the order in which they were injected, each `times` times.
+        Faults on the same kind apply in the order in which they were injected, each `times` times.
 
         Args:
             fault: what goes wrong.
             on: the kind of request, as in `counts`.
-            times: how often; `ALWAYS` until `clear_faults()`.
-            when: strikes only requests for which this is true; others are left to the faults behind it.
+            times: how often; `ALWAYS` means until `clear_faults()`.
+            when: apply it only to requests for which this returns true; other requests meet the faults after it.
 
         Raises:
-            TypeError: it is no fault, such as `hang` without its parentheses.
-            ValueError: there is no such kind of request.
+            TypeError: not a fault, for example `hang` without parentheses.
+            ValueError: the kind of request does not exist.
         """
         kinds = {route.kind for route in self._routes}
         _check_fault(fault)
         if on not in kinds:
-            raise ValueError(f"There is no kind of request {on!r}; the kinds are {', '.join(sorted(kinds))}.")
+            raise ValueError(f"{on!r} is not a kind of request; the kinds are {', '.join(sorted(kinds))}.")
         self._faults.add(fault, on, times, when)
 
     def clear_faults(self, on: str | None = None) -> None:
-        """Forget the faults that wait for a kind of request, or all of them."""
+        """Drop the faults planned for a kind of request, or all of them."""
         self._faults.clear(on)
 
     def _handler(self, route: Route) -> Callable[[web.Request], Any]:
-        """What aiohttp calls for a route."""
+        """The handler of a route, for aiohttp."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             return await self._answer(route, request)
@@ -269,7 +267,7 @@ class FakeGateway:
         return handle
 
     async def _answer(self, route: Route, request: web.Request) -> web.StreamResponse:
-        """Count and record a request, then let a fault have it, or serve it."""
+        """Count and record a request, then apply a fault or serve it."""
         self.counts[route.kind] += 1
         fault = self._faults.take_before_reading(route.kind)
         try:
@@ -287,7 +285,7 @@ class FakeGateway:
             return exchange.close_connection()
 
     def _see(self, route: Route, request: web.Request, raw: bytes) -> Seen:
-        """Keep what arrived, and note a secret in the wrong place."""
+        """Record a request, and note a secret in the wrong place."""
         seen = Seen(
             kind=route.kind,
             method=request.method,
@@ -304,7 +302,7 @@ class FakeGateway:
         return seen
 
     def _is_leak(self, route: Route, request: web.Request) -> bool:
-        """Whether a request carries a secret where it does not belong."""
+        """Whether a request has a secret in the wrong place."""
         secrets = {"api_key": self.api_key, "access_token": self.access_token}
         foreign = [secret for name, secret in secrets.items() if secret and name != route.secret]
         return (
@@ -324,4 +322,4 @@ def _decoded(raw: bytes) -> Any:
 
 def _check_fault(fault: object) -> None:
     if not isinstance(fault, Fault):
-        raise TypeError(f"inject() takes a fault such as hang() or server_error(503), not {fault!r}.")
+        raise TypeError(f"inject() expects a fault such as hang() or server_error(503), not {fault!r}.")

@@ -1,7 +1,7 @@
-"""What becomes of a generation: scripts that a fake service plays, in seconds since the submit.
+"""Scripts: how the state of a fake generation changes over time, in seconds since the submit.
 
-The outer functions (`succeeds`, `fails`, …) write a script; the ones with `then=` change one thing about another script
-and can be nested: `forgets(30, then=watermarked_only(after=20))`.
+Functions such as `succeeds` and `fails` build a script. Those with `then=` change one thing of another script and can
+be nested: `forgets(30, then=watermarked_only(after=20))`.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ FAILED = "failed"
 _FINAL = frozenset({COMPLETED, FAILED})
 
 _DEFAULT_AFTER_S = 20.0
-"""Long enough for several looks of any polling policy, short enough to watch in real time."""
+"""Long enough for several polls with any `PollPolicy`, short enough to watch in real time."""
 
 
 @attrs.frozen(kw_only=True)
 class Rejection:
-    """A submit that was refused: nothing was started, nothing was charged."""
+    """A refused submit: nothing was started or charged."""
 
     status: int
     """The HTTP status of the answer."""
     code: str
-    """The service's word for it; empty where the service sends an empty one."""
+    """The error code; may be empty, as it is in some answers of relays."""
     message: str
 
 
 @attrs.frozen
 class Step:
-    """A state, and the seconds since the submit at which it begins."""
+    """A state and the age at which it begins, in seconds since the submit."""
 
     at_s: float
     state: str
@@ -43,39 +43,39 @@ class Step:
 
 @attrs.frozen(kw_only=True)
 class Script:
-    """The life of one generation; build it with the functions of this module."""
+    """How the state of a generation changes; build it with the functions of this module."""
 
     steps: tuple[Step, ...]
-    """In order of time; the first begins at 0."""
+    """In order of time; the first step begins at 0."""
     failure_reason: str | None = None
-    """What a failed generation says about itself."""
+    """The reason that a failed generation reports."""
     known_after_s: float = 0.0
-    """Queries before this age answer that there is no such generation."""
+    """Queries do not find the generation before this age."""
     known_until_s: float = math.inf
-    """Queries from this age on answer that there is no such generation."""
+    """Queries do not find the generation from this age on."""
     link_delay_s: float = 0.0
-    """Seconds from completion until a query shows links; infinite for never."""
+    """Seconds from completion until queries show links; infinite means never."""
     link_endpoint: bool = True
-    """Whether the endpoint for a watermark-free link has one to give."""
+    """Whether the endpoint for a watermark-free link returns a link."""
     watermark_only: bool = False
-    """Whether a query shows the watermarked link only."""
+    """Whether queries show only the watermarked link."""
     queued_words: bool = False
-    """Whether the states are spelled queued and dreaming."""
-    tells_estimate: bool = False
-    """Whether a running generation says how many seconds it will take."""
+    """Whether pending is called queued and processing is called dreaming."""
+    reports_estimate: bool = False
+    """Whether a running generation reports its remaining seconds."""
     links_live_s: int | None = None
-    """Seconds that a link works after it was given out; None leaves it to the gateway."""
+    """Seconds that a link works after it was issued; None takes the setting of the gateway."""
     rejection: Rejection | None = None
-    """Refuses the submit instead of starting anything."""
+    """If set, the submit is refused with this answer."""
 
     @property
     def ends_after_s(self) -> float:
-        """The age at which it completes or fails; infinite if it never does."""
+        """The age at which it completes or fails; infinite means never."""
         last = self.steps[-1]
         return last.at_s if last.state in _FINAL else math.inf
 
     def step_at(self, age_s: float) -> Step:
-        """The step that a generation of this age is in."""
+        """The current step at this age."""
         current = self.steps[0]
         for step in self.steps:
             if step.at_s <= age_s:
@@ -84,26 +84,26 @@ class Script:
 
 
 ScriptChoice: TypeAlias = Script | Callable[[str, int], Script]
-"""A script, or a function of the prompt and the number of scripts asked for before."""
+"""A script, or a function of the prompt and the number of scripts chosen so far."""
 
 
 def succeeds(after: float = _DEFAULT_AFTER_S) -> Script:
-    """Complete `after` seconds; pending for the first quarter, then processing."""
+    """Complete after `after` seconds: pending for the first quarter, then processing."""
     return Script(steps=_steps(after, COMPLETED))
 
 
 def fails(reason: str = "Job failed", after: float = _DEFAULT_AFTER_S) -> Script:
-    """Fail `after` seconds for this reason. The submit is charged all the same."""
+    """Fail after `after` seconds with this reason. The submit is charged."""
     return Script(steps=_steps(after, FAILED), failure_reason=reason)
 
 
 def stalls(processing_after: float = 1.0) -> Script:
-    """Process for ever."""
+    """Stay in processing forever."""
     return Script(steps=(Step(0.0, PENDING), Step(processing_after, PROCESSING)))
 
 
 def rejects(code: str = "sensitive_words_detected", *, status: int = 400, message: str | None = None) -> Script:
-    """Refuse the submit. Nothing is started or charged."""
+    """Refuse the submit; nothing is started or charged."""
     text = code.replace("_", " ") if message is None else message
     return Script(steps=_steps(0.0, FAILED), rejection=Rejection(status=status, code=code, message=text))
 
@@ -111,24 +111,24 @@ def rejects(code: str = "sensitive_words_detected", *, status: int = 400, messag
 def completes_without_link(
     after: float = _DEFAULT_AFTER_S, *, link_after: float | None = None, link_endpoint: bool = True
 ) -> Script:
-    """Complete, but show no link.
+    """Complete without a link.
 
     Args:
         after: seconds until completion.
-        link_after: seconds after completion at which queries show links after all; None means never.
-        link_endpoint: whether the endpoint for the watermark-free link has one all the while.
+        link_after: seconds after completion from which queries show links; None means never.
+        link_endpoint: whether the endpoint for the watermark-free link returns a link meanwhile.
     """
     delay_s = math.inf if link_after is None else link_after
     return attrs.evolve(succeeds(after), link_delay_s=delay_s, link_endpoint=link_endpoint)
 
 
 def watermarked_only(after: float = _DEFAULT_AFTER_S, *, link_endpoint: bool = False) -> Script:
-    """Complete with the watermarked link only; `link_endpoint` tells whether that endpoint has a better one."""
+    """Complete with only a watermarked link; with `link_endpoint`, that endpoint returns a watermark-free link."""
     return attrs.evolve(succeeds(after), watermark_only=True, link_endpoint=link_endpoint)
 
 
 def new_state(word: str, then: Script | None = None) -> Script:
-    """Say a word that nobody knows, from the middle of the last running state until the end."""
+    """Report an undocumented state from the middle of the last running state until the end."""
     script = then or succeeds()
     *running, last = script.steps
     if last.state not in _FINAL:
@@ -138,27 +138,27 @@ def new_state(word: str, then: Script | None = None) -> Script:
 
 
 def unknown_at_first(for_s: float = 5.0, then: Script | None = None) -> Script:
-    """Deny the generation in the first seconds after its submit, as a lagging replica does."""
+    """Do not find the generation in the first seconds after its submit, like a replica that lags behind."""
     return attrs.evolve(then or succeeds(), known_after_s=for_s)
 
 
 def forgets(after: float, then: Script | None = None) -> Script:
-    """Deny the generation from this age on. It was charged, and it is still counted as running until its end."""
+    """Do not find the generation from this age on. It was charged, and counts as running until its end."""
     return attrs.evolve(then or succeeds(), known_until_s=after)
 
 
 def queued_words(then: Script | None = None) -> Script:
-    """Spell pending as queued and processing as dreaming."""
+    """Call pending queued, and processing dreaming."""
     return attrs.evolve(then or succeeds(), queued_words=True)
 
 
 def estimates(then: Script | None = None) -> Script:
-    """Tell the seconds that are left, in every answer while it runs."""
-    return attrs.evolve(then or succeeds(), tells_estimate=True)
+    """Report the remaining seconds in every answer while the generation runs."""
+    return attrs.evolve(then or succeeds(), reports_estimate=True)
 
 
 def presigned(live_s: int = 3600, then: Script | None = None) -> Script:
-    """Give out watermark-free links that answer 403 once they are `live_s` seconds old."""
+    """Issue watermark-free links that answer 403 once they are `live_s` seconds old."""
     return attrs.evolve(then or succeeds(), links_live_s=live_s)
 
 

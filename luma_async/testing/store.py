@@ -1,66 +1,92 @@
-"""The generations of a fake service, in time, and what was charged for them. It speaks no wire format."""
+"""The generations of the fake gateway, the clock that they age by, and the charges. It knows no dialect."""
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import math
 import uuid
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
 
-from luma_async.testing.clock import FakeClock
 from luma_async.testing.scripts import COMPLETED, FAILED, PENDING, Rejection, Script, ScriptChoice, succeeds
 
 SATURATED = Rejection(status=429, code="", message="当前分组上游负载已饱和")
 _STALLED_PROGRESS = 0.3
-_PICTURES = frozenset({"image", "reframe_image"})
+_IMAGE_KINDS = frozenset({"image", "reframe_image"})
+
+
+class FakeClock:
+    """Read the running loop's clock, which may be virtual in a test.
+
+    The time of day is read once, at the first reading, and moves with the loop from then on. It is not read when the
+    server starts, because a fixture may start the server before virtual time begins.
+    """
+
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
+        self._now = now
+        self._origin: tuple[float, datetime] | None = None
+
+    def now(self) -> float:
+        """Seconds of the running loop."""
+        at = asyncio.get_running_loop().time() if self._now is None else self._now()
+        if self._origin is None:
+            self._origin = at, datetime.now(UTC)
+        return at
+
+    def wall(self, at: float | None = None) -> datetime:
+        """The aware UTC time at a reading of `now()`; None means now."""
+        now = self.now()
+        assert self._origin is not None
+        since_s = (now if at is None else at) - self._origin[0]
+        return self._origin[1] + timedelta(seconds=since_s)
 
 
 @attrs.frozen(kw_only=True)
 class Charge:
-    """One paid submit that started a generation."""
+    """A paid submit that started a generation."""
 
     generation_id: str
     kind: str
     """What was bought: video, extend, audio, upscale, image, reframe_image, reframe_video or modify."""
     prompt: str
     body: Mapping[str, Any] = attrs.field(repr=False)
-    """The request body as it came, unknown fields included."""
+    """The request body as received, with unknown fields."""
     at: float
     """Seconds of the loop's clock."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class FakeGeneration:
-    """One generation, as old as the clock says."""
+    """A generation, whose state follows from its age."""
 
     id: str
     number: int
-    """Counts from 1 in the order of submits."""
+    """Counts from 1, in the order of submits."""
     kind: str
     """What was bought: video, extend, audio, upscale, image, reframe_image, reframe_video or modify."""
     prompt: str
     body: Mapping[str, Any] = attrs.field(repr=False)
     """The request body that started it."""
     source: str | None
-    """The generation that it extends or adds sound to."""
+    """The id of the generation that it extends or adds audio to."""
     script: Script
     started_at: float
     """Seconds of the loop's clock."""
     created: datetime
-    """The time of day of its submit."""
+    """The time of its submit."""
     clock: FakeClock = attrs.field(repr=False)
     links_live_s: int | None
-    """Seconds that a watermark-free link works; None for ever."""
+    """Seconds that a watermark-free link works; None means forever."""
     links_revoked: int = 0
-    """Links given out before the last revocation answer 403."""
+    """How often its links were revoked; links from before the last revocation answer 403."""
     object_version: int = 0
-    """Counts how often its files were replaced by others."""
+    """How often its files were replaced."""
     invented: bool = False
-    """Whether nobody bought it: it exists because a client asked a gateway for it that is not strict."""
+    """Whether it was not paid for: a gateway with `strict=False` creates it when a client asks for an unknown id."""
     deleted: bool = False
     """Whether a client deleted it."""
 
@@ -71,22 +97,22 @@ class FakeGeneration:
 
     @property
     def state(self) -> str:
-        """The state now: pending, processing, completed, failed, or a new word that a script made up."""
+        """The state now: pending, processing, completed, failed, or the word of `new_state()`."""
         return self.script.step_at(self.age_s).state
 
     @property
     def known(self) -> bool:
-        """Whether the service admits now that it exists."""
+        """Whether queries find it now."""
         return not self.deleted and self.script.known_after_s <= self.age_s < self.script.known_until_s
 
     @property
     def is_image(self) -> bool:
-        """Whether it is a picture rather than a video."""
-        return self.kind in _PICTURES
+        """Whether it is an image rather than a video."""
+        return self.kind in _IMAGE_KINDS
 
     @property
     def completed(self) -> bool:
-        """Whether its state is completed now."""
+        """Whether it is completed now."""
         return self.state == COMPLETED
 
     @property
@@ -101,18 +127,18 @@ class FakeGeneration:
 
     @property
     def running_since(self) -> datetime | None:
-        """The time of day at which it left the queue; None before."""
+        """The time at which it left the queue; None before that."""
         step = next((step for step in self.script.steps if step.state != PENDING), None)
         return None if step is None or self.age_s < step.at_s else self.clock.wall(self.started_at + step.at_s)
 
     @property
     def ended_since(self) -> datetime | None:
-        """The time of day at which it ended; None before."""
+        """The time at which it ended; None before that."""
         return self.clock.wall(self.started_at + self.script.ends_after_s) if self.ended else None
 
     @property
     def progress(self) -> float:
-        """How much of it is done, 0 to 1; a stalled one stays in between."""
+        """The part that is done, 0 to 1; a stalled generation stays in between."""
         end_s = self.script.ends_after_s
         if math.isinf(end_s):
             return _STALLED_PROGRESS
@@ -120,13 +146,13 @@ class FakeGeneration:
 
     @property
     def estimate_s(self) -> int | None:
-        """Seconds that are left, rounded up, if its script tells them."""
+        """The remaining seconds, rounded up, if its script reports them."""
         left_s = self.script.ends_after_s - self.age_s
-        return math.ceil(left_s) if self.script.tells_estimate and 0 < left_s < math.inf else None
+        return math.ceil(left_s) if self.script.reports_estimate and 0 < left_s < math.inf else None
 
 
 class Store:
-    """All generations of a fake service."""
+    """All generations of the fake gateway."""
 
     def __init__(
         self, *, clock: FakeClock, script: ScriptChoice, free_slots: int | None, links_live_s: int | None
@@ -138,7 +164,7 @@ class Store:
         self.generations: dict[str, FakeGeneration] = {}
         self.charges: list[Charge] = []
         self._links_live_s = links_live_s
-        self._asked = 0
+        self._scripts_chosen = 0
         self._ends: list[float] = []
 
     @property
@@ -150,14 +176,14 @@ class Store:
         return len(self._ends)
 
     def find(self, generation_id: str) -> FakeGeneration | None:
-        """The generation, if the service admits now that it exists."""
+        """The generation, if queries find it now."""
         generation = self.generations.get(generation_id)
         return generation if generation is not None and generation.known else None
 
     def buy(
         self, *, kind: str, prompt: str, body: Mapping[str, Any], source: str | None = None
     ) -> FakeGeneration | Rejection:
-        """Start a generation and charge for it, unless all slots are taken or its script refuses."""
+        """Start a generation and charge for it, unless all slots are taken or its script rejects the submit."""
         if self.free_slots is not None and self.running >= self.free_slots:
             return SATURATED
         script = self._choose(prompt)
@@ -170,14 +196,14 @@ class Store:
         return generation
 
     def find_or_invent(self, generation_id: str) -> FakeGeneration | None:
-        """The generation; a completed video that nobody bought, if there never was one of this id."""
+        """The generation; if this id was never used, a new completed video that is not charged."""
         held = self.generations.get(generation_id)
         if held is not None and not (held.invented and held.deleted):
             return self.find(generation_id)
         return self._add(generation_id, succeeds(after=0), kind="video", prompt="", body={}, invented=True)
 
     def newest_first(self) -> list[FakeGeneration]:
-        """What was bought and is known now."""
+        """The paid generations that queries find now."""
         held = reversed(self.generations.values())
         return [generation for generation in held if generation.known and not generation.invented]
 
@@ -192,7 +218,7 @@ class Store:
         source: str | None = None,
         invented: bool = False,
     ) -> FakeGeneration:
-        """Start a generation at this moment."""
+        """Add a generation that starts now."""
         now = self.clock.now()
         generation = FakeGeneration(
             id=generation_id,
@@ -212,7 +238,7 @@ class Store:
         return generation
 
     def _choose(self, prompt: str) -> Script:
-        """The script for this prompt, or the default one."""
+        """The script for this prompt, or the default script."""
         choice = self.scripts.get(prompt, self.script)
-        index, self._asked = self._asked, self._asked + 1
+        index, self._scripts_chosen = self._scripts_chosen, self._scripts_chosen + 1
         return choice if isinstance(choice, Script) else choice(prompt, index)

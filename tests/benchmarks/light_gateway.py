@@ -50,8 +50,8 @@ def flat(generation_id):
     return body
 
 
-def official(generation_id):
-    """The official body of a generation."""
+def generation_body(generation_id):
+    """The Dream Machine body of a generation."""
     end = ends[generation_id]
     done = time.monotonic() >= end
     return {
@@ -100,15 +100,15 @@ async def tasks(request):
     return answer({"code": "success", "message": "", "data": rows})
 
 
-async def create_official(request):
+async def create_dream_machine(request):
     await request.read()
     counts["submit"] += 1
-    return answer(official(begin()), 201)
+    return answer(generation_body(begin()), 201)
 
 
-async def query_official(request):
+async def query_dream_machine(request):
     counts["query"] += 1
-    return answer(official(request.match_info["id"]))
+    return answer(generation_body(request.match_info["id"]))
 
 
 async def tell(_request):
@@ -122,9 +122,9 @@ async def main():
             web.post("/luma/generations", submit),
             web.get("/luma/generations/{id}", query),
             web.post("/luma/tasks", tasks),
-            web.post("/dream-machine/v1/generations/video", create_official),
-            web.post("/dream-machine/v1/generations", create_official),
-            web.get("/dream-machine/v1/generations/{id}", query_official),
+            web.post("/dream-machine/v1/generations/video", create_dream_machine),
+            web.post("/dream-machine/v1/generations", create_dream_machine),
+            web.get("/dream-machine/v1/generations/{id}", query_dream_machine),
             web.get("/counts", tell),
         ]
     )

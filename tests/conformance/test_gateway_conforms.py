@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from luma_async.testing import FakeGateway, OfficialBehaviour, fails, official_orders, succeeds
+from luma_async.testing import DreamMachineBehaviour, FakeGateway, fails, succeeds
+from luma_async.testing.dream_machine.validation import BY_KIND
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -41,11 +42,11 @@ async def test_the_gateway_keeps_to_the_document(document):
     print(said)
     assert code == 0, said
     # It makes up no body that names the id of an earlier answer, so nothing is extended.
-    assert {charge.kind for charge in gateway.charges} >= {*official_orders.BY_KIND} - {"extend"}
+    assert {charge.kind for charge in gateway.charges} >= {*BY_KIND} - {"extend"}
 
 
 async def test_a_gateway_that_does_not_is_found_out(document):
     """A relay's answers are no answers of the service."""
-    async with FakeGateway(official=OfficialBehaviour(relay=True), record=False) as gateway:
+    async with FakeGateway(dream_machine=DreamMachineBehaviour(relay=True), record=False) as gateway:
         code, said = await schemathesis(gateway, document, "--phases", "coverage", "--max-failures", "1")
     assert code == 1, said

@@ -22,7 +22,15 @@ from luma_async import (
     UnreadableResponse,
     UnsupportedOperation,
 )
-from luma_async.testing import ALWAYS, OfficialBehaviour, drop_after_reading, reshapes, server_error, stalls, succeeds
+from luma_async.testing import (
+    ALWAYS,
+    DreamMachineBehaviour,
+    drop_after_reading,
+    reshapes,
+    server_error,
+    stalls,
+    succeeds,
+)
 
 pytestmark = pytest.mark.looptime
 
@@ -212,7 +220,7 @@ async def test_an_answer_that_is_no_list_is_unreadable(luma, gateway):
         await luma.library.list()
 
 
-@pytest.mark.parametrize("gateway_options", [{"official": OfficialBehaviour(relay=True), "script": stalls()}])
+@pytest.mark.parametrize("gateway_options", [{"dream_machine": DreamMachineBehaviour(relay=True), "script": stalls()}])
 async def test_a_relay_that_passes_the_format_on_has_no_list(luma, gateway):
     """A relay knows two calls of the format; what else is asked of it is refused, and costs nothing."""
     handle = await luma.submit("cat dance")

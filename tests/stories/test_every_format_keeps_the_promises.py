@@ -32,8 +32,8 @@ from luma_async import (
     WaitTimeout,
 )
 from luma_async.testing import (
+    DreamMachineBehaviour,
     FakeGateway,
-    OfficialBehaviour,
     drop_after_reading,
     fails,
     file_bytes,
@@ -73,8 +73,8 @@ def spoken(request):
 
 @pytest.fixture
 async def gateway(spoken):
-    official = OfficialBehaviour(relay=spoken.relay)
-    async with FakeGateway(script=succeeds(after=20), prefix=spoken.prefix, official=official) as running:
+    behaviour = DreamMachineBehaviour(relay=spoken.relay)
+    async with FakeGateway(script=succeeds(after=20), prefix=spoken.prefix, dream_machine=behaviour) as running:
         yield running
 
 

@@ -41,17 +41,17 @@ def refusal_of(answer):
 
 SAMPLES = {
     "200-success-false": (Unauthorized, "", "无权进行此操作"),
-    "400-official-concepts": (InvalidRequest, "", "400: concepts are not supported for this model"),
+    "400-dream-machine-concepts": (InvalidRequest, "", "400: concepts are not supported for this model"),
     "400-sensitive": (PromptRejected, "sensitive_words_detected", "sensitive words detected"),
     "400-two-documents": (InvalidRequest, "", "Prompt is required"),
     "400-unknown-task": (GenerationNotFound, "task_not_exist", "task_not_exist"),
     "401-luma-api": (Unauthorized, "1", "unauthorized secret token"),
     "401-new-api": (Unauthorized, "", "无效的令牌 (request id: 20250101)"),
-    "401-official": (Unauthorized, "", "Invalid API key is provided"),
+    "401-dream-machine": (Unauthorized, "", "Invalid API key is provided"),
     "401-one-api-exhausted": (OutOfCredit, "", "该令牌额度已用尽"),
     "403-quota": (OutOfCredit, "insufficient_user_quota", "user quota is not enough (request id: 20250101)"),
     "403-token-quota": (OutOfCredit, "pre_consume_token_quota_failed", "token quota is not enough"),
-    "422-official-list": (InvalidRequest, "", "body.model: field required"),
+    "422-dream-machine-list": (InvalidRequest, "", "body.model: field required"),
     "429-saturated": (RateLimited, "", "当前分组上游负载已饱和"),
     "500-fetch": (
         InvalidRequest,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from luma_async.testing import OfficialBehaviour, fails, rejects
+from luma_async.testing import DreamMachineBehaviour, fails, rejects
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 ORDER = {"prompt": "cat dance", "aspect_ratio": "16:9"}
@@ -20,12 +20,12 @@ def sample(name):
 
 @pytest.fixture
 def gateway_options():
-    return {"official": OfficialBehaviour(relay=True)}
+    return {"dream_machine": DreamMachineBehaviour(relay=True)}
 
 
 async def test_a_submit_has_the_fields_of_the_recorded_answer(client, gateway):
     """A submit is answered as recorded, nulls included, and with the type besides."""
-    recorded = sample("official/create-201-queued-relay")
+    recorded = sample("dream_machine/create-201-queued-relay")
     order = recorded["request"] | {"callback_url": "https://e.example/hook"}
     answer = await client.luma("POST", "/generations", order)
     assert answer.status == 201
@@ -44,7 +44,7 @@ async def test_a_query_has_the_older_names(client, gateway):
     ]
     await asyncio.sleep(21)
     good, bad = [(await client.luma("GET", f"/generations/{generation_id}")).body for generation_id in ids]
-    assert set(good) == set(bad) == set(sample("official/create-201-queued-relay")) | {"type"}
+    assert set(good) == set(bad) == set(sample("dream_machine/create-201-queued-relay")) | {"type"}
     assert (good["version"], good["failure_reason"], set(good["assets"])) == ("ray-2", None, {"video"})
     assert (bad["version"], bad["failure_reason"], bad["assets"]) == (None, "Job failed", None)
 
@@ -52,7 +52,7 @@ async def test_a_query_has_the_older_names(client, gateway):
 @pytest.mark.looptime
 async def test_a_query_may_be_flat(client, gateway):
     """One relay documents its own flat body here."""
-    gateway.official.flat_query = True
+    gateway.dream_machine.flat_query = True
     generation_id = (await client.luma("POST", "/generations", ORDER)).body["id"]
     await asyncio.sleep(21)
     body = (await client.luma("GET", f"/generations/{generation_id}")).body
@@ -63,7 +63,7 @@ async def test_a_query_may_be_flat(client, gateway):
 async def test_the_quirks_can_be_switched_off_while_it_runs(client, gateway):
     """A changed behaviour counts from the next request on."""
     generation_id = (await client.luma("POST", "/generations", ORDER)).body["id"]
-    gateway.official.relay = False
+    gateway.dream_machine.relay = False
     body = (await client.luma("GET", f"/generations/{generation_id}")).body
     assert (body["generation_type"], body["model"]) == ("video", "ray-2")
 

@@ -10,7 +10,7 @@ import pytest
 
 from luma_async.testing import FakeGateway, completes_without_link, fails, file_bytes, new_state, stalls, succeeds
 
-SAMPLES = Path(__file__).parents[2] / "samples" / "official"
+SAMPLES = Path(__file__).parents[2] / "samples" / "dream_machine"
 PICTURE = {"url": "https://e.example/a.jpg"}
 VIDEO = {"model": "ray-2", "prompt": "cat dance"}
 UUID = "123e4567-e89b-12d3-a456-426614174000"
@@ -255,7 +255,7 @@ async def test_the_words_that_the_service_knows_are_told(client):
 )
 async def test_every_endpoint_wants_the_key(client, gateway, method, path, order):
     """A wrong, missing or differently shown key is the recorded 401, and charges nothing."""
-    recorded = json.loads((SAMPLES.parent / "errors" / "401-official.json").read_text())
+    recorded = json.loads((SAMPLES.parent / "errors" / "401-dream-machine.json").read_text())
     for shown in ("Bearer wrong", "Bearer ", "", "sk-fake", "Basic sk-fake"):
         answer = await client.luma(method, path, order, headers={"Authorization": shown})
         assert (answer.status, answer.body) == (recorded["status"], recorded["body"])
@@ -323,7 +323,7 @@ async def test_a_prefix_stands_before_every_endpoint(client):
     """A relay below a path has the official format below that path."""
     async with FakeGateway(prefix="/vip", script=succeeds(0)) as gateway:
         client.gateway = gateway
-        assert gateway.official_url == f"http://127.0.0.1:{gateway.port}/vip/dream-machine/v1"
+        assert gateway.dream_machine_url == f"http://127.0.0.1:{gateway.port}/vip/dream-machine/v1"
         link = (await client.luma("POST", "/generations", VIDEO)).body["assets"]["video"]
         assert (await client.file(link)).status == 200
         assert (await client.ask("GET", f"http://127.0.0.1:{gateway.port}/dream-machine/v1/ping")).status == 404

@@ -122,7 +122,7 @@ async def test_what_the_schema_forbids_is_a_422(client, gateway, path, order, co
 
 async def test_a_422_is_the_recorded_one(client):
     """A missing model is told word for word as recorded."""
-    recorded = json.loads((SAMPLES / "422-official-list.json").read_text())
+    recorded = json.loads((SAMPLES / "422-dream-machine-list.json").read_text())
     answer = await client.luma("POST", "/generations/video", {"prompt": "cat dance"})
     assert (answer.status, answer.body) == (recorded["status"], recorded["body"])
 
@@ -157,7 +157,7 @@ async def test_assumed_rules_behind_the_schema_are_a_400(client, gateway, order,
 
 async def test_the_recorded_refusal_of_concepts_is_told(client):
     """A model without concepts answers as recorded."""
-    recorded = json.loads((SAMPLES / "400-official-concepts.json").read_text())
+    recorded = json.loads((SAMPLES / "400-dream-machine-concepts.json").read_text())
     order = {"model": "ray-1-6", "prompt": "cat dance", "concepts": [{"key": "static"}]}
     answer = await client.luma("POST", "/generations/video", order)
     assert (answer.status, answer.body) == (recorded["status"], recorded["body"])

@@ -73,7 +73,7 @@ def generation_of(body):
 @pytest.mark.parametrize("name", READ)
 def test_a_recorded_generation(name):
     """Each recorded generation is read as its page means it, by itself and as the answer to a submit."""
-    recorded = sample("official", name)
+    recorded = sample("dream_machine", name)
     row = LUMA.read_query(document(recorded), recorded["id"])
     assert plain(LUMA.generation(row.raw)) == READ[name]
     assert LUMA.generation(row.raw).raw == recorded
@@ -83,7 +83,7 @@ def test_a_recorded_generation(name):
 
 def test_a_recorded_list():
     """The recorded page holds one generation of an older model, and nothing follows."""
-    page = LUMA.read_page(document(sample("official", "list")))
+    page = LUMA.read_page(document(sample("dream_machine", "list")))
     assert not page.has_more
     [row] = page.rows
     assert plain(LUMA.generation(row.raw)) == attrs.evolve(READ["get-completed"], model="v1.6")
@@ -91,13 +91,13 @@ def test_a_recorded_list():
 
 def test_a_recorded_balance():
     """The balance is in cents, and keeps its JSON."""
-    recorded = sample("official", "credits")
+    recorded = sample("dream_machine", "credits")
     assert LUMA.read_credits(document(recorded)) == Credits(balance_cents=1234.5, raw=recorded)
 
 
 def test_every_sample_is_read():
     """No recorded answer is without a test."""
-    assert set(names("official")) == {*READ, "list", "credits"}
+    assert set(names("dream_machine")) == {*READ, "list", "credits"}
 
 
 @pytest.mark.parametrize(
@@ -243,9 +243,9 @@ def refusal_of(answer):
 
 
 ERRORS = {
-    "401-official": (Unauthorized, "Invalid API key is provided"),
-    "400-official-concepts": (InvalidRequest, "400: concepts are not supported for this model"),
-    "422-official-list": (InvalidRequest, "body.model: field required"),
+    "401-dream-machine": (Unauthorized, "Invalid API key is provided"),
+    "400-dream-machine-concepts": (InvalidRequest, "400: concepts are not supported for this model"),
+    "422-dream-machine-list": (InvalidRequest, "body.model: field required"),
 }
 
 
@@ -281,7 +281,7 @@ def test_a_refusal(status, body, kind):
 @pytest.mark.parametrize("status", [200, 201])
 def test_a_submit_is_accepted_with_either_status(status):
     """Some purchases are answered with 200 and some with 201; the id is what proves them."""
-    recorded = document(sample("official", "create-201-queued-relay"), status)
+    recorded = document(sample("dream_machine", "create-201-queued-relay"), status)
     row = LUMA.read_submit(recorded)
     assert verdict_of(recorded) == Accepted(generation_id=row.id)
 

@@ -148,7 +148,7 @@ def test_the_generations_own_kind_counts_where_its_request_has_none(raw, likenes
 
 def test_assumed_a_recorded_generation_is_recognized():
     """Assumed: the service repeats a submit field by field; the recorded ones of Luma and of a relay do."""
-    recorded = sample("official", "get-completed")
+    recorded = sample("dream_machine", "get-completed")
     lake = VideoRequest(
         "A serene lake surrounded by mountains at sunset",
         loop=True,
@@ -160,7 +160,7 @@ def test_assumed_a_recorded_generation_is_recognized():
     recorded["request"]["model"] = "ray-1-6"
     assert LUMA.likeness(recorded, lake) is EXACT
     warrior = ImageRequest("man as a warrior", character_refs={"identity0": ("https://image.example/in.jpg",)})
-    assert LUMA.likeness(sample("official", "get-completed-image"), warrior) is EXACT
+    assert LUMA.likeness(sample("dream_machine", "get-completed-image"), warrior) is EXACT
 
 
 def test_a_request_that_cannot_be_sent_cannot_be_compared():

@@ -28,7 +28,7 @@ from luma_async import (
 
 KEY = "luma-official"
 LUMA = "https://api.lumalabs.ai/dream-machine/v1"
-QUEUED = sample("official", "create-201-queued-relay")
+QUEUED = sample("dream_machine", "create-201-queued-relay")
 SOURCE = GenerationKeyframe("749d328e-4fd0-43a8-8c89-32394d60da69")
 TIGER = ImageKeyframe("https://pictures.example/tiger.jpg")
 CLIP, STILL = "https://media.example/cat.mp4", "https://media.example/cat.jpg"
@@ -161,7 +161,7 @@ async def test_the_path_of_today(mocked_http):
 
 async def test_a_look(mocked_http):
     """A single look is a GET, and a picture's link is read as one."""
-    recorded = sample("official", "get-completed-image")
+    recorded = sample("dream_machine", "get-completed-image")
     mocked_http.get(f"{LUMA}/generations/{recorded['id']}", payload=recorded)
     async with LumaSession(dialect=DreamMachine()) as luma:
         generation = await luma.get(recorded["id"])
@@ -171,7 +171,7 @@ async def test_a_look(mocked_http):
 
 async def test_the_link_costs_a_look_and_no_more(mocked_http):
     """There is no call for a link: a completed generation carries it, and it has no watermark."""
-    recorded = sample("official", "get-completed")
+    recorded = sample("dream_machine", "get-completed")
     mocked_http.get(f"{LUMA}/generations/{recorded['id']}", payload=recorded)
     async with LumaSession(dialect=DreamMachine()) as luma:
         assert await luma.video_url(recorded["id"]) == recorded["assets"]["video"]
@@ -179,10 +179,15 @@ async def test_the_link_costs_a_look_and_no_more(mocked_http):
 
 
 QUESTIONS = {
-    "list": (lambda luma: luma.library.list(7, 3), "GET", "/generations?limit=7&offset=3", sample("official", "list")),
+    "list": (
+        lambda luma: luma.library.list(7, 3),
+        "GET",
+        "/generations?limit=7&offset=3",
+        sample("dream_machine", "list"),
+    ),
     "concepts": (lambda luma: luma.library.concepts(), "GET", "/generations/concepts/list", ["static"]),
     "camera motions": (lambda luma: luma.library.camera_motions(), "GET", "/generations/camera_motion/list", ["Pan"]),
-    "credits": (lambda luma: luma.account.credits(), "GET", "/credits", sample("official", "credits")),
+    "credits": (lambda luma: luma.account.credits(), "GET", "/credits", sample("dream_machine", "credits")),
     "ping": (lambda luma: luma.ping(), "GET", "/ping", {"message": "pong"}),
 }
 

@@ -1,15 +1,15 @@
-"""How the relay reads the body of a submit, in both editions. Fields that it does not know are ignored, as it does."""
+"""Checks submit bodies of the relay dialect, in both editions. Unknown fields are ignored, as the relay does."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from luma_async.testing.json_shapes import is_object
+from luma_async.testing.answers import is_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from luma_async.testing.rix_bodies import Edition
+    from luma_async.testing.rixapi.bodies import Edition
 
 _COMMON: dict[str, type] = {
     "aspect_ratio": str,
@@ -35,39 +35,39 @@ _FRAMES = {"image": "url", "generation": "id"}
 
 
 class InvalidBodyError(Exception):
-    """A body that the relay refuses."""
+    """The relay refuses this body."""
 
 
 def edition_of(body: Mapping[str, Any]) -> Edition:
-    """The edition that a body is written in."""
+    """The edition of a body."""
     return "2024" if "user_prompt" in body else "2025"
 
 
-def read_order(order: Mapping[str, Any], edition: Edition, *, needs_ratio: bool) -> str:
+def check_body(body: Mapping[str, Any], edition: Edition, *, needs_ratio: bool) -> str:
     """Check a submit body and return its prompt.
 
     Raises:
         InvalidBodyError: a documented field is missing or of the wrong type. Nothing was started.
     """
     for field, kind in _FIELDS[edition].items():
-        if order.get(field) is not None:
-            _check_type(order[field], kind, field)
+        if body.get(field) is not None:
+            _check_type(body[field], kind, field)
     required = [_PROMPT[edition], *(["aspect_ratio"] if needs_ratio and edition == "2025" else [])]
     for field in required:
-        if not order.get(field):
+        if not body.get(field):
             raise InvalidBodyError(f"field {field} is required")
-    _check_keyframes(order.get("keyframes") or {})
-    prompt: str = order[_PROMPT[edition]]
+    _check_keyframes(body.get("keyframes") or {})
+    prompt: str = body[_PROMPT[edition]]
     return prompt
 
 
 def unknown_fields(body: Mapping[str, Any], edition: Edition) -> set[str]:
-    """The fields of a body that this edition does not document."""
+    """The fields of a body that are not documented in this edition."""
     return set(body) - set(_FIELDS[edition])
 
 
 def _check_keyframes(keyframes: Mapping[str, Any]) -> None:
-    """A frame is an image with a url or a generation with an id."""
+    """Refuse a frame that is neither an image with a url nor a generation with an id."""
     for name, frame in keyframes.items():
         field = _FRAMES.get(str(frame.get("type"))) if is_object(frame) else None
         if name not in {"frame0", "frame1"} or field is None:

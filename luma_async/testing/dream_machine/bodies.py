@@ -1,6 +1,6 @@
-"""How the official service spells a generation, and how relays spell it on the same path.
+"""The JSON for a generation as Luma's Dream Machine API sends it, and as relays send it on the same path.
 
-The service's own schema knows no null, relays send one for whatever is not there yet.
+Luma's schema has no nulls; relays send null for each missing value.
 
 Source: Luma's OpenAPI document 1.1.0, and the recorded answers of a relay and of the older service.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from luma_async.testing import clips
-from luma_async.testing.official_orders import BY_KIND
+from luma_async.testing.dream_machine.validation import BY_KIND
 
 if TYPE_CHECKING:
     from luma_async.testing.store import FakeGeneration
@@ -20,8 +20,8 @@ _RELAYED_REQUEST = ("prompt", "aspect_ratio", "loop", "keyframes", "callback_url
 _MODEL = "ray-2"
 
 
-def official(generation: FakeGeneration, origin: str) -> dict[str, Any]:
-    """A generation as the service tells it."""
+def generation_body(generation: FakeGeneration, origin: str) -> dict[str, Any]:
+    """A generation as Luma's service sends it."""
     request = _request(generation)
     assets = _assets(generation, origin)
     body = {
@@ -37,8 +37,8 @@ def official(generation: FakeGeneration, origin: str) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def relayed(generation: FakeGeneration, origin: str) -> dict[str, Any]:
-    """A generation as relays tell it: with the older names, and null for what is not there."""
+def relayed_body(generation: FakeGeneration, origin: str) -> dict[str, Any]:
+    """A generation as relays send it: with the older names, and null for missing values."""
     return {
         "id": generation.id,
         "type": "image" if generation.is_image else "video",
@@ -52,25 +52,25 @@ def relayed(generation: FakeGeneration, origin: str) -> dict[str, Any]:
 
 
 def _assets(generation: FakeGeneration, origin: str) -> dict[str, str]:
-    """The links, once there are some."""
+    """The links; empty before they are shown."""
     if not generation.shows_link:
         return {}
     if generation.is_image:
-        return {"image": clips.link(origin, generation, clips.PICTURE)}
+        return {"image": clips.link(origin, generation, clips.IMAGE)}
     return {"video": clips.link(origin, generation, clips.CLEAN)}
 
 
 def _request(generation: FakeGeneration) -> dict[str, Any]:
-    """The request without what the service does not know, and with the type that tells its schema."""
-    order = BY_KIND[generation.kind]
-    known = order.record.fields
+    """The request that the answer repeats: its documented fields and the type of its schema."""
+    paid = BY_KIND[generation.kind]
+    known = paid.record.fields
     given = {name: value for name, value in generation.body.items() if name in known and value is not None}
-    if "model" in order.record.required:
-        # What was bought in the relay's own format names none.
+    if "model" in paid.record.required:
+        # Submits in the relay dialect have no model.
         given = {"model": _MODEL, **given}
     if generation.prompt:
         given["prompt"] = generation.prompt
-    return {"generation_type": order.generation_type, **given}
+    return {"generation_type": paid.generation_type, **given}
 
 
 def _failure_reason(generation: FakeGeneration) -> str | None:
@@ -78,7 +78,7 @@ def _failure_reason(generation: FakeGeneration) -> str | None:
 
 
 def _word(generation: FakeGeneration) -> str:
-    """The state in the service's words; a new one passes as it is."""
+    """The word for a state; a new state stays as it is."""
     return _WORDS.get(generation.state, generation.state)
 
 

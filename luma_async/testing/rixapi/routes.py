@@ -1,6 +1,6 @@
-"""The relay's routes (RixAPI format) over a store of generations.
+"""The routes of the relay dialect (RixAPI), which serve the generations of a store.
 
-Source: the relay's documentation, the recorded answers, and the published source of relays of its family.
+Source: the relay's documentation, the recorded answers, and the published source of related relays.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import attrs
 from aiohttp import web
 
-from luma_async.testing import clips, rix_bodies
+from luma_async.testing import clips
 from luma_async.testing.answers import (
     error_answer,
     html_answer,
+    is_list,
+    is_object,
     json_answer,
     no_such_task,
     task_error,
@@ -23,52 +25,52 @@ from luma_async.testing.answers import (
     wrong_path,
 )
 from luma_async.testing.exchange import Exchange, Route
-from luma_async.testing.json_shapes import is_list, is_object
-from luma_async.testing.rix_bodies import Edition, SubmitShape
-from luma_async.testing.rix_orders import InvalidBodyError, edition_of, read_order, unknown_fields
+from luma_async.testing.rixapi import bodies
+from luma_async.testing.rixapi.bodies import Edition, SubmitShape
+from luma_async.testing.rixapi.validation import InvalidBodyError, check_body, edition_of, unknown_fields
 from luma_async.testing.scripts import Rejection
 
 if TYPE_CHECKING:
-    from luma_async.testing.credentials import Credentials
+    from luma_async.testing.exchange import Credentials
     from luma_async.testing.store import FakeGeneration
 
 Handle: TypeAlias = Callable[[Exchange], web.Response]
 
 USER_ID_HEADERS = ("New-Api-User", "Rix-Api-User", "X-Api-User")
 QUOTA = 1_000_000
-"""What the fake account and its key own at first, in the relay's unit; 500,000 are a dollar on most relays."""
+"""The initial balance of the fake account and its key, in the relay's unit; 500,000 are a dollar on most relays."""
 PRICE = 1_000
-"""What one generation takes of it: so little that a test with hundreds of them does not reach the end."""
+"""The price of a generation: so low that a test with hundreds of them does not use up the balance."""
 
 
 @attrs.define(kw_only=True)
-class RixBehaviour:
-    """The differences between relays; each may be changed while the gateway runs."""
+class RixAPIBehaviour:
+    """The differences between relays; may be changed while the gateway runs."""
 
     edition: Edition | Literal["both"] = "both"
-    """The submit bodies that are understood, and the form of the answers; "both" answers as the submit was spelled."""
+    """The edition of accepted submit bodies and of answers; "both" answers in the edition of the submit."""
     submit_status: int = 201
-    """201 as documented, 200 as on sister relays."""
+    """201 as documented, 200 as on related relays."""
     submit_shape: SubmitShape = "flat"
     """The answer to a submit: flat, flat with more ids, or the id nested in `data`."""
     batch: Literal["envelope", "list", "missing", "html"] = "envelope"
     """The answer to a query for many; "missing" is a 404, "html" a web page with status 200."""
     batch_limit: int | None = None
-    """How many ids one such query may have; None for any number."""
+    """The maximum of ids in such a query; None means no limit."""
     batch_limit_status: int = 413
-    """The answer to more: 413 or 400."""
+    """The answer above that limit: 413 or 400."""
 
 
-class RixRoutes:
-    """Answers as the relay does."""
+class RixAPIRoutes:
+    """Answer as the relay does."""
 
-    def __init__(self, behaviour: RixBehaviour, credentials: Credentials, unknown: set[str]) -> None:
+    def __init__(self, behaviour: RixAPIBehaviour, credentials: Credentials, unknown: set[str]) -> None:
         self._behaviour = behaviour
         self._credentials = credentials
         self._unknown_fields = unknown
 
     def routes(self, prefix: str) -> list[Route]:
-        """Every route of the relay, below a path prefix, which may be empty."""
+        """Every route of the relay, below a path prefix (may be empty)."""
         one = f"{prefix}/luma/generations/{{id}}"
         return [
             self._keyed("POST", f"{prefix}/luma/generations", "submit", self._submit),
@@ -82,41 +84,41 @@ class RixRoutes:
 
     @staticmethod
     def fallback() -> Route:
-        """The route that must come last: whatever no other one takes."""
+        """The route for paths that do not exist; it must come last."""
         return Route(method="*", path="/{tail:.*}", kind="unknown", secret="api_key", handle=_wrong_path)
 
     def _keyed(self, method: str, path: str, kind: str, handle: Handle) -> Route:
-        """A route that wants the API key."""
+        """A route that requires the API key."""
         return Route(
             method=method, path=path, kind=kind, secret="api_key", handle=functools.partial(self._check_key, handle)
         )
 
     def _check_key(self, handle: Handle, exchange: Exchange) -> web.Response:
-        """Serve whoever shows the API key."""
-        admitted = self._credentials.admit(exchange.seen.headers.get("Authorization"))
-        return handle(exchange) if admitted else wrong_key()
+        """Serve the request if it has the API key."""
+        accepted = self._credentials.accept(exchange.seen.headers.get("Authorization"))
+        return handle(exchange) if accepted else wrong_key()
 
     def _submit(self, exchange: Exchange) -> web.Response:
-        """Start a video, or sound for a finished video.
+        """Start a video, or add audio to a finished video.
 
-        Assumed: sound is a submit with `task_id`; its own path is documented nowhere.
+        Assumed: audio is a submit with `task_id`; no path of its own is documented.
         """
         body = exchange.seen.body
         source_id = body.get("task_id") if is_object(body) else None
         return self._buy(exchange, "audio" if source_id else "video", source_id=source_id or None)
 
     def _extend(self, exchange: Exchange) -> web.Response:
-        """Start a longer video."""
+        """Start an extension of a video."""
         return self._buy(exchange, "extend", source_id=exchange.generation_id)
 
     def _buy(self, exchange: Exchange, kind: str, source_id: str | None = None) -> web.Response:
-        """Start something that is paid for."""
+        """Start a paid generation."""
         body = exchange.seen.body
         if not is_object(body):
             return task_error(400, "invalid_request", "the request body is not a JSON object")
         edition = self._edition(body)
         try:
-            prompt = read_order(body, edition, needs_ratio=source_id is None)
+            prompt = check_body(body, edition, needs_ratio=source_id is None)
         except InvalidBodyError as error:
             return task_error(400, "invalid_request", str(error))
         if source_id is not None:
@@ -128,36 +130,36 @@ class RixRoutes:
         if isinstance(bought, Rejection):
             return error_answer(bought.status, bought.code, bought.message)
         if kind == "extend":
-            return json_answer(rix_bodies.sister(bought))
+            return json_answer(bodies.related(bought))
         status = self._behaviour.submit_status
-        return json_answer(rix_bodies.submitted(bought, status=status, shape=self._behaviour.submit_shape), status)
+        return json_answer(bodies.submitted(bought, status=status, shape=self._behaviour.submit_shape), status)
 
     def _query(self, exchange: Exchange) -> web.Response:
-        """Show one generation."""
+        """Return a generation."""
         generation = _find(exchange, exchange.generation_id)
         if generation is None:
             return no_such_task()
-        return json_answer(rix_bodies.flat(generation, self._edition(generation.body), exchange.origin))
+        return json_answer(bodies.flat(generation, self._edition(generation.body), exchange.origin))
 
     def _tasks(self, exchange: Exchange) -> web.Response:
-        """Show many generations; ids that are not known are left out without a word."""
+        """Return many generations; unknown ids are left out."""
         behaviour = self._behaviour
         if behaviour.batch == "missing":
             return _wrong_path(exchange)
         if behaviour.batch == "html":
             return html_answer(200)
-        asked = _ids(exchange.seen.body)
-        if asked is None:
+        ids = _ids(exchange.seen.body)
+        if ids is None:
             return task_error(400, "invalid_request", "field ids is required")
-        if behaviour.batch_limit is not None and len(asked) > behaviour.batch_limit:
+        if behaviour.batch_limit is not None and len(ids) > behaviour.batch_limit:
             return task_error(behaviour.batch_limit_status, "invalid_request", "too many ids")
-        spell = rix_bodies.flat if behaviour.batch == "list" else rix_bodies.row
-        found = (_find(exchange, generation_id) for generation_id in dict.fromkeys(asked))
-        rows = [spell(each, self._edition(each.body), exchange.origin) for each in found if each is not None]
+        build = bodies.flat if behaviour.batch == "list" else bodies.row
+        found = (_find(exchange, generation_id) for generation_id in dict.fromkeys(ids))
+        rows = [build(each, self._edition(each.body), exchange.origin) for each in found if each is not None]
         return json_answer(rows if behaviour.batch == "list" else {"code": "success", "message": "", "data": rows})
 
     def _link(self, exchange: Exchange) -> web.Response:
-        """Give out the watermark-free link."""
+        """Return the watermark-free link."""
         generation = _find(exchange, exchange.generation_id)
         if generation is None or not generation.completed:
             return _not_usable(generation)
@@ -166,9 +168,9 @@ class RixRoutes:
         return json_answer({"url": clips.link(exchange.origin, generation, clips.CLEAN)})
 
     def _user(self, exchange: Exchange) -> web.Response:
-        """Show the account to whoever has the system access token and names the user.
+        """Return the account, if the request has the system access token and the user id.
 
-        Assumed: the path is that of the relay's published relatives.
+        Assumed: the path is that of related relays with published source.
         """
         headers, token = exchange.seen.headers, self._credentials.access_token
         if token is None or headers.get("Authorization", "").removeprefix("Bearer ") != token:
@@ -195,9 +197,9 @@ class RixRoutes:
         return json_answer({"success": True, "message": "", "data": data})
 
     def _key_usage(self, exchange: Exchange) -> web.Response:
-        """Show what the API key has used.
+        """Return the usage of the API key.
 
-        Assumed: the path is that of the relay's published relatives.
+        Assumed: the path is that of related relays with published source.
         """
         used = len(exchange.store.charges) * PRICE
         data = {
@@ -214,31 +216,31 @@ class RixRoutes:
         return json_answer({"code": True, "message": "ok", "data": data})
 
     def _edition(self, body: Mapping[str, Any]) -> Edition:
-        """The edition in which to talk about a submit body."""
+        """The edition of the answers about a submit body."""
         edition = self._behaviour.edition
         return edition_of(body) if edition == "both" else edition
 
 
 def _ids(body: Any) -> list[str] | None:
-    """The ids that a query for many names; None if it names none."""
+    """The ids in a query for many; None if the body has no list of ids."""
     ids = body.get("ids") if is_object(body) else None
     return ids if is_list(ids) and all(isinstance(each, str) for each in ids) else None
 
 
 def _find(exchange: Exchange, generation_id: str) -> FakeGeneration | None:
-    """The video of this id. There are no pictures in this format."""
+    """The video with this id; this dialect has no images."""
     generation = exchange.store.find(generation_id)
     return None if generation is None or generation.is_image else generation
 
 
 def _not_usable(source: FakeGeneration | None) -> web.Response:
-    """Nothing can be had or made of this generation: it is not known, or not completed.
+    """The answer about a generation that is unknown or not completed.
 
-    Assumed: the status 400 is documented, the code of the second answer is not.
+    Assumed: the status 400 is documented; the code for "not completed" is not.
     """
     return no_such_task() if source is None else task_error(400, "task_not_completed", "the task is not completed")
 
 
 def _wrong_path(exchange: Exchange) -> web.Response:
-    """There is nothing under this path."""
+    """The answer to a path that does not exist."""
     return wrong_path(exchange.seen.method, exchange.seen.path)

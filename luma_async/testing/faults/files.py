@@ -1,4 +1,4 @@
-"""What goes wrong with a download: faults for requests of the kind "file". None concerns a charge."""
+"""Faults for downloads: requests of the kind "file". None of them concerns a charge."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import attrs
 from aiohttp import web
 
 from luma_async.testing.answers import body_of
-from luma_async.testing.faults import Fault, html_page, redirect, send_part
+from luma_async.testing.faults.plan import Fault
+from luma_async.testing.faults.requests import html_page, redirect, send_part
 
 if TYPE_CHECKING:
     from luma_async.testing.exchange import Exchange
@@ -17,7 +18,7 @@ _CHUNK_BYTES = 64 * 1024
 
 
 def cut_after(n_bytes: int) -> Fault:
-    """Send that much of the answer's body, then close the connection."""
+    """Send the first `n_bytes` of the body, then close the connection."""
 
     async def act(exchange: Exchange) -> web.StreamResponse:
         return await send_part(exchange, exchange.serve(), n_bytes)
@@ -26,7 +27,7 @@ def cut_after(n_bytes: int) -> Fault:
 
 
 def stall_after(n_bytes: int, seconds: float = 3600.0) -> Fault:
-    """Send that much of the answer's body, then nothing for `seconds`, then close the connection."""
+    """Send the first `n_bytes` of the body, then nothing for `seconds`, then close the connection."""
 
     async def act(exchange: Exchange) -> web.StreamResponse:
         return await send_part(exchange, exchange.serve(), n_bytes, pause_s=seconds)
@@ -35,7 +36,7 @@ def stall_after(n_bytes: int, seconds: float = 3600.0) -> Fault:
 
 
 def ignores_range() -> Fault:
-    """Send the whole file with status 200, whatever range was asked for."""
+    """Send the whole file with status 200, whichever range was requested."""
 
     async def act(exchange: Exchange) -> web.StreamResponse:
         exchange.ignore_range = True
@@ -45,7 +46,7 @@ def ignores_range() -> Fault:
 
 
 def changes_object() -> Fault:
-    """Replace the generation's files by others, with another ETag, before answering; they stay so."""
+    """Replace the generation's files permanently by others with another ETag, then answer."""
 
     async def act(exchange: Exchange) -> web.StreamResponse:
         exchange.store.generations[exchange.generation_id].object_version += 1
@@ -55,10 +56,10 @@ def changes_object() -> Fault:
 
 
 def wrong_length(by: int = 100) -> Fault:
-    """Claim a `Content-Length` that is wrong by so many bytes.
+    """Send a `Content-Length` that is wrong by this many bytes.
 
-    More than is sent: the connection is closed where the rest should come. Fewer (a negative number): the answer is
-    complete as far as HTTP can tell, and the file is not.
+    With a positive number the connection closes before the promised end. With a negative number the answer is complete
+    as far as HTTP can tell, but the file is truncated.
     """
 
     async def act(exchange: Exchange) -> web.StreamResponse:
@@ -70,12 +71,12 @@ def wrong_length(by: int = 100) -> Fault:
 
 
 def html_instead() -> Fault:
-    """Send a web page with status 200 in the place of the file."""
-    return attrs.evolve(html_page(), name="html_instead")
+    """Send a web page with status 200 instead of the file."""
+    return attrs.evolve(html_page(), name="html_instead", loses_answer=False)
 
 
 def forbidden_until_refreshed() -> Fault:
-    """Revoke the links of this generation: 403, until a query or the link endpoint gives a new one."""
+    """Revoke the links of this generation: they answer 403 until a query or the link endpoint returns new ones."""
 
     async def act(exchange: Exchange) -> web.StreamResponse:
         exchange.store.generations[exchange.generation_id].links_revoked += 1
@@ -86,11 +87,11 @@ def forbidden_until_refreshed() -> Fault:
 
 def redirects_to(url: str) -> Fault:
     """Answer 302 with this address."""
-    return attrs.evolve(redirect(302, url), name="redirects_to")
+    return attrs.evolve(redirect(302, url), name="redirects_to", loses_answer=False)
 
 
 def endless() -> Fault:
-    """Send the file, then zeros until the client leaves. There is no `Content-Length`."""
+    """Send the file without a `Content-Length`, then zeros until the client disconnects."""
 
     async def act(exchange: Exchange) -> web.StreamResponse:
         response = exchange.serve()

@@ -1,6 +1,6 @@
-"""What can be bought in the official format: one order per paid endpoint, and the rules behind its schema.
+"""The paid requests of Luma's Dream Machine API: their schemas, and the rules that the schemas do not state.
 
-Source: Luma's OpenAPI document 1.1.0, to which the official SDK 1.18 adds a model for modifying videos.
+Source: Luma's OpenAPI document 1.1.0, to which Luma's SDK 1.18 adds a model for modifying videos.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from luma_async.testing.official_checks import (
+from luma_async.testing.dream_machine.schema import (
     Record,
     by_type,
     flag,
@@ -25,13 +25,13 @@ from luma_async.testing.official_checks import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from luma_async.testing.official_checks import Check
+    from luma_async.testing.dream_machine.schema import Check
 
 _PROMPT_CHARACTERS = range(3, 5001)
 
 
 class RefusedBodyError(Exception):
-    """A body that the service refuses. Nothing was started or charged."""
+    """The service refuses this body. Nothing was started or charged."""
 
     def __init__(self, status: int, detail: Any) -> None:
         super().__init__(status, detail)
@@ -40,36 +40,36 @@ class RefusedBodyError(Exception):
 
 
 @attrs.frozen(kw_only=True)
-class Order:
-    """Something that is paid for."""
+class PaidRequest:
+    """A kind of paid request."""
 
     kind: str
-    """As charges and generations tell it."""
+    """The kind in charges and generations."""
     generation_type: str
-    """As the service tells it in the request that it repeats."""
+    """The type in the request that an answer repeats."""
     record: Record
     status: int = 201
-    """Of the answer to a good one."""
+    """The status of the answer to a valid request."""
 
     def check(self, body: Any) -> None:
         """Check a body against the published schema.
 
         Raises:
-            RefusedBodyError: 422, with every complaint.
+            RefusedBodyError: 422, with every error.
         """
-        if complaints := list(self.record(body, ("body",))):
-            raise RefusedBodyError(422, complaints)
+        if errors := list(self.record(body, ("body",))):
+            raise RefusedBodyError(422, errors)
 
 
-def check_rules(order: Order, body: Mapping[str, Any]) -> None:
-    """Check what the service refuses although its schema allows it.
+def check_rules(paid: PaidRequest, body: Mapping[str, Any]) -> None:
+    """Check the rules that the schema does not state.
 
-    Assumed: only videos are checked, and ray-1-6 is the model that knows no concepts; the messages are recorded.
+    Assumed: only videos are checked, and ray-1-6 is the model without concepts; the messages are recorded.
 
     Raises:
-        RefusedBodyError: 400, with a sentence.
+        RefusedBodyError: 400, with a message.
     """
-    if order.generation_type != "video":
+    if paid.generation_type != "video":
         return
     prompt = body.get("prompt", "")
     if not prompt:
@@ -82,8 +82,8 @@ def check_rules(order: Order, body: Mapping[str, Any]) -> None:
         raise RefusedBodyError(400, "400: concepts are not supported for this model")
 
 
-def sources(body: Mapping[str, Any]) -> list[str]:
-    """The generations that a video's frames are taken from."""
+def source_ids(body: Mapping[str, Any]) -> list[str]:
+    """The ids of the generations that a video takes its frames from."""
     keyframes = body.get("keyframes", {})
     frames = [keyframes[name] for name in ("frame0", "frame1") if name in keyframes]
     return [frame["id"] for frame in frames if frame["type"] == "generation"]
@@ -98,7 +98,7 @@ _FRAME = by_type(
     }
 )
 _PHOTON = one_of("photon-1", "photon-flash-1")
-_PICTURE = Record(optional={"url": uri, "weight": number})
+_WEIGHTED_IMAGE = Record(optional={"url": uri, "weight": number})
 _REFRAMED: dict[str, Check] = {
     "prompt": text,
     "callback_url": uri,
@@ -125,18 +125,18 @@ _VIDEO_FIELDS: dict[str, Check] = {
 }
 _VIDEO_MODEL = one_of("ray-1-6", "ray-2", "ray-flash-2")
 
-VIDEO = Order(
+VIDEO = PaidRequest(
     kind="video",
     generation_type="video",
     record=Record(required={"model": _VIDEO_MODEL}, optional=_VIDEO_FIELDS),
 )
-RELAYED_VIDEO = Order(
+RELAYED_VIDEO = PaidRequest(
     kind="video",
     generation_type="video",
     record=Record(required={"prompt": text}, optional=_VIDEO_FIELDS | {"model": _VIDEO_MODEL}),
 )
-"""What relays document of it: there is no model."""
-IMAGE = Order(
+"""A video as relays document it: without a model."""
+IMAGE = PaidRequest(
     kind="image",
     generation_type="image",
     record=Record(
@@ -147,16 +147,16 @@ IMAGE = Order(
             "aspect_ratio": _RATIO,
             "format": one_of("jpg", "png"),
             "callback_url": uri,
-            "image_ref": many(_PICTURE),
-            "style_ref": many(_PICTURE),
+            "image_ref": many(_WEIGHTED_IMAGE),
+            "style_ref": many(_WEIGHTED_IMAGE),
             "character_ref": Record(optional={"identity0": Record(optional={"images": many(uri)})}),
-            "modify_image_ref": _PICTURE,
+            "modify_image_ref": _WEIGHTED_IMAGE,
             "sync": flag,
             "sync_timeout": number,
         },
     ),
 )
-REFRAME_IMAGE = Order(
+REFRAME_IMAGE = PaidRequest(
     kind="reframe_image",
     generation_type="reframe_image",
     record=Record(
@@ -169,7 +169,7 @@ REFRAME_IMAGE = Order(
         optional=_REFRAMED | {"format": one_of("jpg", "png")},
     ),
 )
-REFRAME_VIDEO = Order(
+REFRAME_VIDEO = PaidRequest(
     kind="reframe_video",
     generation_type="reframe_video",
     record=Record(
@@ -182,7 +182,7 @@ REFRAME_VIDEO = Order(
         optional=_REFRAMED | {"first_frame": _MEDIA},
     ),
 )
-MODIFY = Order(
+MODIFY = PaidRequest(
     kind="modify",
     generation_type="modify_video",
     record=Record(
@@ -195,13 +195,13 @@ MODIFY = Order(
         optional={"first_frame": _MEDIA, "prompt": text, "callback_url": uri},
     ),
 )
-UPSCALE = Order(
+UPSCALE = PaidRequest(
     kind="upscale",
     generation_type="upscale_video",
     record=Record(optional={"generation_type": one_of("upscale_video"), "resolution": text, "callback_url": uri}),
     status=200,
 )
-AUDIO = Order(
+AUDIO = PaidRequest(
     kind="audio",
     generation_type="add_audio",
     record=Record(
@@ -211,7 +211,7 @@ AUDIO = Order(
 )
 
 EXTEND = attrs.evolve(VIDEO, kind="extend")
-"""A video whose frames are taken from another generation."""
+"""A video whose frames come from another generation."""
 
-BY_KIND = {order.kind: order for order in (VIDEO, EXTEND, IMAGE, REFRAME_IMAGE, REFRAME_VIDEO, MODIFY, UPSCALE, AUDIO)}
-"""The order behind a generation, in whichever format it was bought."""
+BY_KIND = {paid.kind: paid for paid in (VIDEO, EXTEND, IMAGE, REFRAME_IMAGE, REFRAME_VIDEO, MODIFY, UPSCALE, AUDIO)}
+"""The paid request of each kind of generation, whichever dialect submitted it."""

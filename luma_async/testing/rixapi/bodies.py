@@ -1,6 +1,6 @@
-"""How the relay spells a generation, field by field as its recorded answers do.
+"""The relay's JSON for a generation, with the fields of the recorded answers.
 
-Source: the recorded answers of the relay and of relays of its family, in both editions of 2024 and 2025.
+Source: the recorded answers of the relay and of related relays, in the editions of 2024 and 2025.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Edition: TypeAlias = Literal["2024", "2025"]
 SubmitShape: TypeAlias = Literal["flat", "server_id", "nested"]
 Link: TypeAlias = Callable[[str], str]
-"""A file's name → its address."""
+"""From the name of a file to its link."""
 
 _QUEUED_WORDS = {"pending": "queued", "processing": "dreaming"}
 _ROW_STATUS = {"pending": "SUBMITTED", "processing": "IN_PROGRESS", "completed": "SUCCESS", "failed": "FAILURE"}
@@ -27,7 +27,7 @@ _SIZE = {"width": clips.WIDTH, "height": clips.HEIGHT}
 
 
 def submitted(generation: FakeGeneration, *, status: int, shape: SubmitShape) -> dict[str, Any]:
-    """The answer to a submit: the documented one with 201, that of a sister relay with 200."""
+    """The answer to a submit: the documented answer with 201, that of a related relay with 200."""
     if shape == "nested":
         second = int(generation.created.timestamp())
         data = {"task_id": generation.id, "task_status": "submitted", "created_at": second, "updated_at": second}
@@ -41,11 +41,11 @@ def submitted(generation: FakeGeneration, *, status: int, shape: SubmitShape) ->
             "server_id": "123",
             "user_id": "1e75ee66",
         }
-    return _flat_submit(generation) if status == 201 else sister(generation)
+    return _flat_submit(generation) if status == 201 else related(generation)
 
 
-def sister(generation: FakeGeneration) -> dict[str, Any]:
-    """The answer of a sister relay to a submit or an extend: without the prompt."""
+def related(generation: FakeGeneration) -> dict[str, Any]:
+    """The answer of a related relay to a submit or an extend: without the prompt."""
     return {
         "id": generation.id,
         "prompt": "",
@@ -83,14 +83,14 @@ def flat(generation: FakeGeneration, edition: Edition, origin: str) -> dict[str,
             files = _files_2025(generation, link)
             body |= {**files, "artifact": {**files, "created_at": "0001-01-01T00:00:00Z"}}
         else:
-            # Assumed: no recorded answer shows a running generation of 2025. The older keys stay, the new one is null.
+            # Assumed: no recorded answer shows a running generation of 2025. The older keys stay, `artifact` is null.
             body |= {**_NO_FILES, "artifact": None, "estimate_wait_seconds": generation.estimate_s}
     body["created_at"] = _iso(generation.created, "milliseconds")
     return body
 
 
 def row(generation: FakeGeneration, edition: Edition, origin: str) -> dict[str, Any]:
-    """One row of the envelope that answers a query for many."""
+    """A row of the envelope that answers a query for many."""
     state, created = generation.state, _iso(generation.created, "milliseconds")
     return {
         "id": generation.number,
@@ -128,7 +128,7 @@ def _flat_submit(generation: FakeGeneration) -> dict[str, Any]:
 
 
 def _files_2024(generation: FakeGeneration, link: Link) -> dict[str, Any]:
-    """The files of a completed generation; a relay that shows only the watermark has a string for the thumbnail."""
+    """The files of a completed generation; with only a watermarked link, the thumbnail is a string."""
     video: dict[str, Any] = {"url": link(clips.WATERMARKED), **_SIZE, "download_url": ""}
     if generation.script.watermark_only:
         video["thumbnail"] = link(clips.THUMBNAIL)
@@ -142,32 +142,32 @@ def _files_2024(generation: FakeGeneration, link: Link) -> dict[str, Any]:
 
 
 def _files_2025(generation: FakeGeneration, link: Link) -> dict[str, Any]:
-    """The files of a completed generation, which stand at the top and again in its artifact."""
-    marked_only = generation.script.watermark_only
+    """The files of a completed generation, which are at the top level and again in `artifact`."""
+    watermark_only = generation.script.watermark_only
     raw = {"url": link(clips.RAW), **_SIZE, "duration": clips.DURATION_S, "media_type": "video"}
     thumbnail = {"url": link(clips.THUMBNAIL), **_SIZE, "palette": {"grid": "em9csKqX"}, "media_type": "image"}
     return {
         "video": {
             "url": link(clips.WATERMARKED),
             **_SIZE,
-            "download_url": "" if marked_only else link(clips.CLEAN),
+            "download_url": "" if watermark_only else link(clips.CLEAN),
         },
-        "video_raw": None if marked_only else raw,
+        "video_raw": None if watermark_only else raw,
         "thumbnail": thumbnail,
         "last_frame": {"url": link(clips.LAST_FRAME), **_SIZE, "palette": None, "media_type": "image"},
     }
 
 
 def _word(generation: FakeGeneration, state: str) -> str:
-    """The state in the words that its script chose."""
+    """The word for a state, which depends on the script."""
     return _QUEUED_WORDS.get(state, state) if generation.script.queued_words else state
 
 
 def _iso(moment: datetime, precision: Literal["milliseconds", "microseconds"]) -> str:
-    """A moment in UTC. The submit's answer has microseconds where a query's has milliseconds."""
+    """A time in UTC. The answer to a submit has microseconds, that to a query milliseconds."""
     return moment.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
 
 
 def _second(moment: datetime | None) -> int:
-    """Unix seconds, 0 for not yet."""
+    """Unix seconds; 0 means not yet."""
     return 0 if moment is None else int(moment.timestamp())

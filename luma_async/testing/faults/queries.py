@@ -1,4 +1,4 @@
-"""Lies of a query for many: faults for requests of the kinds "tasks" and "list". None concerns a charge."""
+"""Faults for requests that ask for many generations: the kinds "tasks" and "list". None of them concerns a charge."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import random
 import uuid
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from luma_async.testing.faults import Fault, reshapes
-from luma_async.testing.json_shapes import is_list
+import attrs
+
+from luma_async.testing.answers import is_list
+from luma_async.testing.faults.requests import reshapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from luma_async.testing.faults.plan import Fault
 
 _Rows: TypeAlias = list[Any]
 
 
 def drops_rows(count: int = 1) -> Fault:
-    """Leave out the first rows."""
+    """Leave out the first `count` rows."""
     return _on_rows("drops_rows", lambda rows: rows[count:])
 
 
@@ -26,12 +30,12 @@ def repeats_rows() -> Fault:
 
 
 def adds_foreign_row() -> Fault:
-    """Put a generation that nobody asked for before the rows: a copy of the first one under another id."""
+    """Put a row that was not asked for in front: a copy of the first row with another id."""
     return _on_rows("adds_foreign_row", lambda rows: [_renamed(rows[0]), *rows] if rows else rows)
 
 
 def shuffles_rows(seed: int = 0) -> Fault:
-    """Send the rows in an order of its own."""
+    """Send the rows in random order."""
 
     def shuffled(rows: _Rows) -> _Rows:
         return random.Random(seed).sample(rows, len(rows))
@@ -45,12 +49,12 @@ def nulls_data() -> Fault:
 
 
 def garbles_row() -> Fault:
-    """Send something that is no row in the place of the first one."""
+    """Send a string in place of the first row."""
     return _on_rows("garbles_row", lambda rows: ["<garbled>", *rows[1:]])
 
 
 def _on_rows(name: str, change: Callable[[_Rows], _Rows]) -> Fault:
-    """Change the rows of any form of the answer."""
+    """Change the rows, whichever form the answer has."""
 
     def changed(document: Any) -> Any:
         if is_list(document):
@@ -58,17 +62,17 @@ def _on_rows(name: str, change: Callable[[_Rows], _Rows]) -> Fault:
         rows = "data" if "data" in document else "generations"
         return {**document, rows: change(document[rows])}
 
-    return reshapes(changed, name=name)
+    return attrs.evolve(reshapes(changed), name=name)
 
 
 def _renamed(row: dict[str, Any]) -> dict[str, Any]:
-    """The same row under an id that was never given out."""
-    stranger = str(uuid.uuid4())
+    """The row with an id that does not exist."""
+    unknown_id = str(uuid.uuid4())
     if "task_id" not in row:
-        return {**row, "id": stranger}
-    return {**row, "task_id": stranger, "data": {**row["data"], "id": stranger}}
+        return {**row, "id": unknown_id}
+    return {**row, "task_id": unknown_id, "data": {**row["data"], "id": unknown_id}}
 
 
 def _without_data(row: dict[str, Any]) -> dict[str, Any] | None:
-    """The row of an envelope without the generation inside."""
+    """The row of an envelope without its generation; None for a row that has no envelope."""
     return {**row, "data": None} if "task_id" in row else None

@@ -1,0 +1,1 @@
+"""The relay dialect (RixAPI) of the fake gateway."""
