@@ -119,7 +119,7 @@ class Purchases(RuleBasedStateMachine):
         """A process dies: its locks go, its answers come to nobody, and nothing is written."""
         session = self.sessions.pop(name, None)
         if session is not None:
-            session.journal._locks.forget_after_fork()
+            session.journal._locks.abandon()
             self.run(session.journal.aclose())
 
     @precondition(lambda self: self.sessions)

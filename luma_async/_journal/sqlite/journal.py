@@ -1,23 +1,23 @@
-"""The journal in a file: what a killed program leaves to its successor."""
+"""The journal in a SQLite file: a program that was killed is resumed from it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from luma_async._journal.protocol import new_owner
 from luma_async._journal.sqlite.forks import fork_lock
 from luma_async._journal.sqlite.owners import OwnerLocks
-from luma_async._journal.sqlite.schema import explain, open_file
-from luma_async._journal.sqlite.table import EntryTable
-from luma_async._journal.sqlite.writer import Command, WriterThread
+from luma_async._journal.sqlite.schema import explain
+from luma_async._journal.sqlite.writer import Command, WriterThread, inherited_files
+from luma_async.values.errors import JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from luma_async._journal.sqlite.table import EntryTable
     from luma_async.values.entries import Entry, Phase
 
 _T = TypeVar("_T")
@@ -26,22 +26,23 @@ _T = TypeVar("_T")
 class SqliteJournal:
     """Remembers paid intents in a SQLite file, so that a killed program resumes.
 
-    A session that is given a path makes one for itself. Make one yourself to share it between sessions, or to read a
-    file. It is open while an owner is registered; any other call opens it too, until `aclose()` or until the last
-    owner leaves. Several processes may use one file at the same time, on a local disk.
+    A session that is given a path makes a journal for itself. Make one yourself to share it between sessions, or to
+    read a file. The file is open while an owner is registered; any other call opens it too, until `aclose()` or until
+    the last owner leaves. Several processes may use one file at the same time, on a local disk. A forked child cannot
+    use a file that was open when it was forked: each call raises JournalError there.
 
-    The file is readable by its user only. `<path>.owners` beside it holds an empty file for each open session.
+    The file is readable by its user only. The folder `<path>.owners` next to it holds an empty file for each open
+    session.
 
     Args:
-        path: the file; it is made when the journal is first used, its folder must exist.
+        path: the file. It is created when the journal is first used; its folder must exist.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        # Whatever name it goes by, one file has one folder of owners.
+        # Symbolic links resolved: all names of a file have the same folder of owners.
         self._path = Path(os.path.realpath(path))
         self._locks = OwnerLocks(self._path.with_name(f"{self._path.name}.owners"))
         self._thread: WriterThread | None = None
-        self._guard = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<SqliteJournal {self._path}>"
@@ -51,8 +52,8 @@ class SqliteJournal:
 
         Raises:
             JournalTooNew: a newer version wrote the file.
-            JournalBusy: another program holds it.
-            JournalError: it cannot be used, or is not a journal; nothing in it was changed.
+            JournalBusy: another program holds a lock on the file.
+            JournalError: the file cannot be used, or is not a journal; nothing in it was changed.
         """
         await self._ask(lambda _: None)
         owner = new_owner()
@@ -65,13 +66,13 @@ class SqliteJournal:
         raise fault
 
     async def leave(self, owner: str) -> None:
-        """Let an owner go; the last one closes the file."""
+        """Unregister an owner. When the last owner leaves, the file is closed."""
         self._locks.release(owner)
         if not self._locks:
             await self._stop()
 
     async def alive(self, owner: str) -> bool:
-        """Whether an owner lives, in this process or another."""
+        """Whether an owner is alive, in this process or another."""
         return self._locks.holds(owner) or await self._ask(lambda _: self._locks.alive(owner))
 
     async def get(self, key: str) -> Entry | None:
@@ -91,7 +92,7 @@ class SqliteJournal:
             Whatever `step` raises: nothing changed.
 
         Cancellation:
-            Returns at once; the change is made or not, whole.
+            Returns at once; the change is made completely or not at all.
         """
         return await self._ask(lambda table: table.change(key, step), writes=True)
 
@@ -100,7 +101,7 @@ class SqliteJournal:
         return await self._ask(lambda table: table.in_order(service, phases))
 
     async def aclose(self) -> None:
-        """Close the file, and let go the owners that are still registered. Closing twice is fine."""
+        """Unregister the owners that are left, and close the file. Closing twice is fine."""
         self._locks.release_all()
         await self._stop()
 
@@ -109,23 +110,25 @@ class SqliteJournal:
         return answer
 
     def _put(self, work: Callable[[EntryTable], Any], *, writes: bool = False) -> asyncio.Future[Any]:
-        """Hand work to the thread, starting one if there is none."""
-        question = _question(work, writes=writes)
-        with fork_lock, self._guard:
-            if self._thread is None or not self._thread.ask(question):
-                self._thread = WriterThread(
-                    lambda: EntryTable(open_file(self._path)), lambda error: explain(error, self._path), question
-                )
-        return question.future
+        """Hand work to the thread, starting a thread if none takes it."""
+        if self._path in inherited_files:
+            message = "it was open in the process that forked this one. Open the journal after forking instead."
+            raise JournalError(message=message, path=str(self._path))
+        command = _command(work, writes=writes)
+        # Event loops of several threads may share this journal; and a forked child must not inherit the lock held.
+        with fork_lock:
+            if self._thread is None or not self._thread.ask(command):
+                self._thread = WriterThread(self._path, command)
+        return command.future
 
     def _stop(self) -> asyncio.Future[Any]:
-        close_command = _question(lambda _: None)
-        with fork_lock, self._guard:
+        close_command = _command(lambda _: None)
+        with fork_lock:
             thread, self._thread = self._thread, None
         if thread is None or not thread.stop(close_command):
             close_command.future.set_result(None)
         return close_command.future
 
 
-def _question(work: Callable[[EntryTable], Any], *, writes: bool = False) -> Command:
+def _command(work: Callable[[EntryTable], Any], *, writes: bool = False) -> Command:
     return Command(work=work, writes=writes, future=asyncio.get_running_loop().create_future())

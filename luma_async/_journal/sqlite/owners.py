@@ -1,8 +1,8 @@
-"""Who is alive: a file for each owner, which its process keeps locked as long as it lives.
+"""Which owners are alive: a file for each owner, which its process keeps locked as long as it lives.
 
-The lock belongs to the open file, so the kernel releases it however the process ends; two owners in one process hold
-one each, and opening a file once more to look at it disturbs neither. Neither clocks nor process numbers come into
-it: the ones can be set, the others are used again.
+The lock belongs to the open file description, so the kernel releases it however the process ends. Two owners in one
+process hold a lock each, and opening a file again to test its lock affects neither. Clocks and process ids are not
+used: clocks can be set, and process ids are reused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from luma_async._journal.sqlite.forks import disown_in_children, fork_lock
+from luma_async._journal.sqlite.forks import fork_lock, open_things
 from luma_async.values.errors import JournalError
 
 if sys.platform != "win32":
@@ -26,18 +26,17 @@ _NAME = re.compile(r"[0-9a-f]{16}")
 
 
 class OwnerLocks:
-    """The owners of one journal, in a folder beside it."""
+    """The locks of one journal's owners, in a folder next to the journal's file."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._held: dict[str, int] = {}
-        disown_in_children(self)
 
     def __len__(self) -> int:
         return len(self._held)
 
     def acquire(self, name: str) -> None:
-        """Let an owner live, and remove what dead ones left.
+        """Register an owner, and remove the files of dead owners.
 
         Raises:
             JournalError: this system has no such locks.
@@ -45,7 +44,7 @@ class OwnerLocks:
         """
         self._sweep()
         while name not in self._held:
-            # A child that is forked half-way would hold a lock that it does not know of.
+            # A child that is forked between open() and the note in _held would hold the lock without knowing.
             with fork_lock:
                 self._try(name)
 
@@ -54,51 +53,54 @@ class OwnerLocks:
         try:
             held = os.open(self._folder / name, os.O_RDWR | os.O_CREAT, 0o600)
         except FileNotFoundError:
-            # Whoever left last took the folder away in this very moment.
+            # The last owner that left has just removed the folder.
             return
         _lock(held)
         if os.fstat(held).st_nlink:
             self._held[name] = held
+            open_things.add(self)
         else:
-            # Another process took it for a dead one's, between its making and its locking.
+            # Another process removed the file before it was locked, as that of a dead owner.
             os.close(held)
 
     def release(self, name: str) -> None:
-        """Let an owner go."""
+        """Unregister an owner."""
         held = self._held.pop(name, None)
         if held is None:
             return
         with suppress(OSError):
             (self._folder / name).unlink()
         os.close(held)
+        if not self._held:
+            open_things.discard(self)
         with suppress(OSError):
             self._folder.rmdir()
 
     def release_all(self) -> None:
-        """Let all owners go that are ours."""
+        """Unregister all owners of this process."""
         for name in list(self._held):
             self.release(name)
 
     def holds(self, name: str) -> bool:
-        """Whether an owner is one of ours."""
+        """Whether an owner is registered here."""
         return name in self._held
 
     def alive(self, name: str) -> bool:
-        """Whether an owner lives, in this process or another; what a dead one left is removed.
+        """Whether an owner is alive, in this process or another. The file of a dead owner is removed.
 
         Raises:
-            OSError: it cannot be told.
+            OSError: the lock cannot be tested.
         """
         if not _NAME.fullmatch(name):
             return False
         path = self._folder / name
         try:
-            looked = os.open(path, os.O_RDWR)
+            opened = os.open(path, os.O_RDWR)
         except FileNotFoundError:
             return False
         try:
-            # Shared, so that two who look at once do not take each other for the owner.
-            _lock(looked, shared=True)
+            # A shared lock, so that two processes that test at once do not take each other for the owner.
+            _lock(opened, shared=True)
         except BlockingIOError:
             return True
         else:
@@ -106,14 +108,14 @@ class OwnerLocks:
                 path.unlink()
             return False
         finally:
-            os.close(looked)
+            os.close(opened)
 
-    def forget_after_fork(self) -> None:
-        """Drop a parent's locks in its child, or an owner would live as long as the last child."""
+    def abandon(self) -> None:
+        """Close the copies of a parent's locks in its forked child. An open copy would keep the owner alive."""
         held, self._held = self._held, {}
-        for one in held.values():
+        for file in held.values():
             with suppress(OSError):
-                os.close(one)
+                os.close(file)
 
     def _sweep(self) -> None:
         with suppress(FileNotFoundError):
@@ -125,7 +127,7 @@ def _lock(file: int, *, shared: bool = False) -> None:
     """Lock an open file; a shared lock does not wait.
 
     Raises:
-        BlockingIOError: somebody else holds it.
+        BlockingIOError: another process or owner holds it.
     """
     if sys.platform == "win32":
         raise JournalError(message="A journal file needs the file locks of a Unix system; use MemoryJournal here.")

@@ -1,8 +1,8 @@
-"""A thread that a table belongs to: it takes what it is asked in turn, and commits all that waits at once.
+"""The thread that a database belongs to: it runs commands in order and commits all that wait in one transaction.
 
-A disk takes as long for one commit as for one with a hundred changes. So the thread takes everything that gathered
-while it was at the disk, commits once, and wakes each event loop once. Whoever asked may go away meanwhile; whatever
-becomes of the thread, everybody who waits for it is told.
+A disk takes as long for a commit of one change as for a commit of a hundred. So the thread takes all commands that
+gathered while it was writing, commits their changes together, and wakes each event loop once. A caller may be
+cancelled in the meantime. However the thread ends, each caller that waits gets a result or an error.
 """
 
 from __future__ import annotations
@@ -18,31 +18,33 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from luma_async._journal.sqlite.forks import disown_in_children, fork_lock, rest_before_forks
+from luma_async._journal.sqlite.forks import open_things
+from luma_async._journal.sqlite.schema import explain, open_file
 from luma_async._journal.sqlite.table import EntryTable
 from luma_async.values.errors import JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
+    from pathlib import Path
 
 
 @attrs.define(kw_only=True, eq=False)
 class Command:
-    """What is to be done, and who waits for it."""
+    """What the thread shall do, and the future of the caller."""
 
     work: Callable[[EntryTable], Any]
-    """What to do in the thread."""
+    """Called in the thread."""
     writes: bool
-    """Whether it changes entries: such work shares a transaction, and the rest sees what was committed."""
+    """Whether it changes entries. Such commands share a transaction; the others see what was committed."""
     future: asyncio.Future[Any]
-    """Where the answer is waited for; it may be cancelled at any time."""
+    """Awaited by the caller; it may be cancelled at any time."""
     result: Any = None
-    """What came of it."""
+    """What `work` returned."""
     error: Exception | None = None
-    """Why nothing came of it."""
+    """Why there is no result."""
 
-    def tell(self) -> None:
-        """Give the answer, in the loop of who waits."""
+    def resolve(self) -> None:
+        """Set the future, in the caller's event loop."""
         if self.future.done():
             return
         if self.error is not None:
@@ -52,78 +54,56 @@ class Command:
 
 
 class WriterThread:
-    """Opens a database at once, and closes it when it is told to.
+    """Opens a database at once, and closes it on `stop()`.
 
     Args:
-        open_table: opens the database; should it fail, so does everything that was asked.
-        explain: says what a failure of the database means.
-        first: the first question; asked later, it could come too late for a database that does not open.
+        path: the database; if it cannot be opened, all commands fail.
+        first: the first command. Handed over later, it could come after a thread that could not open its database.
     """
 
-    def __init__(
-        self,
-        open_table: Callable[[], EntryTable],
-        explain: Callable[[Exception], JournalError],
-        first: Command,
-    ) -> None:
-        self._open_table = open_table
-        self._explain = explain
-        self._table: EntryTable | None = None
-        self._questions: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
-        self._questions.put(first)
+    def __init__(self, path: Path, first: Command) -> None:
+        self.path = path
+        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._commands.put(first)
         self._taken: list[Command] = []
-        self._farewell: Command | None = None
+        self._close_command: Command | None = None
+        # Guards _open: a command is put before the None that ends the thread, or refused.
         self._lock = threading.Lock()
         self._open = True
-        self._closed = threading.Event()
-        self._closed.set()
-        disown_in_children(self)
-        rest_before_forks(self)
-        # A program that ends without closing must not hang; to the file that is one more sudden death.
+        # Before the thread starts, so that no child is forked with a connection that it does not know of.
+        open_things.add(self)
+        # A daemon: a program that ends without closing must not hang. To the file that is like being killed.
         self._thread = threading.Thread(target=self._run, name="luma_async journal", daemon=True)
         self._thread.start()
 
-    def ask(self, question: Command) -> bool:
-        """Hand over a question; False when the thread takes none any more."""
+    def ask(self, command: Command) -> bool:
+        """Queue a command; return False when the thread takes no more."""
         with self._lock:
             if self._open:
-                self._questions.put(question)
+                self._commands.put(command)
             return self._open
 
     def stop(self, close_command: Command) -> bool:
-        """Answer what was asked so far, close the database, then this; False when the thread has ended already."""
+        """Run what is queued, close the database, then resolve `close_command`; return False when already ended."""
         with self._lock:
             if not self._open:
                 return False
             self._open = False
-            self._farewell = close_command
-            self._questions.put(None)
+            self._close_command = close_command
+            self._commands.put(None)
             return True
 
-    def rest(self) -> None:
-        """Answer what was asked so far and close the database; the next question starts another thread."""
-        if threading.current_thread() is self._thread:
-            return
-        with self._lock:
-            if self._open:
-                self._open = False
-                self._questions.put(None)
-        # One that has not opened it yet waits until the fork is over.
-        self._closed.wait()
-
-    def forget_after_fork(self) -> None:
-        """Never be used in a forked child, where there is no such thread; its connection must not even be closed."""
-        self._lock = threading.Lock()
-        self._open = False
-        _disowned.append(self)
+    def abandon(self) -> None:
+        """Mark the file as unusable in a forked child. Keeping self keeps the connection, which must not be closed."""
+        inherited_files[self.path] = self
 
     def _run(self) -> None:
         fault: Exception = JournalError(message="The thread that writes the journal has ended; open the session again.")
         try:
-            with self._at_the_table() as table:
+            with self._open_table_for_run() as table:
                 while self._take():
-                    self._carry_out(table)
-                    _tell(self._taken)
+                    self._execute(table)
+                    _resolve(self._taken)
                     self._taken = []
         except Exception as error:
             fault = error
@@ -131,88 +111,91 @@ class WriterThread:
             self._end(fault)
 
     @contextmanager
-    def _at_the_table(self) -> Generator[EntryTable]:
-        with fork_lock:
-            # From here on a fork waits until it is closed again.
-            self._closed.clear()
+    def _open_table_for_run(self) -> Generator[EntryTable]:
         try:
-            with closing(self._open_table()) as self._table:
+            with closing(EntryTable(open_file(self.path))) as self._table:
                 yield self._table
         finally:
-            self._closed.set()
+            # Only now, after closing: a child that is forked earlier must not open the file.
+            open_things.discard(self)
 
     def _take(self) -> bool:
-        """Take all that waits, or wait for something; False when that was the end."""
-        if not self._open and self._questions.empty():
+        """Take all queued commands, waiting for the first; return False at the end."""
+        # Commands and the final None are put under the lock, so an empty queue stays empty once _open is False.
+        if not self._open and self._commands.empty():
             return False
-        taken = [self._questions.get()]
-        while not self._questions.empty():
-            taken.append(self._questions.get())
-        self._taken = [question for question in taken if question is not None]
+        taken = [self._commands.get()]
+        while not self._commands.empty():
+            taken.append(self._commands.get())
+        self._taken = [command for command in taken if command is not None]
         return True
 
-    def _carry_out(self, table: EntryTable) -> None:
-        changes = [question for question in self._taken if question.writes]
+    def _execute(self, table: EntryTable) -> None:
+        """Run the taken commands: first all changes in one transaction, then the reads, which see them."""
+        changes = [command for command in self._taken if command.writes]
         if changes and (fault := self._commit(table, changes)) is not None:
+            # Nothing was committed, so each change fails, also those whose own statement succeeded.
             table.rollback()
-            for question in changes:
-                question.error = copy(self._explain(fault))
-        for question in self._taken:
-            if not question.writes:
-                self._answer(table, question)
+            for command in changes:
+                command.error = copy(explain(fault, self.path))
+        for command in self._taken:
+            if not command.writes:
+                self._call(table, command)
 
     def _commit(self, table: EntryTable, changes: list[Command]) -> Exception | None:
-        """Make the changes durable together.
+        """Make the changes durable together; return the error if that failed for all of them.
 
-        Each is one statement, which SQLite takes back by itself when it fails; the others stand. Only what is wrong
-        with the file is returned, and takes all of them back.
+        Each change is a single statement, which SQLite undoes by itself when it fails; the other changes stand. When
+        SQLite has ended the transaction (a full disk, a broken file), all of them are lost.
         """
         try:
             table.begin()
-            for question in changes:
-                self._answer(table, question)
+            for command in changes:
+                self._call(table, command)
                 if not table.in_transaction:
-                    return question.error
+                    return command.error
             table.commit()
         except sqlite3.Error as error:
             return error
         return None
 
-    def _answer(self, table: EntryTable, question: Command) -> None:
+    def _call(self, table: EntryTable, command: Command) -> None:
         try:
-            question.result = question.work(table)
+            command.result = command.work(table)
         except (sqlite3.Error, OSError) as error:
-            question.error = self._explain(error)
+            command.error = explain(error, self.path)
         except Exception as error:
-            question.error = error
+            command.error = error
 
     def _end(self, fault: Exception) -> None:
-        """Let nobody wait for ever."""
+        """Take no more commands, and resolve those that are left, so that no caller waits forever."""
         with self._lock:
             self._open = False
-        while not self._questions.empty():
-            question = self._questions.get()
-            if question is not None:
-                self._taken.append(question)
-        for question in self._taken:
-            question.error = copy(self._explain(fault))
-        _tell(self._taken if self._farewell is None else [*self._taken, self._farewell])
+        while not self._commands.empty():
+            command = self._commands.get()
+            if command is not None:
+                self._taken.append(command)
+        for command in self._taken:
+            # A copy for each caller: an exception that is raised twice collects both tracebacks.
+            command.error = copy(explain(fault, self.path))
+        _resolve(self._taken if self._close_command is None else [*self._taken, self._close_command])
 
 
-_disowned: list[WriterThread] = []
+inherited_files: dict[Path, WriterThread] = {}
+"""Files that were open when this process was forked."""
 
 
-def _tell(questions: Iterable[Command]) -> None:
-    """Wake each loop once."""
+def _resolve(commands: Iterable[Command]) -> None:
+    """Resolve commands in the event loops of their callers, waking each loop once."""
     groups: dict[asyncio.AbstractEventLoop, list[Command]] = {}
-    for question in questions:
-        groups.setdefault(question.future.get_loop(), []).append(question)
+    for command in commands:
+        groups.setdefault(command.future.get_loop(), []).append(command)
     for loop, group in groups.items():
-        # A loop that is closed has nobody left who waits.
+        # RuntimeError: the loop is closed, so no caller waits.
         with suppress(RuntimeError):
-            loop.call_soon_threadsafe(_tell_all, group)
+            loop.call_soon_threadsafe(_resolve_here, group)
 
 
-def _tell_all(questions: list[Command]) -> None:
-    for question in questions:
-        question.tell()
+def _resolve_here(commands: list[Command]) -> None:
+    for command in commands:
+        command.resolve()
