@@ -12,8 +12,8 @@ from ._doubts.doubts import (
 from ._doubts.doubts import (
     StillInDoubt as StillInDoubt,
 )
+from ._journal.memory import MemoryJournal as MemoryJournal
 from ._journal.protocol import Journal as Journal
-from ._journal.protocol import MemoryJournal as MemoryJournal
 from ._journal.sqlite.journal import SqliteJournal as SqliteJournal
 from ._wire.dream_machine.dialect import DreamMachine as DreamMachine
 from ._wire.rixapi.dialect import RixAPI as RixAPI

@@ -21,7 +21,9 @@ from luma_async._aio import loop_now, wall_now
 from luma_async._http.listing import Listing
 from luma_async._http.queries import Queries
 from luma_async._journal.fingerprint import duration_kind
-from luma_async._journal.protocol import Journal, MemoryJournal
+from luma_async._journal.memory import MemoryJournal
+from luma_async._journal.protocol import Journal
+from luma_async._journal.recorder import Recorder
 from luma_async._poll.fetcher import Fetcher
 from luma_async._poll.observation import Look
 from luma_async._poll.watcher import Watcher
@@ -34,7 +36,7 @@ from luma_async.values.settings import Limits, PollPolicy, RetryPolicy, Timeouts
 from luma_async.values.validators import check_dialect, check_kind, check_proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     import aiohttp
 
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from luma_async._submit.attempt import Purchase
     from luma_async._wire.dialect import Dialect
     from luma_async.values.entries import Entry
-    from luma_async.values.events import Event
+    from luma_async.values.events import Emitter
     from luma_async.values.models import Generation
 
 _log = logging.getLogger("luma_async")
@@ -67,8 +69,8 @@ class SessionConfig:
     """How much at once."""
     timeouts: Timeouts = attrs.field(validator=check_kind(Timeouts))
     """Bounds on single steps."""
-    emit: Callable[[Event], None] | None
-    """Called with each event; None when there is no `on_event`."""
+    events: Emitter
+    """Calls `on_event`."""
     proxy: str | None = attrs.field(repr=False, validator=check_proxy)
     """The address of an HTTP proxy; it may hold a password."""
     trust_env: bool
@@ -94,7 +96,7 @@ class Engine:
         self.dialect: Dialect = config.dialect
         self.journal: Journal = journal
         self.service: str = f"{config.dialect.name} {address.base_url}"
-        self.emit: Callable[[Event], None] = config.emit or _ignore
+        self.events: Emitter = config.events
         self.closing: bool = False
         self.stack: AsyncExitStack = stack
         self._downloading = AsyncExitStack()
@@ -114,11 +116,13 @@ class Engine:
             retry=config.retry,
             deadline_s=config.timeouts.request,
             random=random.random,
-            emit=self.emit,
+            events=self.events,
         )
         self._fetcher = Fetcher(
-            queries=self.queries, dialect=self.dialect, concurrency=config.limits.requests, emit=self.emit
+            queries=self.queries, dialect=self.dialect, concurrency=config.limits.requests, emit=self.events.emit
         )
+        self.recorder: Recorder = Recorder(journal, self.service)
+        stack.push_async_callback(self.recorder.aclose, config.timeouts.close)
         self.submitter: Submitter = self._submitter(owner)
         stack.push_async_callback(self.submitter.aclose, config.timeouts.close)
         stack.push_async_callback(self._close_downloads)
@@ -138,8 +142,8 @@ class Engine:
             refresh=self.refresh,
             ask_link=self._ask_link,
             may_ask_link=self.dialect.supports("link"),
-            note=self.submitter.keep_file,
-            emit=self.emit,
+            note=self.recorder.downloaded,
+            events=self.events,
             retry=self.config.retry,
             stall_s=self.config.timeouts.download_stall,
             random=random.random,
@@ -203,7 +207,7 @@ class Engine:
             gate=Throttle(width=config.limits.requests, rate=rate(config.limits, self.dialect.limits)),
             retry=config.retry,
             random=random.random,
-            emit=config.emit,
+            events=config.events,
         )
 
     def _watcher(self) -> Watcher:
@@ -213,10 +217,10 @@ class Engine:
             dialect=self.dialect,
             policy=config.poll,
             random=random.random,
-            emit=config.emit,
-            on_final=self.submitter.finish,
+            events=config.events,
+            on_final=self.recorder.finished,
             find_origin=self._find_origin,
-            on_lost=self.submitter.lose,
+            on_lost=self.recorder.lost,
         )
 
     async def _find_origin(self, tracked: Tracked) -> None:
@@ -265,10 +269,6 @@ def _open_journal(journal: Journal | str | os.PathLike[str] | None) -> tuple[Jou
 
         return SqliteJournal(journal), True
     return journal, False
-
-
-def _ignore(_: Event) -> None:
-    """Drop the event."""
 
 
 def _set_origin(tracked: Tracked, entry: Entry, accepted_at_s: float | None = None) -> None:

@@ -16,6 +16,7 @@ from luma_async.handle import GenerationHandle, as_completed, submit
 from luma_async.library import Library
 from luma_async.values.entries import Phase
 from luma_async.values.errors import ConfigurationError, SessionClosed
+from luma_async.values.events import Emitter
 from luma_async.values.redaction import Secret
 from luma_async.values.requests import AudioRequest, ExtendRequest, Request, as_request
 from luma_async.values.settings import (
@@ -110,7 +111,6 @@ class LumaSession:
             check_base_url(base_url, allow_insecure=allow_insecure)
         self._base_url = base_url
         self._allow_insecure = allow_insecure
-        self._on_event = on_event
         self._config = SessionConfig(
             dialect=self._dialect,
             journal=journal,
@@ -118,7 +118,7 @@ class LumaSession:
             retry=retry,
             limits=limits,
             timeouts=timeouts,
-            emit=None if on_event is None else self._emit,
+            events=Emitter(on_event),
             proxy=proxy,
             trust_env=trust_env,
             trace_configs=trace_configs,
@@ -496,13 +496,6 @@ class LumaSession:
                 message="The session was opened in another event loop: close it there, then open it in this one."
             )
         return engine
-
-    def _emit(self, event: Event) -> None:
-        assert self._on_event is not None
-        try:
-            self._on_event(event)
-        except Exception:
-            _log.exception("on_event raised; the event was %s", type(event).__name__)
 
 
 def _variable(name: str) -> str | None:

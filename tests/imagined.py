@@ -13,6 +13,7 @@ from luma_async._poll.durations import EARLY_MEAN_S, PRIOR
 from luma_async._poll.grouping import Capacity
 from luma_async._poll.watcher import Watcher
 from luma_async._wire.dialect import STILL_RUNNING, Row
+from luma_async.values.events import Emitter
 from luma_async.values.models import Generation, State, Video
 
 
@@ -99,7 +100,7 @@ async def watch(durations, policy, *, batch_size=1, gap_s=0.0, prior=PRIOR, jitt
         dialect=Dialect(),
         policy=policy,
         random=jitter.random,
-        emit=lambda _: None,
+        events=Emitter(),
         on_final=lambda _: None,
         find_origin=_recognises_nobody,
         on_lost=lambda _: None,

@@ -178,7 +178,7 @@ def _release_slot(item: BatchItem, error: RateLimited, engine: Engine) -> None:
     """Release the slot, and pause all submits of the session for a while."""
     number = item.slot.rate_limited()
     delay_s = pause_after_rate_limit(number, error, policy=engine.config.retry, jitter=random.random())  # noqa: S311 - jitter
-    engine.emit(Retried(what="submit", attempt=number, delay_s=delay_s, error=error))
+    engine.events.emit(Retried(what="submit", attempt=number, delay_s=delay_s, error=error))
     engine.submitter.pause(delay_s)
 
 
@@ -198,7 +198,7 @@ async def _download(
     for existing in ours:
         if await is_intact(existing, medium):
             if recorded is None:
-                engine.submitter.keep_file(generation.id, existing.absolute())
+                engine.recorder.downloaded(generation.id, existing.absolute())
             return existing
     try:
         # A damaged file of ours may be replaced; no other file is.

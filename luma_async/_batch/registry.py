@@ -12,7 +12,7 @@ from luma_async._batch.batch import Batch
 from luma_async._batch.item import BatchOptions
 from luma_async._batch.source import Source
 from luma_async._batch.window import InFlight
-from luma_async._journal.protocol import MemoryJournal
+from luma_async._journal.protocol import is_lasting
 from luma_async._submit.limits import window
 from luma_async.values.errors import ConfigurationError, InvalidInput, SessionClosed
 from luma_async.values.settings import Limits, check_timeout
@@ -29,7 +29,7 @@ class Registry:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._persistent = not isinstance(engine.journal, MemoryJournal)
+        self._persistent = is_lasting(engine.journal)
         self._in_flight = InFlight(window(engine.config.limits.max_in_flight, engine.dialect.limits))
         self._batches: WeakSet[Batch] = WeakSet()
         self._tasks = OwnedTasks()

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from luma_async._download.client import FileClient, FileResponse
     from luma_async._download.validate import Medium
-    from luma_async.values.events import Event
+    from luma_async.values.events import Emitter
     from luma_async.values.models import Generation
     from luma_async.values.settings import RetryPolicy
 
@@ -93,7 +93,7 @@ class Downloader:
         ask_link: Callable[[str], Awaitable[str]],
         may_ask_link: bool,
         note: Callable[[str, Path], None],
-        emit: Callable[[Event], None],
+        events: Emitter,
         retry: RetryPolicy,
         stall_s: float,
         random: Callable[[], float],
@@ -102,7 +102,7 @@ class Downloader:
         self._files = files
         self._finder = LinkResolver(refresh=refresh, ask=ask_link, may_ask=may_ask_link)
         self._note = note
-        self._emit = emit
+        self._events = events
         self._retry = retry
         self._stall_s = stall_s
         self._random = random
@@ -193,7 +193,7 @@ class Downloader:
             if delay_s is None:
                 failure.generation_id, failure.path = download.id, download.path
                 raise failure
-            self._emit(
+            self._events.emit(
                 Retried(what="download", attempt=download.tries.without_progress, delay_s=delay_s, error=failure)
             )
             await asyncio.sleep(delay_s)
@@ -213,7 +213,7 @@ class Downloader:
                 download.in_place = True
                 if download.search.kind == "video":
                     self._note(download.id, download.path.absolute())
-                self._emit(Downloaded(generation_id=download.id, path=download.path, size_bytes=part.size_bytes))
+                self._events.emit(Downloaded(generation_id=download.id, path=download.path, size_bytes=part.size_bytes))
 
     async def _receive_whole(self, part: PartFile, download: _Download) -> None:
         """Receive a file to its end, from the first link that works."""
@@ -295,7 +295,7 @@ class Downloader:
             raise DownloadError(message=f"{host} sent {part.size_bytes} of {total_bytes} bytes.")
 
     def _tell(self, download: _Download, part: PartFile, total_bytes: int | None) -> None:
-        self._emit(
+        self._events.emit(
             Downloading(
                 generation_id=download.id, path=download.path, received_bytes=part.size_bytes, total_bytes=total_bytes
             )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from luma_async._http.transport import Transport
     from luma_async._wire.dialect import Call, Dialect
-    from luma_async.values.events import Event
+    from luma_async.values.events import Emitter
     from luma_async.values.settings import RetryPolicy
 
 
@@ -32,14 +32,14 @@ class Queries:
         retry: RetryPolicy,
         deadline_s: float,
         random: Callable[[], float],
-        emit: Callable[[Event], None],
+        events: Emitter,
     ) -> None:
         self._transport = transport
         self._dialect = dialect
         self._retry = retry
         self._deadline_s = deadline_s
         self._random = random
-        self._emit = emit
+        self._events = events
         self._quota = RetryQuota()
 
     async def look(self, call: Call) -> Document:
@@ -89,7 +89,7 @@ class Queries:
             delay_s = self._delay(failure, attempt, loop_now() - began_at)
             if delay_s is None:
                 raise failure
-            self._emit(Retried(what=call.name, attempt=attempt, delay_s=delay_s, error=failure))
+            self._events.emit(Retried(what=call.name, attempt=attempt, delay_s=delay_s, error=failure))
             await asyncio.sleep(delay_s)
 
     def _delay(self, failure: LumaError, attempt: int, elapsed_s: float) -> float | None:

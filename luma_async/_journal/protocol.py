@@ -1,11 +1,9 @@
-"""Where paid intents are remembered: the protocol of a journal, and the one that lives in memory."""
+"""The protocol of a journal: where paid intents are recorded."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
-
-from luma_async.values.errors import KeyConflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -15,16 +13,20 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Journal(Protocol):
-    """Remembers paid intents. All that is written is durable when the call returns.
+    """Records paid intents. All that is written is durable when the call returns.
 
-    A journal stores and finds; which entry may follow which is decided by the functions it is handed.
+    A journal stores and finds entries. Which entry may follow which is decided by the functions that it is given.
+
+    A journal may have an attribute `lasting: bool`. False says that its entries are lost with the program: a session
+    then derives keys of unnamed batches, and does not write notes in the background. Without the attribute a journal
+    is taken for lasting.
     """
 
     async def enter(self) -> str:
-        """Register a living owner, opening the journal first if need be.
+        """Register a living owner, and open the journal if necessary.
 
         Returns:
-            The owner's name, new each time.
+            The owner's name, a new name for each call.
 
         Raises:
             JournalError: the journal cannot be used; the message says what to do.
@@ -32,11 +34,11 @@ class Journal(Protocol):
         ...
 
     async def leave(self, owner: str) -> None:
-        """Let an owner go: what it left in *sending* is in doubt from now on."""
+        """Unregister an owner. Its entries that are *sending* are in doubt from now on."""
         ...
 
     async def alive(self, owner: str) -> bool:
-        """Whether an owner lives, in this process or another."""
+        """Whether an owner is alive, in this process or another."""
         ...
 
     async def get(self, key: str) -> Entry | None:
@@ -51,12 +53,12 @@ class Journal(Protocol):
         """Replace the entry of `key` by `step(entry)`, atomically and durably.
 
         Args:
-            key: whose entry.
-            step: a pure function from the entry that stands (None: there is none) to the one that shall stand. It
-                may be called in another thread. Returning what it was given changes nothing.
+            key: the key of the entry.
+            step: a pure function from the present entry (None: there is none) to the next one. It may be called in
+                another thread. Returning its argument changes nothing.
 
         Returns:
-            The entry that stands afterwards.
+            The entry afterwards.
 
         Raises:
             KeyConflict: another entry of the same service holds the generation id.
@@ -74,65 +76,11 @@ class Journal(Protocol):
         ...
 
 
+def is_lasting(journal: Journal) -> bool:
+    """Whether the entries of a journal outlive the program."""
+    return bool(getattr(journal, "lasting", True))
+
+
 def new_owner() -> str:
-    """Make a name that no other owner has."""
+    """Return a name that no other owner has."""
     return os.urandom(8).hex()
-
-
-class MemoryJournal:
-    """Remembers paid intents as long as it lives itself: the default of a session.
-
-    Give one to several sessions to share what they bought. It survives them, not the process.
-    """
-
-    def __init__(self) -> None:
-        self._entries: dict[str, Entry] = {}
-        self._keys: dict[tuple[str, str], str] = {}
-        self._owners: set[str] = set()
-
-    async def enter(self) -> str:
-        """Register a living owner."""
-        owner = new_owner()
-        self._owners.add(owner)
-        return owner
-
-    async def leave(self, owner: str) -> None:
-        """Let an owner go."""
-        self._owners.discard(owner)
-
-    async def alive(self, owner: str) -> bool:
-        """Whether an owner lives."""
-        return owner in self._owners
-
-    async def get(self, key: str) -> Entry | None:
-        """Return the entry of a key."""
-        return self._entries.get(key)
-
-    async def find(self, service: str, generation_id: str) -> Entry | None:
-        """Return the entry that bought a generation."""
-        key = self._keys.get((service, generation_id))
-        return self._entries[key] if key is not None else None
-
-    async def change(self, key: str, step: Callable[[Entry | None], Entry | None]) -> Entry | None:
-        """Replace the entry of `key` by `step(entry)`."""
-        entry = step(self._entries.get(key))
-        if entry is None:
-            return None
-        if entry.generation_id is not None:
-            bought = (entry.service, entry.generation_id)
-            holder = self._keys.setdefault(bought, key)
-            if holder != key:
-                raise KeyConflict(entry=self._entries[holder], reason=f"it holds generation {entry.generation_id}.")
-        self._entries[key] = entry
-        return entry
-
-    async def entries(self, *, service: str | None = None, phases: Collection[Phase] | None = None) -> list[Entry]:
-        """Return the entries of a service in the given phases, oldest first."""
-        return [
-            entry
-            for entry in self._entries.values()
-            if (service is None or entry.service == service) and (phases is None or entry.phase in phases)
-        ]
-
-    async def aclose(self) -> None:
-        """Keep everything: the journal may be given to another session."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from luma_async._poll.fetcher import Fetcher, FetchResult
     from luma_async._wire.dialect import Dialect, Row
-    from luma_async.values.events import Event
+    from luma_async.values.events import Emitter
     from luma_async.values.settings import PollPolicy
 
 _log = logging.getLogger("luma_async")
@@ -52,7 +52,7 @@ class Watcher:
         dialect: structures what they saw.
         policy: when to look, and when to give up.
         random: numbers from 0 to 1.
-        emit: is told of each change; None where nobody listens.
+        events: receives each change.
         on_final: is told once how a generation ended.
         recognise: looks up whether an id that came from outside was bought here.
         on_lost: is told the id that the service no longer knows.
@@ -66,7 +66,7 @@ class Watcher:
         dialect: Dialect,
         policy: PollPolicy,
         random: Callable[[], float],
-        emit: Callable[[Event], None] | None,
+        events: Emitter,
         on_final: Callable[[Generation], None],
         find_origin: Callable[[Tracked], Awaitable[None]],
         on_lost: Callable[[str], None],
@@ -76,7 +76,7 @@ class Watcher:
         self._dialect = dialect
         self._policy = policy
         self._random = random
-        self._emit = emit
+        self._events = events
         self._on_final = on_final
         self._recognise = find_origin
         self._on_lost = on_lost
@@ -330,7 +330,7 @@ class Watcher:
 
     def _is_old_news(self, target: Tracked, row: Row, asked_at_s: float) -> bool:
         """Whether nobody need be told of a generation that runs on, so that its JSON is not structured."""
-        if self._emit is not None or target.listeners:
+        if self._events.listened or target.listeners:
             return row.raw == target.raw
         target.see_running(LazyLook(partial(self._dialect.generation, row.raw), asked_at_s), row.raw)
         return True
@@ -346,8 +346,7 @@ class Watcher:
         elif known.state is State.COMPLETED and not has_link(known):
             target.looks_without_link += 1
         if changed:
-            if self._emit is not None:
-                self._emit(Changed(generation=known))
+            self._events.emit(Changed(generation=known))
             self._wonder_at(known)
             if not known.final:
                 for listener in target.listeners:
@@ -362,8 +361,7 @@ class Watcher:
             target.finished = True
             if self._policy.kind == "adaptive":
                 self.learning.finished(target, loop_now(), self._watched)
-            if self._emit is not None:
-                self._emit(Finished(generation=generation))
+            self._events.emit(Finished(generation=generation))
             self._on_final(generation)
         target.tell(generation)
         self._leave(target)

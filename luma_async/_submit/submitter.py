@@ -14,11 +14,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from luma_async._aio import OwnedTasks, loop_now, run_sync, wall_now
+from luma_async._aio import OwnedTasks, loop_now, wall_now
 from luma_async._http.retry import repeat_submit
 from luma_async._journal import lifecycle
 from luma_async._journal.fingerprint import canonical, digest
-from luma_async._journal.protocol import MemoryJournal
 from luma_async._submit.attempt import Attempts, Intent, KeyTaken, Purchase, Withdrawn
 from luma_async._wire.dialect import read_row
 from luma_async.values.entries import Entry, Phase
@@ -35,13 +34,11 @@ from luma_async.values.validators import check_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator
-    from pathlib import Path
 
     from luma_async._journal.protocol import Journal
     from luma_async._submit.throttle import Throttle
     from luma_async._wire.dialect import Dialect
-    from luma_async.values.events import Event
-    from luma_async.values.models import Generation
+    from luma_async.values.events import Emitter
     from luma_async.values.requests import Request
     from luma_async.values.settings import RetryPolicy
 
@@ -66,7 +63,7 @@ class Submitter:
         gate: Throttle,
         retry: RetryPolicy,
         random: Callable[[], float],
-        emit: Callable[[Event], None] | None,
+        events: Emitter,
     ) -> None:
         self._attempts = attempts
         self._dialect = dialect
@@ -76,12 +73,12 @@ class Submitter:
         self._gate = gate
         self._retry = retry
         self._random = random
-        self._emit = emit
+        self._events = events
         self._intents: dict[str, Intent] = {}
         self._queue: OrderedDict[str, Intent] = OrderedDict()
         self._busy = 0
         self._tasks = OwnedTasks()
-        self._closing = self._ended = False
+        self._closing = False
 
     async def buy(self, request: Request, *, key: str | None, yield_on_429: bool = False) -> Purchase:
         """Buy what `request` says, once.
@@ -122,7 +119,7 @@ class Submitter:
     def pause(self, delay_s: float) -> None:
         """Let no submit of the session leave for so long."""
         self._gate.pause(delay_s)
-        self._tell(Paused(delay_s=delay_s))
+        self._events.emit(Paused(delay_s=delay_s))
 
     async def buy_again(self, doubt: Entry, request: Request) -> Purchase:
         """Send a doubt again, as a person decided; otherwise like `buy()`."""
@@ -130,18 +127,6 @@ class Submitter:
         if entry.digest != doubt.digest:
             raise KeyConflict(entry=doubt, reason="it stands for a different request.")
         return await self._join(Intent(entry=entry, call=self._dialect.submit(request), named=False, doubt=doubt))
-
-    def finish(self, generation: Generation) -> None:
-        """Note how a generation ended: at once in memory, elsewhere in the background, as all notes are."""
-        self._note(generation.id, lifecycle.finish(generation, at=wall_now()))
-
-    def keep_file(self, generation_id: str, path: Path) -> None:
-        """Note where the file of a generation is."""
-        self._note(generation_id, lifecycle.keep_file(str(path), at=wall_now()))
-
-    def lose(self, generation_id: str) -> None:
-        """Note that the service no longer knows an id."""
-        self._note(generation_id, lifecycle.lose(at=wall_now()))
 
     async def aclose(self, timeout_s: float) -> None:
         """Withdraw what was not sent, and wait for the answers to what was, and for those that are held back."""
@@ -158,7 +143,6 @@ class Submitter:
         finally:
             for key in self._intents:
                 _log.error("the submit %s was still unanswered when the session closed: it is in doubt", key)
-            self._ended = True
             await self._tasks.cancel()
 
     async def _outwait_held(self) -> None:
@@ -274,11 +258,11 @@ class Submitter:
         except LumaError as error:
             failure = error
         else:
-            if self._emit is not None and bought.row is not None:
-                self._emit(Submitted(key=key, generation=read_row(self._dialect, bought.row)))
+            if self._events.listened and bought.row is not None:
+                self._events.emit(Submitted(key=key, generation=read_row(self._dialect, bought.row)))
             return bought
         if not _steps_back(intent, failure):
-            self._tell(SubmitFailed(key=key, error=failure))
+            self._events.emit(SubmitFailed(key=key, error=failure))
         raise failure
 
     async def _buy_or_find(self, intent: Intent) -> Purchase:
@@ -337,13 +321,9 @@ class Submitter:
             delay_s = self._delay_s(outcome.error, attempt, elapsed_s) if outcome.repeat else None
             if delay_s is None:
                 raise outcome.error
-            self._tell(Retried(what="submit", attempt=attempt, delay_s=delay_s, error=outcome.error))
+            self._events.emit(Retried(what="submit", attempt=attempt, delay_s=delay_s, error=outcome.error))
             await self._pause(outcome.error, delay_s)
             attempt += 1
-
-    def _tell(self, event: Event) -> None:
-        if self._emit is not None:
-            self._emit(event)
 
     def _delay_s(self, error: LumaError, attempt: int, elapsed_s: float) -> float | None:
         return repeat_submit(error, attempt=attempt, elapsed_s=elapsed_s, policy=self._retry, jitter=self._random())
@@ -355,24 +335,6 @@ class Submitter:
         else:
             with self._resting():
                 await asyncio.sleep(delay_s)
-
-    def _note(self, generation_id: str, step: lifecycle.Change) -> None:
-        work = self._write_note(generation_id, step)
-        if type(self._journal) is MemoryJournal:
-            run_sync(work)
-        elif self._ended:
-            # Nobody would wait for it any more, nor close a file that it opens.
-            work.close()
-        else:
-            self._tasks.start(work, name="luma_async note")
-
-    async def _write_note(self, generation_id: str, step: lifecycle.Change) -> None:
-        try:
-            entry = await self._journal.find(self._service, generation_id)
-            if entry is not None:
-                await self._journal.change(entry.key, step)
-        except Exception as error:
-            _log.warning("the journal could not note the end of generation %s: %s", generation_id, error)
 
 
 def _steps_back(intent: Intent, error: LumaError) -> bool:

@@ -1,14 +1,21 @@
-"""What `on_event` is told: one frozen value per thing that happened."""
+"""The events that `on_event` is called with: a frozen value for each thing that happened."""
 
 from __future__ import annotations
 
+import logging
+from asyncio import CancelledError
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
 from luma_async.values.errors import LumaError
 from luma_async.values.models import Generation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_log = logging.getLogger("luma_async")
 
 
 @attrs.frozen(kw_only=True)
@@ -28,47 +35,47 @@ class SubmitFailed:
     key: str
     """The key of the paid intent."""
     error: LumaError
-    """What the caller gets."""
+    """What the caller's `submit()` raises."""
 
 
 @attrs.frozen(kw_only=True)
 class Retried:
-    """Something safe will be sent again."""
+    """A call failed, and will be repeated: that is safe."""
 
     what: str
     """The call, such as `submit` or `query`."""
     attempt: int
     """How many attempts were made so far."""
     delay_s: float
-    """Seconds until the next."""
+    """Seconds until the next attempt."""
     error: LumaError
     """Why."""
 
 
 @attrs.frozen(kw_only=True)
 class Paused:
-    """The service asked for fewer submits; all of the session's wait."""
+    """The service asked for fewer submits. All submits of the session wait."""
 
     delay_s: float
-    """Seconds until the next."""
+    """Seconds until the next submit."""
 
 
 @attrs.frozen(kw_only=True)
 class Polled:
-    """One request looked at one or more generations."""
+    """A status request was made, for one or more generations."""
 
     ids: tuple[str, ...]
-    """Which were asked for."""
+    """The ids that were asked for."""
     error: LumaError | None = None
-    """Why nothing was learned, if so."""
+    """Why it failed; None if it did not."""
 
 
 @attrs.frozen(kw_only=True)
 class Changed:
-    """A look showed something new about a generation."""
+    """A status request showed a generation that differs from the last one seen."""
 
     generation: Generation
-    """As it is now."""
+    """The generation as it is now."""
 
 
 @attrs.frozen(kw_only=True)
@@ -76,7 +83,7 @@ class Finished:
     """A generation reached a final state."""
 
     generation: Generation
-    """As it ended."""
+    """The generation in its final state."""
 
 
 @attrs.frozen(kw_only=True)
@@ -84,13 +91,13 @@ class Downloading:
     """A download made progress."""
 
     generation_id: str
-    """Whose file."""
+    """The id of the generation."""
     path: Path
-    """Where it goes."""
+    """The path of the complete file; until then the data is in `<path>.part`."""
     received_bytes: int
     """Bytes on disk so far."""
     total_bytes: int | None
-    """Bytes in all, when the file server tells."""
+    """Size of the complete file; None when the file server does not say."""
 
 
 @attrs.frozen(kw_only=True)
@@ -98,12 +105,34 @@ class Downloaded:
     """A file is complete on disk."""
 
     generation_id: str
-    """Whose file."""
+    """The id of the generation."""
     path: Path
-    """Where it is."""
+    """The path of the file."""
     size_bytes: int
-    """Its size."""
+    """The size of the file."""
 
 
 Event: TypeAlias = Submitted | SubmitFailed | Retried | Paused | Polled | Changed | Finished | Downloading | Downloaded
 """Everything that `on_event` may be called with."""
+
+
+class Emitter:
+    """Calls `on_event`. What it raises is logged and goes no further: no event may stop what it is about."""
+
+    def __init__(self, on_event: Callable[[Event], None] | None = None) -> None:
+        self._on_event = on_event
+
+    @property
+    def listened(self) -> bool:
+        """Whether there is an `on_event`, so that an event is worth its cost."""
+        return self._on_event is not None
+
+    def emit(self, event: Event) -> None:
+        """Call `on_event` with an event."""
+        if self._on_event is None:
+            return
+        try:
+            self._on_event(event)
+        # The call does not wait, so no task is being cancelled here: the error is the callback's own.
+        except (Exception, CancelledError):
+            _log.exception("on_event raised; the event was %s", type(event).__name__)

@@ -65,6 +65,7 @@ async def ours(url, folder, count):
     from luma_async._download.client import FileClient
     from luma_async._download.downloader import Downloader
     from luma_async._http.proxies import Proxies
+    from luma_async.values.events import Emitter
 
     async def nobody(_):
         raise AssertionError("the links are good")
@@ -76,7 +77,7 @@ async def ours(url, folder, count):
         ask_link=nobody,
         may_ask_link=False,
         note=lambda *_: None,
-        emit=lambda _: None,
+        events=Emitter(),
         retry=RetryPolicy(),
         stall_s=30,
         random=lambda: 0.5,

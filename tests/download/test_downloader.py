@@ -65,6 +65,7 @@ from luma_async.testing import (
     watermarked_only,
     wrong_length,
 )
+from luma_async.values.events import Emitter
 
 CLIP = file_bytes()
 LARGE = large_clip(3_000_000)
@@ -255,7 +256,7 @@ async def fetcher(events):
             "ask_link": refresh,
             "may_ask_link": False,
             "note": lambda *_: None,
-            "emit": events.append,
+            "events": Emitter(events.append),
             "retry": RETRY,
             "stall_s": 5,
             "random": lambda: 1.0,

@@ -31,6 +31,7 @@ from luma_async._wire.answer import Answer
 from luma_async._wire.dialect import Call
 from luma_async.testing import ALWAYS, completes_without_link, drop_after_reading, garbage, rate_limited, server_error
 from luma_async.testing import answer as spoiled
+from luma_async.values.events import Emitter
 
 pytestmark = pytest.mark.looptime
 
@@ -69,7 +70,7 @@ def queries(*script, jitter=0.5, retry=None, deadline_s=30.0):
         retry=retry or RetryPolicy(),
         deadline_s=deadline_s,
         random=lambda: jitter,
-        emit=events.append,
+        events=Emitter(events.append),
     )
     return asking, transport, events
 

@@ -11,12 +11,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from luma_async import (
+    ConfigurationError,
     Entry,
     Generation,
     Image,
     Journal,
     JournalError,
     KeyConflict,
+    LumaSession,
     MemoryJournal,
     Phase,
     SqliteJournal,
@@ -58,6 +60,31 @@ def test_they_are_journals(tmp_path):
     assert isinstance(MemoryJournal(), Journal)
     assert isinstance(SqliteJournal(tmp_path / "jobs.db"), Journal)
     assert list(tmp_path.iterdir()) == []
+
+
+class OwnJournal:
+    """A journal of a user, which holds its entries in memory and has nothing to do with our classes."""
+
+    def __init__(self):
+        self._memory = MemoryJournal()
+
+    def __getattr__(self, name):
+        if name == "lasting":
+            raise AttributeError(name)
+        return getattr(self._memory, name)
+
+
+class OwnVolatileJournal(OwnJournal):
+    lasting = False
+
+
+async def test_batch_name_by_lasting(gateway):
+    """A journal with `lasting = False` needs no batch name; one that does not say is taken for lasting."""
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=OwnVolatileJournal()) as luma:
+        assert len(await luma.batch(["cat dance"]).results()) == 1
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=OwnJournal()) as luma:
+        with pytest.raises(ConfigurationError, match="name"):
+            luma.batch(["cat dance"])
 
 
 async def test_what_is_written_is_found(journal):

@@ -1,0 +1,75 @@
+"""The journal in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from luma_async._journal.protocol import new_owner
+from luma_async.values.errors import KeyConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from luma_async.values.entries import Entry, Phase
+
+
+class MemoryJournal:
+    """Records paid intents in memory. It is the default of a session.
+
+    Pass the same journal to several sessions to share what they bought. It outlives the sessions, not the process.
+    """
+
+    lasting = False
+    """The entries are lost with the process."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._keys: dict[tuple[str, str], str] = {}
+        self._owners: set[str] = set()
+
+    async def enter(self) -> str:
+        """Register a living owner."""
+        owner = new_owner()
+        self._owners.add(owner)
+        return owner
+
+    async def leave(self, owner: str) -> None:
+        """Unregister an owner."""
+        self._owners.discard(owner)
+
+    async def alive(self, owner: str) -> bool:
+        """Whether an owner is alive."""
+        return owner in self._owners
+
+    async def get(self, key: str) -> Entry | None:
+        """Return the entry of a key."""
+        return self._entries.get(key)
+
+    async def find(self, service: str, generation_id: str) -> Entry | None:
+        """Return the entry that bought a generation."""
+        key = self._keys.get((service, generation_id))
+        return self._entries[key] if key is not None else None
+
+    async def change(self, key: str, step: Callable[[Entry | None], Entry | None]) -> Entry | None:
+        """Replace the entry of `key` by `step(entry)`."""
+        entry = step(self._entries.get(key))
+        if entry is None:
+            return None
+        if entry.generation_id is not None:
+            bought = (entry.service, entry.generation_id)
+            holder = self._keys.setdefault(bought, key)
+            if holder != key:
+                raise KeyConflict(entry=self._entries[holder], reason=f"it holds generation {entry.generation_id}.")
+        self._entries[key] = entry
+        return entry
+
+    async def entries(self, *, service: str | None = None, phases: Collection[Phase] | None = None) -> list[Entry]:
+        """Return the entries of a service in the given phases, oldest first."""
+        return [
+            entry
+            for entry in self._entries.values()
+            if (service is None or entry.service == service) and (phases is None or entry.phase in phases)
+        ]
+
+    async def aclose(self) -> None:
+        """Do nothing: the journal may be passed to another session."""
