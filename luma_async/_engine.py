@@ -28,9 +28,8 @@ from luma_async._poll.fetcher import Fetcher
 from luma_async._poll.observation import Look
 from luma_async._poll.watcher import Watcher
 from luma_async._submit.attempt import Attempts
-from luma_async._submit.limits import rate
 from luma_async._submit.submitter import Submitter
-from luma_async._submit.throttle import Throttle
+from luma_async._submit.throttle import Rate, Throttle
 from luma_async.values.errors import SessionClosed
 from luma_async.values.settings import Limits, PollPolicy, RetryPolicy, Timeouts
 from luma_async.values.validators import check_dialect, check_kind, check_proxy
@@ -204,7 +203,9 @@ class Engine:
             journal=self.journal,
             owner=owner,
             service=self.service,
-            gate=Throttle(width=config.limits.requests, rate=rate(config.limits, self.dialect.limits)),
+            throttle=Throttle(
+                concurrency=config.limits.requests, rate=Rate.from_limits(config.limits, self.dialect.limits)
+            ),
             retry=config.retry,
             random=random.random,
             events=config.events,

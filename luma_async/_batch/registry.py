@@ -11,9 +11,8 @@ from luma_async._aio import OwnedTasks
 from luma_async._batch.batch import Batch
 from luma_async._batch.item import BatchOptions
 from luma_async._batch.source import Source
-from luma_async._batch.window import InFlight
+from luma_async._batch.window import InFlight, Window
 from luma_async._journal.protocol import is_lasting
-from luma_async._submit.limits import window
 from luma_async.values.errors import ConfigurationError, InvalidInput, SessionClosed
 from luma_async.values.settings import Limits, check_timeout
 
@@ -30,7 +29,7 @@ class Registry:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._persistent = is_lasting(engine.journal)
-        self._in_flight = InFlight(window(engine.config.limits.max_in_flight, engine.dialect.limits))
+        self._in_flight = InFlight(Window.starting(engine.config.limits.max_in_flight, engine.dialect.limits))
         self._batches: WeakSet[Batch] = WeakSet()
         self._tasks = OwnedTasks()
 
@@ -52,7 +51,7 @@ class Registry:
         in_flight = self._in_flight
         if max_in_flight is not None:
             own_limit = Limits(max_in_flight=max_in_flight).max_in_flight
-            in_flight = InFlight(window(own_limit, self._engine.dialect.limits))
+            in_flight = InFlight(Window.starting(own_limit, self._engine.dialect.limits))
         # Keys derived from a random name would not be found by the next run.
         stable_name = batch_name if name is not None or not self._persistent else None
         source = Source(requests, keys, name=stable_name)

@@ -1,14 +1,58 @@
-"""What the batches of a session have in flight, and the limit on it."""
+"""What the batches of a session have in flight, and the limit on it (AIMD).
+
+The window follows a cap that the service does not name. With L its size: each accepted submit that filled the window
+adds 1/L, so that it grows by about one for each windowful. A 429 sets L to 0.9 · min(L, n + 1), n being the number of
+unfinished generations, since n + 1 is what the service has just refused. At a cap of c the window stays between
+0.9 (c + 1) and c + 1 and is always full, at the price of one 429 in about 0.1 (c + 1)² accepted submits.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakSet
+
+import attrs
 
 if TYPE_CHECKING:
     import asyncio
 
-    from luma_async._submit.limits import Window
+    from luma_async.values.settings import KnownLimits
+
+FIRST_SIZE = 4.0
+"""The first size of "auto". It is below every documented cap, and a 429 that shows a smaller cap costs nothing."""
+
+_SHRINK = 0.9
+
+
+@attrs.frozen(kw_only=True)
+class Window:
+    """How many generations may be in flight, as far as is known now."""
+
+    size: float
+    """The number; its fraction is the progress towards the next integer."""
+    ceiling: float = math.inf
+    """The largest size."""
+
+    @classmethod
+    def starting(cls, wanted: float | Literal["auto"] | None, known: KnownLimits) -> Window:
+        """Return the first window: "auto" starts low without a ceiling, a number is both start and ceiling."""
+        bound = known.max_in_flight if wanted is None else wanted
+        return cls(size=FIRST_SIZE) if bound == "auto" else cls(size=bound, ceiling=bound)
+
+    def admits(self, used: int) -> bool:
+        """Whether there is room for one more than `used`."""
+        return used + 1 <= self.size
+
+    def accepted(self, used: int) -> Window:
+        """Return the window after an accepted submit. A submit that did not fill the window shows nothing."""
+        if self.admits(used) or self.size >= self.ceiling:
+            return self
+        return attrs.evolve(self, size=min(self.ceiling, self.size + 1 / self.size))
+
+    def rate_limited(self, unfinished: int) -> Window:
+        """Return the window after a 429 that came while so many generations were unfinished."""
+        return attrs.evolve(self, size=max(1.0, _SHRINK * min(self.size, unfinished + 1)))
 
 
 class InFlight:
@@ -68,7 +112,7 @@ class Slot:
         if self._shrunk == in_flight.shrunk:
             in_flight.shrunk += 1
             in_flight.rate_limits += 1
-            in_flight.window = in_flight.window.refused(in_flight.unfinished)
+            in_flight.window = in_flight.window.rate_limited(in_flight.unfinished)
         self.release()
         return in_flight.rate_limits
 

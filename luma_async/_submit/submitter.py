@@ -60,7 +60,7 @@ class Submitter:
         journal: Journal,
         owner: str,
         service: str,
-        gate: Throttle,
+        throttle: Throttle,
         retry: RetryPolicy,
         random: Callable[[], float],
         events: Emitter,
@@ -70,7 +70,7 @@ class Submitter:
         self._journal = journal
         self._owner = owner
         self._service = service
-        self._gate = gate
+        self._throttle = throttle
         self._retry = retry
         self._random = random
         self._events = events
@@ -118,7 +118,7 @@ class Submitter:
 
     def pause(self, delay_s: float) -> None:
         """Let no submit of the session leave for so long."""
-        self._gate.pause(delay_s)
+        self._throttle.pause(delay_s)
         self._events.emit(Paused(delay_s=delay_s))
 
     async def buy_again(self, doubt: Entry, request: Request) -> Purchase:
@@ -218,7 +218,7 @@ class Submitter:
 
     def _start_next(self) -> None:
         """Start as many as the gate lets through at once: a task for each that waits there would be a waste."""
-        while self._queue and self._busy < self._gate.width:
+        while self._queue and self._busy < self._throttle.concurrency:
             self._launch(self._queue.popitem(last=False)[1])
 
     def _launch(self, intent: Intent) -> None:
@@ -300,7 +300,7 @@ class Submitter:
         attempt = 1
         unsent_since_s: float | None = None
         while True:
-            async with self._gate:
+            async with self._throttle:
                 began_at_s = loop_now()
                 outcome = await self._attempts.send(intent)
             if isinstance(outcome, Purchase):

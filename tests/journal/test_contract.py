@@ -78,6 +78,7 @@ class OwnVolatileJournal(OwnJournal):
     lasting = False
 
 
+@pytest.mark.looptime
 async def test_batch_name_by_lasting(gateway):
     """A journal with `lasting = False` needs no batch name; one that does not say is taken for lasting."""
     async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=OwnVolatileJournal()) as luma:
