@@ -1,7 +1,7 @@
-"""Prompts from files: a prompt a line, a table (CSV), or a JSON object a line.
+"""Prompts from files: text with a prompt per line, CSV, or JSON Lines.
 
-Every row is checked when the file is read, so that nothing is bought from a file with a mistake in it. Pictures are
-looked at then and read again when their row is bought: the rows are held in memory, their pictures are not.
+Every row is checked when the file is read, so that nothing is submitted from a file with an invalid row. Images are
+checked then, too, and read again when their row is submitted: the rows are kept in memory, their images are not.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from luma_async.values.keyframes import Keyframe
 
 PromptFormat: TypeAlias = Literal["text", "csv", "jsonl"]
-"""A prompt a line, a table with a header, or a JSON object (or a JSON text) a line."""
+"""`text`: a prompt per line; `csv`: a table with a header; `jsonl`: a JSON object or string per line."""
 
 _FORMATS: dict[str, PromptFormat] = {
     ".csv": "csv",
@@ -44,42 +44,42 @@ _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 @attrs.frozen(kw_only=True)
 class PromptRow:
-    """One row of a file."""
+    """A row of a file."""
 
     line: int
-    """The line on which it ends, from 1."""
+    """The number of its last line, counted from 1."""
     fields: Mapping[str, Any] = attrs.field(repr=False, hash=False)
-    """What the row says, by the names of `VideoRequest`."""
+    """The fields of its `VideoRequest`."""
     frames: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False, hash=False)
-    """Where the pictures of `frame0` and `frame1` are."""
+    """`frame0` and `frame1` as the file has them."""
     key: str | None = None
-    """The key that it gives to its purchase."""
+    """The key of its submit."""
     output: str | None = None
-    """Where its file goes, below the folder of the batch."""
+    """The path of its result, relative to the folder of the batch."""
     folder: Path = Path()
-    """What the paths of pictures begin at."""
+    """The folder that paths of images are relative to."""
 
     @property
     def request(self) -> VideoRequest:
-        """What to buy. Its pictures are read each time.
+        """The request of this row. Its images are read at each access.
 
         Raises:
-            InvalidInput: a field cannot be right, or a picture cannot be read.
+            InvalidInput: a field has an invalid value, or an image cannot be read.
         """
-        frames: dict[str, Any] = {name: read_keyframe(where, name, self.folder) for name, where in self.frames.items()}
+        frames: dict[str, Any] = {name: read_keyframe(value, name, self.folder) for name, value in self.frames.items()}
         return VideoRequest(**self.fields, keyframes=Keyframes(**frames) if frames else None)
 
 
 @attrs.frozen
 class Prompts(Collection[VideoRequest]):
-    """The requests of a file, to hand to `batch()`; `keys` go beside them."""
+    """The requests of a file: `luma.batch(prompts, keys=prompts.keys)`."""
 
     rows: tuple[PromptRow, ...]
     """The rows, in the order of the file."""
 
     @property
     def keys(self) -> list[str | None]:
-        """The keys that the rows give; None leaves one to be derived."""
+        """The keys of the rows; None where a row has no key."""
         return [row.key for row in self.rows]
 
     def __len__(self) -> int:
@@ -89,70 +89,73 @@ class Prompts(Collection[VideoRequest]):
         return (row.request for row in self.rows)
 
     def __contains__(self, request: object) -> bool:
-        return any(request == one for one in self)
+        return any(request == each for each in self)
 
 
 def read_prompts(
     path: str | os.PathLike[str],
     *,
-    format: PromptFormat | None = None,  # noqa: A002 - what everybody calls it
+    format: PromptFormat | None = None,  # noqa: A002 - the usual name
     check: Callable[[VideoRequest], object] | None = None,
 ) -> Prompts:
-    """Read a file of prompts, and check every row of it.
+    """Read a file of prompts and check every row.
 
-    It reads the file and its pictures at once, so call it before a busy loop starts.
+    This blocks while it reads the file and its images; in a coroutine, call it with `asyncio.to_thread`.
 
     Args:
-        path: the file, in UTF-8. A table has a header that names its columns, a JSON object its fields: those of
-            `VideoRequest`, and `frame0` and `frame1` (an address, a picture file, or `id:` and a generation), `key`
-            (your name for the purchase) and `output` (where its file goes, below the folder of the batch).
-        format: None tells it by the ending: `.csv`, `.jsonl` or `.ndjson`; `.txt` is a prompt a line, whatever it
-            begins with.
-        check: called with each request; what a dialect cannot carry is found out with `RixAPI().submit`.
+        path: the file, in UTF-8. The columns of a table and the fields of a JSON object are those of `VideoRequest`,
+            and `frame0` and `frame1` (a URL, an image file, or `id:` and the id of a generation), `key` (your key of
+            the submit) and `output` (the path of the result, relative to the folder of the batch).
+        format: None takes it from the extension: `.txt`, `.csv`, `.jsonl` or `.ndjson`.
+        check: called with each request. `check=RixAPI().submit` finds fields that the dialect does not support.
 
     Raises:
-        InvalidInput: rows cannot be used; the message names each with its line and field. Or the ending tells
-            nothing: a document that is read as lines would be bought line by line.
+        InvalidInput: a row is invalid; the message lists every invalid row with its line and field. Or the format is
+            unknown: an unknown document is not read as text, since every line of it would be submitted.
         OSError: the file cannot be read.
     """
-    where = Path(path)
-    how = format or _FORMATS.get(where.suffix.lower())
-    if how is None:
+    file = Path(path)
+    known = format or _FORMATS.get(file.suffix.lower())
+    if known is None:
+        formats = ", ".join(_READERS)
         raise InvalidInput(
             field="format",
-            message=f"{where.name} may be anything by its ending: name one of {', '.join(_READERS)} (--format).",
+            message=f"cannot tell the format of {file.name} from its extension; pass format= (--format): {formats}.",
         )
-    return parse_prompts(where.read_bytes(), format=how, name=str(path), folder=where.parent, check=check)
+    return parse_prompts(file.read_bytes(), format=known, name=str(path), folder=file.parent, check=check)
 
 
 def parse_prompts(
     data: bytes,
     *,
-    format: PromptFormat,  # noqa: A002 - the same
+    format: PromptFormat,  # noqa: A002 - the usual name
     name: str,
     folder: Path = Path(),
     check: Callable[[VideoRequest], object] | None = None,
 ) -> Prompts:
-    """Do the same with what was read from elsewhere.
+    """Check every row of content that was read already.
 
     Args:
         data: the content.
-        format: how it is to be understood.
-        name: what messages call it.
-        folder: what the paths of pictures begin at.
+        format: its format.
+        name: the name of the content in messages.
+        folder: the folder that paths of images are relative to.
         check: called with each request.
+
+    Raises:
+        InvalidInput: a row is invalid; the message lists every invalid row with its line and field.
     """
     rows: list[PromptRow] = []
-    faults: list[str] = []
+    problems: list[str] = []
     try:
-        # Spreadsheets put a byte order mark in front.
+        # Spreadsheets write a byte order mark first.
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        text, faults = "", [f"line {line}: is not UTF-8 text."]
+        text, problems = "", [f"line {line}: is not UTF-8 text."]
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        text, faults = "", [f"line {line}: holds a NUL; save the file as UTF-8 text."]
+        text, problems = "", [f"line {line}: contains a NUL character; save the file as UTF-8 text."]
     for line, fields in _READERS[format](text):
         try:
             row = _row(fields, line, folder)
@@ -160,33 +163,34 @@ def parse_prompts(
             if check is not None:
                 check(request)
         except LumaError as error:
-            faults.append(f"line {line}, {error}")
+            problems.append(f"line {line}, {error}")
         else:
             rows.append(row)
-    faults += _repeated(rows)
-    if faults:
-        message = f"nothing was sent, for {len(faults)} of its rows cannot be used:\n  " + "\n  ".join(faults)
+    problems += _repeated(rows)
+    if problems:
+        rows_found = "1 invalid row" if len(problems) == 1 else f"{len(problems)} invalid rows"
+        message = f"{rows_found}; nothing was submitted:\n  " + "\n  ".join(problems)
         raise InvalidInput(field=name, message=message)
     return Prompts(tuple(rows))
 
 
-def read_keyframe(where: str, field: str, folder: Path = Path()) -> Keyframe:
-    """Read one end of a video: an address, a picture file, or `id:` and an earlier generation.
+def read_keyframe(value: str, field: str, folder: Path = Path()) -> Keyframe:
+    """Read a keyframe: a URL, an image file, or `id:` and the id of a generation.
 
     Args:
-        where: which of them.
-        field: what an error calls it.
-        folder: what the path of a file begins at.
+        value: the URL, the path or the id.
+        field: the name of the field in errors.
+        folder: the folder that paths are relative to.
 
     Raises:
-        InvalidInput: it is none of them.
+        InvalidInput: the value is not valid, or the file cannot be read.
     """
     try:
-        if where.startswith("id:"):
-            return GenerationKeyframe(where.removeprefix("id:"))
-        if "://" in where or where.startswith("data:"):
-            return ImageKeyframe(where)
-        return ImageKeyframe.from_file(folder / where)
+        if value.startswith("id:"):
+            return GenerationKeyframe(value.removeprefix("id:"))
+        if "://" in value or value.startswith("data:"):
+            return ImageKeyframe(value)
+        return ImageKeyframe.from_file(folder / value)
     except InvalidInput as error:
         message = error.message
     raise InvalidInput(field=field, message=message)
@@ -216,7 +220,7 @@ def _from_json(document: str) -> _Fields:
         return {"prompt": value}
     if isinstance(value, dict):
         return cast("dict[str, Any]", value)
-    return InvalidInput(field="row", message="is not a JSON object or text.")
+    return InvalidInput(field="row", message="is not a JSON object or string.")
 
 
 def _read_csv(text: str) -> Iterator[tuple[int, _Fields]]:
@@ -228,18 +232,18 @@ def _read_csv(text: str) -> Iterator[tuple[int, _Fields]]:
         except StopIteration:
             return
         except csv.Error as error:
-            # What follows a row that cannot be read may be anything.
+            # After a row that cannot be read, the reader no longer knows where rows begin.
             yield table.line_num, InvalidInput(field="row", message=f"is not CSV: {error}.")
             return
         if not any(cell.strip() for cell in cells):
             continue
         if header is None:
             header = [cell.strip() for cell in cells]
-            if fault := _header_fault(header):
-                yield table.line_num, fault
+            if problem := _header_problem(header):
+                yield table.line_num, problem
                 return
         elif len(cells) > len(header):
-            message = f"has {len(cells)} cells for {len(header)} columns; put quotes around a prompt with commas."
+            message = f"has {len(cells)} cells for {len(header)} columns; quote prompts that contain commas."
             yield table.line_num, InvalidInput(field="row", message=message)
         else:
             yield table.line_num, _from_cells(dict(zip(header, cells, strict=False)))
@@ -252,22 +256,22 @@ _READERS: dict[PromptFormat, Callable[[str], Iterable[tuple[int, _Fields]]]] = {
 }
 
 
-def _header_fault(header: list[str]) -> InvalidInput | None:
+def _header_problem(header: list[str]) -> InvalidInput | None:
     unknown = [name for name in header if name not in _FIELDS]
     if unknown:
-        return InvalidInput(field=unknown[0] or "header", message=f"is no column; there are {_known()}.")
+        return InvalidInput(field=unknown[0] or "header", message=f"is not a known column; known columns: {_known()}.")
     if "prompt" not in header:
-        return InvalidInput(field="prompt", message="is missing among the columns; the first line names them.")
-    twice = [name for name in header if header.count(name) > 1]
-    return InvalidInput(field=twice[0], message="names two columns.") if twice else None
+        return InvalidInput(field="prompt", message="is missing; the first line must name the columns.")
+    repeated = [name for name in header if header.count(name) > 1]
+    return InvalidInput(field=repeated[0], message="is the name of two columns.") if repeated else None
 
 
 def _from_cells(cells: dict[str, str]) -> _Fields:
-    """Understand the texts of a row; an empty cell leaves its field out."""
+    """Convert the cells of a row to fields; an empty cell means that the field is absent."""
     fields: dict[str, Any] = {name: cell.strip() for name, cell in cells.items() if cell.strip()}
     for name in {"loop", "expand_prompt"} & fields.keys():
         if fields[name].lower() not in _FLAGS:
-            return InvalidInput(field=name, message="must be true or false, or be empty.")
+            return InvalidInput(field=name, message="must be true, false or empty.")
         fields[name] = _FLAGS[fields[name].lower()]
     if "concepts" in fields:
         fields["concepts"] = [concept.strip() for concept in fields["concepts"].split(",") if concept.strip()]
@@ -275,7 +279,7 @@ def _from_cells(cells: dict[str, str]) -> _Fields:
         try:
             fields["extra"] = json.loads(fields["extra"])
         except (ValueError, RecursionError):
-            return InvalidInput(field="extra", message="must be a JSON object, or be empty.")
+            return InvalidInput(field="extra", message="must be a JSON object or empty.")
     return fields
 
 
@@ -284,7 +288,7 @@ def _row(fields: _Fields, line: int, folder: Path) -> PromptRow:
         raise fields
     unknown = [name for name in fields if name not in _FIELDS]
     if unknown:
-        raise InvalidInput(field=unknown[0], message=f"is no field; there are {_known()}.")
+        raise InvalidInput(field=unknown[0], message=f"is not a known field; known fields: {_known()}.")
     if "prompt" not in fields:
         raise InvalidInput(field="prompt", message="is missing.")
     key, output = fields.get("key"), fields.get("output")
@@ -293,9 +297,9 @@ def _row(fields: _Fields, line: int, folder: Path) -> PromptRow:
     if output is not None:
         _check_output(output)
     frames = {name: fields[name] for name in _FRAMES if fields.get(name) is not None}
-    for name, where in frames.items():
-        if not isinstance(where, str):
-            raise InvalidInput(field=name, message="must be an address, a picture file, or id: and a generation.")
+    for name, value in frames.items():
+        if not isinstance(value, str):
+            raise InvalidInput(field=name, message="must be a URL, an image file, or id: and the id of a generation.")
     return PromptRow(
         line=line,
         fields={name: value for name, value in fields.items() if name in _REQUEST_FIELDS and value is not None},
@@ -309,23 +313,23 @@ def _row(fields: _Fields, line: int, folder: Path) -> PromptRow:
 def _check_output(output: object) -> None:
     path = PurePath(output) if isinstance(output, str) and output.strip() and output.isprintable() else None
     if path is None or path.is_absolute() or ".." in path.parts or not path.name:
-        raise InvalidInput(field="output", message="must be the name of a file below the folder of the batch.")
+        raise InvalidInput(field="output", message="must be a relative path inside the folder of the batch.")
 
 
 def _repeated(rows: list[PromptRow]) -> list[str]:
-    """Find rows that would share a purchase or a file by mistake."""
-    faults: list[str] = []
+    """Find rows with the same key or the same output."""
+    problems: list[str] = []
     keyed = [row for row in rows if row.key is not None]
     first: dict[str, int] = {}
     for row in keyed:
         assert row.key is not None
         if first.setdefault(row.key, row.line) != row.line:
-            faults.append(f"line {row.line}, key: stands on line {first[row.key]} already.")
-    placed = [row for row in rows if row.output is not None]
-    for name, places in collisions(str(PurePath(row.output or "")) for row in placed).items():
-        lines = [str(placed[place].line) for place in places]
-        faults.append(f"line {lines[-1]}, output: {name} is written by lines {', '.join(lines)}.")
-    return faults
+            problems.append(f"line {row.line}, key: is already used on line {first[row.key]}.")
+    written = [row for row in rows if row.output is not None]
+    for name, indices in collisions(str(PurePath(row.output or "")) for row in written).items():
+        lines = [str(written[index].line) for index in indices]
+        problems.append(f"line {lines[-1]}, output: {name} is written by lines {', '.join(lines)}.")
+    return problems
 
 
 def _known() -> str:

@@ -1,4 +1,4 @@
-"""Where a video starts and ends: pictures and earlier generations."""
+"""The first and last frame of a video, and reference images."""
 
 from __future__ import annotations
 
@@ -22,32 +22,34 @@ _IMAGE_MAGIC: tuple[tuple[bytes, int, str], ...] = (
 
 @attrs.frozen
 class ImageKeyframe:
-    """A picture that the video starts from or ends at."""
+    """An image as the first or last frame of a video."""
 
     url: str = attrs.field(validator=check_picture_url, repr=show_url)
-    """An http(s) address that the service fetches, or a `data:image/…;base64,` URI."""
+    """An http(s) URL that the service fetches, or a `data:image/…;base64,` URI."""
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ImageKeyframe:
-        """Send a picture inline.
+        """Send an image inline.
 
         Args:
             data: a JPEG, PNG, WebP or GIF file.
 
         Raises:
-            InvalidInput: it is none of these. Nothing was sent.
+            InvalidInput: the data is not in one of these formats. Nothing was sent.
         """
         for magic, offset, kind in _IMAGE_MAGIC:
             if data[offset : offset + len(magic)] == magic:
                 return cls(f"data:image/{kind};base64,{base64.b64encode(data).decode()}")
-        raise InvalidInput(field="data", message="is not a JPEG, PNG, WebP or GIF picture.")
+        raise InvalidInput(field="data", message="is not a JPEG, PNG, WebP or GIF image.")
 
     @classmethod
     def from_file(cls, path: str | Path) -> ImageKeyframe:
-        """Send a picture file inline. It reads the file at once, so call it before a busy loop starts.
+        """Send an image file inline.
+
+        This blocks while it reads the file; in a coroutine, call it with `asyncio.to_thread`.
 
         Raises:
-            InvalidInput: the file cannot be read or is not a JPEG, PNG, WebP or GIF picture. Nothing was sent.
+            InvalidInput: the file cannot be read or is not a JPEG, PNG, WebP or GIF image. Nothing was sent.
         """
         try:
             data = Path(path).read_bytes()
@@ -63,25 +65,25 @@ class ImageKeyframe:
 
 @attrs.frozen
 class GenerationKeyframe:
-    """An earlier, completed generation that the video continues or leads to."""
+    """A completed generation that the video continues or leads to."""
 
     id: str = attrs.field(validator=check_source)
-    """Its id."""
+    """The id of the generation."""
 
 
 Keyframe: TypeAlias = ImageKeyframe | GenerationKeyframe
-"""One end of a video."""
+"""The first or last frame of a video."""
 
 
 def check_keyframe(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take one end of a video, or nothing."""
+    """Accept a keyframe or None."""
     if value is not None and not isinstance(value, ImageKeyframe | GenerationKeyframe):
         raise InvalidInput(field=attribute.name, message="must be an ImageKeyframe or a GenerationKeyframe.")
 
 
 @attrs.frozen
 class Keyframes:
-    """Where a video starts and ends; at least one of the two."""
+    """The first frame, the last frame, or both."""
 
     frame0: Keyframe | None = attrs.field(default=None, validator=check_keyframe)
     """The first frame."""
@@ -90,32 +92,32 @@ class Keyframes:
 
     def __attrs_post_init__(self) -> None:
         if self.frame0 is None and self.frame1 is None:
-            raise InvalidInput(field="keyframes", message="needs frame0, frame1 or both.")
+            raise InvalidInput(field="keyframes", message="must have frame0, frame1 or both.")
 
 
 def check_keyframes(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take the ends of a video, or nothing."""
+    """Accept keyframes or None."""
     if value is not None and not isinstance(value, Keyframes):
         raise InvalidInput(field=attribute.name, message="must be Keyframes(frame0=…, frame1=…).")
 
 
 @attrs.frozen
 class ImageReference:
-    """A picture that another picture is made after."""
+    """An image that a generated image should follow."""
 
     url: str = attrs.field(validator=check_picture_url, repr=show_url)
-    """An http(s) address that the service fetches."""
+    """An http(s) URL that the service fetches."""
     weight: float | None = attrs.field(default=None, kw_only=True, converter=as_number, validator=check_weight)
-    """How much it counts, 0 to 1."""
+    """Its influence, 0 to 1."""
 
 
 def check_references(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take reference pictures."""
-    if not is_tuple(value) or not all(isinstance(one, ImageReference) for one in value):
+    """Accept reference images."""
+    if not is_tuple(value) or not all(isinstance(each, ImageReference) for each in value):
         raise InvalidInput(field=attribute.name, message="must be a list of ImageReference(url, weight=…).")
 
 
 def check_reference(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take one reference picture, or nothing."""
+    """Accept a reference image or None."""
     if value is not None:
         check_references(_, attribute, (value,))

@@ -1,4 +1,4 @@
-"""What a service tells us: generations, their files, and balances."""
+"""What a service returns: generations, their files, and balances."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from luma_async.values.html import figure
 from luma_async.values.redaction import clip, show_url
 
 Json = dict[str, Any]
-"""A JSON object as it came."""
+"""A JSON object as received."""
 
 
 class State(StrEnum):
-    """Where the service says a generation is; `Generation.raw_state` keeps its own word.
+    """The state of a generation; `Generation.raw_state` has the service's own word.
 
-    Source: wire words `pending`, `processing`, `completed`, `failed`; some relays say `queued` and `dreaming`.
+    Source: the services send `pending`, `processing`, `completed`, `failed`; some send `queued` and `dreaming`.
     """
 
     PENDING = "pending"
-    """Accepted and waiting for its turn (also: queued)."""
+    """Accepted and queued (also: `queued`)."""
     PROCESSING = "processing"
-    """Being made (also: dreaming)."""
+    """Running (also: `dreaming`)."""
     COMPLETED = "completed"
-    """Done: final."""
+    """Finished with a result: final."""
     FAILED = "failed"
-    """Given up by the service: final."""
+    """Ended by the service without a result: final."""
     UNKNOWN = "unknown"
-    """A word this version does not know: not final, so waiting goes on."""
+    """A word that this version does not know: not final, so waiting continues."""
 
     @property
     def final(self) -> bool:
-        """Whether the service will not change it any more."""
+        """Whether the state will no longer change."""
         return self in _FINAL
 
 
 _FINAL = frozenset({State.COMPLETED, State.FAILED})
 _SHOWN_CHARS = 60
-"""How much of a prompt a repr shows."""
+"""The part of a prompt that a repr shows."""
 
 
 @attrs.frozen(kw_only=True)
 class Video:
-    """The links to one clip."""
+    """The links to a video."""
 
     url: str | None = attrs.field(default=None, repr=show_url)
-    """Where it plays; at relays this one carries a watermark."""
+    """The link to play it; relays return a video with a watermark here."""
     download_url: str | None = attrs.field(default=None, repr=show_url)
-    """The same clip without a watermark, when the service gives one."""
+    """The link to the same video without a watermark, if the service returns it."""
     width: int | None = None
     """Pixels."""
     height: int | None = None
@@ -58,15 +58,15 @@ class Video:
     duration_s: float | None = None
     """Seconds."""
     thumbnail_url: str | None = attrs.field(default=None, repr=show_url)
-    """A still picture of it."""
+    """The link to a still image of it."""
 
 
 @attrs.frozen(kw_only=True)
 class Image:
-    """The link to one picture."""
+    """The link to an image."""
 
     url: str | None = attrs.field(default=None, repr=show_url)
-    """Where it is."""
+    """The link."""
     width: int | None = None
     """Pixels."""
     height: int | None = None
@@ -77,47 +77,47 @@ class Image:
 class Generation:
     """A generation as the service last described it: a snapshot, never updated in place.
 
-    Its repr is short and holds no link; in a notebook it shows itself.
+    Its repr is short and has no link. A notebook displays the result.
     """
 
     id: str
-    """The service's id."""
+    """The id that the service assigned."""
     state: State
-    """Where it is."""
+    """The state."""
     raw_state: str = ""
     """The service's own word for the state."""
     prompt: str | None = None
-    """The prompt as the service repeats it; relays may leave it empty."""
+    """The prompt as the service returns it; may be empty at relays."""
     created_at: datetime | None = None
-    """When the service says it began, aware UTC. Two answers may differ in precision."""
+    """The creation time in the response, aware UTC. Its precision may differ between responses."""
     video: Video | None = None
-    """The clip; None until it is completed, and sometimes even then."""
+    """The video; None until the generation is completed, and sometimes even then."""
     video_raw: Video | None = None
-    """The clip without a watermark, for the accounts that get one."""
+    """The video without a watermark, for accounts that have it."""
     image: Image | None = None
-    """The picture, when the generation is one."""
+    """The image, if the generation is an image."""
     thumbnail: Image | None = None
-    """A still picture of the clip."""
+    """A still image of the video."""
     last_frame: Image | None = None
-    """The last frame of the clip."""
+    """The last frame of the video."""
     failure_reason: str | None = None
     """Why it failed, in the service's words."""
     failure_code: str | None = None
     """Why it failed, as a code."""
     progress: float | None = None
-    """How far it is, 0.0 to 1.0, where the service tells."""
+    """The progress, 0.0 to 1.0, if the service reports it."""
     estimate_wait_s: float | None = None
-    """Seconds the service expects it to take from now, where it tells."""
+    """The remaining seconds that the service expects, if it reports them."""
     server_id: str | None = None
-    """The relay's own name for the machine or account behind it."""
+    """The relay's id for the machine or account that runs the generation."""
     model: str | None = None
-    """The model that makes it."""
+    """The model."""
     raw: Json = attrs.field(factory=dict[str, Any], repr=False, hash=False)
-    """The JSON as it came."""
+    """The JSON as received."""
 
     @property
     def final(self) -> bool:
-        """Whether the service will not change it any more."""
+        """Whether the state will no longer change."""
         return self.state in _FINAL
 
     def __repr__(self) -> str:
@@ -126,7 +126,7 @@ class Generation:
         return f"Generation(id={self.id!r}, state={str(self.state)!r}{''.join(shown)})"
 
     def _repr_html_(self) -> str:
-        """Show the clip or the picture in a notebook, by its link, watermark-free if there is one."""
+        """Display the video or image in a notebook; prefer a link without a watermark."""
         video, raw = self.video or Video(), self.video_raw or Video()
         clip_link = video.download_url or raw.download_url or raw.url or video.url or ""
         still = (self.thumbnail.url if self.thumbnail else None) or video.thumbnail_url
@@ -149,42 +149,42 @@ class User:
     username: str | None = None
     """The name of the account."""
     group: str | None = None
-    """The price group it belongs to."""
+    """The price group of the account."""
     quota: int | None = None
-    """What is left, in the relay's units: on most relays 500,000 of them are one US dollar."""
+    """The remaining quota in the relay's units; on most relays, 500,000 are a US dollar."""
     used_quota: int | None = None
-    """What was used, in the same units."""
+    """The used quota, in the same units."""
     request_count: int | None = None
-    """Requests made so far."""
+    """The number of requests so far."""
     raw: Json = attrs.field(factory=dict[str, Any], repr=False, hash=False)
-    """The JSON as it came, without `access_token`."""
+    """The JSON as received, without `access_token`."""
 
 
 @attrs.frozen(kw_only=True)
 class KeyUsage:
-    """What one API key may spend at a relay, in the relay's quota units."""
+    """The quota of an API key at a relay, in the relay's units."""
 
     name: str | None = None
     """The name of the key."""
     granted: int | None = None
-    """What it was given."""
+    """The granted quota."""
     used: int | None = None
-    """What it has used."""
+    """The used quota."""
     available: int | None = None
-    """What is left."""
+    """The remaining quota."""
     unlimited: bool | None = None
-    """Whether only the account's quota bounds it."""
+    """Whether only the quota of the account limits the key."""
     expires_at: datetime | None = None
-    """When it ends, aware UTC; None for never."""
+    """When the key expires, aware UTC; None means never."""
     raw: Json = attrs.field(factory=dict[str, Any], repr=False, hash=False)
-    """The JSON as it came."""
+    """The JSON as received."""
 
 
 @attrs.frozen(kw_only=True)
 class Credits:
-    """The balance at the official service."""
+    """The balance at Luma's Dream Machine API."""
 
     balance_cents: float
-    """US cents."""
+    """The balance in US cents."""
     raw: Json = attrs.field(factory=dict[str, Any], repr=False, hash=False)
-    """The JSON as it came."""
+    """The JSON as received."""

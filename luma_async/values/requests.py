@@ -1,7 +1,7 @@
-"""What a caller wants: the requests that `submit()` takes, checked when they are built.
+"""The requests that `submit()` accepts. They are checked when they are built.
 
-A request is a value: frozen, comparable, and free of anything a service would have to spell. Which fields a
-service can carry is its dialect's business; what can never be right is refused here, before any I/O.
+A request is a frozen, comparable value, independent of any dialect. Values that no service accepts are refused here,
+before any I/O; fields that a service does not support are refused by its dialect.
 """
 
 from __future__ import annotations
@@ -43,82 +43,82 @@ def _show_characters(refs: Mapping[str, tuple[str, ...]]) -> str:
 
 @attrs.frozen
 class VideoRequest:
-    """A video from a prompt, and if you like from pictures or earlier generations."""
+    """A video from a prompt and, optionally, from images or earlier generations."""
 
     prompt: str = attrs.field(validator=check_prompt)
-    """What to show."""
+    """A description of the result."""
     aspect_ratio: str = attrs.field(default="16:9", kw_only=True, validator=check_ratio)
-    """Width to height, such as `16:9`, `9:16` or `1:1`."""
+    """The ratio of width to height, such as `16:9`, `9:16` or `1:1`."""
     keyframes: Keyframes | None = attrs.field(default=None, kw_only=True, validator=check_keyframes)
     """The first and the last frame."""
     loop: bool | None = attrs.field(default=None, kw_only=True, validator=check_flag)
-    """Whether the end joins the beginning."""
+    """Whether the video loops without a visible cut."""
     expand_prompt: bool | None = attrs.field(default=None, kw_only=True, validator=check_flag)
-    """Whether the service may improve the prompt."""
+    """Whether the service may rewrite the prompt."""
     model: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """The model, such as `ray-2`."""
     resolution: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
-    """Such as `540p`, `720p`, `1080p`."""
+    """The resolution, such as `540p`, `720p` or `1080p`."""
     duration: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
-    """As the service spells it, such as `5s`."""
+    """The duration in the service's form, such as `5s`."""
     concepts: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=as_tuple, validator=check_texts)
-    """Names of concepts, such as `dolly_zoom`."""
+    """The names of concepts, such as `dolly_zoom`."""
     notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
-    """An address that the service calls on changes."""
+    """A URL that the service calls when the generation changes."""
     extra: Mapping[str, Any] = attrs.field(
         kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False
     )
-    """Fields of tomorrow, sent as they are."""
+    """Fields that this class does not have; sent unchanged."""
 
 
 @attrs.frozen
 class ExtendRequest:
-    """More of a completed video."""
+    """An extension of a completed video."""
 
     source: str = attrs.field(validator=check_source)
     """The id of the completed video."""
     prompt: str = attrs.field(validator=check_prompt)
-    """What happens next."""
+    """A description of what happens next."""
     keyframes: Keyframes | None = attrs.field(default=None, kw_only=True, validator=check_keyframes)
-    """Where it ends: only `frame1` makes sense."""
+    """The last frame; `frame0` is refused, since the source is the beginning."""
     loop: bool | None = attrs.field(default=None, kw_only=True, validator=check_flag)
-    """Whether the end joins the beginning."""
+    """Whether the video loops without a visible cut."""
     expand_prompt: bool | None = attrs.field(default=None, kw_only=True, validator=check_flag)
-    """Whether the service may improve the prompt."""
+    """Whether the service may rewrite the prompt."""
     model: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """The model."""
     resolution: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
-    """Such as `720p`."""
+    """The resolution, such as `720p`."""
     duration: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
-    """As the service spells it, such as `5s`."""
+    """The duration in the service's form, such as `5s`."""
     notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
-    """An address that the service calls on changes."""
+    """A URL that the service calls when the generation changes."""
     extra: Mapping[str, Any] = attrs.field(
         kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False
     )
-    """Fields of tomorrow, sent as they are."""
+    """Fields that this class does not have; sent unchanged."""
 
     def __attrs_post_init__(self) -> None:
         if self.keyframes is not None and self.keyframes.frame0 is not None:
-            raise InvalidInput(field="keyframes.frame0", message="is the source itself; give only frame1.")
+            raise InvalidInput(field="keyframes.frame0", message="is the source itself; pass only frame1.")
 
 
 @attrs.frozen
 class AudioRequest:
-    """Sound for a completed video."""
+    """Audio for a completed video."""
 
     source: str = attrs.field(validator=check_source)
     """The id of the completed video."""
     prompt: str = attrs.field(validator=check_prompt)
-    """What to hear."""
+    """A description of the audio."""
     negative_prompt: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
-    """What not to hear."""
+    """What the audio must not contain."""
     notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
-    """An address that the service calls on changes."""
+    """A URL that the service calls when the generation changes."""
     extra: Mapping[str, Any] = attrs.field(
         kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False
     )
-    """Fields of tomorrow, sent as they are."""
+    """Fields that this class does not have; sent unchanged."""
 
 
 @attrs.frozen
@@ -128,33 +128,33 @@ class UpscaleRequest:
     source: str = attrs.field(validator=check_source)
     """The id of the completed video."""
     resolution: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
-    """Such as `1080p` or `4k`."""
+    """The resolution, such as `1080p` or `4k`."""
     notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
-    """An address that the service calls on changes."""
+    """A URL that the service calls when the generation changes."""
     extra: Mapping[str, Any] = attrs.field(
         kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False
     )
-    """Fields of tomorrow, sent as they are."""
+    """Fields that this class does not have; sent unchanged."""
 
 
 @attrs.frozen
 class ImageRequest:
-    """A picture from a prompt and reference pictures."""
+    """An image from a prompt and, optionally, reference images."""
 
     prompt: str = attrs.field(validator=check_prompt)
-    """What to show."""
+    """A description of the result."""
     aspect_ratio: str = attrs.field(default="16:9", kw_only=True, validator=check_ratio)
-    """Width to height."""
+    """The ratio of width to height."""
     model: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
-    """Such as `photon-1` or `photon-flash-1`."""
+    """The model, such as `photon-1` or `photon-flash-1`."""
     image_refs: tuple[ImageReference, ...] = attrs.field(
         default=(), kw_only=True, converter=as_tuple, validator=check_references
     )
-    """Pictures to follow in content."""
+    """Reference images for the content."""
     style_refs: tuple[ImageReference, ...] = attrs.field(
         default=(), kw_only=True, converter=as_tuple, validator=check_references
     )
-    """Pictures to follow in style."""
+    """Reference images for the style."""
     character_refs: Mapping[str, tuple[str, ...]] = attrs.field(
         factory=dict[str, tuple[str, ...]],
         kw_only=True,
@@ -163,111 +163,111 @@ class ImageRequest:
         repr=_show_characters,
         hash=False,
     )
-    """Addresses of pictures by identity, such as `{"identity0": ["https://…"]}`."""
+    """The URLs of images of each character, such as `{"identity0": ["https://…"]}`."""
     modify_image_ref: ImageReference | None = attrs.field(default=None, kw_only=True, validator=check_reference)
-    """The picture to change."""
+    """The image to change."""
     format: Literal["jpg", "png"] | None = attrs.field(default=None, kw_only=True, validator=check_text)
-    """The kind of file."""
+    """The file format."""
     sync: bool | None = attrs.field(default=None, kw_only=True, validator=check_flag)
-    """Whether the service answers only when the picture is done."""
+    """Whether the service responds only when the image is finished."""
     sync_timeout: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
-    """Seconds the service may take for it."""
+    """The maximum of seconds that such a response may take."""
     notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
-    """An address that the service calls on changes."""
+    """A URL that the service calls when the generation changes."""
     extra: Mapping[str, Any] = attrs.field(
         kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False
     )
-    """Fields of tomorrow, sent as they are."""
+    """Fields that this class does not have; sent unchanged."""
 
 
 @attrs.frozen
 class ReframeRequest:
-    """A video or a picture in another aspect ratio."""
+    """A video or an image in another aspect ratio."""
 
     media: str = attrs.field(validator=check_media, repr=show_url)
-    """Where the original is."""
+    """The URL of the original."""
     aspect_ratio: str = attrs.field(default="16:9", kw_only=True, validator=check_ratio)
-    """Width to height of the result."""
+    """The ratio of width to height of the result."""
     kind: Literal["video", "image"] = attrs.field(default="video", kw_only=True, validator=check_media_kind)
-    """What the original is."""
+    """The kind of the original."""
     prompt: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
-    """What to show where there was nothing."""
+    """A description of the added area."""
     model: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """The model."""
     first_frame: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
-    """Where the first frame of the result is (videos only)."""
+    """The URL of the first frame of the result (videos only)."""
     format: Literal["jpg", "png"] | None = attrs.field(default=None, kw_only=True, validator=check_text)
-    """The kind of file (pictures only)."""
+    """The file format (images only)."""
     grid_position_x: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
-    """Where the original lies in the result, pixels from the left."""
+    """The position of the original in the result, in pixels from the left."""
     grid_position_y: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
-    """Where the original lies in the result, pixels from the top."""
+    """The position of the original in the result, in pixels from the top."""
     resized_width: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
-    """Pixels of the original in the result."""
+    """The width of the original in the result, in pixels."""
     resized_height: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
-    """Pixels of the original in the result."""
+    """The height of the original in the result, in pixels."""
     x_start: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
-    """The left edge of the cut, pixels."""
+    """The left edge of the crop, in pixels."""
     x_end: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
-    """The right edge of the cut, pixels."""
+    """The right edge of the crop, in pixels."""
     y_start: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
-    """The upper edge of the cut, pixels."""
+    """The upper edge of the crop, in pixels."""
     y_end: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
-    """The lower edge of the cut, pixels."""
+    """The lower edge of the crop, in pixels."""
     notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
-    """An address that the service calls on changes."""
+    """A URL that the service calls when the generation changes."""
     extra: Mapping[str, Any] = attrs.field(
         kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False
     )
-    """Fields of tomorrow, sent as they are."""
+    """Fields that this class does not have; sent unchanged."""
 
 
 @attrs.frozen
 class ModifyRequest:
-    """A video restyled by a prompt."""
+    """A video in another style."""
 
     media: str = attrs.field(validator=check_media, repr=show_url)
-    """Where the original is."""
+    """The URL of the original."""
     mode: str = attrs.field(kw_only=True, validator=check_prompt)
-    """How far it may go: `adhere_1` to `adhere_3`, `flex_1` to `flex_3`, `reimagine_1` to `reimagine_3`."""
+    """How much may change: `adhere_1` to `adhere_3`, `flex_1` to `flex_3`, `reimagine_1` to `reimagine_3`."""
     prompt: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
-    """What to show."""
+    """A description of the result."""
     model: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """The model."""
     first_frame: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
-    """Where the first frame of the result is."""
+    """The URL of the first frame of the result."""
     notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
-    """An address that the service calls on changes."""
+    """A URL that the service calls when the generation changes."""
     extra: Mapping[str, Any] = attrs.field(
         kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False
     )
-    """Fields of tomorrow, sent as they are."""
+    """Fields that this class does not have; sent unchanged."""
 
 
 Request: TypeAlias = (
     VideoRequest | ExtendRequest | AudioRequest | UpscaleRequest | ImageRequest | ReframeRequest | ModifyRequest
 )
-"""Everything that `submit()` takes."""
+"""The requests that `submit()` accepts."""
 
 
 def as_request(wanted: Request | str, fields: Any) -> Request:
-    """Return a request as it is, or the video that a prompt and its fields describe.
+    """Return a request unchanged, or the `VideoRequest` of a prompt and its fields.
 
     Raises:
-        InvalidInput: it is neither, or a field cannot be right.
-        TypeError: fields beside a request.
+        InvalidInput: it is neither a prompt nor a request, or a field has an invalid value.
+        TypeError: fields were passed in addition to a request, or a field does not exist.
     """
     if isinstance(wanted, str):
         return VideoRequest(wanted, **fields)
     if fields:
-        raise TypeError(f"a {type(wanted).__name__} carries its own fields; do not pass {', '.join(fields)} beside it")
+        raise TypeError(f"a {type(wanted).__name__} has its own fields; do not pass {', '.join(fields)} as well")
     if not isinstance(wanted, Request):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidInput(field="request", message="must be a prompt or a request such as VideoRequest(…).")
     return wanted
 
 
 class VideoFields(TypedDict, total=False):
-    """The fields of `VideoRequest` that `submit(prompt, …)` takes by name."""
+    """The fields of `VideoRequest` that `submit(prompt, …)` accepts as keyword arguments."""
 
     aspect_ratio: str
     keyframes: Keyframes | None
@@ -282,7 +282,7 @@ class VideoFields(TypedDict, total=False):
 
 
 class ExtendFields(TypedDict, total=False):
-    """The fields of `ExtendRequest` that `extend(source, prompt, …)` takes by name."""
+    """The fields of `ExtendRequest` that `extend(source, prompt, …)` accepts as keyword arguments."""
 
     keyframes: Keyframes | None
     loop: bool | None
@@ -295,7 +295,7 @@ class ExtendFields(TypedDict, total=False):
 
 
 class AudioFields(TypedDict, total=False):
-    """The fields of `AudioRequest` that `add_audio(source, prompt, …)` takes by name."""
+    """The fields of `AudioRequest` that `add_audio(source, prompt, …)` accepts as keyword arguments."""
 
     negative_prompt: str | None
     notify_hook: str | None

@@ -399,7 +399,7 @@ async def test_what_runs_on_is_not_called_failed(run, folder, gateway):
     ("arguments", "words"),
     [
         (("missing.txt",), "FILE: missing.txt: No such file"),
-        (("prompts.json",), "name one of text, csv, jsonl (--format)"),
+        (("prompts.json",), "pass format= (--format): text, csv, jsonl"),
     ],
 )
 async def test_a_file_that_cannot_be_meant_is_wrong_use(run, folder, gateway, arguments, words):

@@ -1,4 +1,4 @@
-"""Prompts from files: what rows say, and what is wrong with them."""
+"""Prompts from files: how rows are read, and which rows are invalid."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from luma_async import (
 )
 from luma_async.prompts import parse_prompts
 
-JPEG = b"\xff\xd8\xff picture"
+JPEG = b"\xff\xd8\xff image"
 
 
-def parse(text, how="csv", **options):
-    return parse_prompts(text.encode(), format=how, name="prompts", **options)
+def parse(text, kind="csv", **options):
+    return parse_prompts(text.encode(), format=kind, name="prompts", **options)
 
 
-def faults_of(text, how="csv", **options):
-    """Return what is said about a file that is refused, without the first line."""
+def problems_of(text, kind="csv", **options):
+    """Return the lines of the error about a refused file, without the first line."""
     with pytest.raises(InvalidInput) as caught:
-        parse(text, how, **options)
+        parse(text, kind, **options)
     assert caught.value.field == "prompts"
-    first, *faults = str(caught.value).splitlines()
-    assert f"{len(faults)} of its rows" in first
-    return [fault.strip() for fault in faults]
+    first, *problems = str(caught.value).splitlines()
+    rows = "1 invalid row" if len(problems) == 1 else f"{len(problems)} invalid rows"
+    assert first == f"prompts: {rows}; nothing was submitted:"
+    return [problem.strip() for problem in problems]
 
 
-def test_a_text_has_a_prompt_a_line():
-    """Blank lines and blanks around a prompt do not count, and everything else is the prompt's own."""
+def test_text_prompt_per_line():
+    """A text file has a prompt per line; blank lines and surrounding spaces are ignored."""
     prompts = parse('a cat\r\n\n  # 7, a "dog"  \n\u2028odd line\n', "text")
     assert [request.prompt for request in prompts] == ["a cat", '# 7, a "dog"', "odd line"]
     assert [row.line for row in prompts.rows] == [1, 3, 4]
@@ -43,8 +44,8 @@ def test_a_text_has_a_prompt_a_line():
     assert VideoRequest("a cat") in prompts
 
 
-def test_a_table_names_fields_in_its_header():
-    """Columns in any order; an empty cell leaves its field out; cells may span lines."""
+def test_csv_columns_are_fields():
+    """Columns may be in any order, an empty cell means that the field is absent, and cells may span lines."""
     text = (
         "\ufeffkey,prompt,aspect_ratio,loop,expand_prompt,model,resolution,duration,concepts,notify_hook,extra,output\n"
         'one,"a cat,\ndancing",9:16,Yes,0,ray-2,720p,5s,"dolly_zoom, orbit",'
@@ -72,8 +73,8 @@ def test_a_table_names_fields_in_its_header():
     assert [(row.line, row.output) for row in prompts.rows] == [(3, "a.mp4"), (4, None)]
 
 
-def test_json_lines_hold_objects_or_texts():
-    """An object names fields with their own types, a JSON text is a prompt, and null leaves a field out."""
+def test_jsonl_objects_and_strings():
+    """A JSON object has typed fields, a JSON string is a prompt, and null means that the field is absent."""
     rows = [{"prompt": "a cat", "loop": True, "concepts": ["orbit"], "model": None, "extra": {"seed": 7}}, "a dog"]
     prompts = parse("\n".join(map(json.dumps, rows)), "jsonl")
     assert list(prompts) == [
@@ -82,14 +83,14 @@ def test_json_lines_hold_objects_or_texts():
     ]
 
 
-def test_frames_are_addresses_files_or_generations(tmp_path):
-    """A picture file is looked for beside the prompts, checked at once, and read when its row is bought."""
+def test_frames_of_rows(tmp_path):
+    """A frame is a URL, a generation, or a file relative to the prompts, which is read at each access."""
     (tmp_path / "first.jpg").write_bytes(JPEG)
     path = tmp_path / "prompts.csv"
-    path.write_text("prompt,frame0,frame1\na cat,first.jpg,https://pictures.example/last.jpg\na dog,,id:some-id\n")
+    path.write_text("prompt,frame0,frame1\na cat,first.jpg,https://images.example/last.jpg\na dog,,id:some-id\n")
     prompts = read_prompts(path)
     assert [request.keyframes for request in prompts] == [
-        Keyframes(ImageKeyframe.from_bytes(JPEG), ImageKeyframe("https://pictures.example/last.jpg")),
+        Keyframes(ImageKeyframe.from_bytes(JPEG), ImageKeyframe("https://images.example/last.jpg")),
         Keyframes(frame1=GenerationKeyframe("some-id")),
     ]
     (tmp_path / "first.jpg").unlink()
@@ -101,8 +102,8 @@ def test_frames_are_addresses_files_or_generations(tmp_path):
     ("name", "text"),
     [("p.csv", "prompt\na cat\n"), ("P.JSONL", '"a cat"'), ("p.ndjson", '"a cat"'), ("p.txt", "a cat")],
 )
-def test_the_ending_tells_the_format(tmp_path, name, text):
-    """`.csv`, `.jsonl` and `.ndjson` are what they say; a text is a prompt a line."""
+def test_format_from_extension(tmp_path, name, text):
+    """The extension of the file selects the format; `format=` overrides it."""
     (tmp_path / name).write_text(text)
     assert list(read_prompts(tmp_path / name)) == [VideoRequest("a cat")]
     assert list(read_prompts(tmp_path / name, format="text"))[-1].prompt in text
@@ -111,22 +112,22 @@ def test_the_ending_tells_the_format(tmp_path, name, text):
 @pytest.mark.parametrize(
     "name", ["prompts.json", "prompts.tsv", "prompts.pdf", "prompts.yaml", "prompts.csv.gz", "prompts.md", "prompts"]
 )
-def test_an_ending_that_tells_nothing_is_refused(tmp_path, name):
-    """Read as lines, each line of such a file would be bought; whoever means it says so."""
+def test_unknown_extension_is_refused(tmp_path, name):
+    """A file with an unknown extension is read as text only with `format="text"`."""
     path = tmp_path / name
     path.write_text("a cat\n", encoding="utf-8")
-    with pytest.raises(InvalidInput, match="text, csv, jsonl"):
+    with pytest.raises(InvalidInput, match=r"pass format= \(--format\): text, csv, jsonl"):
         read_prompts(path)
     assert list(read_prompts(path, format="text")) == [VideoRequest("a cat")]
 
 
 @pytest.mark.parametrize(
-    ("row", "fault"),
+    ("row", "problem"),
     [
         ('{"prompt": ""}', "line 1, prompt: must be"),
         ("{}", "line 1, prompt: is missing"),
-        ('{"promt": "a cat"}', "line 1, promt: is no field; there are aspect_ratio,"),
-        ('{"prompt": "a cat", "keyframes": {}}', "line 1, keyframes: is no field"),
+        ('{"promt": "a cat"}', "line 1, promt: is not a known field; known fields: aspect_ratio,"),
+        ('{"prompt": "a cat", "keyframes": {}}', "line 1, keyframes: is not a known field"),
         ('{"prompt": "a cat", "aspect_ratio": "wide"}', "line 1, aspect_ratio: must read"),
         ('{"prompt": "a cat", "loop": "yes"}', "line 1, loop: must be"),
         ('{"prompt": "a cat", "concepts": 7}', "line 1, concepts: must be"),
@@ -146,81 +147,83 @@ def test_an_ending_that_tells_nothing_is_refused(tmp_path, name):
         ("[" * 100_000, "line 1, row: is not a JSON object"),
     ],
 )
-def test_a_bad_row_is_named_by_line_and_field(row, fault):
-    """Each mistake of a JSON row is found, and said in terms of its field."""
-    (found,) = faults_of(row, "jsonl")
-    assert found.startswith(fault)
+def test_invalid_json_row(row, problem):
+    """The error about an invalid JSON row names its line and its field."""
+    (found,) = problems_of(row, "jsonl")
+    assert found.startswith(problem)
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "problem"),
     [
-        ("promt\na cat\n", "line 1, promt: is no column"),
-        ("a cat\na dog\n", "line 1, a cat: is no column"),
-        ("key\none\n", "line 1, prompt: is missing among the columns"),
-        ("prompt,key,key\na cat,1,2\n", "line 1, key: names two columns"),
+        ("promt\na cat\n", "line 1, promt: is not a known column"),
+        ("a cat\na dog\n", "line 1, a cat: is not a known column"),
+        ("key\none\n", "line 1, prompt: is missing; the first line must name"),
+        ("prompt,key,key\na cat,1,2\n", "line 1, key: is the name of two columns"),
         ("prompt,key\na cat, dancing,1\n", "line 2, row: has 3 cells for 2 columns"),
-        ("prompt,loop\na cat,perhaps\n", "line 2, loop: must be true or false"),
+        ("prompt,loop\na cat,perhaps\n", "line 2, loop: must be true, false or empty"),
         ("prompt,extra\na cat,{\n", "line 2, extra: must be a JSON object"),
         ('prompt\na "cat"\n"open', "line 3, row: is not CSV"),
         ("prompt,aspect_ratio\n,9:16\n", "line 2, prompt: is missing"),
     ],
 )
-def test_a_bad_table_is_named_by_line_and_field(text, fault):
-    """Each mistake of a CSV is found, and says how to mend it."""
-    (found,) = faults_of(text)
-    assert found.startswith(fault)
+def test_invalid_csv(text, problem):
+    """The error about an invalid CSV names the line and the field."""
+    (found,) = problems_of(text)
+    assert found.startswith(problem)
 
 
-def test_all_bad_rows_are_named_at_once():
-    """Nobody mends a file row by row: every mistake is in one error, and a good row between them is none."""
-    faults = faults_of("prompt,aspect_ratio\na cat,wide\na dog,1:1\n,\n,1:1\na cow,tall\n")
-    assert [fault.split(":")[0] for fault in faults] == [
+def test_all_invalid_rows_in_one_error():
+    """One error lists every invalid row of a file, and no valid row."""
+    problems = problems_of("prompt,aspect_ratio\na cat,wide\na dog,1:1\n,\n,1:1\na cow,tall\n")
+    assert [problem.split(":")[0] for problem in problems] == [
         "line 2, aspect_ratio",
         "line 5, prompt",
         "line 6, aspect_ratio",
     ]
 
 
-def test_keys_and_files_that_stand_twice_are_mistakes():
-    """Two rows of one key would share a purchase, two of one file would fight for it, whatever its case."""
-    faults = faults_of("prompt,key,output\na cat,one,a.mp4\na dog,two,b.mp4\na cow,one,A.mp4\n")
-    assert faults == [
-        "line 4, key: stands on line 2 already.",
-        "line 4, output: a.mp4 is written by lines 2, 4.",
-    ]
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        (
+            "prompt,key,output\na cat,one,a.mp4\na dog,two,b.mp4\na cow,one,A.mp4\n",
+            [
+                "line 4, key: is already used on line 2.",
+                "line 4, output: a.mp4 is written by lines 2, 4.",
+            ],
+        ),
+        ("prompt,output\na cat,b/a.mp4\na dog,./b//a.mp4\n", ["line 3, output: b/a.mp4 is written by lines 2, 3."]),
+    ],
+)
+def test_repeated_key_or_output(text, problems):
+    """Two rows must not have the same key or the same file, in whatever case or form its path is written."""
+    assert problems_of(text) == problems
 
 
-def test_one_file_may_be_spelled_in_two_ways():
-    """A dot and a doubled slash change nothing about which file it is."""
-    faults = faults_of("prompt,output\na cat,b/a.mp4\na dog,./b//a.mp4\n")
-    assert faults == ["line 3, output: b/a.mp4 is written by lines 2, 3."]
-
-
-def test_what_a_service_cannot_carry_is_found_with_its_dialect():
-    """A dialect's own check runs over each row, before anything is bought."""
+def test_check_finds_unsupported_fields():
+    """`check=` runs the check of a dialect over each row, before anything is submitted."""
     text = "prompt,concepts\na cat,orbit\na dog,\n"
     assert len(parse(text)) == 2
-    (fault,) = faults_of(text, check=RixAPI().submit)
-    assert fault.startswith("line 2, concepts:")
+    (problem,) = problems_of(text, check=RixAPI().submit)
+    assert problem.startswith("line 2, concepts:")
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize(("how", "lines"), [("text", ("a cat", "a dog")), ("jsonl", ('"a cat"', '"a dog"'))])
-def test_a_line_may_end_as_it_does_anywhere(ending, how, lines):
-    """Nobody buys one video of a whole file."""
-    prompts = parse_prompts(ending.join(lines).encode(), format=how, name="prompts")
-    assert list(prompts) == [VideoRequest("a cat"), VideoRequest("a dog")]
+@pytest.mark.parametrize(("kind", "lines"), [("text", ("a cat", "a dog")), ("jsonl", ('"a cat"', '"a dog"'))])
+def test_line_endings(ending, kind, lines):
+    """Lines may end in any of the three common ways."""
+    assert list(parse(ending.join(lines), kind)) == [VideoRequest("a cat"), VideoRequest("a dog")]
 
 
-@pytest.mark.parametrize("how", ["text", "csv", "jsonl"])
-def test_text_of_two_bytes_a_letter_is_refused(how):
-    """UTF-16 without a mark is valid UTF-8 full of NULs, and would be bought as such."""
-    with pytest.raises(InvalidInput, match="line 1: holds a NUL; save the file as UTF-8"):
-        parse_prompts('prompt\n"a cat"\n'.encode("utf-16-le"), format=how, name="prompts")
+@pytest.mark.parametrize("kind", ["text", "csv", "jsonl"])
+def test_utf16_is_refused(kind):
+    """UTF-16 without a byte order mark is refused, although it is valid UTF-8 with NUL characters."""
+    with pytest.raises(InvalidInput, match="line 1: contains a NUL character; save the file as UTF-8"):
+        parse_prompts('prompt\n"a cat"\n'.encode("utf-16-le"), format=kind, name="prompts")
 
 
-def test_bytes_that_are_no_text_are_refused():
-    """A file in another encoding is named with the line of its first odd byte."""
+def test_latin1_is_refused():
+    """The error about a file that is not UTF-8 names the line of the first invalid byte."""
     with pytest.raises(InvalidInput, match="line 2: is not UTF-8"):
         parse_prompts("a cat\nein Bär\n".encode("latin-1"), format="text", name="prompts")

@@ -276,7 +276,7 @@ def test_bytes_of_a_picture_become_a_data_uri(data, kind, tmp_path):
 @pytest.mark.parametrize("data", [b"", b"hello", b"%PDF-1.7", b"\xff\xd8", b"<svg/>", b"\x00\x00\x00 ftypmp42"])
 def test_what_is_no_picture_is_refused(data, tmp_path):
     """A text, a PDF, a video, a cut file: refused before it is sent, with the path when there is one."""
-    with pytest.raises(InvalidInput, match="data: is not a JPEG, PNG, WebP or GIF picture"):
+    with pytest.raises(InvalidInput, match="data: is not a JPEG, PNG, WebP or GIF image"):
         ImageKeyframe.from_bytes(data)
     path = tmp_path / "picture.jpg"
     path.write_bytes(data)
@@ -365,7 +365,7 @@ def test_a_prompt_or_a_request_is_what_can_be_bought():
     request = VideoRequest("cat dance", loop=True)
     assert as_request("cat dance", {"loop": True}) == request
     assert as_request(request, {}) is request
-    with pytest.raises(TypeError, match="do not pass loop beside it"):
+    with pytest.raises(TypeError, match="do not pass loop as well"):
         as_request(request, {"loop": True})
     with pytest.raises(InvalidInput, match="request: must be a prompt or a request"):
         as_request(7, {})

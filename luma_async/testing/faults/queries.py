@@ -62,7 +62,7 @@ def _on_rows(name: str, change: Callable[[_Rows], _Rows]) -> Fault:
         rows = "data" if "data" in document else "generations"
         return {**document, rows: change(document[rows])}
 
-    return attrs.evolve(reshapes(changed), name=name)
+    return attrs.evolve(reshapes(changed), name=name, charged=False)
 
 
 def _renamed(row: dict[str, Any]) -> dict[str, Any]:
