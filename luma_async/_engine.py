@@ -118,7 +118,7 @@ class Engine:
             events=self.events,
         )
         self._fetcher = Fetcher(
-            queries=self.queries, dialect=self.dialect, concurrency=config.limits.requests, emit=self.events.emit
+            queries=self.queries, dialect=self.dialect, concurrency=config.limits.requests, events=self.events
         )
         self.recorder: Recorder = Recorder(journal, self.service)
         stack.push_async_callback(self.recorder.aclose, config.timeouts.close)
@@ -159,9 +159,9 @@ class Engine:
         """Return what is known of a purchased generation, for the watcher to poll."""
         entry = purchase.entry
         assert entry.generation_id is not None
-        tracked = self.watcher.target(entry.generation_id)
+        tracked = self.watcher.tracked(entry.generation_id)
         if tracked.submitted_at_s is None:
-            tracked.fresh = purchase.accepted_at_s is not None
+            tracked.submitted_here = purchase.accepted_at_s is not None
         _set_origin(tracked, entry, purchase.accepted_at_s)
         if purchase.row is not None and purchase.accepted_at_s is not None:
             self.watcher.remember_answer(tracked, purchase.row, purchase.accepted_at_s)
@@ -275,7 +275,7 @@ def _open_journal(journal: Journal | str | os.PathLike[str] | None) -> tuple[Jou
 def _set_origin(tracked: Tracked, entry: Entry, accepted_at_s: float | None = None) -> None:
     """Set what the journal knows of a generation's beginning."""
     tracked.key = entry.key
-    tracked.law = duration_kind(entry.request)
+    tracked.duration_kind = duration_kind(entry.request)
     if tracked.submitted_at_s is None:
         tracked.submitted_at_s = _sent_at_s(entry) if accepted_at_s is None else accepted_at_s
 

@@ -359,7 +359,7 @@ class LumaSession:
             SessionClosed: the session is not open.
         """
         engine = self._open()
-        return GenerationHandle(engine.watcher.target(check_id(generation_id)), engine)
+        return GenerationHandle(engine.watcher.tracked(check_id(generation_id)), engine)
 
     async def get(self, generation_id: str, /) -> Generation:
         """Return the current state of a generation, a failed one too.

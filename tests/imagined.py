@@ -33,7 +33,7 @@ class VirtualClock(asyncio.SelectorEventLoop):
         return self._now
 
 
-async def _recognises_nobody(target):
+async def _find_no_origin(tracked):
     """No journal stands behind it."""
 
 
@@ -102,7 +102,7 @@ async def watch(durations, policy, *, batch_size=1, gap_s=0.0, prior=PRIOR, jitt
         random=jitter.random,
         events=Emitter(),
         on_final=lambda _: None,
-        find_origin=_recognises_nobody,
+        find_origin=_find_no_origin,
         on_lost=lambda _: None,
         prior=prior,
     )
@@ -113,11 +113,11 @@ async def watch(durations, policy, *, batch_size=1, gap_s=0.0, prior=PRIOR, jitt
 
     async def one(number, duration):
         await asyncio.sleep(number * gap_s)
-        target = watcher.target(str(number))
-        target.submitted_at_s, target.fresh = loop.time(), True
-        service.ends[target.id] = loop.time() + duration
-        await watcher.wait(target, timeout_s=None)
-        delays.append(loop.time() - service.ends[target.id])
+        tracked = watcher.tracked(str(number))
+        tracked.submitted_at_s, tracked.submitted_here = loop.time(), True
+        service.ends[tracked.id] = loop.time() + duration
+        await watcher.wait(tracked, timeout_s=None)
+        delays.append(loop.time() - service.ends[tracked.id])
         if duration < 10:
             early.append(delays[-1])
 

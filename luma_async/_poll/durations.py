@@ -1,11 +1,11 @@
-"""How long generations take: a law per kind of generation, learned from the ones that have finished.
+"""How long generations take: a model for each kind of generation, learned from those that have finished.
 
-A duration is log-normal, mixed with a small part of generations that fail early (moderation, unreadable frames). What
-is ever seen of a finish is an interval: not final at one look, final at the next. Learning is expectation
-maximisation over those intervals, with a prior that counts as a few finishes and fades as real ones come.
+A duration is log-normal, mixed with a small share of generations that fail early (moderation, unfittedable frames).
+What is seen of a finish is only an interval: not final at one look, final at the next. Learning is expectation
+maximisation over those intervals, with a prior that counts as a few finishes and fades as real finishes come.
 
-What the schedule needs of a law is only R(t) = ∫₀ᵗ √h, with h the hazard: the chance of finishing in the next moment,
-given that it has not finished yet. It is tabulated once per law.
+What the schedule needs of a model is only R(t) = ∫₀ᵗ √h, with h the hazard: the chance of finishing in the next
+moment, given that it has not finished yet. It is tabulated once for each model.
 """
 
 from __future__ import annotations
@@ -19,50 +19,50 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 EARLY_MEAN_S = 4.0
-"""How soon early failures come, on average: seconds."""
+"""The mean age of an early failure, seconds."""
 EARLY_WEIGHT = 0.08
-"""How many generations fail early. Rather more than the one in twenty that do: a failure that the first looks miss is
-seen only when successes are due, and with 8 % it is seen within five seconds on average, for 3 % more requests."""
+"""The share that is expected to fail early: more than the one in twenty that does. A failure that the first looks miss
+is seen only when successes are due; with 8 % it is seen within five seconds on average, for 3 % more requests."""
 
 PRIOR_WEIGHT = 6.0
-"""Finishes that the prior counts for: a dozen real ones outweigh it, two unlucky ones do not."""
+"""How many finishes the prior counts as: a dozen real finishes outweigh it, two unusual ones do not."""
 MAX_REMEMBERED = 2000
-"""Finishes learned from; beyond that the older half fades, since models change."""
+"""Finishes to learn from; beyond that the older half fades, because services change."""
 MAX_SAMPLED = 200
-"""Running generations that a fit looks at; more of them are taken by sample."""
+"""Running generations that a fit uses; of more of them it uses a sample."""
 
 _FIRST_AGE_S = 0.05
 _LAST_AGE_S = 172_800.0
 _AGE_STEP = 1.05
 _CLASS_WIDTH = 0.1
-"""Ages are told apart by a tenth of their logarithm: finer than any law can be known."""
-_SMALLEST_SPREAD = 0.1
-"""Services that take just as long each time still differ by a tenth."""
+"""Ages are classified by a tenth of their logarithm: finer than any model can be known."""
+_MIN_SPREAD = 0.1
+"""Even a service that always takes as long varies by a tenth."""
 _ROUNDS = 4
-"""Rounds of expectation maximisation from the law before: the rest is below the noise of a few finishes."""
+"""Rounds of expectation maximisation from the model before: more change less than a few finishes do."""
 _SQRT2 = math.sqrt(2)
 _SQRT2PI = math.sqrt(2 * math.pi)
 _LOG_FIRST_AGE = math.log(_FIRST_AGE_S)
-_NOTHING = 1e-250
-_HARDLY = 1e-12
+_MIN_ALIVE = 1e-250
+_MIN_MASS = 1e-12
 
 
 @attrs.frozen(kw_only=True)
 class DurationModel:
-    """The law of one kind of generation's duration."""
+    """How long one kind of generation takes."""
 
     log_median: float = math.log(60.0)
-    """Natural logarithm of the median, seconds. A minute is what videos take."""
+    """Natural logarithm of the median, seconds. A video takes about a minute."""
     spread: float = math.log(3.0) / 1.645
-    """Standard deviation of the logarithm: one in twenty takes three times the median."""
+    """Standard deviation of the logarithm: one in twenty takes more than three times the median."""
     early_weight: float = EARLY_WEIGHT
     """The share that fails early."""
 
     @cached_property
-    def roots(self) -> HazardTable:
+    def hazard_table(self) -> HazardTable:
         """The table of R(t)."""
         return HazardTable.of(self)
 
@@ -71,20 +71,20 @@ class DurationModel:
         z = (math.log(age_s) - self.log_median) / self.spread
         late = 1 - self.early_weight
         alive = late * 0.5 * math.erfc(z / _SQRT2) + self.early_weight * math.exp(-age_s / EARLY_MEAN_S)
-        if alive < _NOTHING:
-            # The tail of the log-normal, where both of its parts are too small for a float.
+        if alive < _MIN_ALIVE:
+            # The tail of the log-normal, where both parts of the quotient are too small for a float.
             return z / (self.spread * age_s)
         ending = late * math.exp(-z * z / 2) / (_SQRT2PI * self.spread * age_s)
         return (ending + self.early_weight * math.exp(-age_s / EARLY_MEAN_S) / EARLY_MEAN_S) / alive
 
 
 PRIOR = DurationModel()
-"""What is believed of a kind of generation that nobody has seen finish."""
+"""The model of a kind of generation that this session has not seen finish."""
 
 
 @attrs.frozen
 class HazardTable:
-    """R(t) = ∫₀ᵗ √h of a law, as a table to read in both directions."""
+    """R(t) = ∫₀ᵗ √h of a model, as a table to read in both directions."""
 
     ages_s: tuple[float, ...]
     """Ages, seconds, rising."""
@@ -92,11 +92,11 @@ class HazardTable:
     """R at each of them, rising."""
 
     @classmethod
-    def of(cls, law: DurationModel) -> HazardTable:
-        """Tabulate a law."""
+    def of(cls, model: DurationModel) -> HazardTable:
+        """Tabulate a model."""
         count = math.ceil(math.log(_LAST_AGE_S / _FIRST_AGE_S) / math.log(_AGE_STEP)) + 1
         ages = [_FIRST_AGE_S * _AGE_STEP**number for number in range(count)]
-        roots = [math.sqrt(law.hazard(age)) for age in ages]
+        roots = [math.sqrt(model.hazard(age)) for age in ages]
         total = ages[0] * roots[0]
         ages_s, sums = [0.0, ages[0]], [0.0, total]
         for before, after in zip(range(count), range(1, count), strict=False):
@@ -105,17 +105,17 @@ class HazardTable:
             sums.append(total)
         return cls(tuple(ages_s), tuple(sums))
 
-    def at(self, age_s: float) -> float:
+    def integral_at(self, age_s: float) -> float:
         """Return R at an age."""
         return _read(self.ages_s, self.sums, age_s)
 
-    def age_of(self, total: float) -> float:
+    def age_at(self, total: float) -> float:
         """Return the age at which R reaches `total`."""
         return _read(self.sums, self.ages_s, total)
 
 
 def _read(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
-    """Read a table between its rows; beyond its end it goes on as its last two rows do."""
+    """Interpolate between the rows of a table; beyond its end, extrapolate from the last two."""
     row = min(bisect_right(xs, x), len(xs) - 1)
     rise = (ys[row] - ys[row - 1]) / max(xs[row] - xs[row - 1], 1e-12)
     return ys[row - 1] + (x - xs[row - 1]) * rise
@@ -123,52 +123,53 @@ def _read(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
 
 @attrs.frozen(kw_only=True)
 class Observed:
-    """One finish, as far as it was seen."""
+    """A finish, as far as looks have shown it."""
 
     after_s: float
-    """The age at which it was last seen unfinished; 0 when it never was."""
+    """The age at which it was last seen unfinished; 0 if it never was."""
     until_s: float
-    """The age at which it was first seen finished; infinite for one that still runs."""
+    """The age at which it was first seen finished; infinite if it still runs."""
 
 
 @attrs.frozen(kw_only=True)
 class FittedModel:
-    """A law, and the finishes that it was learned from."""
+    """A model, and the finishes that it was learned from."""
 
     prior: DurationModel = PRIOR
-    """What was believed before any finish."""
-    law: DurationModel = PRIOR
-    """What is believed now."""
+    """The model before any finish."""
+    model: DurationModel = PRIOR
+    """The model now."""
     counts: Mapping[tuple[int, int], float] = attrs.field(factory=dict[tuple[int, int], float])
-    """How many finishes fell between which two classes of ages; the law knows them."""
-    unread: tuple[Observed, ...] = ()
-    """Those that the law does not know yet."""
+    """How many finishes fell between which two classes of ages, of those that the model includes."""
+    unfitted: tuple[Observed, ...] = ()
+    """Finishes that the model does not include yet."""
     total: int = 0
-    """How many there were, ever."""
+    """How many finishes there were in all."""
 
     @classmethod
-    def nothing(cls, prior: DurationModel) -> FittedModel:
-        """Begin with a prior."""
-        return cls(prior=prior, law=prior)
+    def from_prior(cls, prior: DurationModel) -> FittedModel:
+        """Start with a prior."""
+        return cls(prior=prior, model=prior)
 
     @property
     def stale(self) -> bool:
-        """Whether the law is worth fitting again: it knows a fifth less than there is."""
-        return len(self.unread) * 5 >= min(self.total, MAX_REMEMBERED)
+        """Whether the model is worth fitting again: a fifth of the finishes is new."""
+        return len(self.unfitted) * 5 >= min(self.total, MAX_REMEMBERED)
 
     def after(self, finish: Observed) -> FittedModel:
-        """Take a finish in."""
-        return attrs.evolve(self, unread=(*self.unread, finish), total=self.total + 1)
+        """Add a finish."""
+        return attrs.evolve(self, unfitted=(*self.unfitted, finish), total=self.total + 1)
 
-    def fitted(self, running_s: Sequence[float]) -> FittedModel:
-        """Fit the law to all that is known.
+    def fitted(self, running_s: Iterable[float]) -> FittedModel:
+        """Fit the model to all that is known.
 
         Args:
-            running_s: the ages of those that still run. Without them the first finishes of many that began together
-                would look like the whole, and the law would be far too short.
+            running_s: the ages of the generations that still run. Without them the first finishes of many that
+                started together would be taken for all, and the model would be far too short.
         """
+        running_s = list(running_s)
         counts: dict[tuple[int, int], float] = dict(self.counts)
-        for finish in self.unread:
+        for finish in self.unfitted:
             counts[_class_of(finish)] = counts.get(_class_of(finish), 0.0) + 1
         known = sum(counts.values())
         if known > MAX_REMEMBERED:
@@ -179,11 +180,11 @@ class FittedModel:
             ages = _class_of(Observed(after_s=age_s, until_s=math.inf))
             share = known / self.total * max(1.0, len(running_s) / MAX_SAMPLED)
             weights[ages] = weights.get(ages, 0.0) + share
-        return attrs.evolve(self, counts=counts, unread=(), law=fit(self.prior, self.law, weights))
+        return attrs.evolve(self, counts=counts, unfitted=(), model=fit(self.prior, self.model, weights))
 
 
 _OPEN = 1 << 20
-"""The class of an age that is not known yet."""
+"""The class of an age that is still unknown."""
 
 
 def _class_of(finish: Observed) -> tuple[int, int]:
@@ -198,49 +199,49 @@ def _log_age(number: int) -> float:
     return _LOG_FIRST_AGE + number * _CLASS_WIDTH
 
 
-def fit(prior: DurationModel, law: DurationModel, weights: Mapping[tuple[int, int], float]) -> DurationModel:
-    """Fit a log-normal to interval-censored finishes, beginning from `law`.
+def fit(prior: DurationModel, model: DurationModel, weights: Mapping[tuple[int, int], float]) -> DurationModel:
+    """Fit a log-normal to interval-censored finishes, starting from `model`.
 
-    Each round spreads every finish over its interval as the law before says, leaves to the early failures what is
-    more likely theirs, and takes the mean and the spread of the whole together with the prior.
+    Each round distributes every finish over its interval as the model before says, except for the share that is
+    more likely an early failure, and takes the mean and the spread of all of them together with the prior.
     """
     for _ in range(_ROUNDS):
         weight = PRIOR_WEIGHT
         first = PRIOR_WEIGHT * prior.log_median
         second = PRIOR_WEIGHT * (prior.log_median**2 + prior.spread**2)
         for (low, high), number in weights.items():
-            share, mean, square = _expected(law, low, high)
+            share, mean, square = _expected(model, low, high)
             share *= number
             weight += share
             first += share * mean
             second += share * square
         middle = first / weight
-        spread = math.sqrt(max(second / weight - middle**2, _SMALLEST_SPREAD**2))
-        law = attrs.evolve(law, log_median=middle, spread=spread)
-    return law
+        spread = math.sqrt(max(second / weight - middle**2, _MIN_SPREAD**2))
+        model = attrs.evolve(model, log_median=middle, spread=spread)
+    return model
 
 
-def _expected(law: DurationModel, low: int, high: int) -> tuple[float, float, float]:
-    """Return how far a finish is the log-normal's, and the mean and mean square of its logarithm if so."""
-    a = (_log_age(low) - law.log_median) / law.spread if low else -math.inf
-    b = (_log_age(high) - law.log_median) / law.spread if high != _OPEN else math.inf
+def _expected(model: DurationModel, low: int, high: int) -> tuple[float, float, float]:
+    """Return the share of a finish that is no early failure, and the mean and mean square of its logarithm."""
+    a = (_log_age(low) - model.log_median) / model.spread if low else -math.inf
+    b = (_log_age(high) - model.log_median) / model.spread if high != _OPEN else math.inf
     mass = 0.5 * (math.erfc(a / _SQRT2) - math.erfc(b / _SQRT2))
-    early = law.early_weight * (_early_after(low) - _early_after(high))
-    if mass < _HARDLY:
-        # Too unlikely for this law to say where in the interval: its nearer end, unless it was an early failure.
+    early = model.early_weight * (_early_after(low) - _early_after(high))
+    if mass < _MIN_MASS:
+        # Too unlikely for this model to say where in the interval: take the nearer end, unless it is an early failure.
         nearer = _log_age(low if a > 0 else high)
         return (0.0 if early > mass else 1.0), nearer, nearer * nearer
     pa, pb = _bell(a), _bell(b)
     tilt = (pa - pb) / mass
     bend = ((a * pa if low else 0.0) - (b * pb if high != _OPEN else 0.0)) / mass
-    mean = law.log_median + law.spread * tilt
-    square = law.log_median**2 + 2 * law.log_median * law.spread * tilt + law.spread**2 * (1 + bend)
-    whole = (1 - law.early_weight) * mass
+    mean = model.log_median + model.spread * tilt
+    square = model.log_median**2 + 2 * model.log_median * model.spread * tilt + model.spread**2 * (1 + bend)
+    whole = (1 - model.early_weight) * mass
     return whole / (whole + early), mean, square
 
 
 def _early_after(number: int) -> float:
-    """Return the share of early failures that come after an age."""
+    """Return the share of early failures that come after a class of ages."""
     if number == _OPEN:
         return 0.0
     return math.exp(-math.exp(_log_age(number)) / EARLY_MEAN_S) if number else 1.0
@@ -248,3 +249,31 @@ def _early_after(number: int) -> float:
 
 def _bell(z: float) -> float:
     return 0.0 if math.isinf(z) else math.exp(-z * z / 2) / _SQRT2PI
+
+
+class DurationLearner:
+    """The models of a session, by the kind of generation.
+
+    Args:
+        prior: the model of a kind before any generation of it has finished.
+    """
+
+    def __init__(self, prior: DurationModel) -> None:
+        self._prior = prior
+        self._fitted: dict[str, FittedModel] = {}
+
+    def model(self, kind: str) -> DurationModel:
+        """Return how long generations of one kind take."""
+        fitted = self._fitted.get(kind)
+        return fitted.model if fitted is not None else self._prior
+
+    def add(self, kind: str, finish: Observed, running_s: Iterable[float]) -> None:
+        """Learn from a finish.
+
+        Args:
+            kind: the kind of generation.
+            finish: when it finished.
+            running_s: the ages of the generations of this kind that still run; read only when the model is fitted.
+        """
+        fitted = self._fitted.get(kind, FittedModel.from_prior(self._prior)).after(finish)
+        self._fitted[kind] = fitted.fitted(running_s) if fitted.stale else fitted

@@ -1,4 +1,4 @@
-"""What a look that failed means for those who wait: go on, or give up, and with which error."""
+"""What a failed look means for the waiters: keep looking, or stop waiting and with which result."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from luma_async.values.errors import GenerationNotFound, LumaError, OutOfCredit,
 if TYPE_CHECKING:
     from luma_async.values.settings import PollPolicy
 
-KEPT_FAILURES = 5
-"""How many failures an error tells of: the newest, enough to see a pattern."""
+MAX_KEPT_FAILURES = 5
+"""How many failures of a run are kept: the newest, enough to see a pattern."""
 
 
 @attrs.frozen(kw_only=True)
 class FailureRun:
-    """An unbroken run of looks that failed."""
+    """Failed looks in a row."""
 
     since_s: float
-    """When it began, on the loop's clock."""
+    """When the first one failed, on the loop's clock."""
     failures: tuple[LumaError, ...]
-    """The newest, oldest first."""
+    """The newest failures, oldest first."""
     count: int
-    """How many."""
+    """How many failed."""
 
 
 @attrs.frozen
 class KeepLooking:
     """Look again later."""
 
-    failing: FailureRun | None
-    """The run of failures so far; None when this one does not count."""
+    run: FailureRun | None
+    """The failures in a row so far; None if this failure does not count as one."""
     unknown_since_s: float | None = None
-    """When the service was first asked and did not know the id; None when it was not asked, or knew it since."""
+    """When the first of the requests was sent that found the id unknown; None if the last answer said otherwise."""
 
 
 @attrs.frozen
@@ -47,12 +47,12 @@ class KeptFailing:
 
 @attrs.frozen
 class StopWaiting:
-    """Tell those who wait."""
+    """Stop, and notify the waiters."""
 
     reason: LumaError | KeptFailing
     """What the waiters get."""
     lost: bool = False
-    """Whether the service no longer knows an id that it knew."""
+    """Whether the service no longer knows an id that it knew before."""
 
 
 Consequence: TypeAlias = KeepLooking | StopWaiting
@@ -60,7 +60,7 @@ Consequence: TypeAlias = KeepLooking | StopWaiting
 
 def after_failure(
     error: LumaError,
-    failing: FailureRun | None,
+    run: FailureRun | None,
     *,
     known: bool,
     unknown_since_s: float | None,
@@ -70,10 +70,9 @@ def after_failure(
 ) -> Consequence:
     """Decide what a failed look means.
 
-    A refused key ends a wait at once, and so does an unknown id that nobody here bought or ever saw. One that is
-    `known` has to stay unknown for the policy's grace: replicas of a relay lag behind each other, and one that knows
-    nothing says nothing of the others. A failure between says nothing at all, and the grace begins anew. Everything
-    else is waited out, as long as the policy's patience lasts; an unknown id in between is no good look either.
+    A rejected key ends a wait at once. An unknown id does so too, unless it is `known`: then it has to stay unknown
+    for the policy's `not_found_grace`, because replicas of a relay lag behind each other. Any other failure restarts
+    the grace. Other failures end a wait once they have lasted for `max_outage`; an unknown id does not interrupt them.
     """
     if isinstance(error, Unauthorized | OutOfCredit):
         return StopWaiting(error)
@@ -81,15 +80,15 @@ def after_failure(
         since_s = asked_at_s if unknown_since_s is None else unknown_since_s
         if not known or asked_at_s - since_s >= policy.not_found_grace:
             return StopWaiting(error, lost=known)
-        return KeepLooking(failing, unknown_since_s=since_s)
-    failing = _with(failing, error, now_s)
-    if now_s - failing.since_s >= policy.max_outage:
-        return StopWaiting(KeptFailing(failing.failures))
-    return KeepLooking(failing)
+        return KeepLooking(run, unknown_since_s=since_s)
+    run = _add_failure(run, error, now_s)
+    if now_s - run.since_s >= policy.max_outage:
+        return StopWaiting(KeptFailing(run.failures))
+    return KeepLooking(run)
 
 
-def _with(failing: FailureRun | None, error: LumaError, now_s: float) -> FailureRun:
-    if failing is None:
+def _add_failure(run: FailureRun | None, error: LumaError, now_s: float) -> FailureRun:
+    if run is None:
         return FailureRun(since_s=now_s, failures=(error,), count=1)
-    failures = (*failing.failures, error)[-KEPT_FAILURES:]
-    return attrs.evolve(failing, failures=failures, count=failing.count + 1)
+    failures = (*run.failures, error)[-MAX_KEPT_FAILURES:]
+    return attrs.evolve(run, failures=failures, count=run.count + 1)

@@ -17,7 +17,7 @@ from luma_async._aio import gather_dicts
 from luma_async._poll.grouping import SINGLE, Capacity, chunks, page_limit, worth_another_page
 from luma_async._wire.dialect import Dialect, Page, Row
 from luma_async.values.errors import GenerationNotFound, InvalidInput, LumaError, UnreadableResponse
-from luma_async.values.events import Event, Polled
+from luma_async.values.events import Polled
 from luma_async.values.validators import check_id
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from luma_async._http.queries import Queries
     from luma_async._wire.answer import Document
     from luma_async._wire.dialect import Call
+    from luma_async.values.events import Emitter
     from luma_async.values.models import Generation
 
 FetchResult: TypeAlias = Row | LumaError
@@ -44,12 +45,12 @@ class Fetcher:
         queries: sends the requests.
         dialect: the format of the service.
         concurrency: how many requests may be in progress at once, repeated ones included.
-        emit: is called with a `Polled` event for each request.
+        events: receives a `Polled` event for each request.
     """
 
-    def __init__(self, *, queries: Queries, dialect: Dialect, concurrency: int, emit: Callable[[Event], None]) -> None:
+    def __init__(self, *, queries: Queries, dialect: Dialect, concurrency: int, events: Emitter) -> None:
         self._dialect = dialect
-        self._requests = _StatusRequests(queries, concurrency, emit)
+        self._requests = _StatusRequests(queries, concurrency, events)
         self._many: BatchQuery | ListScan | None = None
         if dialect.supports("query_many"):
             self._many = BatchQuery(self._requests, dialect)
@@ -127,10 +128,10 @@ class Fetcher:
 class _StatusRequests:
     """Sends status requests: a limited number at once, and an event for each."""
 
-    def __init__(self, queries: Queries, concurrency: int, emit: Callable[[Event], None]) -> None:
+    def __init__(self, queries: Queries, concurrency: int, events: Emitter) -> None:
         self._queries = queries
         self._slots = asyncio.Semaphore(concurrency)
-        self._emit = emit
+        self._events = events
 
     async def send(
         self, call: Call, read: Callable[[Document], _T], ids: tuple[str, ...], *, retry: bool
@@ -143,7 +144,7 @@ class _StatusRequests:
                 result = read(await send(call))
             except LumaError as error:
                 result = error
-        self._emit(Polled(ids=ids, error=result if isinstance(result, LumaError) else None))
+        self._events.emit(Polled(ids=ids, error=result if isinstance(result, LumaError) else None))
         return result
 
 
@@ -197,7 +198,7 @@ class ListScan:
         limit = page_limit(len(ids), self._dialect.page_size)
         found: dict[str, FetchResult] = {}
         missing = dict.fromkeys(ids)
-        offset = fruitless = 0
+        offset = sparse_pages = 0
         while True:
             page = await self._page(limit, offset, tuple(missing), retry=retry)
             if isinstance(page, LumaError):
@@ -207,8 +208,8 @@ class ListScan:
             found |= rows
             for generation_id in rows:
                 del missing[generation_id]
-            fruitless = 0 if len(rows) > 1 else fruitless + 1
-            if not worth_another_page(fruitless, len(missing), has_more=page.has_more):
+            sparse_pages = 0 if len(rows) > 1 else sparse_pages + 1
+            if not worth_another_page(sparse_pages, len(missing), has_more=page.has_more):
                 return found
             # New generations shift the list during the scan. An id that is skipped that way gets a single query.
             offset += len(page.rows)

@@ -1,4 +1,4 @@
-"""How many generations one request may look at, as far as this service has shown it."""
+"""How many generations one request may hold, as far as the service has shown, and which ones share a request."""
 
 from __future__ import annotations
 
@@ -14,68 +14,71 @@ if TYPE_CHECKING:
 
     _T = TypeVar("_T")
 
-_NO_SUCH_CALL = frozenset({404, 405, 501})
+_CALL_IS_MISSING = frozenset({404, 405, 501})
 _TOO_LARGE = frozenset({400, 413})
-_SMALLEST = 2
-_WORTH_A_PAGE = 10
-"""A page in vain is risked for every ten that are left: at worst a tenth more requests than one by one."""
-_OTHERS = 10
-"""Other generations of the account that a page may hold besides."""
+_MIN_SHARED = 2
+_IDS_PER_SPARSE_PAGE = 10
+"""One more page with few hits is accepted for every ten ids that are missing: a tenth more requests at worst."""
+_OTHER_GENERATIONS = 10
+"""How many other generations of the account a page is expected to hold."""
+NEARBY_SHARE = 0.5
+"""A look includes what is due within half of its own interval. With a half, two groups of like intervals always meet:
+either the second is due within half an interval after the first, or the first after the second."""
 
 
 @attrs.frozen
 class Capacity:
-    """How many generations a look may ask for at once."""
+    """How many generations one request may hold."""
 
     size: int
-    """1: there is only the single query."""
+    """1 means that there is only the query for one generation."""
 
     @property
     def shared(self) -> bool:
-        """Whether looks can be shared at all."""
+        """Whether a request may hold more than one generation."""
         return self.size > 1
 
     def after(self, error: LumaError, asked: int) -> Capacity:
-        """Learn from a look at `asked` generations that failed; most failures say nothing about it.
+        """Return what is known after a request for `asked` generations failed; most failures change nothing.
 
-        A service without the call says so by its status, or with its web page. One that took fewer before says that
-        this was too many; when even two are, the call counts as missing.
+        A service that lacks the call says so by its status, or answers with a web page. A service that rejects the
+        number gets half as many; if it rejects even two, the call counts as missing.
         """
         if isinstance(error, UnreadableResponse):
-            # A page has no paths; a list that has drifted names them, and may be readable the next time.
+            # A JSON list that does not read as expected has `paths`; the next one may be readable.
             return self if error.paths or not error.body_excerpt.startswith("<") else SINGLE
         if not isinstance(error, Refused):
             return self
-        if error.status in _NO_SUCH_CALL:
+        if error.status in _CALL_IS_MISSING:
             return SINGLE
         if error.status in _TOO_LARGE:
             smaller = asked // 2
-            return Capacity(min(self.size, smaller) if smaller >= _SMALLEST else 1)
+            return Capacity(min(self.size, smaller) if smaller >= _MIN_SHARED else 1)
         return self
 
     def after_page(self, error: LumaError) -> Capacity:
-        """Learn from a page that could not be read: a service that has none, or takes no such limit, has no list."""
+        """Return what is known after a page failed; a service that rejects the page's limit counts as without list."""
         return SINGLE if isinstance(error, Refused) and error.status in _TOO_LARGE else self.after(error, 0)
 
 
 SINGLE = Capacity(1)
-"""There is only the single query."""
+"""There is only the query for one generation."""
 
 
 def page_limit(count: int, page_size: int) -> int:
-    """Return how long a page should be that is to show `count` generations among the account's newest."""
-    return min(page_size, 2 * count + _OTHERS)
+    """Return how long a page has to be to hold `count` of the account's newest generations."""
+    return min(page_size, 2 * count + _OTHER_GENERATIONS)
 
 
-def worth_another_page(fruitless: int, left: int, *, has_more: bool) -> bool:
-    """Whether reading on in a list is likely to be cheaper than asking for each one that is left.
+def worth_another_page(sparse_pages: int, missing: int, *, has_more: bool) -> bool:
+    """Whether another page is likely to be cheaper than a query for each missing generation.
 
     Args:
-        fruitless: how many pages in a row have shown one of those that are waited for, or none.
-        left: how many have not been seen yet.
+        sparse_pages: how many pages in a row have shown at most one of the generations.
+        missing: how many generations no page has shown.
         has_more: whether there is another page.
     """
-    return has_more and left > 1 and fruitless <= left // _WORTH_A_PAGE
+    return has_more and missing > 1 and sparse_pages <= missing // _IDS_PER_SPARSE_PAGE
 
 
 def chunks(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
@@ -84,15 +87,10 @@ def chunks(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
 
 
 def room_left(count: int, size: int) -> int:
-    """Return how many more fit into the last of the requests that `count` generations need anyway."""
+    """Return how many more generations fit into the requests that `count` generations need anyway."""
     return -count % size
 
 
-COMPANY = 0.5
-"""A look takes along what falls due within half of its own interval. Half, since any two groups of like intervals then
-meet: either the second is due within half of an interval after the first, or the first after the second."""
-
-
-def joins(due_at: float, interval_s: float, now: float) -> bool:
-    """Whether a generation that is due later is looked at now, in a request that has room."""
-    return due_at - now <= COMPANY * interval_s
+def joins(due_at_s: float, interval_s: float, now_s: float) -> bool:
+    """Whether a generation that is due later joins a request that has room now."""
+    return due_at_s - now_s <= NEARBY_SHARE * interval_s

@@ -1,8 +1,8 @@
-"""What is known of a generation, from looks that come late, twice, or out of order.
+"""What is known of a generation after looks whose answers come late, twice or out of order.
 
-Looks are ranked: completed with a link, completed without one, failed, anything that is not final. The higher rank
-stays; of two that are not final, the one that was asked for later. So folding looks is commutative, associative and
-idempotent, and no late look takes back what an earlier one had seen.
+Looks are ranked: completed with a link, completed without one, failed, not final. The higher rank stays. Of two looks
+that are not final, the one that was sent later stays. So the result does not depend on the order or the number of the
+answers, and a late answer never replaces a better one.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import attrs
 
 from luma_async.values.models import Generation, State
 
-_UNLINKED_RANKS = {State.COMPLETED: 2, State.FAILED: 1}
-"""What is not here is not final."""
+_RANKS_WITHOUT_LINK = {State.COMPLETED: 2, State.FAILED: 1}
+"""States that are not here are not final."""
 
 
 @attrs.frozen
@@ -22,45 +22,45 @@ class Look:
     """One observation."""
 
     generation: Generation
-    """As it was seen."""
+    """What the service said."""
     asked_at_s: float
-    """When it was asked for, on the loop's clock."""
+    """When the request was sent, on the loop's clock."""
 
 
 @attrs.frozen(eq=False)
 class LazyLook:
-    """A look at a generation that runs on, which is structured when somebody asks; nearly nobody does."""
+    """A look at a running generation that is structured only when its state is read, which is rare."""
 
     read: Callable[[], Generation]
-    """Structures it."""
+    """Structures the JSON."""
     asked_at_s: float
-    """When it was asked for, on the loop's clock."""
+    """When the request was sent, on the loop's clock."""
 
     @property
     def generation(self) -> Generation:
-        """As it was seen."""
+        """What the service said."""
         return self.read()
 
 
 def merge(known: Look | None, seen: Look) -> Look:
-    """Return which of two looks tells more."""
+    """Return the look that says more."""
     if known is None:
         return seen
-    ours, theirs = finality(known.generation), finality(seen.generation)
-    if ours != theirs:
-        return seen if theirs > ours else known
+    known_rank, seen_rank = finality(known.generation), finality(seen.generation)
+    if known_rank != seen_rank:
+        return seen if seen_rank > known_rank else known
     later = _is_later(seen, known)
-    return seen if later == (ours == 0) else known
+    return seen if later == (known_rank == 0) else known
 
 
 def finality(generation: Generation) -> int:
-    """Return how final a look is: 0 for not at all."""
-    unlinked = _UNLINKED_RANKS.get(generation.state, 0)
-    return 3 if unlinked == 2 and has_link(generation) else unlinked
+    """Return the rank of a generation: 0 is not final, 1 failed, 2 completed without a link, 3 completed."""
+    rank = _RANKS_WITHOUT_LINK.get(generation.state, 0)
+    return 3 if rank == 2 and has_link(generation) else rank
 
 
 def has_link(generation: Generation) -> bool:
-    """Whether there is anything to fetch."""
+    """Whether there is a file to download."""
     for video in (generation.video, generation.video_raw):
         if video is not None and (video.download_url or video.url):
             return True
@@ -70,9 +70,9 @@ def has_link(generation: Generation) -> bool:
 def _is_later(one: Look, other: Look) -> bool:
     if one.asked_at_s != other.asked_at_s:
         return one.asked_at_s > other.asked_at_s
-    # Two looks of one moment still need an order, or folding them would depend on theirs.
-    return one.generation != other.generation and _spelled(one) > _spelled(other)
+    # Two looks of the same moment need an order too, or the result would depend on which came first.
+    return one.generation != other.generation and _text(one) > _text(other)
 
 
-def _spelled(look: Look) -> str:
+def _text(look: Look) -> str:
     return str(attrs.asdict(look.generation))

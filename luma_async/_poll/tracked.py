@@ -1,4 +1,4 @@
-"""What one session knows of one generation, shared by all its handles."""
+"""What one session knows of one generation, shared by all of its handles and waiters."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from luma_async._poll.durations import Observed
 from luma_async._poll.failures import FailureRun, KeptFailing
 from luma_async._poll.observation import LazyLook, Look, finality, merge
 from luma_async.values.errors import LumaError
@@ -18,107 +19,115 @@ from luma_async.values.models import Generation
 _log = logging.getLogger("luma_async")
 
 Update: TypeAlias = Generation | KeptFailing | LumaError
-"""What somebody who waits is told: how it ended, or why waiting did."""
+"""What a waiter gets: how the generation ended, or why waiting did."""
 
 MAX_LOOKS_WITHOUT_LINK = 3
-"""How often a generation that is completed without a link is looked at again before it is taken as it is."""
+"""How often a generation that is completed without a link is looked at again before it is accepted without."""
 
 
 @attrs.define(eq=False, kw_only=True)
 class Tracked:
-    """One generation, as this session knows it. There is one for each id, as long as anybody holds it."""
+    """One generation, as this session knows it. There is one object for each id, as long as anything refers to it."""
 
     id: str
     """The service's id."""
     key: str | None = None
     """The key of the paid intent."""
-    law: str = ""
-    """Generations of one law are learned from together."""
+    duration_kind: str = ""
+    """Generations of the same kind share a duration model."""
     submitted_at_s: float | None = None
-    """When it was accepted, on the loop's clock; None when that is not known."""
-    fresh: bool = False
-    """Whether it was submitted in this session, so that nobody can have missed its end."""
+    """When the submit was accepted, on the loop's clock; None if that is unknown."""
+    submitted_here: bool = False
+    """Whether it was submitted in this session, so that it cannot have finished before."""
     look: Look | None = None
     """What is known of it."""
-    unread: LazyLook | None = attrs.field(default=None, repr=False)
-    """A later look that nobody has asked for yet."""
+    lazy_look: LazyLook | None = attrs.field(default=None, repr=False)
+    """A later look that is not structured yet."""
     raw: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
-    """The JSON of what is known, if a look showed it: an equal one is not structured again."""
+    """The JSON of what is known, if a look showed it: the same JSON is not structured again."""
     waiters: dict[asyncio.Future[Update | None], float | None] = attrs.field(
         factory=dict[asyncio.Future["Update | None"], "float | None"], repr=False
     )
-    """Who waits for its end, and until when."""
+    """The callers that wait for its end, each with its deadline on the loop's clock."""
     deadline_at_s: float | None = None
-    """When the first of those who wait stops; None for never."""
+    """The first of those deadlines; None if there is none."""
     listeners: list[asyncio.Queue[Update]] = attrs.field(factory=list[asyncio.Queue["Update"]], repr=False)
-    """Who wants to know of each change."""
+    """The callers that get each change."""
     due_at_s: float | None = None
-    """The slot in which it is looked at next; None while a look is on its way, or nobody waits."""
+    """When it is looked at next; None while a look is in progress, or without waiters."""
     interval_s: float = 0.0
     """The interval that ends then."""
     began_at_s: float = 0.0
-    """When somebody began to wait: its age counts from here when its submit is not known."""
+    """When waiting began: its age counts from here if the moment of its submit is unknown."""
     unfinished_at_s: float | None = None
-    """When the last look that saw it unfinished was asked for."""
-    company: int = 1
-    """How many shared the last request."""
-    unseen: bool = False
-    """Whether it was bought before this session and still waits for its first look."""
+    """When the last request was sent that saw it unfinished."""
+    shared_by: int = 1
+    """How many generations shared the last request."""
+    awaiting_first_look: bool = False
+    """Whether it was purchased before this session and has not been looked at yet."""
     finished: bool = False
-    """Whether its end was told to the journal and to `on_event`."""
+    """Whether its end was reported to the journal and to `on_event`."""
     looks_without_link: int = 0
     """How often it was seen completed without a link."""
-    failing: FailureRun | None = None
-    """The unbroken run of failed looks, if there is one."""
+    failure_run: FailureRun | None = None
+    """The failed looks in a row, if the last look failed."""
     unknown_since_s: float | None = None
-    """When the service was first asked and did not know the id, if it has not known it since."""
+    """When the first of the requests was sent that found the id unknown, if the last look did too."""
 
     @property
     def last(self) -> Generation | None:
-        """The generation as last seen by anybody in this session."""
-        self._read()
+        """The generation as last seen in this session."""
+        self._structure()
         return self.look.generation if self.look is not None else None
 
     @property
     def known(self) -> bool:
-        """Whether it was bought here, or ever seen: no single answer can then say that it does not exist."""
-        return self.submitted_at_s is not None or self.look is not None or self.unread is not None
+        """Whether it was purchased here, or was ever seen: then a single answer cannot prove that it does not exist."""
+        return self.submitted_at_s is not None or self.look is not None or self.lazy_look is not None
 
     @property
     def watched(self) -> bool:
-        """Whether anybody waits."""
+        """Whether there are waiters or listeners."""
         return bool(self.waiters) or bool(self.listeners)
 
     @property
     def settled(self) -> bool:
-        """Whether no further look can tell anything new."""
-        final = finality(self.look.generation) if self.look is not None else 0
-        return final != 0 and (final != 2 or self.looks_without_link > MAX_LOOKS_WITHOUT_LINK)
+        """Whether another look cannot change anything."""
+        rank = finality(self.look.generation) if self.look is not None else 0
+        return rank != 0 and (rank != 2 or self.looks_without_link > MAX_LOOKS_WITHOUT_LINK)
 
-    def join(self, waiter: asyncio.Future[Update | None], until_s: float | None) -> None:
-        """Let somebody wait, until a moment."""
-        self.waiters[waiter] = until_s
-        if until_s is not None and (self.deadline_at_s is None or until_s < self.deadline_at_s):
-            self.deadline_at_s = until_s
+    def add_waiter(self, waiter: asyncio.Future[Update | None], deadline_at_s: float | None) -> None:
+        """Add a caller that waits for the end, until a moment."""
+        self.waiters[waiter] = deadline_at_s
+        if deadline_at_s is not None and (self.deadline_at_s is None or deadline_at_s < self.deadline_at_s):
+            self.deadline_at_s = deadline_at_s
 
-    def part(self, waiter: asyncio.Future[Update | None]) -> None:
-        """Let somebody wait no more."""
+    def remove_waiter(self, waiter: asyncio.Future[Update | None]) -> None:
+        """Remove a caller that stops waiting; one that was notified is gone already."""
         if self.waiters.pop(waiter, None) == self.deadline_at_s:
             self.deadline_at_s = min((end for end in self.waiters.values() if end is not None), default=None)
 
     def age_s(self, now_s: float) -> float:
-        """Return how old it is, as far as that is known."""
+        """Return its age, or how long it has been waited for if its age is unknown."""
         return max(0.0, now_s - (self.began_at_s if self.submitted_at_s is None else self.submitted_at_s))
 
-    def sighted(self) -> None:
-        """Note that the service knows it, which ends every run of looks that failed."""
-        self.failing = self.unknown_since_s = None
+    def finish_seen(self, now_s: float) -> Observed | None:
+        """Return between which ages it finished, if it was just seen finished and both are known."""
+        submitted_at_s, unfinished_at_s = self.submitted_at_s, self.unfinished_at_s
+        if submitted_at_s is None or not (self.submitted_here or unfinished_at_s):
+            return None
+        after_s = max(0.0, unfinished_at_s - submitted_at_s) if unfinished_at_s is not None else 0.0
+        return Observed(after_s=after_s, until_s=max(after_s, now_s - submitted_at_s))
 
-    def see(self, look: Look, raw: Mapping[str, Any] | None = None) -> bool:
-        """Take in what was seen, and its JSON; say whether that changed what is known."""
+    def clear_failures(self) -> None:
+        """Note that the service knows it: earlier failed looks no longer count."""
+        self.failure_run = self.unknown_since_s = None
+
+    def observe(self, look: Look, raw: Mapping[str, Any] | None = None) -> bool:
+        """Merge a look and its JSON; return whether that changed what is known."""
         if look.generation.final:
-            self.unread = None
-        self._read()
+            self.lazy_look = None
+        self._structure()
         before = self.look
         self.look = merge(before, look)
         if self.look is before:
@@ -126,44 +135,44 @@ class Tracked:
         self.raw = raw
         return before is None or self.look.generation != before.generation
 
-    def see_running(self, look: LazyLook, raw: Mapping[str, Any] | None = None) -> None:
-        """Take in that it runs on, and its JSON, as somebody saw who need not know more."""
-        known = self.unread or self.look
+    def observe_running(self, look: LazyLook, raw: Mapping[str, Any] | None = None) -> None:
+        """Merge a look that showed it running, and its JSON, without structuring it."""
+        known = self.lazy_look or self.look
         if known is None or (look.asked_at_s >= known.asked_at_s and not (self.look and self.look.generation.final)):
-            self.unread, self.raw = look, raw
+            self.lazy_look, self.raw = look, raw
 
-    def _read(self) -> None:
-        """Structure what nobody had asked for until now."""
-        unread, self.unread = self.unread, None
-        if unread is None:
+    def _structure(self) -> None:
+        """Structure the look that was not needed until now."""
+        lazy_look, self.lazy_look = self.lazy_look, None
+        if lazy_look is None:
             return
         try:
-            look = Look(unread.generation, unread.asked_at_s)
-        except Exception:  # whatever a dialect trips over, what is known stays known
-            _log.exception("a look at generation %s could not be read", self.id)
+            look = Look(lazy_look.generation, lazy_look.asked_at_s)
+        except Exception:  # a bug in a dialect must not hide what is known
+            _log.exception("a response about generation %s could not be read", self.id)
         else:
             self.look = merge(self.look, look)
 
-    def tell(self, news: Update) -> None:
-        """Tell everybody who waits how it ended; nobody waits then."""
+    def notify(self, update: Update) -> None:
+        """Give all waiters and listeners the last update, and remove them."""
         waiters, self.waiters = self.waiters, {}
         listeners, self.listeners = self.listeners, []
         self.deadline_at_s = None
         for waiter in waiters:
             if not waiter.done():
-                waiter.set_result(news)
+                waiter.set_result(update)
         for listener in listeners:
-            listener.put_nowait(news)
+            listener.put_nowait(update)
 
 
-def expire(waiter: asyncio.Future[Update | None]) -> None:
-    """Tell somebody who waits that time is up."""
+def time_out(waiter: asyncio.Future[Update | None]) -> None:
+    """Notify a waiter that its time is up."""
     if not waiter.done():
         waiter.set_result(None)
 
 
-def good(news: Update) -> Generation | KeptFailing:
-    """Return how it ended, or raise the error that came instead: a copy, since many may wait for it."""
-    if isinstance(news, LumaError):
-        raise copy(news)
-    return news
+def unwrap(update: Update) -> Generation | KeptFailing:
+    """Return how waiting ended, or raise the error: a copy, because there may be several waiters."""
+    if isinstance(update, LumaError):
+        raise copy(update)
+    return update

@@ -1,8 +1,24 @@
-"""Watching: one for a whole session, so that all who wait are served by the same few requests.
+"""The watcher: it polls the generations that callers wait for, with as few requests as possible.
 
-A generation is watched only while somebody waits for it, and waiting owns nothing: who leaves changes nothing for
-anybody else. Looks fall due in slots, a heap of distinct moments with the generations of each; a request that has
-room takes along what is due soon. Looks run in tasks of the watcher's own, so a slow one delays no other.
+A session has one watcher. Each generation that has a waiter (`wait()`) or a listener (`updates()`) is *watched*: it is
+either in the queue, with the moment of its next look, or a look at it is in progress. There is one timer, set to the
+first moment in the queue.
+
+What wakes the watcher:
+
+* **The timer.** `_on_timer()` takes everything out of the queue that is due. If the requests have room, it also takes
+  what is due soon. It starts one task for each request and sets the timer again. So a slow request delays only the
+  generations in it.
+* **A result.** `_look()` handles each generation of its request by itself. A running one goes back into the queue; all
+  running ones of a request get the same jitter, so they stay together. A final one notifies its waiters. A failure
+  goes back into the queue as well, later each time, until `after_failure()` says to stop. What the answer for many
+  left out, or what could not be read in it, gets a look of its own in a new task.
+* **A caller.** A new waiter puts a generation into the queue, or moves it to an earlier moment if its timeout is
+  short. When the last waiter leaves, the generation is no longer due; a look in progress finishes and is not repeated.
+* **Others.** `observe()` is called with what `session.get()` and `handle.refresh()` have seen.
+
+What it never does: poll a generation without waiters, send a paid request, stop or delete a generation, or let an
+exception of a dialect end the wait of another generation.
 """
 
 from __future__ import annotations
@@ -15,13 +31,12 @@ from weakref import WeakValueDictionary
 
 from luma_async._aio import OwnedTasks, loop_now
 from luma_async._poll.due_queue import DueQueue
-from luma_async._poll.durations import PRIOR, DurationModel
+from luma_async._poll.durations import PRIOR, DurationLearner, DurationModel
 from luma_async._poll.failures import KeepLooking, KeptFailing, after_failure
 from luma_async._poll.grouping import chunks, room_left
-from luma_async._poll.learning import DurationLearner
 from luma_async._poll.observation import LazyLook, Look, has_link
 from luma_async._poll.schedule import NO_HINTS, Hints, before_deadline, first_delay, interval, next_delay
-from luma_async._poll.tracked import MAX_LOOKS_WITHOUT_LINK, Tracked, Update, expire, good
+from luma_async._poll.tracked import MAX_LOOKS_WITHOUT_LINK, Tracked, Update, time_out, unwrap
 from luma_async._wire.dialect import read_row
 from luma_async.values.errors import (
     GenerationNotFound,
@@ -45,18 +60,18 @@ _log = logging.getLogger("luma_async")
 
 
 class Watcher:
-    """Looks at what is waited for, and tells those who wait.
+    """Polls generations that have waiters, and notifies the waiters.
 
     Args:
         fetcher: sends the status requests.
-        dialect: structures what they saw.
-        policy: when to look, and when to give up.
-        random: numbers from 0 to 1.
-        events: receives each change.
-        on_final: is told once how a generation ended.
-        recognise: looks up whether an id that came from outside was bought here.
-        on_lost: is told the id that the service no longer knows.
-        prior: what is believed of durations before any generation has finished.
+        dialect: structures the responses.
+        policy: when to look, and when to stop.
+        random: returns numbers from 0 to 1.
+        events: receives each event.
+        on_final: is called once with each generation that ended.
+        find_origin: looks up in the journal whether an id from outside was purchased through it.
+        on_lost: is called with an id that the service no longer knows.
+        prior: the duration model before any generation has finished.
     """
 
     def __init__(
@@ -78,322 +93,347 @@ class Watcher:
         self._random = random
         self._events = events
         self._on_final = on_final
-        self._recognise = find_origin
+        self._find_origin = find_origin
         self._on_lost = on_lost
-        self.learning: DurationLearner = DurationLearner(prior)
-        """What was learned of durations."""
-        self._targets: WeakValueDictionary[str, Tracked] = WeakValueDictionary()
-        self._slots = DueQueue()
+        self.learner: DurationLearner = DurationLearner(prior)
+        """Learns how long generations take."""
+        self._tracked: WeakValueDictionary[str, Tracked] = WeakValueDictionary()
+        self._queue = DueQueue()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks = OwnedTasks()
         self._watched: set[Tracked] = set()
-        self._unseen = 0
-        self._strange_words: set[str] = set()
+        self._waiting_for_first_look = 0
+        self._unknown_states: set[str] = set()
         self._closed = False
 
-    def target(self, generation_id: str) -> Tracked:
-        """Return what this session knows of a generation; the same for everybody who asks."""
-        target = self._targets.get(generation_id)
-        if target is None:
-            target = self._targets[generation_id] = Tracked(id=generation_id)
-        return target
+    def tracked(self, generation_id: str) -> Tracked:
+        """Return what this session knows of a generation: the same object for each call."""
+        tracked = self._tracked.get(generation_id)
+        if tracked is None:
+            tracked = self._tracked[generation_id] = Tracked(id=generation_id)
+        return tracked
 
-    async def wait(self, target: Tracked, *, timeout_s: float | None) -> Generation | KeptFailing | None:
+    async def wait(self, tracked: Tracked, *, timeout_s: float | None) -> Generation | KeptFailing | None:
         """Wait until a generation is final or polling kept failing; return None when the time is up.
 
-        See `handle.wait()`, which makes errors of all but a completed generation.
+        `handle.wait()` raises the errors for these results.
         """
-        if target.settled and target.last is not None:
-            return target.last
+        if tracked.settled and tracked.last is not None:
+            return tracked.last
         if self._closed:
             raise SessionClosed
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Update | None] = loop.create_future()
-        target.join(waiter, None if timeout_s is None else loop.time() + timeout_s)
-        self._begin(target)
-        timer = loop.call_later(timeout_s, expire, waiter) if timeout_s is not None else None
+        tracked.add_waiter(waiter, None if timeout_s is None else loop.time() + timeout_s)
+        self._start_watching(tracked)
+        timer = loop.call_later(timeout_s, time_out, waiter) if timeout_s is not None else None
         try:
-            news = await waiter
+            update = await waiter
         finally:
-            target.part(waiter)
+            tracked.remove_waiter(waiter)
             if timer is not None:
                 timer.cancel()
-            self._leave(target)
-        return None if news is None else good(news)
+            self._stop_unless_watched(tracked)
+        return None if update is None else unwrap(update)
 
-    async def updates(self, target: Tracked) -> AsyncGenerator[Generation | KeptFailing]:
-        """Yield what is known, then each change; end after a final one, or once polling kept failing."""
+    async def updates(self, tracked: Tracked) -> AsyncGenerator[Generation | KeptFailing]:
+        """Yield what is known, then each change; end after a final state, or when polling kept failing."""
         shown: Generation | None = None
-        # Whoever is busy with what was yielded does not listen: what has changed meanwhile comes next.
-        while (known := target.last) is not None and known != shown and (target.settled or not known.final):
+        # While the caller handles what was yielded, nothing listens: yield what has changed in the meantime.
+        while (known := tracked.last) is not None and known != shown and (tracked.settled or not known.final):
             shown = known
             yield known
-        if target.settled:
+        if tracked.settled:
             return
         if self._closed:
             raise SessionClosed
-        news: asyncio.Queue[Update] = asyncio.Queue()
-        target.listeners.append(news)
-        self._begin(target)
+        listener: asyncio.Queue[Update] = asyncio.Queue()
+        tracked.listeners.append(listener)
+        self._start_watching(tracked)
         try:
             while True:
-                update = good(await news.get())
+                update = unwrap(await listener.get())
                 yield update
                 if isinstance(update, KeptFailing) or update.final:
                     return
         finally:
-            if news in target.listeners:
-                target.listeners.remove(news)
-            self._leave(target)
+            if listener in tracked.listeners:
+                tracked.listeners.remove(listener)
+            self._stop_unless_watched(tracked)
 
     def observe(self, generation: Generation, asked_at_s: float) -> None:
-        """Take in what somebody else saw, and tell those who wait."""
-        target = self._targets.get(generation.id)
-        if target is not None:
-            self._see(target, Look(generation, asked_at_s))
+        """Use what another request has seen, and notify the waiters."""
+        tracked = self._tracked.get(generation.id)
+        if tracked is not None:
+            self._observe(tracked, Look(generation, asked_at_s))
 
-    def remember_answer(self, target: Tracked, row: Row, asked_at_s: float) -> None:
-        """Take in the answer to the submit."""
+    def remember_answer(self, tracked: Tracked, row: Row, asked_at_s: float) -> None:
+        """Use the response to the submit."""
         try:
             running = self._dialect.peek(row.raw)
         except Exception:  # a bug in a dialect; reading the row in full decides
             running = None
         if running is not None:
-            target.see_running(LazyLook(partial(read_row, self._dialect, row), asked_at_s))
+            tracked.observe_running(LazyLook(partial(read_row, self._dialect, row), asked_at_s))
         else:
-            self.remember(target, Look(read_row(self._dialect, row), asked_at_s))
+            self.remember(tracked, Look(read_row(self._dialect, row), asked_at_s))
 
-    def remember(self, target: Tracked, look: Look) -> None:
-        """Take in what the journal knows of the end."""
-        if target.fresh and look.generation.final:
+    def remember(self, tracked: Tracked, look: Look) -> None:
+        """Use what the journal recorded; a final state from there is not reported again."""
+        if tracked.submitted_here and look.generation.final:
             self.observe(look.generation, look.asked_at_s)
-        elif target.see(look) and look.generation.final:
-            target.finished = True
-            target.looks_without_link = MAX_LOOKS_WITHOUT_LINK + 1
+        elif tracked.observe(look) and look.generation.final:
+            tracked.finished = True
+            tracked.looks_without_link = MAX_LOOKS_WITHOUT_LINK + 1
 
     async def aclose(self) -> None:
-        """Stop looking, and tell everybody who waits that the session closed."""
+        """Stop polling, and end all waits with `SessionClosed`."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        for target in list(self._watched):
-            target.tell(SessionClosed(message=f"The session closed; generation {target.id} keeps running and is paid."))
+        for tracked in list(self._watched):
+            tracked.notify(
+                SessionClosed(message=f"The session closed; generation {tracked.id} keeps running and is paid.")
+            )
         await self._tasks.cancel()
 
-    def _begin(self, target: Tracked) -> None:
-        if target in self._watched:
-            self._draw_nearer(target)
+    def _start_watching(self, tracked: Tracked) -> None:
+        if tracked in self._watched:
+            self._reschedule_earlier(tracked)
             return
-        self._watched.add(target)
+        self._watched.add(tracked)
         now_s = loop_now()
-        target.began_at_s = now_s
-        target.sighted()
-        weight = self._weight(target.company)
-        target.interval_s = self._interval(target, now_s, weight)
-        if target.fresh or target.unfinished_at_s is not None:
-            delay_s = self._interval(target, now_s, weight, part=self._random())
+        tracked.began_at_s = now_s
+        tracked.clear_failures()
+        weight = self._weight(tracked.shared_by)
+        tracked.interval_s = self._interval(tracked, now_s, weight)
+        if tracked.submitted_here or tracked.unfinished_at_s is not None:
+            delay_s = self._interval(tracked, now_s, weight, part=self._random())
         else:
-            target.unseen = True
-            self._unseen += 1
-            delay_s = first_delay(target.interval_s, self._random(), self._unseen)
-        self._put(target, now_s + delay_s, now_s)
+            tracked.awaiting_first_look = True
+            self._waiting_for_first_look += 1
+            delay_s = first_delay(tracked.interval_s, self._random(), self._waiting_for_first_look)
+        self._schedule(tracked, now_s + delay_s, now_s)
 
-    def _leave(self, target: Tracked) -> None:
-        if not target.watched and target in self._watched:
-            self._watched.discard(target)
-            target.due_at_s = None
-            self._mark_seen(target)
+    def _stop_unless_watched(self, tracked: Tracked) -> None:
+        if not tracked.watched and tracked in self._watched:
+            self._watched.discard(tracked)
+            tracked.due_at_s = None
+            self._end_first_look(tracked)
 
-    def _mark_seen(self, target: Tracked) -> None:
-        """Note that the first look at what was bought before is no longer to come."""
-        if target.unseen:
-            target.unseen = False
-            self._unseen -= 1
+    def _end_first_look(self, tracked: Tracked) -> None:
+        """Note that an earlier purchase no longer waits for its first look."""
+        if tracked.awaiting_first_look:
+            tracked.awaiting_first_look = False
+            self._waiting_for_first_look -= 1
 
-    def _again(self, targets: Sequence[Tracked], now_s: float, hints: Hints = NO_HINTS) -> None:
-        """Look again later at what was looked at together: with one luck, so that it stays together."""
+    def _schedule_next(self, group: Sequence[Tracked], now_s: float, hints: Hints = NO_HINTS) -> None:
+        """Schedule the next look at generations that shared a request; equal jitter keeps them together."""
         jitter = self._random()
         delay_s = interval_s = -1.0
-        weight = self._weight(targets[0].company) if targets else 1
-        first_at_s = self._slots.next_at_s
-        for target in targets:
-            if target.watched:
-                target.interval_s = self._interval(target, now_s, weight)
-                if target.interval_s != interval_s:
-                    interval_s = target.interval_s
+        weight = self._weight(group[0].shared_by) if group else 1
+        first_at_s = self._queue.next_at_s
+        for tracked in group:
+            if tracked.watched:
+                tracked.interval_s = self._interval(tracked, now_s, weight)
+                # Most of a group have the same interval: compute the delay once for them.
+                if tracked.interval_s != interval_s:
+                    interval_s = tracked.interval_s
                     delay_s = next_delay(self._policy, interval_s, jitter, hints)
-                self._slots.put(target, now_s + delay_s, now_s)
-        self._mind_timer(first_at_s)
+                self._queue.put(tracked, now_s + delay_s, now_s)
+        self._update_timer(first_at_s)
 
-    def _weight(self, company: int) -> int:
-        """Say how many share a look: one that was shared will be shared again."""
-        return max(1, min(company, len(self._watched), self._fetcher.capacity.size))
+    def _weight(self, shared_by: int) -> int:
+        """Return how many generations will share the next request: as many as shared the last, if there are as many."""
+        return max(1, min(shared_by, len(self._watched), self._fetcher.capacity.size))
 
-    def _interval(self, target: Tracked, now_s: float, weight: int, *, part: float = 1.0) -> float:
-        return interval(self._policy, self.learning.law(target.law), target.age_s(now_s), weight, part)
+    def _interval(self, tracked: Tracked, now_s: float, weight: int, *, part: float = 1.0) -> float:
+        model = self.learner.model(tracked.duration_kind)
+        return interval(self._policy, model, tracked.age_s(now_s), weight, part)
 
-    def _draw_nearer(self, target: Tracked) -> None:
-        """Look earlier if somebody who has just come will leave before the next look."""
-        if target.due_at_s is not None:
+    def _reschedule_earlier(self, tracked: Tracked) -> None:
+        """Look earlier if the timeout of a new waiter ends before the next look."""
+        if tracked.due_at_s is not None:
             now_s = loop_now()
-            nearer_at_s = before_deadline(target.due_at_s, now_s, target.deadline_at_s)
-            if nearer_at_s < target.due_at_s:
-                self._put(target, nearer_at_s, now_s)
+            earlier_at_s = before_deadline(tracked.due_at_s, now_s, tracked.deadline_at_s)
+            if earlier_at_s < tracked.due_at_s:
+                self._schedule(tracked, earlier_at_s, now_s)
 
-    def _put(self, target: Tracked, due_at_s: float, now_s: float) -> None:
-        first_at_s = self._slots.next_at_s
-        self._slots.put(target, due_at_s, now_s)
-        self._mind_timer(first_at_s)
+    def _schedule(self, tracked: Tracked, due_at_s: float, now_s: float) -> None:
+        first_at_s = self._queue.next_at_s
+        self._queue.put(tracked, due_at_s, now_s)
+        self._update_timer(first_at_s)
 
-    def _mind_timer(self, first_at_s: float | None) -> None:
-        """Set the timer anew where something is due earlier than at `first_at_s`, which it is set to."""
-        next_at_s = self._slots.next_at_s
+    def _update_timer(self, first_at_s: float | None) -> None:
+        """Set the timer again if something is due before `first_at_s`, which it is set to."""
+        next_at_s = self._queue.next_at_s
         if next_at_s is not None and (first_at_s is None or next_at_s < first_at_s):
             self._set_timer()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        next_at_s = None if self._closed else self._slots.next_at_s
-        self._timer = asyncio.get_running_loop().call_at(next_at_s, self._fire) if next_at_s is not None else None
+        next_at_s = None if self._closed else self._queue.next_at_s
+        self._timer = asyncio.get_running_loop().call_at(next_at_s, self._on_timer) if next_at_s is not None else None
 
-    def _fire(self) -> None:
-        """Look at what is due, and at as much of what is due soon as the requests have room for."""
+    def _on_timer(self) -> None:
+        """Look at what is due, and at what is due soon if the requests have room for it."""
         now_s = loop_now()
-        due = self._slots.take_due(now_s)
-        reach = self._fetcher.max_ids
+        due = self._queue.take_due(now_s)
+        max_ids = self._fetcher.max_ids
         if due:
-            due += self._slots.take_nearby(now_s, room_left(len(due), reach))
-        for target in due:
-            self._mark_seen(target)
-        for chunk in chunks(due, reach):
-            self._tasks.start(self._look(chunk), name="luma_async look")
+            due += self._queue.take_nearby(now_s, room_left(len(due), max_ids))
+        for tracked in due:
+            self._end_first_look(tracked)
+        for group in chunks(due, max_ids):
+            self._tasks.start(self._look(group), name="luma_async look")
         self._set_timer()
 
-    async def _look(self, chunk: Sequence[Tracked]) -> None:
+    async def _look(self, group: Sequence[Tracked]) -> None:
+        """Send one request for a group, and handle the result of each generation by itself."""
         asked_at_s = loop_now()
-        seen = await self._seen_of(chunk)
-        pending: list[Tracked] = []
-        for target in chunk:
-            target.company = len(chunk)
-            sight = seen.get(target.id)
-            failure = self._take_in(target, sight, asked_at_s, pending) if sight is not None else None
-            if sight is None or (isinstance(failure, UnreadableResponse) and len(chunk) > 1):
-                # By itself it may be there, and be readable; nobody else waits for that.
-                self._tasks.start(self._look([target]), name="luma_async look")
-            elif isinstance(failure, GenerationNotFound) and not target.known:
-                self._tasks.start(self._fail_stranger(target, failure, asked_at_s), name="luma_async look")
+        results = await self._fetch(group)
+        running: list[Tracked] = []
+        for tracked in group:
+            tracked.shared_by = len(group)
+            result = results.get(tracked.id)
+            failure = self._handle(tracked, result, asked_at_s, running) if result is not None else None
+            if result is None or (isinstance(failure, UnreadableResponse) and len(group) > 1):
+                # A query for this id alone may find it and be readable; the others do not wait for that.
+                self._tasks.start(self._look([tracked]), name="luma_async look")
+            elif isinstance(failure, GenerationNotFound) and not tracked.known:
+                self._tasks.start(self._fail_unknown_id(tracked, failure, asked_at_s), name="luma_async look")
             elif failure is not None:
-                self._fail(target, failure, asked_at_s)
-        self._again(pending, loop_now())
+                self._fail(tracked, failure, asked_at_s)
+        self._schedule_next(running, loop_now())
 
-    async def _seen_of(self, chunk: Sequence[Tracked]) -> dict[str, FetchResult]:
-        ids = [target.id for target in chunk]
+    async def _fetch(self, group: Sequence[Tracked]) -> dict[str, FetchResult]:
+        ids = [tracked.id for tracked in group]
         try:
             return await self._fetcher.fetch_many(ids, retry=False)
-        except Exception as error:  # whatever a dialect trips over must not leave anybody waiting for ever
-            _log.exception("a look could not be read")
-            return dict.fromkeys(ids, LumaError(message=f"The look could not be read ({type(error).__name__})."))
+        except Exception as error:  # a bug in a dialect must not leave the waiters without a result
+            _log.exception("a response could not be read")
+            return dict.fromkeys(ids, LumaError(message=f"The response could not be read ({type(error).__name__})."))
 
-    def _take_in(
-        self, target: Tracked, sight: FetchResult, asked_at_s: float, pending: list[Tracked]
+    def _handle(
+        self, tracked: Tracked, result: FetchResult, asked_at_s: float, running: list[Tracked]
     ) -> LumaError | None:
-        """Take in what a look saw, and add to `pending` what is not settled; return what was wrong with it."""
-        if isinstance(sight, LumaError):
-            return sight
+        """Use the result of a look; return the failure, if it is one.
+
+        Args:
+            tracked: the generation.
+            result: what was fetched of it.
+            asked_at_s: when the request was sent.
+            running: the generation is added to it, if it still runs and its next look needs no hints.
+        """
+        if isinstance(result, LumaError):
+            return result
         try:
-            self._read(target, sight, asked_at_s, pending)
+            self._read(tracked, result, asked_at_s, running)
         except UnreadableResponse as error:
             return error
-        except Exception as error:  # whatever a dialect trips over must not leave anybody waiting for ever
-            _log.exception("a look at generation %s could not be read", target.id)
+        except Exception as error:  # a bug in a dialect must not leave the waiters without a result
+            _log.exception("a response about generation %s could not be read", tracked.id)
             return UnreadableResponse(message=f"it could not be read ({type(error).__name__})")
         return None
 
-    def _read(self, target: Tracked, row: Row, asked_at_s: float, pending: list[Tracked]) -> None:
-        running = self._dialect.peek(row.raw) if not target.looks_without_link else None
-        if running is not None and self._is_old_news(target, row, asked_at_s):
-            target.sighted()
-            target.unfinished_at_s = asked_at_s
-            estimate_s = running.estimate_wait_s
+    def _read(self, tracked: Tracked, row: Row, asked_at_s: float, running: list[Tracked]) -> None:
+        still_running = self._dialect.peek(row.raw) if not tracked.looks_without_link else None
+        if still_running is not None and self._is_unchanged(tracked, row, asked_at_s):
+            tracked.clear_failures()
+            tracked.unfinished_at_s = asked_at_s
+            estimate_s = still_running.estimate_wait_s
         else:
             generation = self._dialect.generation(row.raw)
-            if self._see(target, Look(generation, asked_at_s), row.raw):
+            if self._observe(tracked, Look(generation, asked_at_s), row.raw):
                 return
             estimate_s = generation.estimate_wait_s
-        if estimate_s is None and not target.looks_without_link:
-            pending.append(target)
+        if estimate_s is None and not tracked.looks_without_link:
+            running.append(tracked)
         else:
-            self._again(
-                [target], loop_now(), Hints(estimate_s=estimate_s, looks_without_link=target.looks_without_link > 0)
-            )
+            hints = Hints(estimate_s=estimate_s, looks_without_link=tracked.looks_without_link > 0)
+            self._schedule_next([tracked], loop_now(), hints)
 
-    def _is_old_news(self, target: Tracked, row: Row, asked_at_s: float) -> bool:
-        """Whether nobody need be told of a generation that runs on, so that its JSON is not structured."""
-        if self._events.listened or target.listeners:
-            return row.raw == target.raw
-        target.see_running(LazyLook(partial(self._dialect.generation, row.raw), asked_at_s), row.raw)
+    def _is_unchanged(self, tracked: Tracked, row: Row, asked_at_s: float) -> bool:
+        """Whether a running generation has no change to report, so that its JSON need not be structured now."""
+        if self._events.listened or tracked.listeners:
+            return row.raw == tracked.raw
+        # Only waiters for the end are there: keep the JSON in case `handle.last` is read.
+        tracked.observe_running(LazyLook(partial(self._dialect.generation, row.raw), asked_at_s), row.raw)
         return True
 
-    def _see(self, target: Tracked, look: Look, raw: Mapping[str, Any] | None = None) -> bool:
-        """Take in a look and its JSON, and tell who wants to know; say whether it is settled."""
-        changed = target.see(look, raw)
-        known = target.last
+    def _observe(self, tracked: Tracked, look: Look, raw: Mapping[str, Any] | None = None) -> bool:
+        """Merge a look and its JSON, and report a change; return whether the generation is settled."""
+        changed = tracked.observe(look, raw)
+        known = tracked.last
         assert known is not None
-        target.sighted()
+        tracked.clear_failures()
         if not known.final:
-            target.unfinished_at_s = look.asked_at_s
+            tracked.unfinished_at_s = look.asked_at_s
         elif known.state is State.COMPLETED and not has_link(known):
-            target.looks_without_link += 1
+            tracked.looks_without_link += 1
         if changed:
             self._events.emit(Changed(generation=known))
-            self._wonder_at(known)
+            self._warn_unknown_state(known)
             if not known.final:
-                for listener in target.listeners:
+                for listener in tracked.listeners:
                     listener.put_nowait(known)
-        settled = target.settled
+        settled = tracked.settled
         if settled:
-            self._finish(target, known)
+            self._finish(tracked, known)
         return settled
 
-    def _finish(self, target: Tracked, generation: Generation) -> None:
-        if not target.finished:
-            target.finished = True
+    def _finish(self, tracked: Tracked, generation: Generation) -> None:
+        if not tracked.finished:
+            tracked.finished = True
             if self._policy.kind == "adaptive":
-                self.learning.finished(target, loop_now(), self._watched)
+                self._learn(tracked)
             self._events.emit(Finished(generation=generation))
             self._on_final(generation)
-        target.tell(generation)
-        self._leave(target)
+        tracked.notify(generation)
+        self._stop_unless_watched(tracked)
 
-    async def _fail_stranger(self, target: Tracked, error: LumaError, asked_at_s: float) -> None:
-        await self._recognise(target)
-        self._fail(target, error, asked_at_s)
+    def _learn(self, tracked: Tracked) -> None:
+        """Learn from a generation that was just seen finished."""
+        now_s, kind = loop_now(), tracked.duration_kind
+        finish = tracked.finish_seen(now_s)
+        if finish is not None:
+            running_s = (
+                other.age_s(now_s)
+                for other in self._watched
+                if other.duration_kind == kind and other.submitted_here and not other.settled
+            )
+            self.learner.add(kind, finish, running_s)
 
-    def _fail(self, target: Tracked, error: LumaError, asked_at_s: float) -> None:
-        """Go on in spite of a failed look, or tell those who wait that it is over."""
-        what = after_failure(
+    async def _fail_unknown_id(self, tracked: Tracked, error: LumaError, asked_at_s: float) -> None:
+        """Look the id up in the journal first: an id that was purchased through it gets the policy's grace."""
+        await self._find_origin(tracked)
+        self._fail(tracked, error, asked_at_s)
+
+    def _fail(self, tracked: Tracked, error: LumaError, asked_at_s: float) -> None:
+        """Schedule another look after a failed one, or stop and notify the waiters."""
+        consequence = after_failure(
             error,
-            target.failing,
-            known=target.known,
-            unknown_since_s=target.unknown_since_s,
+            tracked.failure_run,
+            known=tracked.known,
+            unknown_since_s=tracked.unknown_since_s,
             asked_at_s=asked_at_s,
             now_s=loop_now(),
             policy=self._policy,
         )
-        if isinstance(what, KeepLooking):
-            target.failing, target.unknown_since_s = what.failing, what.unknown_since_s
-            named_s = error.retry_after_s if isinstance(error, Refused) else None
-            failures = what.failing.count if what.failing else 0
-            self._again([target], loop_now(), Hints(retry_after_s=named_s, failures=failures))
+        if isinstance(consequence, KeepLooking):
+            tracked.failure_run, tracked.unknown_since_s = consequence.run, consequence.unknown_since_s
+            retry_after_s = error.retry_after_s if isinstance(error, Refused) else None
+            failures = consequence.run.count if consequence.run else 0
+            self._schedule_next([tracked], loop_now(), Hints(retry_after_s=retry_after_s, failures=failures))
             return
-        if what.lost:
-            self._on_lost(target.id)
-        target.tell(what.reason)
-        self._leave(target)
+        if consequence.lost:
+            self._on_lost(tracked.id)
+        tracked.notify(consequence.reason)
+        self._stop_unless_watched(tracked)
 
-    def _wonder_at(self, generation: Generation) -> None:
-        """Log a word that this version does not know, once."""
-        if generation.state is State.UNKNOWN and generation.raw_state not in self._strange_words:
-            self._strange_words.add(generation.raw_state)
-            _log.warning("the service says %r, which is no state we know; waiting goes on", generation.raw_state)
+    def _warn_unknown_state(self, generation: Generation) -> None:
+        """Log a state that this version does not know, once."""
+        if generation.state is State.UNKNOWN and generation.raw_state not in self._unknown_states:
+            self._unknown_states.add(generation.raw_state)
+            _log.warning("unknown state %r from the service; waiting continues", generation.raw_state)

@@ -69,9 +69,9 @@ def main(count):
         prior = attrs.evolve(PRIOR, log_median=PRIOR.log_median + math.log(factor))
         watchers = []
         run(PollPolicy.adaptive(), durations(120), prior=prior, gap_s=3, watchers=watchers)
-        law = watchers[0].learning.law("")
-        median_s = math.exp(law.log_median)
-        print(f"from {math.exp(prior.log_median):5.0f} s: median {median_s:.1f} s, spread {law.spread:.2f}")
+        model = watchers[0].learner.model("")
+        median_s = math.exp(model.log_median)
+        print(f"from {math.exp(prior.log_median):5.0f} s: median {median_s:.1f} s, spread {model.spread:.2f}")
 
 
 if __name__ == "__main__":

@@ -42,9 +42,9 @@ def test_a_wrong_prior_is_outgrown_in_120_finishes(factor, every_s):
     jitter = random.Random(5)
     prior = attrs.evolve(PRIOR, log_median=PRIOR.log_median + math.log(factor))
     finishes = [seen(jitter.lognormvariate(PRIOR.log_median, PRIOR.spread), every_s) for _ in range(120)]
-    law = learn(FittedModel.nothing(prior), finishes).law
-    assert math.exp(law.log_median) == pytest.approx(60, rel=0.2)
-    assert law.spread == pytest.approx(PRIOR.spread, rel=0.2)
+    model = learn(FittedModel.from_prior(prior), finishes).model
+    assert math.exp(model.log_median) == pytest.approx(60, rel=0.2)
+    assert model.spread == pytest.approx(PRIOR.spread, rel=0.2)
 
 
 def test_without_those_that_still_run_the_first_finishes_would_deceive():
@@ -52,11 +52,11 @@ def test_without_those_that_still_run_the_first_finishes_would_deceive():
     jitter = random.Random(5)
     ends = sorted(jitter.lognormvariate(PRIOR.log_median, PRIOR.spread) for _ in range(1000))
     now = ends[49]
-    learned = FittedModel.nothing(PRIOR)
+    learned = FittedModel.from_prior(PRIOR)
     for end in ends[:50]:
         learned = learned.after(seen(end, 1))
-    deceived = learned.fitted([]).law
-    told = learned.fitted([now] * 950).law
+    deceived = learned.fitted([]).model
+    told = learned.fitted([now] * 950).model
     assert math.exp(deceived.log_median) < 30
     assert 45 < math.exp(told.log_median) < 80
 
@@ -73,12 +73,12 @@ def test_early_failures_do_not_shorten_the_law():
         )
         for _ in range(300)
     ]
-    assert math.exp(learn(FittedModel.nothing(PRIOR), finishes).law.log_median) == pytest.approx(60, rel=0.2)
+    assert math.exp(learn(FittedModel.from_prior(PRIOR), finishes).model.log_median) == pytest.approx(60, rel=0.2)
 
 
 def test_fitting_grows_rare_as_finishes_grow_many():
     """The law is fitted again when it knows a fifth less than there is: some forty times for 2,000 finishes."""
-    learned, fits = FittedModel.nothing(PRIOR), 0
+    learned, fits = FittedModel.from_prior(PRIOR), 0
     for _ in range(2000):
         learned = learned.after(Observed(after_s=50, until_s=51))
         if learned.stale:
@@ -91,15 +91,15 @@ def test_old_finishes_fade():
     jitter = random.Random(5)
     slow = [seen(jitter.lognormvariate(math.log(90), 0.3), 1) for _ in range(MAX_REMEMBERED)]
     fast = [seen(jitter.lognormvariate(math.log(30), 0.3), 1) for _ in range(2 * MAX_REMEMBERED)]
-    law = learn(learn(FittedModel.nothing(PRIOR), slow), fast).law
-    assert math.exp(law.log_median) < 45
+    model = learn(learn(FittedModel.from_prior(PRIOR), slow), fast).model
+    assert math.exp(model.log_median) < 45
 
 
 def test_many_running_are_taken_by_sample():
     """Ten thousand that still run weigh what they weigh, at the price of a sample."""
-    learned = learn(FittedModel.nothing(PRIOR), [seen(60, 1)] * 100)
+    learned = learn(FittedModel.from_prior(PRIOR), [seen(60, 1)] * 100)
     few, many = learned.fitted([200.0] * MAX_SAMPLED), learned.fitted([200.0] * (50 * MAX_SAMPLED))
-    assert few.law.log_median < many.law.log_median
+    assert few.model.log_median < many.model.log_median
 
 
 @given(
@@ -118,8 +118,8 @@ def test_a_hazard_is_finite_and_not_negative(log_median, spread, early_weight, a
 @given(st.floats(0, 100_000), st.floats(math.log(2), math.log(600)))
 def test_the_table_reads_both_ways(age, log_median):
     """R and its inverse belong together."""
-    roots = HazardTable.of(DurationModel(log_median=log_median))
-    assert roots.age_of(roots.at(age)) == pytest.approx(age, rel=0.01, abs=0.05)
+    table = HazardTable.of(DurationModel(log_median=log_median))
+    assert table.age_at(table.integral_at(age)) == pytest.approx(age, rel=0.01, abs=0.05)
 
 
 def test_the_table_is_the_integral():
@@ -127,7 +127,7 @@ def test_the_table_is_the_integral():
     total, step = 0.0, 0.01
     for number in range(12_000):
         total += math.sqrt(PRIOR.hazard((number + 0.5) * step)) * step
-    assert PRIOR.roots.at(120) == pytest.approx(total, rel=0.01)
+    assert PRIOR.hazard_table.integral_at(120) == pytest.approx(total, rel=0.01)
 
 
 @given(
@@ -136,9 +136,9 @@ def test_the_table_is_the_integral():
 )
 def test_any_finishes_give_a_usable_law(intervals, running):
     """Whatever is seen, the median and the spread stay finite."""
-    learned = FittedModel.nothing(PRIOR)
+    learned = FittedModel.from_prior(PRIOR)
     for one, other in intervals:
         learned = learned.after(Observed(after_s=min(one, other), until_s=max(one, other)))
-    law = learned.fitted(running).law
-    assert math.isfinite(law.log_median)
-    assert 0.09 < law.spread < 20
+    model = learned.fitted(running).model
+    assert math.isfinite(model.log_median)
+    assert 0.09 < model.spread < 20

@@ -14,15 +14,22 @@ from luma_async import (
     Unauthorized,
     UnreadableResponse,
 )
-from luma_async._poll.failures import KEPT_FAILURES, FailureRun, KeepLooking, KeptFailing, StopWaiting, after_failure
+from luma_async._poll.failures import (
+    MAX_KEPT_FAILURES,
+    FailureRun,
+    KeepLooking,
+    KeptFailing,
+    StopWaiting,
+    after_failure,
+)
 
 POLICY = PollPolicy.fixed(1, max_outage=300, not_found_grace=30)
 
 
-def judge(error, *, failing=None, known=True, unknown_since_s=None, asked_at_s=100.0, now_s=100.0):
+def judge(error, *, run=None, known=True, unknown_since_s=None, asked_at_s=100.0, now_s=100.0):
     return after_failure(
         error,
-        failing,
+        run,
         known=known,
         unknown_since_s=unknown_since_s,
         asked_at_s=asked_at_s,
@@ -69,16 +76,16 @@ def test_a_failure_between_makes_the_grace_begin_anew():
 
 def test_an_unknown_id_in_between_ends_no_run_of_failures():
     """An id that is gone, at a gateway that breaks every second time: the wait ends all the same."""
-    failing, unknown_since_s, now_s = None, None, 0.0
+    run, unknown_since_s, now_s = None, None, 0.0
     verdicts = []
     for number in range(400):
         now_s += 1
         error = ServiceUnavailable(status=502) if number % 2 else GenerationNotFound(status=400)
-        what = judge(error, failing=failing, unknown_since_s=unknown_since_s, asked_at_s=now_s, now_s=now_s)
+        what = judge(error, run=run, unknown_since_s=unknown_since_s, asked_at_s=now_s, now_s=now_s)
         verdicts.append(what)
         if isinstance(what, StopWaiting):
             break
-        failing, unknown_since_s = what.failing, what.unknown_since_s
+        run, unknown_since_s = what.run, what.unknown_since_s
     assert isinstance(verdicts[-1].reason, KeptFailing)
     assert 300 <= now_s <= 303
 
@@ -96,17 +103,17 @@ def test_everything_else_is_waited_out_until_patience_ends(error):
     """A run of failures counts from its first; when it has lasted as long as the patience, the wait ends."""
     first = judge(error, now_s=100)
     assert first == KeepLooking(FailureRun(since_s=100, failures=(error,), count=1))
-    second = judge(error, failing=first.failing, now_s=399)
-    assert second.failing.count == 2
-    last = judge(error, failing=second.failing, now_s=400)
+    second = judge(error, run=first.run, now_s=399)
+    assert second.run.count == 2
+    last = judge(error, run=second.run, now_s=400)
     assert last == StopWaiting(KeptFailing((error,) * 3))
 
 
 def test_an_error_tells_of_the_newest_failures():
     """Five of them are enough to see a pattern, and no run grows without bound."""
-    failing = None
+    run = None
     for number in range(20):
-        failing = judge(ServiceUnavailable(status=500 + number), failing=failing).failing
-    assert [one.status for one in failing.failures] == [515, 516, 517, 518, 519]
-    assert len(failing.failures) == KEPT_FAILURES
-    assert failing.count == 20
+        run = judge(ServiceUnavailable(status=500 + number), run=run).run
+    assert [one.status for one in run.failures] == [515, 516, 517, 518, 519]
+    assert len(run.failures) == MAX_KEPT_FAILURES
+    assert run.count == 20

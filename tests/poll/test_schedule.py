@@ -13,9 +13,9 @@ from luma_async import PollPolicy
 from luma_async._poll.durations import PRIOR, DurationModel
 from luma_async._poll.schedule import (
     JITTER,
-    LONGEST_S,
-    LONGEST_SPREAD_S,
-    SHORTEST_S,
+    MAX_FIRST_LOOK_DELAY_S,
+    MAX_INTERVAL_S,
+    MIN_INTERVAL_S,
     Hints,
     before_deadline,
     first_delay,
@@ -25,8 +25,8 @@ from luma_async._poll.schedule import (
 )
 
 DAY_S = 86_400.0
-LUCK = st.floats(0, 1)
-LAWS = st.builds(
+JITTERS = st.floats(0, 1)
+MODELS = st.builds(
     DurationModel,
     log_median=st.floats(math.log(0.5), math.log(7200)),
     spread=st.floats(0.1, 2),
@@ -59,11 +59,11 @@ def test_fixed_intervals_are_what_the_user_said():
 def test_adaptive_intervals_follow_the_hazard():
     """Looks are dense where the end is likely, and rare before that and long after."""
     policy = PollPolicy.adaptive(0.5)
-    law = attrs.evolve(PRIOR, early_weight=0.0)
-    young, likely, old = (interval(policy, law, age, 1) for age in (1, 60, 3600))
+    model = attrs.evolve(PRIOR, early_weight=0.0)
+    young, likely, old = (interval(policy, model, age, 1) for age in (1, 60, 3600))
     assert likely < young
     assert likely < old
-    assert likely == pytest.approx(math.sqrt(2 * 0.5 / law.hazard(63)), rel=0.05)
+    assert likely == pytest.approx(math.sqrt(2 * 0.5 / model.hazard(63)), rel=0.05)
 
 
 def test_company_makes_looks_denser():
@@ -80,7 +80,7 @@ def test_company_makes_looks_denser():
         (Hints(estimate_s=30), 30),
         (Hints(estimate_s=5), 5),
         (Hints(estimate_s=0), 2.5),
-        (Hints(estimate_s=9999), LONGEST_S),
+        (Hints(estimate_s=9999), MAX_INTERVAL_S),
         (Hints(retry_after_s=25), 25),
         (Hints(retry_after_s=3), 10),
         (Hints(failures=1), 10),
@@ -95,18 +95,18 @@ def test_hints_are_honoured_within_bounds(hints, delay_s):
     assert next_delay(PollPolicy.exponential(10, 60, 1), 10, 0.5, hints) == delay_s
 
 
-@given(POLICIES, LAWS, st.floats(0, DAY_S), st.integers(1, 50))
-def test_an_interval_stays_between_its_floor_and_its_ceiling(policy, law, age, weight):
-    """Whatever the law has learned, no look comes before the floor, and none is put off beyond the ceiling."""
-    length = interval(policy, law, age, weight)
+@given(POLICIES, MODELS, st.floats(0, DAY_S), st.integers(1, 50))
+def test_an_interval_stays_between_its_floor_and_its_ceiling(policy, model, age, weight):
+    """Whatever the model has learned, no look comes before the floor, and none is put off beyond the ceiling."""
+    length = interval(policy, model, age, weight)
     if policy.kind == "adaptive":
-        assert max(SHORTEST_S, age / 100) <= length + 1e-9 or length == LONGEST_S
-        assert length <= LONGEST_S
+        assert max(MIN_INTERVAL_S, age / 100) <= length + 1e-9 or length == MAX_INTERVAL_S
+        assert length <= MAX_INTERVAL_S
     else:
         assert min(policy.first, policy.last) <= length <= policy.last
 
 
-@given(POLICIES, st.floats(0.2, 300), LUCK, st.builds(Hints, estimate_s=st.none() | st.floats(0, 1e6)))
+@given(POLICIES, st.floats(0.2, 300), JITTERS, st.builds(Hints, estimate_s=st.none() | st.floats(0, 1e6)))
 def test_a_delay_is_never_shorter_than_the_floor(policy, length, jitter, hints):
     """Jitter takes its share and an estimate three quarters at the most."""
     delay = next_delay(policy, length, jitter, hints)
@@ -124,20 +124,20 @@ def test_no_look_is_planned_after_the_deadline(now, delay, left):
     assert before_deadline(now + delay, now, None) == now + delay
 
 
-@given(LAWS, st.sampled_from([1, 7, 50]), st.floats(0.05, 5))
-def test_the_number_of_looks_in_a_day_is_bounded(law, weight, worth):
-    """Even one that never ends is looked at a few thousand times a day at most, however sure the law was."""
+@given(MODELS, st.sampled_from([1, 7, 50]), st.floats(0.05, 5))
+def test_the_number_of_looks_in_a_day_is_bounded(model, weight, worth):
+    """Even one that never ends is looked at a few thousand times a day at most, however sure the model was."""
     policy, age, looks = PollPolicy.adaptive(worth), 0.0, 0
     while age < DAY_S and looks < 5000:
-        age += interval(policy, law, age, weight) * (1 - JITTER)
+        age += interval(policy, model, age, weight) * (1 - JITTER)
         looks += 1
     assert looks < 2500
 
 
-@given(st.integers(1, 5000), LUCK, st.floats(1, 60))
+@given(st.integers(1, 5000), JITTERS, st.floats(1, 60))
 def test_first_looks_at_what_was_bought_before_are_spread(number, jitter, length):
     """The more there are the wider they are spread, up to half a minute, and never beyond their interval."""
-    assert 0 <= first_delay(length, jitter, number) <= min(length, number * 0.02, LONGEST_SPREAD_S)
+    assert 0 <= first_delay(length, jitter, number) <= min(length, number * 0.02, MAX_FIRST_LOOK_DELAY_S)
 
 
 @given(st.floats(0, 1e6), st.floats(0.2, 300))

@@ -49,8 +49,8 @@ def test_a_wrong_prior_is_outgrown(factor, gap_s):
     prior = attrs.evolve(PRIOR, log_median=PRIOR.log_median + math.log(factor))
     watchers = []
     cost(PollPolicy.adaptive(), durations(120), gap_s=gap_s, prior=prior, watchers=watchers)
-    law = watchers[0].learning.law("")
-    assert math.exp(law.log_median) == pytest.approx(60, rel=0.2)
+    model = watchers[0].learner.model("")
+    assert math.exp(model.log_median) == pytest.approx(60, rel=0.2)
 
 
 def test_a_thousand_at_once_do_not_come_back_at_once():

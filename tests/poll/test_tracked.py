@@ -27,64 +27,64 @@ class Row:
 
 def test_nobody_reads_what_nobody_asks_for():
     """Running looks replace each other unread; asking structures the last one, once."""
-    target = Tracked(id="a")
+    tracked = Tracked(id="a")
     rows = [Row(word) for word in ("first", "second", "third")]
     for at_s, row in enumerate(rows):
-        target.see_running(LazyLook(row, at_s))
+        tracked.observe_running(LazyLook(row, at_s))
     assert [row.read for row in rows] == [0, 0, 0]
-    assert [target.last.raw_state, target.last.raw_state] == ["third", "third"]
+    assert [tracked.last.raw_state, tracked.last.raw_state] == ["third", "third"]
     assert [row.read for row in rows] == [0, 0, 1]
 
 
 def test_an_end_needs_no_look_before_it():
     """A final look is news, and what ran before it is never structured."""
-    target, row = Tracked(id="a"), Row()
-    target.see_running(LazyLook(row, 1.0))
-    assert target.see(Look(DONE, 2.0))
-    assert (target.last, row.read) == (DONE, 0)
+    tracked, row = Tracked(id="a"), Row()
+    tracked.observe_running(LazyLook(row, 1.0))
+    assert tracked.observe(Look(DONE, 2.0))
+    assert (tracked.last, row.read) == (DONE, 0)
 
 
 def test_a_late_look_takes_nothing_back():
     """One that was asked for earlier tells nothing new, whichever way the later one was taken in."""
     for structured in (False, True):
-        target = Tracked(id="a")
-        target.see_running(LazyLook(Row("later"), 2.0))
+        tracked = Tracked(id="a")
+        tracked.observe_running(LazyLook(Row("later"), 2.0))
         if structured:
-            assert target.last.raw_state == "later"
-        target.see_running(LazyLook(Row("earlier"), 1.0))
-        assert target.last.raw_state == "later"
+            assert tracked.last.raw_state == "later"
+        tracked.observe_running(LazyLook(Row("earlier"), 1.0))
+        assert tracked.last.raw_state == "later"
 
 
 def test_later_looks_are_compared_with_what_is_known_and_not_with_what_came_too_late():
     """The JSON that is kept is that of the look which counts, or none: else its like would be taken for old news."""
     for structured in (False, True):
-        target = Tracked(id="a")
-        target.see_running(LazyLook(Row("queued"), 1.0), {"state": "queued"})
-        target.see(Look(Row("processing")(), 3.0))
+        tracked = Tracked(id="a")
+        tracked.observe_running(LazyLook(Row("queued"), 1.0), {"state": "queued"})
+        tracked.observe(Look(Row("processing")(), 3.0))
         late = {"state": "queued"}
         if structured:
-            assert not target.see(Look(Row("queued")(), 2.0), late)
+            assert not tracked.observe(Look(Row("queued")(), 2.0), late)
         else:
-            target.see_running(LazyLook(Row("queued"), 2.0), late)
-        assert (target.last.raw_state, target.raw) == ("processing", None)
-        target.see(Look(Row("queued")(), 4.0), late)
-        assert (target.last.raw_state, target.raw) == ("queued", late)
+            tracked.observe_running(LazyLook(Row("queued"), 2.0), late)
+        assert (tracked.last.raw_state, tracked.raw) == ("processing", None)
+        tracked.observe(Look(Row("queued")(), 4.0), late)
+        assert (tracked.last.raw_state, tracked.raw) == ("queued", late)
 
 
 def test_no_running_look_follows_an_end():
     """What has ended stays so, even while its link is awaited."""
     for end in (DONE, LINKLESS):
-        target, row = Tracked(id="a"), Row()
-        target.see(Look(end, 1.0))
-        target.see_running(LazyLook(row, 2.0))
-        assert (target.last, row.read) == (end, 0)
+        tracked, row = Tracked(id="a"), Row()
+        tracked.observe(Look(end, 1.0))
+        tracked.observe_running(LazyLook(row, 2.0))
+        assert (tracked.last, row.read) == (end, 0)
 
 
 def test_a_look_that_trips_its_reader_changes_nothing(caplog):
     """What was known stays known, and the log says why."""
-    target = Tracked(id="a")
-    target.see_running(LazyLook(Row("known"), 1.0))
-    assert target.last.raw_state == "known"
-    target.see_running(LazyLook(Row(fault=ZeroDivisionError()), 2.0))
-    assert target.last.raw_state == "known"
+    tracked = Tracked(id="a")
+    tracked.observe_running(LazyLook(Row("known"), 1.0))
+    assert tracked.last.raw_state == "known"
+    tracked.observe_running(LazyLook(Row(fault=ZeroDivisionError()), 2.0))
+    assert tracked.last.raw_state == "known"
     assert "ZeroDivisionError" in caplog.text

