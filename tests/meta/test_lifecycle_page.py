@@ -1,6 +1,6 @@
-"""The diagram of the phases in the documentation is the table that the program uses.
+"""The diagram of the phases in the documentation agrees with the table that the program uses.
 
-`python tests/meta/test_lifecycle_page.py` draws it anew.
+`python tests/meta/test_lifecycle_page.py` draws it again.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ def diagram():
     return "\n".join(["```mermaid", "stateDiagram-v2", *names.values(), *arrows, *ends, "```"]) + "\n"
 
 
-def drawn(page):
-    """Put the diagram between its marks."""
+def redraw(page):
+    """Replace the diagram between the markers."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}{diagram()}{END}{after}"
 
 
-def test_the_diagram_of_the_phases_is_the_table():
-    """The page shows the transitions of today."""
+def test_diagram_is_current():
+    """The page shows the transitions of the table."""
     page = PAGE.read_text()
-    assert page == drawn(page), "the diagram is out of date: run `python tests/meta/test_lifecycle_page.py`"
+    assert page == redraw(page), "the diagram is out of date: run `python tests/meta/test_lifecycle_page.py`"
 
 
-def test_the_diagram_shows_every_phase_and_every_step():
-    """Nothing of the table is left out."""
+def test_diagram_is_complete():
+    """The diagram names every phase and every step."""
     picture = diagram()
     assert all(phase in picture for phase in Phase)
     assert all(step in picture for _, step in TRANSITIONS)
 
 
 if __name__ == "__main__":
-    PAGE.write_text(drawn(PAGE.read_text()))
+    PAGE.write_text(redraw(PAGE.read_text()))

@@ -1,4 +1,4 @@
-"""What the documentation shows is what happens: each of its programs runs, against a gateway on this machine."""
+"""The documentation is executed: every program and command on its pages runs against a gateway on this machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LINKS = [(page, target) for page in PAGES for target in re.findall(r"\]\(([^)#:]
 
 @pytest.fixture(scope="module")
 def running_gateway():
-    """A gateway in a thread of its own, since the programs bring their own event loops."""
+    """Run a gateway in a thread of its own, because each program has its own event loop."""
     started, stop = threading.Event(), None
     gateway = None
 
@@ -54,64 +54,84 @@ def running_gateway():
 
 
 @pytest.mark.parametrize("code", PROGRAMS)
-def test_every_program_of_the_documentation_runs(code, running_gateway, tmp_path, monkeypatch):
-    """Copied as it stands, with the two variables set, each program and each notebook cell ends without an error."""
+def test_python_examples_run(code, running_gateway, tmp_path, monkeypatch):
+    """Each program and each notebook cell runs unchanged, with the two variables set, and raises nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LUMA_API_KEY", running_gateway.api_key)
     monkeypatch.setenv("LUMA_BASE_URL", running_gateway.base_url)
-    cell = eval(  # what a notebook does: a cell that awaits is a coroutine
+    cell = eval(  # as in a notebook: a cell that uses await is a coroutine
         compile(code, "documentation", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), {"__name__": "__main__"}
     )
     if cell is not None:
         asyncio.run(cell)
 
 
-SHELL_PAGE = ROOT / "docs" / "how-to" / "command-line.md"
-COMMAND_LINES = [
-    line
-    for block in re.findall(r"^```sh\n(.*?)^```$", SHELL_PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    for line in block.splitlines()
-    if line.startswith("luma-async")
-]
+HOW_TO = ROOT / "docs" / "how-to"
+SHELL_PAGE = HOW_TO / "command-line.md"
 
 
-@pytest.mark.timeout(600)  # a process for each line
-def test_every_command_of_its_page_runs(running_gateway, tmp_path):
-    """In the order of the page, in one folder, each line ends with exit code 0; a key buys once."""
+def command_lines(page):
+    """Return the lines of the page's shell examples that call `luma-async`."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("luma-async")]
+
+
+@pytest.fixture
+def run_lines(running_gateway, tmp_path):
+    """Return a function that runs command lines in order, in one folder, with the first new generation as `$ID`."""
     command = tmp_path / "bin" / "luma-async"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m luma_async "$@"\n')
     command.chmod(0o755)
-    (tmp_path / "prompts.txt").write_text("a cat\na dog\n")
     before = len(running_gateway.charges)
     environment = os.environ | {
         "PATH": f"{command.parent}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
+        "BROWSER": "true",
         "LUMA_API_KEY": running_gateway.api_key,
         "LUMA_BASE_URL": running_gateway.base_url,
         "LUMA_JOURNAL": str(tmp_path / "jobs.db"),
     }
-    for line in COMMAND_LINES:
-        if len(running_gateway.charges) > before:
-            environment["ID"] = running_gateway.charges[before].generation_id
-        done = subprocess.run(
-            ["/bin/sh", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{line}\n{done.stderr}"
-    assert len(running_gateway.charges) - before == 5
+
+    def run(lines):
+        for line in lines:
+            if len(running_gateway.charges) > before:
+                environment["ID"] = running_gateway.charges[before].generation_id
+            done = subprocess.run(
+                ["/bin/sh", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{line}\n{done.stderr}"
+        return len(running_gateway.charges) - before
+
+    return run
+
+
+@pytest.mark.timeout(600)  # a process for each line
+def test_shell_examples_run(run_lines, tmp_path):
+    """Each command of the page runs in order, in one folder, and exits with 0; a key buys once."""
+    (tmp_path / "prompts.txt").write_text("a cat\na dog\n")
+    assert run_lines(command_lines(SHELL_PAGE)) == 5
     assert (tmp_path / "copy.mp4").read_bytes() == (tmp_path / "cat.mp4").read_bytes()
     assert {path.suffix for path in (tmp_path / "clips").iterdir()} == {".mp4", ".html", ".db", ".jsonl"}
 
 
-def test_the_page_of_commands_names_them_all():
-    """Each command, each exit code and each setting stands on it."""
+@pytest.mark.timeout(600)  # a process for each line
+def test_batch_and_gallery_commands_run(run_lines, tmp_path):
+    """The commands on the pages about batches and the gallery run, and the dry run submits nothing."""
+    (tmp_path / "prompts.csv").write_text("prompt,aspect_ratio\na cat,9:16\na dog,\n")
+    assert run_lines(command_lines(HOW_TO / "batches.md") + command_lines(HOW_TO / "gallery.md")) == 2
+    assert (tmp_path / "clips" / "gallery.html").exists()
+
+
+def test_command_page_is_complete():
+    """The page names each command, each exit code and each setting."""
     text = SHELL_PAGE.read_text()
     assert [name for name in COMMANDS if not re.search(rf"`(luma-async )?{name}|luma-async {name}", text)] == []
     assert [code for code in (0, 1, 2, 3, 4, 5, 130) if f"| {code} |" not in text] == []
     assert [name for name in NAMES if f"`{name}`" not in text] == []
 
 
-def test_every_link_leads_somewhere():
-    """Links between pages point at files that exist."""
+def test_links_lead_to_files():
+    """Links between pages point to files that exist."""
     broken = [(str(page.relative_to(ROOT)), target) for page, target in LINKS if not (page.parent / target).exists()]
     assert broken == []
