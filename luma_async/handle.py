@@ -288,7 +288,7 @@ class GenerationHandle:
 
 async def submit(engine: Engine, request: Request, key: str | None) -> GenerationHandle:
     """Submit a request, and return the handle of what it purchased."""
-    return GenerationHandle(engine.track(await engine.submitter.buy(request, key=key)), engine)
+    return GenerationHandle(engine.track(await engine.submitter.submit(request, key=key)), engine)
 
 
 def _completed(generation: Generation) -> Generation:

@@ -328,7 +328,7 @@ class Batch(AsyncIterator[Outcome]):
             item.stopped = True
             if item.purchase is not None:
                 continue
-            if item.turn is not None or self._engine.submitter.unsent(item.key):
+            if item.turn is not None or self._engine.submitter.can_withdraw(item.key):
                 item.task.cancel()
             else:
                 self._engine.submitter.no_more_attempts(item.key)

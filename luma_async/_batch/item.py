@@ -156,7 +156,7 @@ async def _purchase(item: BatchItem, request: Request, run: BatchRun) -> Purchas
     number = 1
     while True:
         try:
-            purchase = await run.engine.submitter.buy(request, key=item.key, yield_on_429=True)
+            purchase = await run.engine.submitter.submit(request, key=item.key, yield_on_429=True)
         except RateLimited as error:
             _release_slot(item, error, run.engine)
             await run.requeued.wait(item)

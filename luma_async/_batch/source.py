@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from luma_async._batch.keys import KeyCounter, derive_key
-from luma_async._journal.fingerprint import canonical
+from luma_async._journal.fingerprint import canonical_form
 from luma_async.values.errors import InvalidInput
 from luma_async.values.requests import Request, as_request
 from luma_async.values.validators import check_key
@@ -97,7 +97,7 @@ class Source:
                 field="keys",
                 message="a key is None; with a persistent journal pass batch(name=…) so that it can be derived.",
             )
-        return self._counter.make_unique(derive_key(self._name, canonical(request)))
+        return self._counter.make_unique(derive_key(self._name, canonical_form(request)))
 
 
 _END: Any = object()

@@ -130,7 +130,7 @@ class Doubts:
                 "and this can pay for it again.",
             )
         doubt = await self._doubt(key, lifecycle.Step.RESUBMIT)
-        bought = await self._engine.submitter.buy_again(
+        bought = await self._engine.submitter.resubmit(
             doubt, request if request is not None else request_from_form(doubt.request)
         )
         return self._handle(bought.entry)

@@ -52,7 +52,7 @@ _CLASSES: dict[str, type[Any]] = {
 }
 
 
-def canonical(request: Request) -> dict[str, Any]:
+def canonical_form(request: Request) -> dict[str, Any]:
     """Return the class and the non-default fields of a request as JSON; aspect_ratio is always among them."""
     form = _form(request)
     ratio: str | None = getattr(request, "aspect_ratio", None)

@@ -257,7 +257,7 @@ def _bought(standing: Entry | None, step: Step, generation_id: str, at: datetime
     return _moved(_standing(standing), phase, at, generation_id=generation_id, reason="")
 
 
-def settle(step: Step, reason: str, *, at: datetime) -> Change:
+def end_without_generation(step: Step, reason: str, *, at: datetime) -> Change:
     """Prepare an end without a generation: `REFUSE` or `DOUBT`, and why."""
 
     def change(standing: Entry | None) -> Entry | None:
@@ -266,7 +266,7 @@ def settle(step: Step, reason: str, *, at: datetime) -> Change:
     return change
 
 
-def fall_back(owner: str, reason: str, *, at: datetime) -> Change:
+def back_to_doubt(owner: str, reason: str, *, at: datetime) -> Change:
     """Prepare making a doubt of a second send that bought nothing; what is not this owner's claim is left as it is."""
 
     def change(standing: Entry | None) -> Entry | None:

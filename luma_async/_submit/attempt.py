@@ -1,14 +1,15 @@
-"""One attempt at a paid POST: claim it, send it, judge the answer, write the verdict down.
+"""One attempt at a paid POST: write the claim, send the request, judge the answer, write the outcome.
 
-An intent is *exposed* from the moment its claim is being written until its outcome is. Nobody cancels it in
-between: whoever asked for it may go, the session waits for the answer.
+From the moment at which its claim is being written until its outcome is written, the request of an intent may have
+left this machine (`Intent.may_have_left`). In between the task of an intent is not cancelled: its callers may leave,
+but the session waits for the answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
@@ -32,7 +33,7 @@ _log = logging.getLogger("luma_async")
 
 @attrs.frozen(kw_only=True)
 class Purchase:
-    """What was bought, now or earlier."""
+    """A generation that was bought, now or earlier."""
 
     entry: Entry
     """The journal's entry."""
@@ -57,6 +58,9 @@ class NotPurchased:
     """Whether the same submit may be sent again."""
 
 
+AttemptResult: TypeAlias = Purchase | NotPurchased
+
+
 class Withdrawn(Exception):
     """All callers left before anything was sent."""
 
@@ -71,43 +75,43 @@ class KeyTaken(Exception):
 
 @attrs.define(kw_only=True, eq=False)
 class Intent:
-    """One purchase on its way."""
+    """A purchase that is being made, shared by all callers with its key."""
 
     entry: Entry
-    """What will be claimed."""
+    """The entry that is claimed."""
     call: Call
-    """What will be sent."""
+    """The request that is sent."""
     named: bool
-    """Whether the caller gave the key, so that it may be known already."""
+    """Whether the caller gave the key, so that the journal may know it already."""
     doubt: Entry | None = None
-    """The doubt that a person sends again: its first send may be paid, whatever becomes of this one."""
+    """The doubt that a person submits again. Its first request may be paid, whatever becomes of this one."""
     committed: int = 0
-    """How many of those that wait do not come again after a 429."""
+    """How many of the callers wait on after a 429, rather than come again."""
     waiters: set[asyncio.Future[None]] = attrs.field(factory=set["asyncio.Future[None]"])
-    """Who waits for the outcome."""
+    """A future of each caller, done when the intent has ended."""
     no_more_attempts: bool = False
-    """Whether it is not to be sent once more, unless somebody else has come to want it too."""
+    """Whether this attempt is the last, unless another caller has joined meanwhile."""
     may_have_left: bool = False
-    """Whether it may have left: from the writing of the claim to that of the outcome."""
+    """Whether the request may have left: from the writing of the claim until that of the outcome."""
     withdrawn: bool = False
-    """Whether it is being taken back."""
+    """Whether it is being withdrawn."""
     task: asyncio.Task[Purchase] | None = None
-    """What carries it out; None while it waits for its turn."""
+    """The task that makes the purchase; None while it is queued."""
 
     @property
     def ending(self) -> bool:
-        """Whether nothing more comes of it, so that whoever wants the same waits for its end and starts anew."""
+        """Whether it can take no further callers: they wait for its end, then start a new intent."""
         return self.withdrawn or (self.task is not None and self.task.done())
 
     def claim(self) -> lifecycle.Change:
-        """Make the step that claims it."""
+        """Return the step that claims its entry."""
         if self.doubt is not None:
             return lifecycle.resubmit(self.doubt, self.entry, at=wall_now())
         return lifecycle.claim(self.entry, at=wall_now())
 
 
 class Attempts:
-    """Sends intents, one POST each time, and keeps the journal true about them."""
+    """Sends intents, with one POST for each attempt, and keeps the journal true about them."""
 
     def __init__(self, *, transport: Transport, dialect: Dialect, journal: Journal, owner: str) -> None:
         self._transport = transport
@@ -116,22 +120,26 @@ class Attempts:
         self._owner = owner
         self._broken: JournalError | None = None
         self.unwritten: set[str] = set()
-        """The keys whose outcome could not be written: on disk they are being sent, and nobody sends them."""
+        """The keys whose outcome could not be written. The journal says *sending*, but no request is on its way."""
 
-    async def send(self, intent: Intent) -> Purchase | NotPurchased:
-        """Send once and write the outcome down.
+    async def send(self, intent: Intent) -> AttemptResult:
+        """Send once, and write the outcome to the journal.
 
         Raises:
             SubmitInDoubt: it may have been charged; the journal says so.
             JournalError: the claim could not be written; nothing was sent.
-            Taken, Withdrawn: nothing was sent.
+            KeyTaken, Withdrawn: nothing was sent.
         """
         claimed = False
 
         async def before_sending() -> None:
+            # The connector awaits this when it has a connection, and hands the connection out only afterwards.
+            # So the claim is on disk before the first byte leaves, and an intent that waits for a connection can
+            # still be withdrawn.
             nonlocal claimed
             await self._claim(intent)
             claimed = True
+            # All callers may have left while the claim was being written. Nothing was sent yet.
             if not intent.waiters:
                 intent.withdrawn = True
                 raise Withdrawn
@@ -139,26 +147,29 @@ class Attempts:
         try:
             answer = await self._transport.submit(intent.call, before_sending=before_sending)
         except (NotSent, NoResponse) as error:
+            # Handled below, outside of this block: an error raised here would carry the request's headers with it
+            # as its __context__.
             failure = error
         except Withdrawn:
             await self._withdraw(intent)
             raise
         else:
-            # An answer proves that it was sent, whatever the trace says.
-            return await self._settle(intent, answer, claimed=claimed)
+            return await self._handle_answer(intent, answer, claimed=claimed)
         if isinstance(failure, NoResponse):
             raise await self._doubt(intent, failure.message)
         await self._withdraw(intent)
         return NotPurchased(error=failure, repeat=True)
 
     async def _claim(self, intent: Intent) -> None:
-        """Write the claim; what follows may leave this machine."""
+        """Write the claim. The request may leave as soon as this returns."""
         if self._broken is not None:
             raise JournalError(
                 message=f"an earlier outcome could not be written ({self._broken.message}), "
-                "so nothing further is sent. Mend the journal, then open a new session.",
+                "so nothing further is sent. Fix the journal, then open a new session.",
                 path=self._broken.path,
             )
+        # Before the await: a caller that leaves during the write must not cancel the task, or a claim could be on
+        # disk that nothing withdraws.
         intent.may_have_left = True
         try:
             await self._journal.change(intent.entry.key, intent.claim())
@@ -171,29 +182,33 @@ class Attempts:
             raise
         except Exception as error:
             intent.may_have_left = False
-            message = f"the submit could not be noted ({type(error).__name__}: {error}), so it was not sent."
+            message = f"the claim could not be written ({type(error).__name__}: {error}), so nothing was sent."
             raise JournalError(message=message) from error
 
     async def _withdraw(self, intent: Intent) -> None:
-        """Take the claim back, if there is one."""
+        """Withdraw the claim, if it was written."""
         if intent.may_have_left:
-            await self._unbuy(intent, lifecycle.withdraw(self._owner, at=wall_now()), "it was not sent again")
+            await self._write_not_bought(
+                intent, lifecycle.withdraw(self._owner, at=wall_now()), "it was not sent again"
+            )
 
-    async def _unbuy(self, intent: Intent, step: lifecycle.Change, what: str) -> None:
-        """Write down that this send bought nothing. A doubt that was sent again stays one, for its first send."""
+    async def _write_not_bought(self, intent: Intent, step: lifecycle.Change, what: str) -> None:
+        """Write that this attempt bought nothing. A doubt that was sent again stays a doubt: its first may have."""
         if intent.doubt is None:
-            await self._record(intent, step)
+            await self._write_outcome(intent, step)
         else:
             reason = f"{intent.doubt.reason or 'its first answer never came'} ({what})"
-            entry = await self._record(intent, lifecycle.fall_back(self._owner, reason, at=wall_now()))
+            entry = await self._write_outcome(intent, lifecycle.back_to_doubt(self._owner, reason, at=wall_now()))
             intent.doubt = entry or intent.doubt
+        # After the await: until the outcome is written, the task must not be cancelled.
         intent.may_have_left = False
 
-    async def _settle(self, intent: Intent, answer: Answer, *, claimed: bool) -> Purchase | NotPurchased:
-        """Judge a complete answer and write the verdict down."""
+    async def _handle_answer(self, intent: Intent, answer: Answer, *, claimed: bool) -> AttemptResult:
+        """Judge a complete answer, and write the verdict."""
         if not claimed:
+            # An answer proves that the request was sent, even if the connector never said so.
             intent.may_have_left = True
-            await self._record(intent, intent.claim())
+            await self._write_outcome(intent, intent.claim())
         document = parse(answer)
         verdict, row = self._judge(document)
         match verdict:
@@ -201,14 +216,14 @@ class Attempts:
                 assert row is not None
                 return await self._accept(intent, row)
             case Rejected(error=error, repeat=repeat):
-                step = lifecycle.settle(lifecycle.Step.REFUSE, str(error), at=wall_now())
-                await self._unbuy(intent, step, f"sent again, it was refused: HTTP {error.status}")
+                step = lifecycle.end_without_generation(lifecycle.Step.REFUSE, str(error), at=wall_now())
+                await self._write_not_bought(intent, step, f"sent again, it was refused: HTTP {error.status}")
                 return NotPurchased(error=error, repeat=repeat)
             case Unproven(reason=reason):
                 raise await self._doubt(intent, reason, answer.status, document.excerpt)
 
     def _judge(self, document: Document) -> tuple[Verdict, Row | None]:
-        """Say what the answer proves; an answer that trips the reader proves nothing."""
+        """Decide what the answer proves. If reading it fails, it proves nothing."""
         try:
             row = self._dialect.read_submit(document)
             return judge_submit(document, self._dialect.read_error(document), row.id if row else None), row
@@ -217,36 +232,39 @@ class Attempts:
             return Unproven(reason=f"HTTP {document.status} that could not be read ({type(error).__name__})"), None
 
     async def _accept(self, intent: Intent, row: Row) -> Purchase:
+        # Before the await: the age of a generation counts from its acceptance, not from the end of a slow write.
         accepted_at_s = loop_now()
-        entry = await self._note_accepted(intent, row.id)
+        entry = await self._write_accepted(intent, row.id)
         if entry is None:
             raise await self._doubt(intent, f"the answer names generation {row.id}, which another key bought")
         intent.may_have_left = False
         return Purchase(entry=entry, row=row, accepted_at_s=accepted_at_s)
 
-    async def _note_accepted(self, intent: Intent, generation_id: str) -> Entry | None:
-        """Write down what was bought; None when another entry holds the id."""
+    async def _write_accepted(self, intent: Intent, generation_id: str) -> Entry | None:
+        """Write what was bought; return None when another entry holds the id."""
         key = intent.entry.key
         try:
             entry = await self._journal.change(key, lifecycle.accept(generation_id, at=wall_now()))
         except KeyConflict:
             return None
         except Exception as error:
+            # The generation is paid: the caller gets its handle, and the log has its id.
             self._stop_buying(error, key, f"that submit {key} bought generation {generation_id}")
             entry = None
         return entry or attrs.evolve(intent.entry, phase=Phase.ACCEPTED, generation_id=generation_id)
 
     async def _doubt(self, intent: Intent, reason: str, status: int | None = None, excerpt: str = "") -> SubmitInDoubt:
-        """Write down that nobody knows, and build the error that says so."""
-        entry = await self._record(intent, lifecycle.settle(lifecycle.Step.DOUBT, reason, at=wall_now()))
+        """Write that the outcome is unknown, and return the error that says so."""
+        step = lifecycle.end_without_generation(lifecycle.Step.DOUBT, reason, at=wall_now())
+        entry = await self._write_outcome(intent, step)
         intent.may_have_left = False
         sent_at = entry.sent_at if entry is not None else wall_now()
         return SubmitInDoubt(
             key=intent.entry.key, sent_at=sent_at, reason=reason, status=status, body_excerpt=excerpt, fresh=True
         )
 
-    async def _record(self, intent: Intent, step: lifecycle.Change) -> Entry | None:
-        """Write an outcome; should that fail, the entry stays *sending*, which means a doubt later."""
+    async def _write_outcome(self, intent: Intent, step: lifecycle.Change) -> Entry | None:
+        """Write an outcome. If that fails, the entry stays *sending*, which is a doubt once the session has ended."""
         try:
             return await self._journal.change(intent.entry.key, step)
         except Exception as error:
@@ -255,5 +273,5 @@ class Attempts:
 
     def _stop_buying(self, error: Exception, key: str, what: str) -> None:
         self.unwritten.add(key)
-        _log.error("the journal could not note %s: %s", what, error)
+        _log.error("the journal could not record %s: %s", what, error)
         self._broken = error if isinstance(error, JournalError) else JournalError(message=str(error))

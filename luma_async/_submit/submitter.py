@@ -1,7 +1,9 @@
-"""Buying: each purchase runs in a task of ours, so that no caller's end can make us forget it.
+"""Buying: one POST for each paid intent, however many callers want it and however they end.
 
-An intent whose callers have all gone is withdrawn, unless it is exposed; an exposed one runs to its end, and closing
-the session waits for it.
+Each purchase runs in a task that the session owns, and its callers wait for the end of that task. So a caller that is
+cancelled does not cancel a POST whose answer is outstanding: the answer is still read and recorded. When all callers
+have left, an intent is withdrawn if its request cannot have left yet; otherwise it runs to its end, and closing the
+session waits for it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 from luma_async._aio import OwnedTasks, loop_now, wall_now
 from luma_async._http.retry import repeat_submit
 from luma_async._journal import lifecycle
-from luma_async._journal.fingerprint import canonical, digest
+from luma_async._journal.fingerprint import canonical_form, digest
 from luma_async._submit.attempt import Attempts, Intent, KeyTaken, Purchase, Withdrawn
 from luma_async._wire.dialect import read_row
 from luma_async.values.entries import Entry, Phase
@@ -45,12 +47,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger("luma_async")
 
 _FIRST_OWNER_POLL_S = 0.05
-_LONGEST_OWNER_POLL_S = 1.0
+_MAX_OWNER_POLL_S = 1.0
 """The pauses while another session decides: a POST takes a second or two."""
 
 
 class Submitter:
-    """Sends paid submits for one session, each at most once."""
+    """Makes the purchases of one session, each with one POST."""
 
     def __init__(
         self,
@@ -80,85 +82,89 @@ class Submitter:
         self._tasks = OwnedTasks()
         self._closing = False
 
-    async def buy(self, request: Request, *, key: str | None, yield_on_429: bool = False) -> Purchase:
-        """Buy what `request` says, once.
+    async def submit(self, request: Request, *, key: str | None, yield_on_429: bool = False) -> Purchase:
+        """Buy a generation, once.
 
         Args:
             request: what to buy.
-            key: the caller's name for the purchase; None makes one of its own.
-            yield_on_429: raise a 429 at once, to take another turn later, unless somebody stays and waits for the same.
+            key: the caller's name for the purchase; None makes a random one.
+            yield_on_429: raise a 429 at once, because the caller comes again later. It has no effect while another
+                caller of the same key waits on.
 
         Raises:
             InvalidInput, UnsupportedOperation, SessionClosed, KeyConflict, JournalError, NotSent: nothing was sent.
-            Refused: the service said no; nothing was charged.
+            Refused: the service rejected it; nothing was charged.
             SubmitInDoubt: it may have been charged.
 
         Cancellation:
-            Returns at once. What was not sent is withdrawn; what was is finished and journalled in the background.
+            Returns at once. What was not sent is withdrawn; the answer to what was sent is recorded in the background.
         """
-        entry = self._entry(request, key)
+        entry = self._new_entry(request, key)
         call = self._dialect.submit(request)
         return await self._join(Intent(entry=entry, call=call, named=key is not None), yield_on_429=yield_on_429)
 
+    async def resubmit(self, doubt: Entry, request: Request) -> Purchase:
+        """Send a doubt again, as a person decided; otherwise like `submit()`."""
+        entry = self._new_entry(request, doubt.key)
+        if entry.digest != doubt.digest:
+            raise KeyConflict(entry=doubt, reason="it stands for a different request.")
+        return await self._join(Intent(entry=entry, call=self._dialect.submit(request), named=False, doubt=doubt))
+
     @property
     def unwritten(self) -> Collection[str]:
-        """The keys whose outcome the journal did not take: for a person to settle, as soon as it takes that."""
+        """The keys whose outcome could not be written: doubts, although their session is alive."""
         return self._attempts.unwritten
 
-    def unsent(self, key: str) -> bool:
-        """Whether a submit under this key is waiting here and has not left, so that cancelling it withdraws it."""
+    def can_withdraw(self, key: str) -> bool:
+        """Whether a submit under this key is in progress and cancelling it still withdraws it."""
         intent = self._intents.get(key)
         return intent is not None and not intent.may_have_left
 
     def no_more_attempts(self, key: str) -> None:
-        """Send a submit that has left no second time, whatever comes of it: whoever wants it buys nothing more."""
+        """Do not repeat the submit of a key after the attempt in progress: its caller is leaving."""
         intent = self._intents.get(key)
         if intent is not None:
             intent.no_more_attempts = True
 
     def pause(self, delay_s: float) -> None:
-        """Let no submit of the session leave for so long."""
+        """Let no submit of the session leave for `delay_s` seconds."""
         self._throttle.pause(delay_s)
         self._events.emit(Paused(delay_s=delay_s))
 
-    async def buy_again(self, doubt: Entry, request: Request) -> Purchase:
-        """Send a doubt again, as a person decided; otherwise like `buy()`."""
-        entry = self._entry(request, doubt.key)
-        if entry.digest != doubt.digest:
-            raise KeyConflict(entry=doubt, reason="it stands for a different request.")
-        return await self._join(Intent(entry=entry, call=self._dialect.submit(request), named=False, doubt=doubt))
-
     async def aclose(self, timeout_s: float) -> None:
-        """Withdraw what was not sent, and wait for the answers to what was, and for those that are held back."""
+        """Withdraw what was not sent, and wait up to `timeout_s` seconds for the answers to what was.
+
+        An answer that the service was asked to delay (`Call.sync_wait_s`) is waited for that much longer.
+        """
         self._closing = True
         for intent in list(self._intents.values()):
             if intent.task is None:
                 intent.withdrawn = True
-                self._let_go(intent)
+                self._forget(intent)
             elif not intent.may_have_left:
                 intent.task.cancel()
         try:
             await self._tasks.drain(timeout_s)
-            await self._outwait_held()
+            await self._wait_for_sync_answers()
         finally:
+            # In a finally: this close may itself be cancelled, and must leave no task behind.
             for key in self._intents:
                 _log.error("the submit %s was still unanswered when the session closed: it is in doubt", key)
             await self._tasks.cancel()
 
-    async def _outwait_held(self) -> None:
-        """Wait for the answers that the service was asked to hold back."""
-        held = {
+    async def _wait_for_sync_answers(self) -> None:
+        delayed = {
             intent.task: intent.call.sync_wait_s
             for intent in self._intents.values()
             if intent.task and intent.may_have_left
         }
-        if longest_s := max(held.values(), default=0.0):
-            await asyncio.wait([task for task, sync_wait_s in held.items() if sync_wait_s], timeout=longest_s)
+        if longest_s := max(delayed.values(), default=0.0):
+            await asyncio.wait([task for task, sync_wait_s in delayed.items() if sync_wait_s], timeout=longest_s)
 
-    def _entry(self, request: Request, key: str | None) -> Entry:
+    def _new_entry(self, request: Request, key: str | None) -> Entry:
         if key is not None:
             check_key(key)
-        form = canonical(request)
+        form = canonical_form(request)
         return Entry(
             key=key if key is not None else os.urandom(16).hex(),
             phase=Phase.SENDING,
@@ -169,11 +175,14 @@ class Submitter:
         )
 
     async def _join(self, wanted: Intent, *, yield_on_429: bool = False) -> Purchase:
-        """Share the send of this key, starting it if there is none, and wait for its end."""
+        """Join the intent of this key, or start it, and wait for its end."""
         key = wanted.entry.key
+        # An intent that is ending takes no callers: its result would be that of an attempt before this call. A loop,
+        # since another caller may have started the next intent, and that may be ending too, when this one wakes.
         while (intent := self._intents.get(key)) is not None and intent.ending:
             assert intent.task is not None
             await asyncio.wait([intent.task])
+        # No await from here to the registration of the waiter: the intent cannot end in between.
         if self._closing:
             raise SessionClosed
         if intent is None:
@@ -182,7 +191,7 @@ class Submitter:
             raise KeyConflict(entry=intent.entry, reason="it stands for a different request, which is being sent.")
         intent.committed += not yield_on_429
         try:
-            await self._outwait(intent)
+            await self._wait_for_end(intent)
         finally:
             intent.committed -= not yield_on_429
         if intent.task is not None and not intent.task.cancelled():
@@ -191,8 +200,9 @@ class Submitter:
             raise SubmitInDoubt(key=key, sent_at=wall_now(), reason="the session closed before the answer came")
         raise _closed_before_sending()
 
-    async def _outwait(self, intent: Intent) -> None:
-        """Wait for the end of an intent; the last to leave withdraws what has not left."""
+    async def _wait_for_end(self, intent: Intent) -> None:
+        """Wait for the end of an intent. If the last caller leaves early, withdraw it unless it may have left."""
+        # A future of the caller's own rather than the task: cancelling the caller must not cancel the task.
         waiter = asyncio.get_running_loop().create_future()
         intent.waiters.add(waiter)
         try:
@@ -202,14 +212,14 @@ class Submitter:
             if not intent.waiters and not intent.may_have_left and not intent.withdrawn:
                 intent.withdrawn = True
                 if intent.task is None:
-                    self._let_go(intent)
+                    self._forget(intent)
                 else:
                     intent.task.cancel()
 
     def _start(self, intent: Intent) -> Intent:
         self._intents[intent.entry.key] = intent
         if intent.named:
-            # The journal may know how it ended, which takes no turn.
+            # The journal may know the outcome already; such a caller need not queue behind submits.
             self._launch(intent)
         else:
             self._queue[intent.entry.key] = intent
@@ -217,7 +227,7 @@ class Submitter:
         return intent
 
     def _start_next(self) -> None:
-        """Start as many as the gate lets through at once: a task for each that waits there would be a waste."""
+        """Start as many queued intents as the throttle lets through: tasks that only wait there cost memory."""
         while self._queue and self._busy < self._throttle.concurrency:
             self._launch(self._queue.popitem(last=False)[1])
 
@@ -226,8 +236,8 @@ class Submitter:
         intent.task = self._tasks.start(self._run(intent), name="luma_async submit", then=partial(self._end, intent))
 
     @contextmanager
-    def _resting(self) -> Generator[None]:
-        """Let others start while this one sleeps."""
+    def _slot_released(self) -> Generator[None]:
+        """Let other intents start while this one sleeps."""
         self._busy -= 1
         self._start_next()
         try:
@@ -236,13 +246,13 @@ class Submitter:
             self._busy += 1
 
     def _end(self, intent: Intent) -> None:
-        """Note that a task has ended, however."""
+        """Called when the task of an intent has ended, also if it was cancelled before its first step."""
         self._busy -= 1
-        self._let_go(intent)
+        self._forget(intent)
         self._start_next()
 
-    def _let_go(self, intent: Intent) -> None:
-        """Forget an intent that is over, and wake who waits for it."""
+    def _forget(self, intent: Intent) -> None:
+        """Remove an intent that has ended, and wake its callers."""
         del self._intents[intent.entry.key]
         self._queue.pop(intent.entry.key, None)
         for waiter in intent.waiters:
@@ -252,95 +262,103 @@ class Submitter:
     async def _run(self, intent: Intent) -> Purchase:
         key = intent.entry.key
         try:
-            bought = await self._buy_or_find(intent)
+            purchase = await self._find_or_buy(intent)
         except Withdrawn:
-            failure: LumaError = NotSent(message="The submit was withdrawn, since nobody waited for it any more.")
+            failure: LumaError = NotSent(message="The submit was cancelled before it was sent.")
         except LumaError as error:
             failure = error
         else:
-            if self._events.listened and bought.row is not None:
-                self._events.emit(Submitted(key=key, generation=read_row(self._dialect, bought.row)))
-            return bought
-        if not _steps_back(intent, failure):
+            if self._events.listened and purchase.row is not None:
+                self._events.emit(Submitted(key=key, generation=read_row(self._dialect, purchase.row)))
+            return purchase
+        if not _yields(intent, failure):
             self._events.emit(SubmitFailed(key=key, error=failure))
         raise failure
 
-    async def _buy_or_find(self, intent: Intent) -> Purchase:
+    async def _find_or_buy(self, intent: Intent) -> Purchase:
         while not self._closing:
-            if intent.named and (standing := await self._standing(intent)) is not None:
-                return Purchase.from_entry(standing)
+            if intent.named and (entry := await self._existing_entry(intent)) is not None:
+                return Purchase.from_entry(entry)
             try:
                 return await self._send_until_decided(intent)
             except KeyTaken as taken:
                 conflict = taken.conflict
-            # A named purchase that another session claimed first is that session's to make: wait for its result.
+            # Another session claimed a named intent between our search and our claim: wait for its result.
             if not intent.named:
                 raise conflict
         raise _closed_before_sending()
 
-    async def _standing(self, intent: Intent) -> Entry | None:
-        """Return the entry that this key bought already, once no other session is deciding it."""
+    async def _existing_entry(self, intent: Intent) -> Entry | None:
+        """Return the entry of an earlier purchase under this key; None when there is none and it may be sent.
+
+        While another living session is sending it, wait for the result.
+        """
         pause_s = _FIRST_OWNER_POLL_S
         while True:
             entry = await self._journal.get(intent.entry.key)
             alive = entry is not None and entry.owner != self._owner and await self._journal.alive(entry.owner)
             if entry is not None and not alive:
-                # Its last words may have come between the two questions.
+                # Read again: the owner may have written the outcome and closed between the two awaits above.
                 entry = await self._journal.get(intent.entry.key)
             admission = lifecycle.admit(entry, intent.entry, owner_alive=alive)
             if isinstance(admission, lifecycle.Existing):
                 return admission.entry
             if isinstance(admission, lifecycle.Send):
                 return None
-            with self._resting():
+            with self._slot_released():
                 await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, _LONGEST_OWNER_POLL_S)
+            pause_s = min(pause_s * 1.5, _MAX_OWNER_POLL_S)
 
     async def _send_until_decided(self, intent: Intent) -> Purchase:
+        """Send, and repeat as long as each attempt provably bought nothing and the policy allows it."""
         attempt = 1
         unsent_since_s: float | None = None
         while True:
+            # The throttle is released before any sleep below, so that other submits pass meanwhile.
             async with self._throttle:
                 began_at_s = loop_now()
-                outcome = await self._attempts.send(intent)
-            if isinstance(outcome, Purchase):
-                return outcome
+                result = await self._attempts.send(intent)
+            if isinstance(result, Purchase):
+                return result
+            # The callers may have left, or the session may be closing, while the answer was outstanding.
             if not intent.waiters:
                 intent.withdrawn = True
                 raise Withdrawn
             if self._closing:
-                raise outcome.error
-            if not isinstance(outcome.error, NotSent):
+                raise result.error
+            if not isinstance(result.error, NotSent):
                 unsent_since_s = None
             elif unsent_since_s is None:
-                # Counted from the first send of an unbroken run: waiting at the gate is nobody's fault.
+                # Counted from the first of consecutive failures to connect; the wait in the throttle does not count.
                 unsent_since_s = began_at_s
-            if (intent.no_more_attempts and not intent.committed) or _steps_back(intent, outcome.error):
-                raise outcome.error
+            if (intent.no_more_attempts and not intent.committed) or _yields(intent, result.error):
+                raise result.error
             elapsed_s = loop_now() - (began_at_s if unsent_since_s is None else unsent_since_s)
-            delay_s = self._delay_s(outcome.error, attempt, elapsed_s) if outcome.repeat else None
+            delay_s = self._delay_s(result.error, attempt, elapsed_s) if result.repeat else None
             if delay_s is None:
-                raise outcome.error
-            self._events.emit(Retried(what="submit", attempt=attempt, delay_s=delay_s, error=outcome.error))
-            await self._pause(outcome.error, delay_s)
+                raise result.error
+            self._events.emit(Retried(what="submit", attempt=attempt, delay_s=delay_s, error=result.error))
+            await self._sleep(result.error, delay_s)
             attempt += 1
 
     def _delay_s(self, error: LumaError, attempt: int, elapsed_s: float) -> float | None:
         return repeat_submit(error, attempt=attempt, elapsed_s=elapsed_s, policy=self._retry, jitter=self._random())
 
-    async def _pause(self, error: LumaError, delay_s: float) -> None:
-        """Wait before the next attempt; a 429 makes every submit of the session wait."""
+    async def _sleep(self, error: LumaError, delay_s: float) -> None:
+        """Wait before the next attempt. After a 429 all submits of the session wait, in the throttle."""
         if isinstance(error, RateLimited):
             self.pause(delay_s)
         else:
-            with self._resting():
+            with self._slot_released():
                 await asyncio.sleep(delay_s)
 
 
-def _steps_back(intent: Intent, error: LumaError) -> bool:
-    """Whether all that wait want to know of a 429, and come again."""
+def _yields(intent: Intent, error: LumaError) -> bool:
+    """Whether this is a 429, and all callers prefer to come again later."""
     return isinstance(error, RateLimited) and not intent.committed
 
 
 def _closed_before_sending() -> SessionClosed:
-    return SessionClosed(message="The session closed before this submit was sent; nothing was charged. Submit it anew.")
+    return SessionClosed(
+        message="The session closed before this submit was sent; nothing was charged. Submit it again."
+    )

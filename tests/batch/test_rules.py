@@ -31,7 +31,7 @@ from luma_async._batch.rules import (
     pause_after_rate_limit,
     stops_batch,
 )
-from luma_async._journal.fingerprint import canonical
+from luma_async._journal.fingerprint import canonical_form
 from luma_async.values.validators import LONGEST_KEY
 
 GOLDEN = [
@@ -50,7 +50,7 @@ GOLDEN = [
 
 
 def key_of(name, request):
-    return derive_key(name, canonical(request))
+    return derive_key(name, canonical_form(request))
 
 
 @pytest.mark.parametrize(("key", "name", "wanted"), GOLDEN)

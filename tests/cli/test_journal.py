@@ -11,7 +11,7 @@ import pytest
 
 from luma_async import Entry, Generation, Phase, SqliteJournal, State
 from luma_async._journal import lifecycle
-from luma_async._journal.fingerprint import canonical, digest
+from luma_async._journal.fingerprint import canonical_form, digest
 from luma_async._journal.lifecycle import Step
 from luma_async.cli.main import main
 from luma_async.testing import fails, succeeds
@@ -45,7 +45,7 @@ async def journal(path):
 
 async def write(journal, key, *steps, prompt=None, base_url="https://relay.example"):
     """Write the claim of a program that has ended, and what became of it."""
-    form = canonical(VideoRequest(prompt or f"{key} dance"))
+    form = canonical_form(VideoRequest(prompt or f"{key} dance"))
     service = f"rixapi {base_url}"
     intent = Entry(key=key, phase=Phase.SENDING, service=service, digest=digest(form), request=form, owner="0" * 16)
     for step in (lifecycle.claim(intent, at=NOW), *steps):
@@ -95,7 +95,7 @@ async def test_status_is_json_for_programs(journal, command):
     """One document a line with everything but the service's raw answer; `--phase` chooses."""
     ended = Generation(id="gen-1", state=State.COMPLETED, created_at=NOW, raw={"huge": "answer"})
     await write(journal, "cat", lifecycle.accept("gen-1", at=NOW), lifecycle.finish(ended, at=NOW))
-    await write(journal, "dog", lifecycle.settle(Step.DOUBT, "the answer was cut off", at=NOW))
+    await write(journal, "dog", lifecycle.end_without_generation(Step.DOUBT, "the answer was cut off", at=NOW))
     code, out, _ = await command("status", "--json")
     cat, dog = lines(out)
     assert code == 0
@@ -137,7 +137,7 @@ async def test_a_file_that_cannot_be_read_is_a_failure(journal, path, command, s
 async def test_doubts_are_listed(journal, command):
     """What may be paid is listed, with and without JSON; the address of the service comes from the journal."""
     await write(journal, "cat", lifecycle.accept("gen-1", at=NOW))
-    await write(journal, "dog", lifecycle.settle(Step.DOUBT, "the answer was cut off", at=NOW))
+    await write(journal, "dog", lifecycle.end_without_generation(Step.DOUBT, "the answer was cut off", at=NOW))
     await write(journal, "bird")
     code, out, err = await command("in-doubt")
     assert code == 0
@@ -256,7 +256,7 @@ async def test_an_id_of_the_journal_needs_no_address(journal, gateway, command, 
 
 async def test_a_phase_may_be_written_as_the_table_shows_it(journal, command):
     """`in doubt` and `in_doubt` are the same."""
-    await write(journal, "dog", lifecycle.settle(Step.DOUBT, "the answer was cut off", at=NOW))
+    await write(journal, "dog", lifecycle.end_without_generation(Step.DOUBT, "the answer was cut off", at=NOW))
     for spelling in ("in doubt", "in_doubt"):
         _, out, _ = await command("status", "--json", "--phase", spelling)
         assert [entry["key"] for entry in lines(out)] == ["dog"]

@@ -35,7 +35,7 @@ from luma_async import (
     VideoRequest,
 )
 from luma_async._journal import lifecycle
-from luma_async._journal.fingerprint import canonical, digest
+from luma_async._journal.fingerprint import canonical_form, digest
 from luma_async.testing import (
     FakeGateway,
     drop_after_reading,
@@ -84,7 +84,7 @@ async def doubted(luma, gateway, key="cat", request=None, fault=None):
 
 async def left_by_a_dead_program(gateway, journal, key, service=None):
     """Write the claim of a program that died."""
-    form = canonical(VideoRequest(f"{key} dance"))
+    form = canonical_form(VideoRequest(f"{key} dance"))
     entry = Entry(
         key=key,
         phase=Phase.SENDING,

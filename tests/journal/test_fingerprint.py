@@ -22,7 +22,7 @@ from luma_async import (
     UpscaleRequest,
     VideoRequest,
 )
-from luma_async._journal.fingerprint import canonical, digest, duration_kind, request_from_form, without_images
+from luma_async._journal.fingerprint import canonical_form, digest, duration_kind, request_from_form, without_images
 
 PICTURE = ImageKeyframe.from_bytes(b"\xff\xd8\xff picture")
 TIGER = ImageKeyframe("https://pictures.example/tiger.jpg")
@@ -74,22 +74,22 @@ GOLDEN_PICTURE = "873710168906296c9b041b954bff1b17a56962dc87268a2d5c5fdae6dfe68c
 @pytest.mark.parametrize("name", REQUESTS)
 def test_the_digest_of_a_request_never_changes(name):
     """A digest that changed would make every purchase of yesterday look new, and buy it again."""
-    assert digest(canonical(REQUESTS[name])) == GOLDEN[name]
+    assert digest(canonical_form(REQUESTS[name])) == GOLDEN[name]
 
 
 def test_an_inline_picture_has_the_digest_it_always_had():
     """The same for a request whose picture travels in it."""
-    form = canonical(VideoRequest("cat dance", keyframes=Keyframes(frame0=PICTURE)))
+    form = canonical_form(VideoRequest("cat dance", keyframes=Keyframes(frame0=PICTURE)))
     assert digest(form) == GOLDEN_PICTURE
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
 def test_a_form_gives_its_request_back(request_):
     """What a journal keeps, once through JSON, is the request again, with the same digest."""
-    form = json.loads(json.dumps(canonical(request_)))
+    form = json.loads(json.dumps(canonical_form(request_)))
     restored = request_from_form(form)
     assert restored == request_
-    assert digest(canonical(restored)) == digest(form)
+    assert digest(canonical_form(restored)) == digest(form)
 
 
 def test_equal_requests_are_one_purchase():
@@ -99,18 +99,18 @@ def test_equal_requests_are_one_purchase():
         for weight in (1, 1.0)
     )
     assert whole == broken
-    assert digest(canonical(whole)) == digest(canonical(broken))
+    assert digest(canonical_form(whole)) == digest(canonical_form(broken))
 
 
 def test_requests_that_differ_have_different_digests():
     """No two of the requests of this page are the same purchase."""
-    assert len({digest(canonical(request)) for request in REQUESTS.values()}) == len(REQUESTS)
+    assert len({digest(canonical_form(request)) for request in REQUESTS.values()}) == len(REQUESTS)
 
 
 def test_a_default_that_is_spelled_out_is_the_same_purchase():
     """Fields that say what they would say anyway change nothing, but the aspect ratio is always kept."""
-    assert canonical(VideoRequest("cat", loop=None, extra={})) == canonical(VideoRequest("cat"))
-    assert canonical(VideoRequest("cat"))["aspect_ratio"] == "16:9"
+    assert canonical_form(VideoRequest("cat", loop=None, extra={})) == canonical_form(VideoRequest("cat"))
+    assert canonical_form(VideoRequest("cat"))["aspect_ratio"] == "16:9"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_default_that_is_spelled_out_is_the_same_purchase():
 )
 def test_an_inline_picture_is_never_kept_and_never_made_up(request_):
     """The form holds its digest alone, and the request is not built again from that, which would buy nonsense."""
-    form = canonical(request_)
+    form = canonical_form(request_)
     assert "base64" not in json.dumps(form)
     with pytest.raises(InvalidInput, match="pass the request again"):
         request_from_form(form)
@@ -144,7 +144,7 @@ def test_the_same_picture_is_the_same_purchase():
     """Two requests with one inline picture have one digest; another picture has another."""
     other = ImageKeyframe.from_bytes(b"\xff\xd8\xff another")
     first, again, third = (
-        digest(canonical(VideoRequest("cat dance", keyframes=Keyframes(frame0=frame))))
+        digest(canonical_form(VideoRequest("cat dance", keyframes=Keyframes(frame0=frame))))
         for frame in (PICTURE, ImageKeyframe(PICTURE.url), other)
     )
     assert first == again
@@ -189,5 +189,7 @@ def test_no_picture_is_left_in_any_json(value):
 
 def test_generations_are_learned_from_together_that_last_alike():
     """Class, model, resolution and duration name the law of a duration; nothing else does."""
-    assert duration_kind(canonical(REQUESTS["every field"])) == "VideoRequest|ray-2|720p|5s"
-    assert duration_kind(canonical(VideoRequest("cat"))) == duration_kind(canonical(VideoRequest("dog", loop=True)))
+    assert duration_kind(canonical_form(REQUESTS["every field"])) == "VideoRequest|ray-2|720p|5s"
+    assert duration_kind(canonical_form(VideoRequest("cat"))) == duration_kind(
+        canonical_form(VideoRequest("dog", loop=True))
+    )

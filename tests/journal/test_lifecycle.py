@@ -197,7 +197,7 @@ class TestOutcomes:
     @pytest.mark.parametrize(("step", "phase"), [(Step.REFUSE, Phase.REFUSED), (Step.DOUBT, Phase.IN_DOUBT)])
     def test_an_end_without_a_generation_says_why(self, step, phase):
         """A refusal and a doubt keep their reason."""
-        settled = lifecycle.settle(step, "HTTP 403", at=NOW)(entry())
+        settled = lifecycle.end_without_generation(step, "HTTP 403", at=NOW)(entry())
         assert (settled.phase, settled.reason, settled.updated_at) == (phase, "HTTP 403", NOW)
 
     @pytest.mark.parametrize(("state", "phase"), [(State.COMPLETED, Phase.COMPLETED), (State.FAILED, Phase.FAILED)])
@@ -247,7 +247,7 @@ class TestOutcomes:
         "change",
         [
             lifecycle.accept("gen-1", at=NOW),
-            lifecycle.settle(Step.DOUBT, "", at=NOW),
+            lifecycle.end_without_generation(Step.DOUBT, "", at=NOW),
             lifecycle.finish(Generation(id="gen-1", state=State.COMPLETED), at=NOW),
             lifecycle.lose(at=NOW),
             lifecycle.keep_file("x", at=NOW),

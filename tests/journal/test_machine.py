@@ -102,13 +102,16 @@ class Purchases(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(session.under_way)))
         generation_id = session.under_way.pop(key)
         if lost:
-            step = lifecycle.settle(Step.DOUBT, "no answer came", at=NOW)
+            step = lifecycle.end_without_generation(Step.DOUBT, "no answer came", at=NOW)
         elif generation_id is not None:
             step = lifecycle.accept(generation_id, at=NOW)
         else:
             step = data.draw(
                 st.sampled_from(
-                    [lifecycle.settle(Step.REFUSE, "no", at=NOW), lifecycle.withdraw(session.owner, at=NOW)]
+                    [
+                        lifecycle.end_without_generation(Step.REFUSE, "no", at=NOW),
+                        lifecycle.withdraw(session.owner, at=NOW),
+                    ]
                 )
             )
         self.run(self._changed(session, key, step))

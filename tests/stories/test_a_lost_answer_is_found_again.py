@@ -30,7 +30,7 @@ from luma_async import (
     VideoRequest,
 )
 from luma_async._journal import lifecycle
-from luma_async._journal.fingerprint import canonical, digest
+from luma_async._journal.fingerprint import canonical_form, digest
 from luma_async.testing import (
     ALWAYS,
     cut_body,
@@ -272,7 +272,7 @@ async def test_a_picture_that_no_journal_keeps_cannot_be_compared(luma, gateway)
 @pytest.mark.looptime
 async def test_what_this_version_would_not_send_cannot_be_compared(luma, gateway, journal):
     """A doubt with a field that the format no longer carries is compared by its prompt alone, which proves nothing."""
-    form = canonical(VideoRequest("cat dance", expand_prompt=True))
+    form = canonical_form(VideoRequest("cat dance", expand_prompt=True))
     entry = Entry(
         key="old",
         phase=Phase.SENDING,
