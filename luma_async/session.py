@@ -1,11 +1,11 @@
-"""The session: what a program opens to buy, wait for, and fetch generations."""
+"""The session: what a program opens to submit, wait for and download generations."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from luma_async._engine import Engine, SessionConfig, start_engine
 from luma_async._http.address import check_api_key, check_base_url, resolve
@@ -54,31 +54,31 @@ _log = logging.getLogger("luma_async")
 
 
 class LumaSession:
-    """Buys videos, waits for them and fetches them, over one service.
+    """Submits generations to one service, waits for them and downloads them.
 
-    A session never sends a paid POST twice, and loses no paid generation: with a journal file not even when the
-    process is killed. It holds nothing but values until it is opened (`async with`, or `open()` and `aclose()`), and
-    can be opened again after closing, in another event loop too.
+    A session never sends a paid POST twice and never loses a paid generation: with a journal file not even when the
+    process is killed. Creating it checks the arguments and does nothing else. It opens with `async with`, or with
+    `open()` and `aclose()`, and can be opened again after closing, in another event loop too.
 
     Args:
-        api_key: the key; not given, `LUMA_API_KEY` counts, or for api.lumalabs.ai `LUMAAI_API_KEY`.
-        base_url: the relay's address, such as `https://relay.example`; not given, `LUMA_BASE_URL` counts.
-        dialect: the format that the service speaks.
-        journal: None remembers paid generations as long as the session is open, a path as long as the file exists
-            (SQLite); a `Journal` of your own is used and left open.
-        poll: when to look at pending generations.
+        api_key: the key; not given, `LUMA_API_KEY` is read, or for api.lumalabs.ai `LUMAAI_API_KEY`.
+        base_url: the relay's address, such as `https://relay.example`; not given, `LUMA_BASE_URL` is read.
+        dialect: the dialect that the service speaks.
+        journal: where paid generations are recorded. None keeps them in memory while the session is open. A path
+            keeps them in a SQLite file. A `Journal` of your own is used and not closed.
+        poll: when to poll generations that are waited for.
         retry: how often to repeat what is safe to repeat.
         limits: how much at once.
         timeouts: bounds on single steps.
-        on_event: called with each event; it must return at once, and what it raises is logged and swallowed.
-        proxy: the address of an HTTP proxy, for all that is sent; a name and a password may stand in it.
-        trust_env: whether the proxies of the environment count where none is set: `HTTP_PROXY`, `HTTPS_PROXY` and
-            `NO_PROXY`. This machine's own addresses are asked without one, and `~/.netrc` never counts.
+        on_event: called with each event. It must return at once; an exception that it raises is logged and dropped.
+        proxy: the address of an HTTP proxy for all requests; it may contain a name and a password.
+        trust_env: whether `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are read when `proxy` is None. Loopback
+            addresses are reached without a proxy. `~/.netrc` is never read.
         trace_configs: aiohttp's, for tracing. One that raises while a submit is being written leaves it in doubt.
-        allow_insecure: whether the key may be sent unencrypted to another host than this machine.
+        allow_insecure: whether the key may be sent over plain HTTP to a host other than loopback.
 
     Raises:
-        ConfigurationError: a setting cannot be right.
+        ConfigurationError: an argument is invalid.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class LumaSession:
         self._registry: Registry | None = None
         self._opening = False
         self._api_key = Secret(api_key) if api_key is not None else None
-        # From here on this frame, which error reporters print, holds no key.
+        # Error reporters print the variables of a frame; from here on this one has no key.
         del api_key
         if self._api_key is not None:
             check_api_key(self._api_key)
@@ -128,20 +128,20 @@ class LumaSession:
         return f"<LumaSession {self._dialect.name} {'open' if self._engine else 'closed'}>"
 
     async def open(self) -> None:
-        """Open the session: the journal first, then what sends.
+        """Open the journal and prepare the connections.
 
         Raises:
             ConfigurationError: there is no key or no base URL, or the session is open already.
             JournalError: the journal cannot be used; nothing is left open.
 
         Costs:
-            Nothing; no request is made.
+            Nothing; no request is sent.
 
         Cancellation:
             Safe; nothing is left open.
         """
         if self._engine is not None or self._opening:
-            raise ConfigurationError(message="The session is open already; one is enough for a whole program.")
+            raise ConfigurationError(message="The session is open already. One session is enough for a whole program.")
         address = resolve(
             api_key=self._api_key,
             base_url=self._base_url,
@@ -156,17 +156,17 @@ class LumaSession:
             self._opening = False
 
     async def aclose(self) -> None:
-        """Close the session. Closing twice is fine.
+        """Close the session. Closing twice is allowed.
 
-        Waiters get `SessionClosed`, submits that were not sent are withdrawn, and the answers to those that were
-        are awaited for `Timeouts.close` seconds, or as long as a picture may take that is made while its answer is
-        held back (`sync_timeout`). Generations run on at the service.
+        Waiters get `SessionClosed`. Submits that were not sent are withdrawn. The responses to submits that were
+        sent are awaited for `Timeouts.close` seconds; a request with `sync_timeout` is awaited for as long as that.
+        Generations keep running at the service.
 
         Costs:
             Nothing.
 
         Cancellation:
-            Closes at once; paid submits that are still unanswered are then in doubt.
+            Closes at once; submits whose response is outstanding are then in doubt.
         """
         engine, self._engine = self._engine, None
         registry, self._registry = self._registry, None
@@ -194,48 +194,54 @@ class LumaSession:
     async def submit(
         self, prompt: str, /, *, key: str | None = None, **fields: Unpack[VideoFields]
     ) -> GenerationHandle: ...
+    @overload
     async def submit(
-        self, wanted: Request | str, /, *, key: str | None = None, **fields: Unpack[VideoFields]
+        self, /, *, prompt: str, key: str | None = None, **fields: Unpack[VideoFields]
+    ) -> GenerationHandle: ...
+    async def submit(
+        self, request: Request | str | None = None, /, *, key: str | None = None, **fields: Any
     ) -> GenerationHandle:
-        """Buy one generation, once, and return its handle as soon as the service has accepted it.
+        """Purchase one generation, once, and return its handle as soon as the service has accepted it.
 
         Args:
-            wanted: a request, or a prompt with the fields of `VideoRequest` by name.
-            key: your name for this purchase, 1-200 printable characters. A key buys one generation: submitting
-                it again returns the handle of the one that exists. Without a key each call buys.
-            fields: of `VideoRequest`, when `wanted` is a prompt.
+            request: a request, or a prompt together with the fields of `VideoRequest` as keyword arguments. The prompt
+                may be a keyword argument too: `submit(prompt="…")`.
+            key: your name for this purchase, 1-200 printable characters. A key purchases one generation: submitting
+                it again returns the handle of that generation. Without a key each call is its own purchase.
+            fields: of `VideoRequest`, with a prompt.
 
         Returns:
             The handle; `await` it for the finished generation.
 
         Raises:
-            InvalidInput, UnsupportedOperation: the request cannot be sent; nothing was.
-            TypeError: fields beside a request.
-            NotSent: there was no connection for as long as `RetryPolicy.connect_retry_for`; nothing was sent.
-            Refused: the service said no, in one of its kinds; nothing was charged.
-            SubmitInDoubt: it was sent and nobody knows; it may have been charged, and is not repeated.
-            KeyConflict: the key stands for another purchase; nothing was sent.
+            InvalidInput, UnsupportedOperation: the request cannot be sent; nothing was sent.
+            TypeError: a request together with fields; nothing was sent.
+            NotSent: there was no connection for `RetryPolicy.connect_retry_for` seconds; nothing was sent.
+            Refused: the service refused, in one of the subclasses; nothing was charged.
+            SubmitInDoubt: it was sent and its outcome is unknown. It may have been charged and is not sent again.
+            KeyConflict: the key belongs to another purchase; nothing was sent.
             JournalError: the journal cannot be written; nothing was sent.
             SessionClosed: the session is not open; nothing was sent.
 
         Costs:
-            One generation, once, unless this raises anything but SubmitInDoubt.
+            One generation on success, possibly one on SubmitInDoubt, otherwise nothing.
 
         Cancellation:
-            Returns at once. What was not sent yet is withdrawn; what was is journalled when its answer comes.
+            Returns at once. A submit that was not sent yet is withdrawn. The response to one that was sent is still
+            read and recorded in the journal.
         """
-        return await submit(self._open(), as_request(wanted, fields), key)
+        return await submit(self._open(), as_request(request, fields), key)
 
     async def extend(
         self,
         source: str | GenerationHandle | Generation,
-        prompt: str,
         /,
+        prompt: str,
         *,
         key: str | None = None,
         **fields: Unpack[ExtendFields],
     ) -> GenerationHandle:
-        """Buy a continuation of a completed video; otherwise like `submit()`.
+        """Purchase a continuation of a completed video; otherwise like `submit()`.
 
         Args:
             source: the video: an id, a handle or a generation.
@@ -254,17 +260,17 @@ class LumaSession:
     async def add_audio(
         self,
         source: str | GenerationHandle | Generation,
-        prompt: str,
         /,
+        prompt: str,
         *,
         key: str | None = None,
         **fields: Unpack[AudioFields],
     ) -> GenerationHandle:
-        """Buy sound for a completed video; otherwise like `submit()`.
+        """Purchase sound for a completed video; otherwise like `submit()`.
 
         Args:
             source: the video: an id, a handle or a generation.
-            prompt: what to hear.
+            prompt: what the sound is.
             key: your name for this purchase.
             fields: of `AudioRequest`.
 
@@ -276,40 +282,64 @@ class LumaSession:
         """
         return await submit(self._open(), AudioRequest(_id_of(source), prompt, **fields), key)
 
+    @overload
+    async def run(
+        self, request: Request, /, *, timeout: float | Unset | None = UNSET, key: str | None = None
+    ) -> Generation: ...
+    @overload
     async def run(
         self,
-        wanted: Request | str,
+        prompt: str,
         /,
         *,
         timeout: float | Unset | None = UNSET,
         key: str | None = None,
         **fields: Unpack[VideoFields],
+    ) -> Generation: ...
+    @overload
+    async def run(
+        self,
+        /,
+        *,
+        prompt: str,
+        timeout: float | Unset | None = UNSET,
+        key: str | None = None,
+        **fields: Unpack[VideoFields],
+    ) -> Generation: ...
+    async def run(
+        self,
+        request: Request | str | None = None,
+        /,
+        *,
+        timeout: float | Unset | None = UNSET,
+        key: str | None = None,
+        **fields: Any,
     ) -> Generation:
-        """Buy one generation and wait for it: `submit()`, then `handle.wait()`.
+        """Submit a request and wait for the generation: `submit()`, then `handle.wait()`.
 
         Args:
-            wanted: a request, or a prompt with the fields of `VideoRequest` by name.
+            request: a request or a prompt, as for `submit()`.
             timeout: seconds to wait after it was accepted; None for no limit.
             key: your name for this purchase.
-            fields: of `VideoRequest`, when `wanted` is a prompt.
+            fields: of `VideoRequest`, with a prompt.
 
         Raises:
-            Everything that `submit()` and `handle.wait()` raise; the latter's errors carry the handle.
+            Everything that `submit()` and `handle.wait()` raise; the errors of the latter carry the handle.
 
         Costs:
-            One generation.
+            One generation, as `submit()` does.
 
         Cancellation:
-            As with `submit()` and `handle.wait()`. Without a journal or a key its id is then known to nobody:
-            submit and wait in two steps where that matters.
+            As with `submit()` and `handle.wait()`. Without a journal file and without a key the program then has no
+            id of the generation; where that matters, submit and wait in two steps.
         """
         check_timeout(timeout)
-        handle = await submit(self._open(), as_request(wanted, fields), key)
+        handle = await submit(self._open(), as_request(request, fields), key)
         return await handle.wait(timeout=timeout)
 
     def batch(
         self,
-        wanted: BatchRequests,
+        requests: BatchRequests,
         /,
         *,
         name: str | None = None,
@@ -319,30 +349,32 @@ class LumaSession:
         retry_failed: bool = False,
         download_to: str | os.PathLike[str] | Destination | None = None,
     ) -> Batch:
-        """Buy many, a bounded number at a time: `async for outcome in luma.batch(prompts)`.
+        """Open a batch: many generations, a bounded number at a time.
 
-        Nothing is bought before the first outcome is asked for; see `Batch` for when it buys, and when it stops.
+        Nothing is submitted before the first outcome is requested: `async for outcome in luma.batch(prompts)`. See
+        `Batch` for when it submits and when it stops.
 
         Args:
-            wanted: prompts and requests: a list, a generator or an async iterable, pulled only when there is room.
-            name: what this batch is called. The same name over the same journal resumes, and pays only for what is
-                missing; a new name buys everything again. A journal that outlives the session needs one.
-            keys: your own names for the purchases, one for each of `wanted`; None among them derives one from `name`.
-            max_in_flight: paid and unfinished generations at once, where 429s do not show that the service bears
-                fewer; "auto" finds out, `math.inf` is no bound, None is that of the session's `Limits`.
-            timeout: seconds to wait for each after it was accepted; None for no limit.
-            retry_failed: whether to buy once more what failed in an earlier run of this name.
-            download_to: where each file goes as soon as it is made: a folder, which is made if need be, or a
-                function that returns the file or the folder for an outcome. What the journal knows to be on disk
-                is fetched again only if it is damaged.
+            requests: prompts and requests: a list, a generator or an async iterable. Each is taken when a slot is free.
+            name: the batch's name. The same name over the same journal resumes and pays only for what is missing; a
+                new name submits everything again. A persistent journal needs a name.
+            keys: your own keys, one for each request; for None among them a key is derived from `name`.
+            max_in_flight: how many generations may be paid and unfinished at once; fewer if 429s show that the
+                service allows fewer. "auto" finds the number, `math.inf` means no limit, None uses the session's
+                `Limits`.
+            timeout: seconds to wait for each generation after it was accepted; None for no limit.
+            retry_failed: whether to submit again what failed in an earlier run of this name.
+            download_to: where each file goes as soon as it is completed: a folder, which is created, or a function
+                that returns the file or the folder for an outcome. A file that the journal has recorded is downloaded
+                again only if it is damaged.
 
         Raises:
             ConfigurationError: the journal needs a name, or a batch of this name is open. Nothing was sent.
-            InvalidInput: an argument cannot be right. Nothing was sent.
+            InvalidInput: an argument is invalid. Nothing was sent.
             SessionClosed: the session is not open.
         """
         return self._batches().open(
-            wanted,
+            requests,
             name=name,
             keys=keys,
             max_in_flight=max_in_flight,
@@ -352,7 +384,7 @@ class LumaSession:
         )
 
     def handle(self, generation_id: str, /) -> GenerationHandle:
-        """Attach to a generation by its id, without asking anybody.
+        """Return the handle of a generation by its id. No request is sent.
 
         Raises:
             InvalidInput: the id is malformed.
@@ -362,14 +394,14 @@ class LumaSession:
         return GenerationHandle(engine.watcher.tracked(check_id(generation_id)), engine)
 
     async def get(self, generation_id: str, /) -> Generation:
-        """Return the current state of a generation, a failed one too.
+        """Fetch the current state of a generation. A failed generation is returned, not raised.
 
         Raises:
             GenerationNotFound: the service does not know the id.
-            LumaError: no usable answer came, after retries.
+            LumaError: no usable response came, after retries.
 
         Costs:
-            One request that costs nothing.
+            One free request.
 
         Cancellation:
             Safe.
@@ -377,14 +409,14 @@ class LumaSession:
         return await self._open().refresh(check_id(generation_id))
 
     async def get_many(self, generation_ids: Iterable[str], /) -> dict[str, Generation]:
-        """Return the current states of many generations, in the order asked; unknown ids are absent.
+        """Fetch the current states of many generations, in the order of the ids. Unknown ids are absent.
 
         Raises:
             InvalidInput: an id is malformed; nothing was sent.
-            LumaError: no usable answer came, after retries.
+            LumaError: no usable response came, after retries.
 
         Costs:
-            One request that costs nothing for each `batch_size` ids, where the service can answer for many.
+            One free request for each `batch_size` ids, or one for each id if the service has no query for many.
 
         Cancellation:
             Safe.
@@ -396,35 +428,36 @@ class LumaSession:
         return await self.handle(generation_id).video_url()
 
     def as_completed(self, handles: Iterable[GenerationHandle], /) -> AsyncIterator[Outcome]:
-        """Wait for many at once, and yield the outcome of each as it ends.
+        """Wait for many handles, and yield the outcome of each in completion order.
 
-        Failures are values here: `outcome.error`.
+        Failures are values: `outcome.error`.
 
         Raises:
-            InvalidInput: something among them is no handle.
+            InvalidInput: an item is not a handle.
             SessionClosed: the session is not open.
 
         Cancellation:
-            Safe: leaving the loop stops the waiting, and nothing else.
+            Safe: leaving the loop stops the waiting and has no other effect.
         """
         self._open()
         return as_completed(handles)
 
     async def resume(self, *, not_downloaded: bool = False) -> list[GenerationHandle]:
-        """Return a handle for every generation in the journal that this service accepted and has not finished.
+        """Return a handle for each generation in the journal that this service accepted and that is not final.
 
-        What the service stopped knowing (`Phase.LOST`) is not among them; `session.handle(id).wait()` asks again.
+        A generation that the service no longer finds (`Phase.LOST`) is not among them; `session.handle(id).wait()`
+        polls it again.
 
         Args:
-            not_downloaded: whether also for those that are completed and were never downloaded, as far as the journal
-                knows. Services keep files for a while only.
+            not_downloaded: whether to include completed generations that the journal does not know to be downloaded.
+                Services keep files for a limited time.
 
         Raises:
             JournalError: the journal cannot be read.
             SessionClosed: the session is not open.
 
         Costs:
-            Nothing; the first looks come when you wait.
+            Nothing; polling starts when you wait.
 
         Cancellation:
             Safe.
@@ -440,31 +473,31 @@ class LumaSession:
 
     @property
     def doubts(self) -> Doubts:
-        """Submits whose fate is unknown, and your decisions about them."""
+        """Submits whose outcome is unknown, and your decisions about them."""
         from luma_async._doubts.doubts import Doubts  # noqa: PLC0415 - most sessions have none
 
         return Doubts(self._open())
 
     @property
     def account(self) -> Account:
-        """Balances, as far as the service tells them."""
+        """The balances that the service reports."""
         return Account(self._queries, self._dialect)
 
     @property
     def library(self) -> Library:
-        """The account's generations at the official service."""
+        """The generations that the service lists for the account."""
         return Library(self._queries, self._dialect)
 
     async def ping(self) -> None:
-        """Ask the official service for a sign of life, with the API key.
+        """Send the service's ping request, with the API key.
 
         Raises:
-            UnsupportedOperation: this format has no such call; nothing was sent.
-            Unauthorized: it is there, and does not take the key.
-            LumaError: no usable answer came, after retries.
+            UnsupportedOperation: the dialect has no such request; nothing was sent.
+            Unauthorized: the service responds and does not accept the key.
+            LumaError: no usable response came, after retries.
 
         Costs:
-            One request that costs nothing.
+            One free request.
 
         Cancellation:
             Safe.
@@ -473,7 +506,7 @@ class LumaSession:
         await self._queries().ask(call)
 
     def supports(self, operation: str, /) -> bool:
-        """Whether this service has a call, such as `extend`, `add_audio`, `upscale`, `query_many` or `user`."""
+        """Whether the dialect has an operation, such as `extend`, `add_audio`, `upscale`, `query_many` or `user`."""
         return self._dialect.supports(operation)
 
     def _queries(self) -> Queries:
@@ -493,13 +526,13 @@ class LumaSession:
             raise SessionClosed
         if engine.loop is not asyncio.get_running_loop():
             raise ConfigurationError(
-                message="The session was opened in another event loop: close it there, then open it in this one."
+                message="The session was opened in another event loop. Close it there, then open it in this one."
             )
         return engine
 
 
 def _variable(name: str) -> str | None:
-    # Not the environment itself: whoever printed that would print the key.
+    # The environment itself is not passed on: a repr of it would show the key.
     return os.environ.get(name)
 
 

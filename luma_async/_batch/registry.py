@@ -64,7 +64,7 @@ class Registry:
     async def aclose(self) -> None:
         """Close every batch; those who take outcomes get `SessionClosed`."""
         for batch in list(self._batches):
-            batch._fail(  # noqa: SLF001 - not for users
+            batch._fail(  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - not for users
                 SessionClosed(
                     message="The session was closed. "
                     "Submitted generations keep running and are recorded in the journal."

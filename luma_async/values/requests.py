@@ -250,20 +250,26 @@ Request: TypeAlias = (
 """The requests that `submit()` accepts."""
 
 
-def as_request(wanted: Request | str, fields: Any) -> Request:
-    """Return a request unchanged, or the `VideoRequest` of a prompt and its fields.
+def as_request(request: Request | str | None, fields: Mapping[str, Any]) -> Request:
+    """Return a request as it is, or the video that a prompt and its fields describe.
+
+    Args:
+        request: a request or a prompt; None when the prompt is one of `fields`.
+        fields: of `VideoRequest`.
 
     Raises:
-        InvalidInput: it is neither a prompt nor a request, or a field has an invalid value.
-        TypeError: fields were passed in addition to a request, or a field does not exist.
+        InvalidInput: it is neither, or a field is invalid.
+        TypeError: a request together with fields.
     """
-    if isinstance(wanted, str):
-        return VideoRequest(wanted, **fields)
-    if fields:
-        raise TypeError(f"a {type(wanted).__name__} has its own fields; do not pass {', '.join(fields)} as well")
-    if not isinstance(wanted, Request):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if request is None and "prompt" in fields:
+        return VideoRequest(**fields)
+    if isinstance(request, str):
+        return VideoRequest(request, **fields)
+    if not isinstance(request, Request):
         raise InvalidInput(field="request", message="must be a prompt or a request such as VideoRequest(…).")
-    return wanted
+    if fields:
+        raise TypeError(f"a {type(request).__name__} has its own fields; do not pass {', '.join(fields)} as well")
+    return request
 
 
 class VideoFields(TypedDict, total=False):

@@ -321,7 +321,7 @@ def test_a_session_belongs_to_the_loop_it_was_opened_in():
     first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
     try:
         first.run_until_complete(luma.open())
-        with pytest.raises(ConfigurationError, match="another event loop: close it there, then open it in this one"):
+        with pytest.raises(ConfigurationError, match=r"another event loop. Close it there, then open it in this one"):
             second.run_until_complete(luma.submit("cat dance"))
         first.run_until_complete(luma.aclose())
         second.run_until_complete(luma.open())
@@ -494,3 +494,13 @@ async def test_events_tell_the_story_and_cannot_break_it(gateway, caplog):
     assert seen[0] == "Submitted"
     assert {"Polled", "Changed", "Finished"} <= set(seen)
     assert "a listener's own trouble" in caplog.text
+
+
+async def test_prompt_by_keyword(luma, gateway):
+    """`submit(prompt="…")` and `run(prompt="…")` work like a positional prompt; a call with no prompt is refused."""
+    await luma.submit(prompt="a cat", aspect_ratio="9:16")
+    await luma.run(prompt="a dog")
+    assert [charge.body["prompt"] for charge in gateway.charges] == ["a cat", "a dog"]
+    with pytest.raises(InvalidInput, match="request: must be a prompt or a request"):
+        await luma.submit(key="cat")
+    assert len(gateway.charges) == 2
