@@ -145,7 +145,7 @@ async def test_any_outcome_that_cannot_be_written_stops_buying(gateway, fault):
     async with session(gateway, journal) as luma:
         with pytest.raises((SubmitInDoubt, Refused, JournalError)):
             await luma.submit("cat dance", key="cat")
-        with pytest.raises(JournalError, match="Mend the journal, then open a new session"):
+        with pytest.raises(JournalError, match="Fix the journal, then open a new session"):
             await luma.submit("dog dance", key="dog")
     assert gateway.counts["submit"] == 1
     assert await phase_of(journal) is Phase.SENDING
