@@ -11,6 +11,17 @@ import re
 import sys
 import termios
 
+_OFTEN = """
+import sys
+from luma_async import PollPolicy
+from luma_async.cli import main, options
+
+options.POLL = PollPolicy.fixed(0.05)
+sys.exit(main.main())
+"""
+COMMAND = (sys.executable, "-c", _OFTEN)
+"""`luma-async` in a process of its own; it polls often."""
+
 _WIDTH = 100
 _STYLE = re.compile(r"\x1b\[[\d;]*m")
 _STEP = re.compile(r"\x1b\[(?P<count>\d*)(?P<what>[A-Za-z])|\x1b\[\?\d+[hl]|(?P<text>[^\x1b])")
@@ -36,7 +47,7 @@ class Terminal:
         """Start `luma-async` with these arguments, or a line for the shell; `stdout` goes elsewhere if given."""
         self._ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (40, _WIDTH))
-        words = (sys.executable, "-m", "luma_async", *arguments) if shell is None else ("/bin/sh", "-c", shell)
+        words = (*COMMAND, *arguments) if shell is None else ("/bin/sh", "-c", shell)
         # TERM alone says what the terminal can do; what the machine of the test says about colours does not count.
         told = {
             name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR", "COLORTERM"}

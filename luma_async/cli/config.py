@@ -1,14 +1,14 @@
-"""Settings of the command line: a flag counts first, then the environment, then the file.
+"""The settings file of the command line. Flags come first, then the environment, then this file.
 
-The file is `config.toml` in `$XDG_CONFIG_HOME/luma-async` (else `~/.config/luma-async`), and so is a journal that it
-names by a relative path:
+It is `config.toml` in `$XDG_CONFIG_HOME/luma-async` (default: `~/.config/luma-async`). A relative path of a journal is
+relative to that folder.
 
 ```toml
 base_url = "https://relay.example"
 dialect = "rixapi"
 edition = "2025"
 journal = "~/videos/jobs.db"
-api_key = "sk-…"    # only if nobody else may read the file
+api_key = "sk-…"    # only if the file is readable by its owner alone
 ```
 """
 
@@ -23,31 +23,31 @@ from pathlib import Path
 from luma_async.values.errors import ConfigurationError
 
 NAMES = frozenset({"base_url", "dialect", "edition", "journal", "api_key"})
-"""What the file may hold."""
+"""The settings that the file may have."""
 
 
 def config_path() -> Path:
-    """Return where the file is, or would be."""
+    """Return the path of the file, which need not exist."""
     folder = os.environ.get("XDG_CONFIG_HOME")
     return (Path(folder) if folder else Path.home() / ".config") / "luma-async" / "config.toml"
 
 
 def configured(name: str) -> str | None:
-    """Return a setting of the file; None when there is none.
+    """Return a setting of the file; None if it is not set.
 
     Raises:
-        ConfigurationError: the file cannot be right; the message says where and what.
+        ConfigurationError: the file cannot be read, or has a mistake.
     """
     return _read(config_path()).get(name)
 
 
 def configured_path(name: str) -> Path | None:
-    """Return a setting that is a file, the same one from whatever folder we are called."""
+    """Return a setting that is a path; it does not depend on the working directory."""
     value = configured(name)
     if not value:
         return None
-    # A user that does not exist has no home, and the name stays as it is.
-    return config_path().parent / os.path.expanduser(value)  # noqa: PTH111 - `Path.expanduser()` raises then
+    # The home of an unknown user (`~name`) stays unexpanded.
+    return config_path().parent / os.path.expanduser(value)  # noqa: PTH111 - `Path.expanduser()` raises for an unknown user
 
 
 @cache
@@ -60,7 +60,7 @@ def _read(path: Path) -> dict[str, str]:
         why = error.strerror or str(error)
     else:
         return _checked(path, text)
-    raise ConfigurationError(message=f"{path} cannot be read: {why}.")
+    raise ConfigurationError(message=f"Cannot read {path}: {why}.")
 
 
 def _checked(path: Path, text: bytes) -> dict[str, str]:
@@ -72,12 +72,12 @@ def _checked(path: Path, text: bytes) -> dict[str, str]:
         for name, value in settings.items():
             if name not in NAMES:
                 known = ", ".join(sorted(NAMES))
-                raise ConfigurationError(message=f"{path}: {name} is not a setting; there are {known}.")
+                raise ConfigurationError(message=f"{path}: unknown setting {name}. Known settings: {known}.")
             if not isinstance(value, str):
-                raise ConfigurationError(message=f"{path}: {name} must be a text, in quotes.")
+                raise ConfigurationError(message=f"{path}: {name} must be a quoted string.")
         if "api_key" in settings and os.name == "posix" and path.stat().st_mode & 0o077:
             raise ConfigurationError(
-                message=f"{path} holds the API key and others may read it: chmod 600 {shlex.quote(str(path))}"
+                message=f"{path} contains the API key, but others can read it. Run: chmod 600 {shlex.quote(str(path))}"
             )
         return settings
-    raise ConfigurationError(message=f"{path} is not TOML: {why}.")
+    raise ConfigurationError(message=f"{path} is not valid TOML: {why}.")

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the session they describe."""
+"""The flags that several commands share, and the session that they describe."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from luma_async import DreamMachine, LumaSession, RixAPI
+from luma_async import DreamMachine, LumaSession, PollPolicy, RixAPI
 from luma_async._http.address import OFFICIAL_HOST, check_base_url
 from luma_async.cli.config import config_path, configured, configured_path
 from luma_async.values.errors import ConfigurationError, JournalError
@@ -22,96 +22,104 @@ if TYPE_CHECKING:
 
 DIALECTS = ("rixapi", "dream-machine")
 EDITIONS = ("2025", "2024")
-_USUAL = Path()
-"""Stands for the journal that is used when none is typed; no journal is a folder."""
+POLL = PollPolicy.adaptive()
+"""How every command polls."""
+_DEFAULT_JOURNAL = Path()
+"""Stands for a journal that was not typed, until `set_default_journal()`; no journal is a folder."""
 
 
 def add_service(parser: argparse.ArgumentParser, *, inherited: bool = False) -> None:
-    """Add what says where the service is; `inherited`, what is not given is left to the command above."""
+    """Add the flags that select the service; if `inherited`, the parent command's values are the defaults."""
+    default = argparse.SUPPRESS if inherited else None
     parser.add_argument(
-        "--base-url",
-        metavar="URL",
-        default=_default(None, inherited=inherited),
-        help="the relay's address (default: $LUMA_BASE_URL)",
+        "--base-url", metavar="URL", default=default, help="the relay's address (default: $LUMA_BASE_URL)"
     )
     parser.add_argument(
         "--dialect",
         choices=DIALECTS,
-        default=_default(None, inherited=inherited),
-        help="the format that the service speaks (default: $LUMA_DIALECT, else rixapi)",
+        default=default,
+        help="the format that the service speaks (default: $LUMA_DIALECT, or rixapi)",
     )
     parser.add_argument(
         "--edition",
         choices=EDITIONS,
-        default=_default(None, inherited=inherited),
-        help="the edition of the relay's format (default: 2025)",
+        default=default,
+        help="the edition of the relay's format (default: $LUMA_EDITION, or 2025)",
     )
 
 
 def add_journal(parser: argparse.ArgumentParser, *, inherited: bool = False) -> None:
-    """Add where paid jobs are remembered."""
+    """Add the flag that names the journal."""
     parser.add_argument(
         "--journal",
         metavar="FILE",
         type=Path,
-        default=_default(_USUAL, inherited=inherited),
-        help="where paid generations are remembered (default: $LUMA_JOURNAL, else ~/.local/state/luma-async/jobs.db)",
+        default=argparse.SUPPRESS if inherited else _DEFAULT_JOURNAL,
+        help="the file that records paid generations (default: $LUMA_JOURNAL, or ~/.local/state/luma-async/jobs.db)",
     )
-
-
-def settle_journal(arguments: argparse.Namespace) -> None:
-    """Fill in the journal that was not typed; before a command runs, so that --help needs no good settings.
-
-    Raises:
-        ConfigurationError: the file of settings is wrong.
-    """
-    if vars(arguments).get("journal") == _USUAL:
-        arguments.journal = default_journal()
 
 
 def add_json(parser: argparse.ArgumentParser, *, inherited: bool = False) -> None:
-    """Add the switch to machine-readable output."""
+    """Add the flag for machine-readable output."""
     parser.add_argument(
         "--json",
         action="store_true",
-        default=_default(False, inherited=inherited),
-        help="print JSON, one document a line",
+        default=argparse.SUPPRESS if inherited else False,
+        help="print JSON, one document per line",
     )
 
 
-def _default(value: object, *, inherited: bool) -> Any:
-    return argparse.SUPPRESS if inherited else value
+def add_common(parser: argparse.ArgumentParser, *, inherited: bool = False) -> None:
+    """Add the flags of every command that calls the service: service, journal, JSON."""
+    add_service(parser, inherited=inherited)
+    add_journal(parser, inherited=inherited)
+    add_json(parser, inherited=inherited)
+
+
+def add_timeout(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the flag that ends a wait; `what` says what happens then."""
+    parser.add_argument("--timeout", type=float, default=86_400, metavar="SECONDS", help=f"{what} (default: one day)")
+
+
+def set_default_journal(arguments: argparse.Namespace) -> None:
+    """Fill in the journal if none was typed; only before a command runs, so that `--help` works with bad settings.
+
+    Raises:
+        ConfigurationError: the settings file is wrong.
+    """
+    if vars(arguments).get("journal") == _DEFAULT_JOURNAL:
+        arguments.journal = default_journal()
 
 
 def default_journal() -> Path:
-    """Return where the command line remembers paid generations, from whatever folder it is called."""
-    if named := os.environ.get("LUMA_JOURNAL"):
-        return Path(named)
-    if filed := configured_path("journal"):
-        return filed
+    """Return the journal to use when none is typed; it does not depend on the working directory."""
+    if from_environment := os.environ.get("LUMA_JOURNAL"):
+        return Path(from_environment)
+    if from_file := configured_path("journal"):
+        return from_file
     state = os.environ.get("XDG_STATE_HOME")
     return (Path(state) if state else Path.home() / ".local" / "state") / "luma-async" / "jobs.db"
 
 
-def dialect_of(arguments: argparse.Namespace, known: str | None = None) -> RixAPI | DreamMachine:
+def dialect_of(arguments: argparse.Namespace, recorded: str | None = None) -> RixAPI | DreamMachine:
     """Return the format that the service speaks.
 
     Args:
-        arguments: what was typed; it comes first.
-        known: the name of the format that something was bought in; it comes before the environment.
+        arguments: what was typed, which comes first.
+        recorded: the format that the journal records; it comes before the environment.
 
     Raises:
-        ConfigurationError: the environment or the file names none that there is.
+        ConfigurationError: the environment or the settings file names an unknown format.
     """
-    name = _chosen("dialect", arguments.dialect or known, "LUMA_DIALECT", DIALECTS)
+    name = _choose("dialect", arguments.dialect or recorded, "LUMA_DIALECT", DIALECTS)
     if name == "dream-machine":
         return DreamMachine()
-    edition = _chosen("edition", arguments.edition, "LUMA_EDITION", EDITIONS)
+    edition = _choose("edition", arguments.edition, "LUMA_EDITION", EDITIONS)
     token, user = os.environ.get("LUMA_ACCESS_TOKEN"), os.environ.get("LUMA_USER_ID")
     return RixAPI(edition="2024" if edition == "2024" else "2025", access_token=token, user_id=user)
 
 
-def _chosen(setting: str, flag: str | None, variable: str, choices: tuple[str, ...]) -> str:
+def _choose(setting: str, flag: str | None, variable: str, choices: tuple[str, ...]) -> str:
     name: str = flag or os.environ.get(variable) or configured(setting) or choices[0]
     if name not in choices:
         raise ConfigurationError(message=f"{setting} must be one of {', '.join(choices)}, not {name!r}.")
@@ -125,23 +133,25 @@ def open_session(
     journal: Journal | Path | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> LumaSession:
-    """Describe the session of a command; the folder of its own journal is made if need be.
+    """Return the session of a command, not yet open; create the folder of the command's journal.
 
     Args:
         arguments: what was typed.
-        service: where something was bought, as a journal names it; what was typed comes first.
-        journal: another one than the command's own.
-        on_event: is told what happens.
+        service: the service that the journal records for what the command is about; flags come first.
+        journal: a journal to use instead of the command's own.
+        on_event: called with each event of the session.
     """
-    format_name, _, base_url = (service or "").partition(" ") if arguments.base_url is None else ("", "", "")
-    dialect = dialect_of(arguments, format_name or None)
-    if base_url:
-        _check_owner(base_url)
-    address, key = address_of(arguments.base_url or base_url, dialect)
+    recorded_dialect, _, recorded_url = (service or "").partition(" ") if arguments.base_url is None else ("", "", "")
+    dialect = dialect_of(arguments, recorded_dialect or None)
+    if recorded_url:
+        _check_key_owner(recorded_url)
+    address, key = address_of(arguments.base_url or recorded_url, dialect)
     if journal is None:
         journal = arguments.journal
         _make_folder(arguments.journal)
-    return LumaSession(key, base_url=address, dialect=dialect, journal=journal, on_event=on_event, trust_env=True)
+    return LumaSession(
+        key, base_url=address, dialect=dialect, journal=journal, poll=POLL, on_event=on_event, trust_env=True
+    )
 
 
 def _make_folder(journal: Path) -> None:
@@ -152,50 +162,50 @@ def _make_folder(journal: Path) -> None:
     else:
         return
     raise JournalError(
-        path=str(journal), message=f"its folder cannot be made ({why}): name another file with --journal."
+        path=str(journal), message=f"cannot create its folder ({why}). Use --journal to name another file."
     )
 
 
 def address_of(base_url: str | None, dialect: RixAPI | DreamMachine) -> tuple[str | None, str | None]:
-    """Return the base URL and the API key that do not come from the environment; None leaves them to it.
+    """Return the base URL and the API key, each None if the session is to read it from the environment.
 
-    The file's key goes to the file's address, and to no other.
+    The settings file's key is only ever sent to the settings file's address.
 
     Args:
-        base_url: what was typed, or is known; it comes first.
-        dialect: knows where its service is, when there is only one.
+        base_url: what was typed or recorded, which comes first.
+        dialect: has a default address if all its users share one service.
 
     Raises:
-        ConfigurationError: an address cannot be right.
+        ConfigurationError: an address is invalid.
     """
     address = base_url or os.environ.get("LUMA_BASE_URL") or configured("base_url")
-    where = address or dialect.default_base_url
-    return address, _filed_key(_one_form(where)) if where else None
+    target = address or dialect.default_base_url
+    return address, _key_from_file(_normalize(target)) if target else None
 
 
-def _filed_key(where: str) -> str | None:
-    """Return the file's key if it belongs there and the environment has none for it."""
+def _key_from_file(target: str) -> str | None:
+    """Return the settings file's key if it belongs to this address and the environment has none for it."""
     official = DreamMachine().default_base_url if configured("dialect") == "dream-machine" else None
-    home = configured("base_url") or official
-    if home is None or _one_form(home) != where or os.environ.get(_key_variable(where), "").strip():
+    owner = configured("base_url") or official
+    if owner is None or _normalize(owner) != target or os.environ.get(_key_variable(target), "").strip():
         return None
     return configured("api_key")
 
 
-def _check_owner(base_url: str) -> None:
-    """Refuse to send the key of one relay to another one, because a journal says that something was bought there.
+def _check_key_owner(base_url: str) -> None:
+    """Refuse to send the key of one relay to another relay that the journal records.
 
     Raises:
-        ConfigurationError: the environment has a key, and names another address for it.
+        ConfigurationError: the environment has a key, and the settings name another address for it.
     """
-    named, source = os.environ.get("LUMA_BASE_URL"), "LUMA_BASE_URL"
-    if not named:
-        named, source = configured("base_url"), str(config_path())
+    owner, source = os.environ.get("LUMA_BASE_URL"), "LUMA_BASE_URL"
+    if not owner:
+        owner, source = configured("base_url"), str(config_path())
     variable = _key_variable(base_url)
-    if named and variable == "LUMA_API_KEY" and os.environ.get(variable) and _one_form(named) != base_url:
+    if owner and variable == "LUMA_API_KEY" and os.environ.get(variable) and _normalize(owner) != base_url:
         raise ConfigurationError(
-            message=f"The journal's generations were bought at {base_url}, and {variable} belongs to {named} "
-            f"({source}). Set the other key, and pass --base-url {base_url}"
+            message=f"The journal's generations were made at {base_url}, but {variable} belongs to {owner} "
+            f"({source}). Set {variable} to the key for {base_url} and add --base-url {base_url}"
         )
 
 
@@ -203,16 +213,15 @@ def _key_variable(base_url: str) -> str:
     return "LUMAAI_API_KEY" if urlsplit(base_url).hostname == OFFICIAL_HOST else "LUMA_API_KEY"
 
 
-def _one_form(base_url: str) -> str:
+def _normalize(base_url: str) -> str:
     return check_base_url(base_url.strip(), allow_insecure=False)
 
 
-def again(arguments: argparse.Namespace, *words: str, asks: bool = True) -> str:
-    """Spell a command that goes on from here: with the same journal and, if it `asks`, at the same service."""
-    typed = {"--journal": None if arguments.journal == default_journal() else str(arguments.journal)}
-    if asks:
-        typed |= {
-            f"--{name.replace('_', '-')}": getattr(arguments, name) for name in ("base_url", "dialect", "edition")
-        }
-    options = [part for name, value in typed.items() if value for part in (name, value)]
-    return shlex.join(["luma-async", *words, *options])
+def resume_command(arguments: argparse.Namespace, *words: str, with_service: bool = True) -> str:
+    """Return a command line to paste: these words with the typed journal and, if `with_service`, the typed service."""
+    names = ("base_url", "dialect", "edition") if with_service else ()
+    typed = {f"--{name.replace('_', '-')}": vars(arguments).get(name) for name in names}
+    if arguments.journal != default_journal():
+        typed["--journal"] = str(arguments.journal)
+    flags = [part for name, value in typed.items() if value for part in (name, value)]
+    return shlex.join(["luma-async", *words, *flags])

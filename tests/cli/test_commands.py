@@ -11,15 +11,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 from holding import finish_all
 
-from luma_async import GenerationHandle, LumaSession, PollPolicy
-from luma_async.cli import options
-from luma_async.cli.fetching import summary
+from luma_async import DreamMachine, GenerationHandle, LumaSession, RixAPI
 from luma_async.cli.main import COMMANDS, main
+from luma_async.cli.purchase import combined_exit_code
 from luma_async.testing import (
     ALWAYS,
     estimates,
@@ -45,28 +43,9 @@ def dialect(request):
 
 
 @pytest.fixture
-def here(gateway_env, tmp_path, monkeypatch, dialect):
-    """An empty folder to work in, with the service and its format in the environment and the journal beside it."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("LUMA_JOURNAL", str(tmp_path / "jobs.db"))
-    monkeypatch.setenv("LUMA_DIALECT", dialect)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    # When to look is not what is told here.
-    monkeypatch.setattr(options, "LumaSession", partial(LumaSession, poll=PollPolicy.fixed(0.05)))
-    return folder
-
-
-@pytest.fixture
-def command(capsys, here):
-    """Run a command in a thread, since it brings its own event loop; return its exit code and both outputs."""
-
-    async def run(*arguments):
-        code = await asyncio.to_thread(main, [str(argument) for argument in arguments])
-        return code, *capsys.readouterr()
-
-    return run
+def command(command, here):
+    """Run a command in `here`; return its exit code and both outputs."""
+    return command
 
 
 @pytest.fixture
@@ -74,7 +53,7 @@ def buy(gateway, here, dialect):
     """Buy elsewhere, with no journal of ours, and return the id."""
 
     async def one(request):
-        name = options.DreamMachine() if dialect == "dream-machine" else options.RixAPI()
+        name = DreamMachine() if dialect == "dream-machine" else RixAPI()
         async with LumaSession(gateway.api_key, base_url=gateway.base_url, dialect=name) as luma:
             return (await luma.submit(request)).id
 
@@ -89,15 +68,6 @@ async def source(buy):
 
 def lines(text):
     return [json.loads(line) for line in text.splitlines()]
-
-
-async def start(*arguments, **pipes):
-    """Start the real command in a process of its own."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "luma_async", *arguments),
-        **{"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE, **pipes},
-    )
 
 
 # Buying more of a video
@@ -132,7 +102,7 @@ async def test_audio_buys_sound(command, source, gateway, dialect):
     if dialect == "dream-machine":
         assert (code, gateway.charges[-1].body["negative_prompt"]) == (0, "barking")
     else:
-        assert (code, "negative_prompt" in err, len(gateway.charges)) == (2, True, 2)
+        assert (code, "--negative-prompt" in err, len(gateway.charges)) == (2, True, 2)
 
 
 @pytest.mark.parametrize("words", [("extend", "../x", "on"), ("audio", "../x", "purr"), ("extend", "g-1", " ")])
@@ -344,7 +314,7 @@ async def test_what_was_typed_is_typed_again(command, gateway, tmp_path, monkeyp
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
 @pytest.mark.parametrize("name", ["wait", "download", "resume"])
-async def test_ctrl_c_says_how_to_go_on(buy, command, gateway, here, name):
+async def test_ctrl_c_says_how_to_go_on(buy, command, gateway, start, here, name):
     """Exit code 130, what is paid, and the command that goes on; that one, run, ends well."""
     gateway.scripts |= {"slow": stalls()}
     if name == "resume":
@@ -373,7 +343,7 @@ async def test_ctrl_c_says_how_to_go_on(buy, command, gateway, here, name):
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
-async def test_ctrl_c_during_a_download_names_what_is_not_on_disk(command, gateway, here):
+async def test_ctrl_c_during_a_download_names_what_is_not_on_disk(command, start, gateway, here):
     """Completed and not fetched is no longer unfinished, so the command to paste names its id."""
     gateway.inject(server_error(503), on="file", times=ALWAYS)
     process = await start("generate", "a cat")
@@ -418,11 +388,11 @@ async def test_ctrl_c_while_a_file_takes_its_place_sends_nobody_for_it_again(buy
     assert process.returncode == 130
     assert (here / "cat.mp4").read_bytes() == file_bytes()
     assert b"To fetch" not in err
-    assert (b"its file is there: cat.mp4" if name == "generate" else b"On disk all the same: cat.mp4") in err
+    assert (b"its file is complete: cat.mp4" if name == "generate" else b"Already on disk: cat.mp4") in err
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
-async def test_resume_tells_of_what_was_bought_elsewhere(command, gateway, monkeypatch):
+async def test_resume_tells_of_what_was_bought_elsewhere(command, gateway, here, start):
     """One session has one service; the others are named with the options that reach them."""
     gateway.scripts["slow"] = stalls()
     await command("generate", "slow", "--timeout", "0.1")
@@ -431,7 +401,7 @@ async def test_resume_tells_of_what_was_bought_elsewhere(command, gateway, monke
     process = await start("resume")
     _, err = (text.decode() for text in await _interrupted(process, "more at another service"))
     command_line = f"luma-async resume --dialect dream-machine --base-url {gateway.base_url}"
-    assert f"1 more at another service, with its key: {command_line}" in err
+    assert f"1 more at another service. With the key for that service: {command_line}" in err
 
 
 async def _interrupted(process, words):
@@ -452,7 +422,7 @@ async def _interrupted(process, words):
 )
 def test_several_ends_have_one_exit_code(codes, together):
     """The one they share; else 3 while something runs on, else 5."""
-    assert summary(codes) == together
+    assert combined_exit_code(codes) == together
 
 
 # What a shell sees
@@ -472,7 +442,7 @@ async def test_a_services_words_do_not_move_the_cursor(command, buy, gateway):
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
-async def test_no_locale_spoils_the_output(gateway, here):
+async def test_no_locale_spoils_the_output(gateway, start, here):
     """In a locale that cannot spell a name, the video is bought, fetched and printed all the same."""
     process = await start("generate", "Katze tänzelt", "-o", "k\udcfftze-ä.mp4", "--json")
     out, err = await process.communicate()
@@ -484,7 +454,7 @@ async def test_no_locale_spoils_the_output(gateway, here):
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
-async def test_no_locale_spoils_the_help(here):
+async def test_no_locale_spoils_the_help(start, here):
     """A terminal that knows ASCII alone gets the help too."""
     process = await start("generate", "--help", env=os.environ | {"PYTHONIOENCODING": "ascii:strict"})
     out, err = await process.communicate()
@@ -494,7 +464,7 @@ async def test_no_locale_spoils_the_help(here):
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
 @pytest.mark.parametrize("flag", [[], ["--json"]])
-async def test_a_reader_that_has_seen_enough_ends_it_quietly(command, gateway, here, flag):
+async def test_a_reader_that_has_seen_enough_ends_it_quietly(command, gateway, here, start, flag):
     """`| head -1`: no traceback and no complaint, on standard error neither."""
     for number in range(3):
         await command("generate", f"cat {number}", "--key", f"cat {number}")
@@ -507,7 +477,7 @@ async def test_a_reader_that_has_seen_enough_ends_it_quietly(command, gateway, h
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
-async def test_who_waits_for_several_ends_when_nobody_reads(command, gateway, here):
+async def test_who_waits_for_several_ends_when_nobody_reads(command, start, gateway, here):
     """`wait A B | true`: the first that cannot be printed ends it, with exit code 1 and no complaint."""
     gateway.scripts |= {"one": succeeds(after=2), "two": succeeds(after=300)}
     for name in ("one", "two"):

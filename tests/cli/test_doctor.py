@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from raw_server import RawServer, answers, response
 
-from luma_async.cli import doctor
+from luma_async.cli.commands import doctor
 from luma_async.cli.main import main
 from luma_async.testing import ALWAYS, html_page, server_error
 
-
-@pytest.fixture
-def dialect():
-    return "rixapi"
-
-
-@pytest.fixture(autouse=True)
-def here(gateway_env, tmp_path, monkeypatch, dialect):
-    """A good service in the environment, and a journal that can be made."""
-    monkeypatch.setenv("LUMA_JOURNAL", str(tmp_path / "state" / "jobs.db"))
-    monkeypatch.setenv("LUMA_DIALECT", dialect)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture
@@ -51,7 +41,7 @@ async def test_a_good_service_is_all_right(examine, gateway, here, dialect):
     assert (code, bad(findings)) == (0, [])
     assert {"versions", "settings", "journal", "clock", "API key"} <= set(findings)
     assert findings["settings"]["finding"] == f"{dialect} at {gateway.base_url} (LUMA_BASE_URL)"
-    assert str(here / "state" / "jobs.db") in findings["journal"]["finding"]
+    assert os.environ["LUMA_JOURNAL"] in findings["journal"]["finding"]
     assert gateway.charges == ()
     assert gateway.leaks == ()
     assert gateway.api_key not in json.dumps(findings)
@@ -63,7 +53,7 @@ async def test_people_get_a_line_each(capsys):
     out, err = capsys.readouterr()
     assert (code, err) == (0, "")
     assert all(line.startswith("ok  ") for line in out.splitlines())
-    assert "ok  API key: the service takes it" in out
+    assert "ok  API key: accepted" in out
 
 
 @pytest.mark.parametrize("dialect", ["rixapi", "dream-machine"])
@@ -87,8 +77,8 @@ async def test_a_missing_setting_is_named(examine, monkeypatch, missing):
 async def test_a_service_that_is_not_there_is_told_at_once(examine, unused_tcp_port):
     """One finding names the address; nobody waits for retries after it."""
     code, findings = await examine("--base-url", f"http://127.0.0.1:{unused_tcp_port}")
-    assert (code, bad(findings)) == (1, ["reaching it"])
-    assert f"127.0.0.1:{unused_tcp_port} cannot be reached" in findings["reaching it"]["finding"]
+    assert (code, bad(findings)) == (1, ["connection"])
+    assert f"Cannot reach http://127.0.0.1:{unused_tcp_port}" in findings["connection"]["finding"]
     assert "API key" not in findings
 
 
@@ -105,18 +95,18 @@ async def test_a_web_page_is_not_the_service(examine, gateway):
 async def test_a_service_without_a_call_for_many_is_all_right(examine, gateway, batch):
     """It works with more requests, and the finding says that; where there is one, it says that too."""
     _, findings = await examine()
-    assert findings["looking at many"]["finding"] == "one request looks at many"
+    assert findings["polling"]["finding"] == "one request polls many generations"
     gateway.behaviour.batch = batch
     code, findings = await examine()
     assert (code, bad(findings)) == (0, [])
-    assert "each is looked at by itself" in findings["looking at many"]["finding"]
+    assert "one request for each generation" in findings["polling"]["finding"]
 
 
 async def test_a_failure_while_looking_at_many_is_a_finding(examine, gateway):
     """It is told like the others, not in the way of them."""
     gateway.inject(server_error(401), on="tasks", times=ALWAYS)
     code, findings = await examine()
-    assert (code, bad(findings)) == (4, ["looking at many"])
+    assert (code, bad(findings)) == (4, ["polling"])
 
 
 @pytest.mark.parametrize("off_s", [-3600, 3600])
@@ -131,16 +121,16 @@ async def test_a_clock_that_is_off_is_told(examine, monkeypatch, off_s):
     monkeypatch.setattr(doctor, "datetime", Wrong)
     code, findings = await examine()
     assert (code, bad(findings)) == (2, ["clock"])
-    assert "set this machine's clock" in findings["clock"]["finding"]
+    assert "Set this machine's clock" in findings["clock"]["finding"]
     assert findings["API key"]["ok"]
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday"])
 async def test_a_service_that_tells_no_time_is_all_right(examine, monkeypatch, date):
     """Without a date, or with one that is none, there is nothing to compare."""
-    monkeypatch.setattr(doctor, "_date_of", lambda _: date)
+    monkeypatch.setattr(doctor, "_fetch_date", lambda _: date)
     code, findings = await examine()
-    assert (code, findings["clock"]["finding"]) == (0, "the service does not tell the time")
+    assert (code, findings["clock"]["finding"]) == (0, "not checked; the service sends no date")
 
 
 async def test_something_that_speaks_no_http_is_told(examine):
@@ -155,7 +145,7 @@ async def test_something_that_speaks_no_http_is_told(examine):
     async with server:
         port = server.sockets[0].getsockname()[1]
         code, findings = await examine("--base-url", f"http://127.0.0.1:{port}")
-    assert (code, bad(findings)) == (1, ["reaching it"])
+    assert (code, bad(findings)) == (1, ["connection"])
 
 
 async def test_a_service_on_this_machine_is_asked_past_proxies(examine, monkeypatch):
@@ -172,8 +162,8 @@ async def test_the_way_leads_through_the_proxy_of_the_environment(examine, monke
         for name in ("https_proxy", "HTTPS_PROXY"):
             monkeypatch.setenv(name, proxy.base_url)
         code, findings = await examine("--base-url", "https://relay.example")
-        assert (code, bad(findings)) == (1, ["reaching it"])
-        assert "403" in findings["reaching it"]["finding"]
+        assert (code, bad(findings)) == (1, ["connection"])
+        assert "403" in findings["connection"]["finding"]
         [(head, _)] = proxy.requests
         assert head.startswith(b"CONNECT relay.example:443")
 

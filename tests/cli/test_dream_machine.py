@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
+import os
 import sys
-from functools import partial
 
 import pytest
 
-from luma_async import LumaSession, PollPolicy, SqliteJournal
-from luma_async.cli import options
-from luma_async.cli.main import main
-from luma_async.testing import drop_after_reading, drop_before_reading, succeeds
+from luma_async import SqliteJournal
+from luma_async.testing import drop_after_reading, drop_before_reading
 
 URL = "https://media.example/a.jpg"
 
 
 @pytest.fixture
-def gateway_options():
-    return {"script": succeeds(after=0.1)}
-
-
-@pytest.fixture
-def here(gateway_env, tmp_path, monkeypatch):
-    """An empty folder to work in, with the service and its format in the environment and the journal beside it."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("LUMA_JOURNAL", str(tmp_path / "jobs.db"))
-    monkeypatch.setenv("LUMA_DIALECT", "dream-machine")
-    # When to look is not what is told here.
-    monkeypatch.setattr(options, "LumaSession", partial(LumaSession, poll=PollPolicy.fixed(0.05)))
-    return folder
-
-
-@pytest.fixture
-def command(capsys):
-    """Run a command in a thread, since it brings its own event loop; return its exit code and both outputs."""
-
-    async def run(*arguments):
-        code = await asyncio.to_thread(main, [str(argument) for argument in arguments])
-        return code, *capsys.readouterr()
-
-    return run
+def dialect():
+    return "dream-machine"
 
 
 @pytest.fixture
@@ -122,7 +95,7 @@ async def test_a_wish_that_the_format_has_not_is_refused(command, here, gateway)
     """What cannot be carried is named, with the code of wrong use, and nothing is sent."""
     code, printed, said = await command("generate", "a cat", "--expand-prompt")
     assert (code, printed, gateway.requests) == (2, "", ())
-    assert "expand_prompt" in said
+    assert "--expand-prompt" in said
     code, _, said = await command("reframe", URL, "--format", "png")
     assert (code, gateway.requests) == (2, ())
 
@@ -226,13 +199,13 @@ async def test_a_doubt_settles_itself(command, here, gateway, tmp_path):
     code, printed, said = await command("in-doubt", "reconcile")
     assert (code, printed) == (0, f"cat is generation {gateway.charges[0].generation_id}\n")
     assert "dog stays in doubt: the service lists nothing like it." in said
-    assert "1 found, 1 left in doubt." in said
+    assert "1 found, 1 still in doubt." in said
     code, printed, _ = await command("in-doubt", "reconcile", "--json")
     assert (code, json.loads(printed)) == (
         0,
         {"key": "dog", "id": None, "reason": "the service lists nothing like it."},
     )
-    known = {entry.key: entry.generation_id for entry in await entries(tmp_path / "jobs.db")}
+    known = {entry.key: entry.generation_id for entry in await entries(os.environ["LUMA_JOURNAL"])}
     assert known == {"cat": gateway.charges[0].generation_id, "dog": None}
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 import struct
-import sys
-from functools import partial
 
 import pytest
 from holding import held
+from terminal import COMMAND
 
 from luma_async import (
     ConfigurationError,
@@ -20,12 +20,10 @@ from luma_async import (
     GenerationFailed,
     InvalidInput,
     JournalError,
-    LumaSession,
     NotSent,
     OutOfCredit,
     Phase,
     PollingFailed,
-    PollPolicy,
     RateLimited,
     SqliteJournal,
     State,
@@ -34,9 +32,9 @@ from luma_async import (
     UnsupportedOperation,
     WaitTimeout,
 )
-from luma_async.cli import demo, options
+from luma_async.cli.commands import demo
+from luma_async.cli.errors import exit_code
 from luma_async.cli.main import main
-from luma_async.cli.running import exit_code
 from luma_async.testing import (
     drop_after_reading,
     fails,
@@ -47,31 +45,10 @@ from luma_async.testing import (
     reshapes,
     server_error,
     stalls,
-    succeeds,
     watermarked_only,
 )
 
 COMMANDS = ("demo", "generate", "batch", "status", "resume", "in-doubt", "gallery", "gateway")
-
-
-_KEPT = ("PATH", "HOME", "LUMA_JOURNAL", "PYTHONPATH", "XDG_CONFIG_HOME")
-
-
-@pytest.fixture
-def gateway_options():
-    return {"script": succeeds(after=0.1)}
-
-
-@pytest.fixture
-def here(gateway_env, tmp_path, monkeypatch):
-    """An empty folder to work in, with the service in the environment and the journal beside it."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("LUMA_JOURNAL", str(tmp_path / "jobs.db"))
-    # When to look is not what is told here.
-    monkeypatch.setattr(options, "LumaSession", partial(LumaSession, poll=PollPolicy.fixed(0.05)))
-    return folder
 
 
 @pytest.fixture
@@ -80,30 +57,6 @@ def hang_ups_count():
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
-
-
-@pytest.fixture
-def command(capsys):
-    """Run a command in a thread, since it brings its own event loop; return its exit code and both outputs."""
-
-    async def run(*arguments):
-        code = await asyncio.to_thread(main, [str(argument) for argument in arguments])
-        return code, *capsys.readouterr()
-
-    return run
-
-
-async def start(*arguments, cwd, **environment):
-    """Start the real command in a process of its own, without anybody's settings."""
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "luma_async", *arguments),
-        cwd=cwd,
-        env={**kept, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
 
 
 async def read_until(stream, words):
@@ -135,13 +88,24 @@ def boxes(data):
     return found
 
 
-async def test_the_demo_makes_films_of_nothing(tmp_path):
-    """No key, no settings, no network: `demo` ends with exit code 0, clips that a player takes, and a page of them."""
-    nowhere = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
-    process = await start("demo", cwd=tmp_path, **nowhere)
-    out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
-    *clips, page = out.decode().splitlines()
+@pytest.fixture
+def quick_demo(tmp_path, monkeypatch):
+    """A folder to run the demo in, without a key and a network; its videos take no time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "_SECONDS", 0.2)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("LUMA_API_KEY", "LUMA_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+async def test_demo_without_settings(command, quick_demo):
+    """Without a key and a network, `demo` makes clips that a player can play, and a page of them."""
+    tmp_path = quick_demo
+    code, out, said = await command("demo")
+    assert code == 0, said
+    *clips, page = out.splitlines()
     names = ["cat-dance.mp4", "paper-boat.mp4", "lighthouse.mp4"]
     assert clips == [f"luma-demo/{name}" for name in names]
     for clip in clips:
@@ -151,17 +115,15 @@ async def test_the_demo_makes_films_of_nothing(tmp_path):
         assert {"mvhd", "trak"} <= set(boxes(film["moov"]))
     assert page == "luma-demo/gallery.html"
     assert all(f'data-src="{name}"' in (tmp_path / page).read_text() for name in names)
-    said = err.decode()
-    assert "nothing is paid and nothing leaves this machine" in said
-    assert "It cost 3 charges" in said
-    assert "once more cost 0 charges and 0 requests" in said
+    assert "Nothing is paid or sent to other machines" in said
+    assert "The batch made 3 charges" in said
+    assert "a second time made 0 charges and 0 requests" in said
     assert sorted(found.name for found in (tmp_path / "luma-demo").glob("*.mp4*")) == sorted(names)
 
 
-async def test_the_demo_can_be_seen_again(command, tmp_path, monkeypatch):
-    """A second run makes everything anew, tells programs in JSON, and touches nothing but what the first one left."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "_SECONDS", 0.2)
+async def test_demo_a_second_time(command, quick_demo):
+    """A second demo replaces the files of the first and no others; `--json` prints the costs."""
+    tmp_path = quick_demo
     assert (await command("demo"))[0] == 0
     (tmp_path / "luma-demo" / "mine.mp4").write_bytes(b"mine")
     (tmp_path / "luma-demo" / "cat-dance.mp4").write_bytes(b"old")
@@ -227,7 +189,7 @@ async def test_generate_tells_programs_in_json(command, here):
 
 
 REFUSED_BEFORE_PAYING = {
-    "a bad ratio": (["--aspect-ratio", "wide"], "aspect_ratio"),
+    "a bad ratio": (["--aspect-ratio", "wide"], "--aspect-ratio"),
     "an empty prompt": (None, "prompt"),
     "no picture": (["--frame0", "none.jpg"], "--frame0: none.jpg"),
     "a bad id": (["--frame0", "id:../x"], "--frame0: "),
@@ -235,7 +197,7 @@ REFUSED_BEFORE_PAYING = {
     "a negative timeout": (["--timeout", "-1"], "timeout"),
     "no timeout at all": (["--timeout", "nan"], "timeout"),
     "no address": (["--frame0", "ftp://x/y"], "--frame0: "),
-    "a folder with a slash": (["-o", "nowhere/"], "no folder for nowhere"),
+    "a folder with a slash": (["-o", "nowhere/"], "nowhere"),
     "a file that exists": (["-o", "there.mp4"], "there.mp4"),
     "a folder that does not": (["-o", "nowhere/cat.mp4"], "nowhere"),
     "a field of another edition": (["--model", "ray-2"], "model"),
@@ -313,16 +275,15 @@ async def test_a_missing_setting_is_wrong_use(command, here, monkeypatch, missin
     assert (code, missing in err) == (2, True)
 
 
-async def test_ctrl_c_says_that_it_is_paid(here, gateway):
+async def test_ctrl_c_says_that_it_is_paid(here, start, gateway):
     """Interrupted while it waits: exit code 130, the id, and how to fetch it later."""
     gateway.scripts["cat dance"] = stalls()
-    settings = {"LUMA_API_KEY": gateway.api_key, "LUMA_BASE_URL": gateway.base_url}
-    process = await start("generate", "cat dance", cwd=here, **settings)
+    process = await start("generate", "cat dance")
     await read_until(process.stderr, "Accepted")
     process.send_signal(signal.SIGINT)
     _, err = await process.communicate()
     assert process.returncode == 130
-    assert "is paid and runs on" in err.decode()
+    assert "is paid and keeps running" in err.decode()
     assert "Traceback" not in err.decode()
     (entry,) = await entries_of(os.environ["LUMA_JOURNAL"])
     assert entry.phase is Phase.ACCEPTED
@@ -333,20 +294,19 @@ async def test_ctrl_c_says_that_it_is_paid(here, gateway):
     [["SIGTERM"], ["SIGHUP"], ["SIGTERM"] * 2, ["SIGHUP", "SIGTERM"], ["SIGINT", "SIGHUP"], ["SIGTERM", "SIGINT"]],
 )
 @pytest.mark.usefixtures("hang_ups_count")
-async def test_what_would_end_it_at_once_ends_it_in_order(here, gateway, names):
+async def test_what_would_end_it_at_once_ends_it_in_order(here, start, gateway, names):
     """A timeout or a closed terminal while the POST is on its way: its answer is waited for and noted.
 
     `timeout` signals its child and then the child's group, so that two come.
     """
     go_on = asyncio.Event()
     gateway.inject(held(go_on))
-    settings = {"LUMA_BASE_URL": gateway.base_url, "LUMA_API_KEY": gateway.api_key}
-    process = await start("generate", "cat dance", cwd=here, **settings)
+    process = await start("generate", "cat dance")
     while not gateway.charges:
         await asyncio.sleep(0.01)
     first, *more = names
     process.send_signal(getattr(signal, first))
-    await read_until(process.stderr, "Interrupted while submitting")
+    await read_until(process.stderr, "Interrupted during the submit")
     for name in more:
         process.send_signal(getattr(signal, name))
     go_on.set()
@@ -359,9 +319,8 @@ async def test_what_would_end_it_at_once_ends_it_in_order(here, gateway, names):
 async def test_nohup_is_heeded(here, gateway):
     """What is told to ignore a closed terminal goes on."""
     gateway.inject(late(1))
-    settings = {"LUMA_BASE_URL": gateway.base_url, "LUMA_API_KEY": gateway.api_key, "PATH": os.environ["PATH"]}
-    line = f"trap '' HUP; exec {sys.executable} -m luma_async generate 'cat dance' -o cat.mp4"
-    process = await asyncio.create_subprocess_shell(line, cwd=here, env={**os.environ, **settings})
+    line = f"trap '' HUP; exec {shlex.join(COMMAND)} generate 'cat dance' -o cat.mp4"
+    process = await asyncio.create_subprocess_shell(line)
     while not gateway.charges:
         await asyncio.sleep(0.01)
     process.send_signal(signal.SIGHUP)
@@ -384,9 +343,8 @@ def test_a_program_that_runs_a_command_keeps_its_handlers(here):
 @pytest.mark.parametrize("which", ["1", "2"])
 async def test_a_closed_stream_costs_nothing(here, gateway, which):
     """A shell's `>&-` closes it: the video is fetched all the same."""
-    settings = {"LUMA_BASE_URL": gateway.base_url, "LUMA_API_KEY": gateway.api_key, "PATH": os.environ["PATH"]}
-    line = f"exec {sys.executable} -m luma_async generate 'cat dance' -o cat.mp4 {which}>&-"
-    process = await asyncio.create_subprocess_shell(line, cwd=here, env={**os.environ, **settings})
+    line = f"exec {shlex.join(COMMAND)} generate 'cat dance' -o cat.mp4 {which}>&-"
+    process = await asyncio.create_subprocess_shell(line)
     assert await process.wait() == 0
     assert (here / "cat.mp4").read_bytes() == file_bytes()
 
@@ -406,9 +364,9 @@ async def test_a_frame_that_is_empty_is_refused(command, here, gateway):
     assert (code, "--frame0" in err, gateway.charges) == (2, True, ()), err
 
 
-async def test_the_gateway_serves_any_client(command, here, monkeypatch):
+async def test_the_gateway_serves_any_client(command, start, here, monkeypatch):
     """`gateway --port 0` prints the two settings of a client, serves it, and counts charges until interrupted."""
-    process = await start("gateway", "--port", "0", "--seconds", "0.1", "--api-key", "sk-mine", cwd=here)
+    process = await start("gateway", "--port", "0", "--seconds", "0.1", "--api-key", "sk-mine")
     settings = dict(pair.split("=") for pair in (await process.stdout.readline()).decode().split())
     assert settings["LUMA_API_KEY"] == "sk-mine"
     for name, value in settings.items():
@@ -481,4 +439,4 @@ async def test_a_journal_that_cannot_be_made_is_an_error_line(command, here, mon
 async def test_a_port_that_cannot_be_had_is_named(command, gateway, port):
     """With what to do; no traceback."""
     code, _, err = await command("gateway", "--port", gateway.port if port == "taken" else port)
-    assert (code, "--port 0 takes a free one" in err) == (2, True), err
+    assert (code, "--port 0 picks a free port" in err) == (2, True), err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
 from datetime import UTC, datetime
@@ -13,16 +12,10 @@ from luma_async import Entry, Generation, Phase, SqliteJournal, State
 from luma_async._journal import lifecycle
 from luma_async._journal.fingerprint import canonical_form, digest
 from luma_async._journal.lifecycle import Step
-from luma_async.cli.main import main
-from luma_async.testing import fails, succeeds
+from luma_async.testing import fails
 from luma_async.values.requests import VideoRequest
 
 NOW = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-@pytest.fixture
-def gateway_options():
-    return {"script": succeeds(after=0.1)}
 
 
 @pytest.fixture
@@ -50,18 +43,6 @@ async def write(journal, key, *steps, prompt=None, base_url="https://relay.examp
     intent = Entry(key=key, phase=Phase.SENDING, service=service, digest=digest(form), request=form, owner="0" * 16)
     for step in (lifecycle.claim(intent, at=NOW), *steps):
         await journal.change(key, step)
-
-
-@pytest.fixture
-def command(capsys):
-    """Run a command in a thread, since it brings its own event loop; return its exit code and both outputs."""
-
-    async def run(*arguments):
-        code = await asyncio.to_thread(main, [str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 def lines(text):
@@ -164,7 +145,7 @@ async def test_a_doubt_is_settled_from_a_shell(journal, gateway, command):
     assert gateway.charges[-1].generation_id in err
     code, out, err = await command("in-doubt", "abandon", "closed", "--json")
     assert (code, lines(out)[0]["phase"]) == (0, "abandoned")
-    assert "never buys again" in err
+    assert "never submitted again" in err
     assert [charge.prompt for charge in gateway.charges] == ["elsewhere", "again dance"]
     assert [entry.phase for entry in await journal.entries()] == [Phase.ACCEPTED, Phase.ACCEPTED, Phase.ABANDONED]
 
@@ -180,7 +161,7 @@ async def buy(gateway, prompt):
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [
-        (("resubmit", "cat"), 2, "accept_duplicate_risk"),
+        (("resubmit", "cat"), 2, "--accept-duplicate-risk"),
         (("abandon", "nobody"), 2, "no entry"),
         (("resolve", "cat", "../admin"), 2, "generation_id"),
         (("resolve", "cat", "unknown"), 1, "Check the id"),
@@ -236,11 +217,11 @@ async def test_resume_fetches_what_was_never_put_on_disk(journal, gateway, comma
     assert code == 0, err
     code, out, err = await command("resume", "-o", "clips")
     assert (code, out) == (0, "")
-    assert "1 completed and never put on disk: luma-async resume --not-downloaded" in err
+    assert "1 completed and never downloaded. To download them: luma-async resume --not-downloaded" in err
     code, out, err = await command("resume", "-o", "clips", "--not-downloaded")
     assert (code, out) == (0, f"clips/{made}.mp4\n"), err
     code, out, err = await command("resume", "-o", "clips", "--not-downloaded")
-    assert (code, out, "never put on disk" in err) == (0, "", False)
+    assert (code, out, "never downloaded" in err) == (0, "", False)
     assert len(gateway.charges) == 1
 
 

@@ -24,11 +24,7 @@ def gateway_options():
     return {"script": estimates(succeeds(after=1.5))}
 
 
-@pytest.fixture(autouse=True)
-def here(gateway_env, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LUMA_JOURNAL", str(tmp_path / "state" / "jobs.db"))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture
@@ -101,7 +97,7 @@ async def test_ctrl_c_during_a_generate(terminal, gateway, here):
     assert terminal.stream.rfind("\x1b[?25h") > terminal.stream.rfind("\x1b[?25l")
     assert "Traceback" not in screen
     (line,) = [line for line in screen.splitlines() if line.startswith("Interrupted.")]
-    assert "is paid and runs on" in line
+    assert "is paid and keeps running" in line
     again = shlex.split(line.partition("To fetch it: ")[2])
     second = Terminal()
     await second.start(*again[1:])
@@ -123,8 +119,8 @@ async def test_ctrl_c_during_a_batch(terminal, gateway, here):
     assert terminal.code == 130, screen
     assert "Traceback" not in screen
     flat = " ".join(screen.split())
-    assert "0 of 2 have ended, 2 are paid and run on" in flat
-    assert "Run the same command again" in flat
+    assert "0 of 2 have ended, 2 are paid and keep running" in flat
+    assert "run the same command again" in flat
     assert (here / "out" / "gallery.html").exists()
     finish_all(gateway)
     second = Terminal()

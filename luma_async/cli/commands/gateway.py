@@ -1,11 +1,11 @@
-"""`luma-async gateway`: a fake relay to develop any client against."""
+"""`luma-async gateway`: run a fake relay to develop any client against."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from luma_async.cli.console import print_status
+from luma_async.cli.output import print_status
 from luma_async.values.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -14,17 +14,21 @@ if TYPE_CHECKING:
     from luma_async.testing import FakeGateway
 
 
-def fill(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
-    parser.description = "Run a fake relay that any client can be pointed at. Nothing is paid; charges are counted."
-    parser.add_argument("--port", type=int, default=8080, help="0 takes a free one (default: %(default)s)")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = "Run a fake relay for any client. Nothing is paid; it counts what would have been charged."
+    parser.add_argument("--port", type=int, default=8080, help="0 picks a free port (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="the interface to listen on (default: %(default)s)")
-    parser.add_argument("--api-key", default="sk-fake", metavar="KEY", help="what it accepts (default: %(default)s)")
+    parser.add_argument("--api-key", default="sk-fake", metavar="KEY", help="the key to print (default: %(default)s)")
     parser.add_argument(
-        "--strict", action="store_true", help="refuse other keys, unknown ids and bad prompts (default: be easy)"
+        "--strict",
+        action="store_true",
+        help="refuse other keys, unknown ids and invalid requests (default: accept them)",
     )
     parser.add_argument("--seconds", type=float, default=20.0, help="how long a video takes (default: %(default)s)")
-    parser.add_argument("--slots", type=int, metavar="N", help="answer 429 above this many at once")
+    parser.add_argument(
+        "--slots", type=int, metavar="N", help="respond 429 while N generations are running (default: no limit)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -43,7 +47,7 @@ async def run(arguments: argparse.Namespace) -> int:
     )
     await _start(gateway)
     print(f"LUMA_BASE_URL={gateway.base_url} LUMA_API_KEY={gateway.api_key}", flush=True)
-    print_status("A fake relay is running; Ctrl-C stops it.")
+    print_status("The fake relay is running. Press Ctrl-C to stop it.")
     try:
         await gateway.serve_forever()
     finally:
@@ -54,12 +58,15 @@ async def run(arguments: argparse.Namespace) -> int:
 async def _start(gateway: FakeGateway) -> None:
     try:
         await gateway.start()
-    except (OSError, OverflowError) as error:
-        trouble = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        why = error.strerror or str(error)
+    except OverflowError:
+        why = "a port is a number up to 65535"
     else:
         return
-    where = f"{gateway.host}:{gateway.port}"
-    raise ConfigurationError(message=f"{where} cannot be listened on ({trouble}): --port 0 takes a free one.")
+    raise ConfigurationError(
+        message=f"Cannot listen on {gateway.host}:{gateway.port} ({why}). --port 0 picks a free port."
+    )
 
 
 def _duration(seconds: float) -> float:

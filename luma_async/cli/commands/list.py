@@ -1,11 +1,11 @@
-"""`luma-async list`: what the official service keeps of the account."""
+"""`luma-async list`: list the generations that the service keeps for the account."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from luma_async.cli.console import put_generation, put_table, shorten
-from luma_async.cli.options import add_journal, add_json, add_service, open_session
+from luma_async.cli.options import add_common, open_session
+from luma_async.cli.output import print_generation, print_table, shorten
 
 if TYPE_CHECKING:
     import argparse
@@ -13,20 +13,18 @@ if TYPE_CHECKING:
     from luma_async import Generation
 
 
-def fill(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
-    parser.description = "List the account's generations at Luma, newest first, whoever bought them."
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = "List all generations of the account at Luma, newest first, also those of other programs."
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many, up to 100 (default: %(default)s)")
     parser.add_argument("--offset", type=int, default=0, metavar="N", help="how many to skip (default: %(default)s)")
     parser.add_argument("--all", action="store_true", help="list all of them")
-    add_service(parser)
-    add_journal(parser)
-    add_json(parser)
+    add_common(parser)
     parser.set_defaults(run=run)
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Ask, and print."""
+    """Fetch and print."""
     async with open_session(arguments) as luma:
         if arguments.all:
             found = [generation async for generation in luma.library.all()]
@@ -34,9 +32,9 @@ async def run(arguments: argparse.Namespace) -> int:
             found = await luma.library.list(arguments.limit, arguments.offset)
     if arguments.json:
         for generation in found:
-            put_generation(generation)
+            print_generation(generation)
     else:
-        put_table(("STATE", "GENERATION", "CREATED", "MODEL", "PROMPT"), map(_row, found))
+        print_table(("STATE", "GENERATION", "CREATED", "MODEL", "PROMPT"), map(_row, found))
     return 0
 
 

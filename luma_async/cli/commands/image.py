@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from luma_async import ImageReference, ImageRequest
-from luma_async.cli.buying import add_purchase, buy
+from luma_async.cli.purchase import add_purchase, buy
 
 if TYPE_CHECKING:
     import argparse
 
 
-def fill(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
-    parser.description = "Buy one picture from Luma, wait, and download it."
-    parser.add_argument("prompt", help="what to show")
-    parser.add_argument("--aspect-ratio", default="16:9", metavar="W:H")
-    parser.add_argument("--model", metavar="NAME")
-    parser.add_argument("--format", choices=("jpg", "png"), help="the kind of file")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = "Buy one picture from Luma, wait for it, and download it."
+    parser.add_argument("prompt", help="what the picture shows")
+    parser.add_argument("--aspect-ratio", default="16:9", metavar="W:H", help="default: %(default)s")
+    parser.add_argument("--model", metavar="NAME", help="default: the service's")
+    parser.add_argument("--format", choices=("jpg", "png"), help="the file format")
     for name, what in (
-        ("image-ref", "to follow in content"),
-        ("style-ref", "to follow in style"),
-        ("character-ref", "of the one person to show"),
+        ("image-ref", "whose content to follow"),
+        ("style-ref", "whose style to follow"),
+        ("character-ref", "of the person to show"),
     ):
         parser.add_argument(f"--{name}", action="append", default=[], metavar="URL", help=f"a picture {what}")
     parser.add_argument("--modify", metavar="URL", help="the picture to change")

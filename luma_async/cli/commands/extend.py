@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from luma_async import ExtendRequest, Keyframes
-from luma_async.cli.buying import add_purchase, buy
-from luma_async.cli.generate import add_wishes
+from luma_async.cli.commands.generate import add_video_options
+from luma_async.cli.purchase import add_purchase, buy
 from luma_async.prompts import read_keyframe
 
 if TYPE_CHECKING:
     import argparse
 
 
-def fill(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
-    parser.description = "Buy a continuation of a completed video, wait, and download it."
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = "Buy a continuation of a completed video, wait for it, and download it."
     parser.add_argument("source", metavar="GENERATION", help="the id of the completed video")
     parser.add_argument("prompt", help="what happens next")
-    parser.add_argument("--frame1", metavar="WHAT", help="where it ends: an address, an image file, or id:GENERATION")
-    add_wishes(parser)
+    parser.add_argument("--frame1", metavar="WHAT", help="the last frame: a URL, an image file, or id:GENERATION")
+    add_video_options(parser)
     add_purchase(parser)
     parser.set_defaults(run=run)
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from luma_async import AudioRequest
-from luma_async.cli.buying import add_purchase, buy
+from luma_async.cli.purchase import add_purchase, buy
 
 if TYPE_CHECKING:
     import argparse
 
 
-def fill(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
-    parser.description = "Buy sound for a completed video, wait, and download the result."
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = "Buy sound for a completed video, wait for it, and download the result."
     parser.add_argument("source", metavar="GENERATION", help="the id of the completed video")
-    parser.add_argument("prompt", help="what to hear")
-    parser.add_argument("--negative-prompt", metavar="TEXT", help="what not to hear")
+    parser.add_argument("prompt", help="what to hear in the video")
+    parser.add_argument("--negative-prompt", metavar="TEXT", help="what must not be heard")
     add_purchase(parser)
     parser.set_defaults(run=run)
 

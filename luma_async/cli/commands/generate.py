@@ -1,38 +1,40 @@
-"""`luma-async generate`: buy one video, wait for it, and put it on disk."""
+"""`luma-async generate`: buy one video, wait for it, and download it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from luma_async import Keyframes, VideoRequest
-from luma_async.cli.buying import add_purchase, buy
+from luma_async.cli.purchase import add_purchase, buy
 from luma_async.prompts import read_keyframe
 
 if TYPE_CHECKING:
     import argparse
 
 
-def fill(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
-    parser.description = "Buy one video, wait, and download it."
-    parser.add_argument("prompt", help="what to show")
-    parser.add_argument("--aspect-ratio", default="16:9", metavar="W:H")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = "Buy one video, wait for it, and download it."
+    parser.add_argument("prompt", help="what the video shows")
+    parser.add_argument("--aspect-ratio", default="16:9", metavar="W:H", help="default: %(default)s")
     for name, end in (("frame0", "first"), ("frame1", "last")):
         parser.add_argument(
-            f"--{name}", metavar="WHAT", help=f"the {end} frame: an address, an image file, or id:GENERATION"
+            f"--{name}", metavar="WHAT", help=f"the {end} frame: a URL, an image file, or id:GENERATION"
         )
-    add_wishes(parser)
+    add_video_options(parser)
     add_purchase(parser)
     parser.set_defaults(run=run)
 
 
-def add_wishes(parser: argparse.ArgumentParser) -> None:
-    """Add what may be wished of any video."""
-    parser.add_argument("--loop", action="store_true", default=None, help="join the end to the beginning")
+def add_video_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every video."""
+    parser.add_argument(
+        "--loop", action="store_true", default=None, help="make the end of the video match its beginning"
+    )
     parser.add_argument("--expand-prompt", action="store_true", default=None, help="let the service improve the prompt")
-    parser.add_argument("--model", metavar="NAME")
-    parser.add_argument("--resolution", metavar="540p|720p|1080p|…")
-    parser.add_argument("--duration", metavar="5s|9s|…")
+    parser.add_argument("--model", metavar="NAME", help="default: the service's")
+    parser.add_argument("--resolution", metavar="540p|720p|1080p|…", help="default: the service's")
+    parser.add_argument("--duration", metavar="5s|9s|…", help="default: the service's")
 
 
 async def run(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,293 @@
+"""`luma-async batch`: make a video for each prompt of a file, in a folder whose journal records what was paid."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shlex
+import sys
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from luma_async import MemoryJournal, Phase, PollingFailed, WaitTimeout
+from luma_async.cli.errors import error_text
+from luma_async.cli.journal import BATCH_JOURNAL, read_entries
+from luma_async.cli.options import add_json, add_service, add_timeout, dialect_of, open_session
+from luma_async.cli.output import print_json, print_status
+from luma_async.cli.progress import batch_progress
+from luma_async.prompts import parse_prompts, read_prompts
+from luma_async.values.errors import InvalidInput, LumaError, SubmitInDoubt
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from luma_async import BatchStats, DreamMachine, LumaSession, Outcome, RixAPI
+    from luma_async._batch.batch import Batch
+    from luma_async._batch.preview import Preview
+    from luma_async.prompts import Prompts
+
+RESULTS = "results.jsonl"
+_RESERVED = frozenset({RESULTS, BATCH_JOURNAL, "gallery.html"})
+"""Names in the folder that no video may have."""
+_MAX_PAGE_CLIPS = 10_000
+"""A page with more clips takes too long to write and to open."""
+_NAME = "luma-async batch"
+"""The name of every batch: the journals of their folders keep them apart."""
+
+_ALL_FAILED, _RUNNING, _SOME_FAILED, _IN_DOUBT = 1, 3, 5, 6
+_PAID = "running"
+"""What a preview calls an entry that is accepted and not finished."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = (
+        "Make a video for each prompt of a file, in a folder. To continue, run the same command again: the folder "
+        "records what was paid, and only what is missing is bought. With another folder, everything is bought again."
+    )
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="text with a prompt per line; or .csv with the columns prompt, aspect_ratio, frame0, key, output, …; or "
+        ".jsonl with such objects; - reads standard input",
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="the folder for all files")
+    parser.add_argument("--format", choices=("text", "csv", "jsonl"), help="of FILE (default: from its extension)")
+    parser.add_argument(
+        "--max-in-flight",
+        type=_number_or_auto,
+        metavar="N|auto",
+        help="how many paid and unfinished videos there may be at once; auto finds the service's limit (default: the "
+        "limit if it is known, or auto)",
+    )
+    add_timeout(parser, "stop waiting for a video after this time; it keeps running")
+    parser.add_argument("--retry-failed", action="store_true", help="buy again what failed in an earlier run")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be submitted, and submit nothing")
+    add_service(parser)
+    add_json(parser)
+    parser.set_defaults(run=run, prepare=_read_stdin)
+
+
+def _read_stdin(arguments: argparse.Namespace) -> None:
+    """Read the prompts if they are typed or piped."""
+    if arguments.file == "-":
+        arguments.data = sys.stdin.buffer.read()
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Read and check the prompts, then buy what is missing."""
+    prompts = _read_prompts(arguments, dialect_of(arguments))
+    arguments.journal = arguments.out / BATCH_JOURNAL
+    if arguments.dry_run:
+        # A dry run creates no file, not even an empty journal.
+        journal = arguments.journal if arguments.journal.exists() else MemoryJournal()
+        async with open_session(arguments, journal=journal) as luma:
+            return await _print_preview(_batch(luma, prompts, arguments), arguments)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    try:
+        return await _buy(prompts, arguments)
+    finally:
+        if len(prompts) <= _MAX_PAGE_CLIPS:
+            await _write_page(arguments)
+
+
+def _read_prompts(arguments: argparse.Namespace, dialect: RixAPI | DreamMachine) -> Prompts:
+    if arguments.file == "-":
+        return parse_prompts(
+            arguments.data, format=arguments.format or "text", name="standard input", check=dialect.submit
+        )
+    try:
+        return read_prompts(arguments.file, format=arguments.format, check=dialect.submit)
+    except OSError as error:
+        why = error.strerror or str(error)
+    raise InvalidInput(field="FILE", message=f"{arguments.file}: {why}.")
+
+
+def _batch(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -> Batch:
+    def destination(outcome: Outcome) -> Path:
+        file: Path = arguments.out / (prompts.rows[outcome.index].output or "")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file
+
+    return luma.batch(
+        prompts,
+        name=_NAME,
+        keys=prompts.keys,
+        max_in_flight=arguments.max_in_flight,
+        timeout=arguments.timeout,
+        retry_failed=arguments.retry_failed,
+        download_to=destination,
+    )
+
+
+async def _buy(prompts: Prompts, arguments: argparse.Namespace) -> int:
+    running = 0
+    with batch_progress(len(prompts), quiet=arguments.json) as display:
+        async with open_session(arguments, on_event=display.observe) as luma:
+            await _check_outputs(luma, prompts, arguments)
+            batch = _batch(luma, prompts, arguments)
+            display.follow(batch)
+            try:
+                async with aclosing(_save_results(batch, prompts, arguments)) as results:
+                    async for outcome, error in results:
+                        display.ended(outcome, error)
+                        running += isinstance(outcome.error, WaitTimeout | PollingFailed)
+            except asyncio.CancelledError:
+                # Closing waits for the responses of submits that were sent, so that the counts below are complete.
+                await luma.aclose()
+                await _print_interrupted(batch.stats, arguments)
+                raise
+            except Exception as error:
+                _print_summary(batch.stats, running, arguments.out)
+                if not isinstance(error, InvalidInput) or not batch.stats.submitted:
+                    raise
+                # Exit code 2 would mean that nothing was bought.
+                print_status(f"luma-async: {error_text(error, arguments)}")
+                return _SOME_FAILED
+    _print_summary(batch.stats, running, arguments.out)
+    return _exit_code(batch.stats, running)
+
+
+async def _check_outputs(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -> None:
+    """Refuse the file, before anything is bought, if a row's output exists already."""
+    if not any(row.output for row in prompts.rows):
+        return
+    taken: list[str] = []
+    async for item in _batch(luma, prompts, arguments).preview():
+        row = prompts.rows[item.index]
+        path: Path = arguments.out / (row.output or "")
+        if row.output and item.buys and await asyncio.to_thread(_is_taken, path, arguments.out):
+            taken.append(f"line {row.line}, output: {path} exists already and is not from this batch.")
+    if taken:
+        message = "nothing was submitted, because these outputs cannot be used:\n  " + "\n  ".join(taken)
+        raise InvalidInput(field=arguments.file, message=message)
+
+
+def _is_taken(path: Path, out: Path) -> bool:
+    """Whether the path is reserved or a file, or one of its folders is a file."""
+    name = path.relative_to(out)
+    return str(name) in _RESERVED or path.is_file() or any((out / folder).is_file() for folder in name.parents)
+
+
+async def _save_results(
+    batch: Batch, prompts: Prompts, arguments: argparse.Namespace
+) -> AsyncGenerator[tuple[Outcome, str | None]]:
+    """Append each outcome to the results, and yield it with the text of its error."""
+    path: Path = arguments.out / RESULTS
+    # Another run may append to the same file, so each line is one write at the end of the file.
+    with path.open("w"), path.open("a", encoding="utf-8") as results:
+        async for outcome in batch:
+            text = None if outcome.error is None else error_text(outcome.error, arguments)
+            document = _result(outcome, text, prompts)
+            results.write(json.dumps(document) + "\n")
+            results.flush()
+            if arguments.json:
+                print_json(document)
+            yield outcome, text
+
+
+def _result(outcome: Outcome, error: str | None, prompts: Prompts) -> dict[str, Any]:
+    generation, handle = outcome.generation, outcome.handle
+    return {
+        "index": outcome.index,
+        "line": prompts.rows[outcome.index].line,
+        "prompt": getattr(outcome.request, "prompt", None),
+        "key": outcome.key,
+        "id": handle.id if handle is not None else None,
+        "state": str(generation.state) if generation is not None else None,
+        "path": str(outcome.path) if outcome.path is not None else None,
+        "error": error,
+        "kind": type(outcome.error).__name__ if outcome.error is not None else None,
+        "in_doubt": isinstance(outcome.error, SubmitInDoubt),
+    }
+
+
+async def _write_page(arguments: argparse.Namespace) -> None:
+    """Write a page of all clips so far, however the run ended."""
+    from luma_async.gallery import write_gallery  # noqa: PLC0415 - a dry run needs no page
+
+    if not arguments.journal.exists():
+        return
+    try:
+        page = write_gallery(arguments.out, await read_entries(arguments))
+    except (LumaError, OSError) as error:
+        print_status(f"The page of clips could not be written: {error_text(error, arguments)}")
+    else:
+        print_status(f"All clips on one page: {page}")
+
+
+def _exit_code(stats: BatchStats, running: int) -> int:
+    if running:
+        return _RUNNING
+    if stats.in_doubt and not stats.failed and not stats.done:
+        return _IN_DOUBT
+    if stats.failed or stats.in_doubt:
+        return _SOME_FAILED if stats.done else _ALL_FAILED
+    return 0
+
+
+async def _print_preview(batch: Batch, arguments: argparse.Namespace) -> int:
+    buys = done = running = others = 0
+    async for item in batch.preview():
+        state = _state_of(item)
+        buys += item.buys
+        done += state == "completed"
+        running += state == _PAID
+        others += not item.buys and state not in {"completed", _PAID}
+        prompt = getattr(item.request, "prompt", None)
+        if arguments.json:
+            print_json({"index": item.index, "key": item.key, "standing": state, "buys": item.buys, "prompt": prompt})
+        else:
+            print(f"{'send' if item.buys else 'keep'}  {state:10}  {prompt or ''}")
+    print_status(
+        f"Nothing was submitted. A run would submit {buys}; {done} are completed, {running} are paid and running"
+        + (f", {others} are in other states (see the list)." if others else ".")
+    )
+    return 0
+
+
+def _state_of(item: Preview) -> str:
+    if item.error is not None:
+        return "refused"
+    if item.entry is None:
+        return "new"
+    return _PAID if item.entry.phase is Phase.ACCEPTED else item.entry.phase.replace("_", " ")
+
+
+async def _print_interrupted(stats: BatchStats, arguments: argparse.Namespace) -> None:
+    running = sum(entry.phase is Phase.ACCEPTED for entry in await read_entries(arguments))
+    print_status(
+        f"Interrupted: {stats.ended} of {stats.total} have ended, {running} are paid and keep running. "
+        "To continue, run the same command again; it buys only what is missing."
+    )
+
+
+def _print_summary(stats: BatchStats, running: int, out: Path) -> None:
+    failed = stats.failed - running
+    still_running = f"{running} paid and still running, " if running else ""
+    print_status(
+        f"{stats.done} of {stats.total} done, {still_running}{failed} failed, {stats.in_doubt} in doubt; "
+        f"{stats.submitted} bought in this run, {stats.requests} requests. See {out / RESULTS}."
+    )
+    if stats.duplicates:
+        print_status(f"{stats.duplicates} rows have the same request as an earlier row. Each was bought separately.")
+    if stats.in_doubt:
+        command = shlex.join(["luma-async", "in-doubt", "--journal", str(out / BATCH_JOURNAL)])
+        print_status(f"To settle what is in doubt: {command}")
+    if running:
+        print_status("To wait for what is still running, run the same command again; it is not bought again.")
+    if failed:
+        print_status(
+            "To try again what failed, run the same command again. A video that the service failed to make is bought "
+            "again only with --retry-failed."
+        )
+
+
+def _number_or_auto(text: str) -> float | str:
+    try:
+        return text if text == "auto" else float(text)
+    except ValueError:
+        message = f"{text!r} is not a number or auto"
+    raise argparse.ArgumentTypeError(message)

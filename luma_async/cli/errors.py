@@ -1,0 +1,97 @@
+"""What an error means at the command line: its exit code, and a text that names flags and commands, not Python."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from luma_async.cli.options import resume_command
+from luma_async.handle import PollingFailed, WaitTimeout
+from luma_async.values.errors import (
+    ConfigurationError,
+    InvalidInput,
+    KeyConflict,
+    OutOfCredit,
+    RateLimited,
+    SubmitInDoubt,
+    Unauthorized,
+    UnsupportedOperation,
+)
+
+if TYPE_CHECKING:
+    import argparse
+
+_EXIT_CODES: tuple[tuple[Any, int], ...] = (
+    ((ConfigurationError, InvalidInput, UnsupportedOperation, KeyConflict), 2),
+    ((WaitTimeout, PollingFailed), 3),
+    ((Unauthorized, OutOfCredit), 4),
+    (SubmitInDoubt, 6),
+)
+_POSITIONAL = frozenset({"prompt", "source", "media", "generation_id"})
+"""Fields that are typed without a flag."""
+_PYTHON = (
+    # Many messages name what a program passes and, in parentheses, the flag or the command: keep the latter.
+    (r"\S*[=(.]\S* \((?:or )?`?((?:--|luma-async )[^)`]*)`?\)", r"\1"),
+    (r"watermark=['\"]allow['\"]", "--watermark"),
+    (r", or pass LumaSession\(api_key=[^)]*\)", ""),
+    (r"[^.:]*allow_insecure=True\.?", ""),
+    (r"RixAPI\(edition='(\d+)'\)", r"--edition \1"),
+    (r"RixAPI\(access_token=[^)]*\)", "LUMA_ACCESS_TOKEN and LUMA_USER_ID"),
+    (r"library\.all\(\) \w+(?: on)?", "--all lists all of them"),
+    (r"extend\(\)", "`luma-async extend`"),
+    (r" [^.|]*`?\bextra\b[^.]*\.", ""),
+    (r",? or None for no limit", ""),
+    (r"True, False or None\b", "true, false or null"),
+    (r"; use ImageKeyframe\.from_bytes\(\)", ""),
+)
+
+
+def exit_code(error: Exception) -> int:
+    """Return the exit code of a command that ends with this error."""
+    return next((code for kinds, code in _EXIT_CODES if isinstance(error, kinds)), 1)
+
+
+def error_text(error: Exception, arguments: argparse.Namespace) -> str:
+    """Return what happened and the next command to type."""
+    match error:
+        case SubmitInDoubt():
+            sent = f" at {error.sent_at:%Y-%m-%d %H:%M:%S} UTC" if error.sent_at else ""
+            why = f": {error.reason.rstrip('.')}" if error.reason else ""
+            return (
+                f"The submit {error.key!r} was sent{sent}, and its outcome is unknown{why}. It may have been charged, "
+                f"so it was not repeated. To settle it: {resume_command(arguments, 'in-doubt')}"
+            )
+        case WaitTimeout():
+            state = f"last seen {error.last.raw_state or error.last.state}" if error.last else "not seen yet"
+            return (
+                f"Generation {error.generation_id} is not final after {error.waited_s:.1f} s ({state}). It keeps "
+                f"running and is paid. To wait again: {resume_command(arguments, 'wait', error.generation_id)}"
+            )
+        case PollingFailed():
+            newest = f" The last failure: {error_text(error.failures[-1], arguments)}" if error.failures else ""
+            return (
+                f"Polling generation {error.generation_id} kept failing. It is paid and may still be running. "
+                f"To wait again: {resume_command(arguments, 'wait', error.generation_id)}{newest}"
+            )
+        case InvalidInput():
+            text = f"{_flag_of(error.field, arguments)}: {error.message}"
+        case RateLimited():
+            text = str(error).replace(RateLimited.NEXT_STEP, "Wait, then try again.")
+        case _:
+            text = str(error)
+    if generation_id := getattr(error, "generation_id", None):
+        wait = resume_command(arguments, "wait", generation_id)
+        text = re.sub(
+            r"(?:await )?(?:handle\.)?wait\(\)(?: for it)?(?: first)?", lambda _: f"`{wait}` waits for it", text
+        )
+    for pattern, replacement in _PYTHON:
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+def _flag_of(field: str, arguments: argparse.Namespace) -> str:
+    """Return the flag that sets this field; the field itself if none does."""
+    if field == "dest":
+        return "output" if arguments.command == "batch" else "--output"
+    typed = field in vars(arguments) and field not in _POSITIONAL and arguments.command != "in-doubt"
+    return f"--{field.replace('_', '-')}" if typed else field

@@ -1,0 +1,190 @@
+"""Submit, wait and download; each download on its own, so that one failure stops no other."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from luma_async._download.downloader import Downloader
+from luma_async.cli.errors import error_text, exit_code
+from luma_async.cli.options import add_common, add_timeout, open_session, resume_command
+from luma_async.cli.output import print_generation, print_json, print_status
+from luma_async.cli.progress import progress
+from luma_async.values.errors import DownloadError, GenerationFailed, InvalidInput, LumaError
+from luma_async.values.settings import check_timeout
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from luma_async import GenerationHandle, LumaSession, Outcome, Request
+    from luma_async.cli.progress import Progress
+
+_RUNNING, _SOME_FAILED = 3, 5
+
+
+def add_purchase(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every command that buys one generation."""
+    parser.add_argument(
+        "-o", "--output", default=".", metavar="FILE", help="a file or a folder (default: ./<id>.<extension>)"
+    )
+    add_file(parser)
+    parser.add_argument("--key", help="a name for this purchase; the same key is never bought twice")
+    add_timeout(parser, "stop waiting after this time, with exit code 3; the generation keeps running")
+    add_common(parser)
+
+
+def add_file(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of a download."""
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    parser.add_argument("--watermark", action="store_true", help="accept a video with a watermark if there is no other")
+
+
+# One purchase
+
+
+async def buy(arguments: argparse.Namespace, request: Request) -> int:
+    """Submit, wait and download. A destination that cannot be used is refused before the submit."""
+    # A string, because a slash at its end means a folder.
+    destination: str = arguments.output
+    check_timeout(arguments.timeout)
+    Downloader.check_destination(destination, overwrite=arguments.overwrite)
+    label = getattr(request, "prompt", None) or arguments.command
+    with progress(label, quiet=arguments.json) as display:
+        async with open_session(arguments, on_event=display.observe) as luma:
+            handle = await _submit(luma, request, arguments)
+            verb = "Accepted" if display.submitted else "Bought before"
+            print_status(f"{verb}: generation {handle.id}, key {handle.key}")
+            fetch = resume_command(arguments, "download", handle.id)
+            try:
+                generation = await handle.wait(timeout=arguments.timeout)
+                path = await _download(handle, destination, arguments)
+            except asyncio.CancelledError:
+                display.final_messages.append(f"Interrupted. {_state_of(handle, display, fetch)}")
+                raise
+            except GenerationFailed:
+                raise
+            except (LumaError, OSError) as error:
+                display.final_messages.append(f"Generation {handle.id} is paid. To fetch it: {fetch}")
+                if arguments.json:
+                    state = handle.last and str(handle.last.state)
+                    text = error_text(error, arguments)
+                    print_json({"id": handle.id, "key": handle.key, "state": state, "error": text})
+                raise
+    if arguments.json:
+        print_generation(generation, path=str(path), key=handle.key)
+    else:
+        print(path)
+    return 0
+
+
+async def _submit(luma: LumaSession, request: Request, arguments: argparse.Namespace) -> GenerationHandle:
+    try:
+        return await luma.submit(request, key=arguments.key)
+    except asyncio.CancelledError:
+        status = resume_command(arguments, "status", with_service=False)
+        print_status(f"Interrupted during the submit. To see whether it was charged: {status}")
+        raise
+
+
+async def _download(handle: GenerationHandle, destination: str, arguments: argparse.Namespace) -> Path:
+    """Download; an unusable destination is now no wrong usage (exit code 2), because the generation is paid."""
+    try:
+        return await handle.download(
+            destination, overwrite=arguments.overwrite, watermark="allow" if arguments.watermark else "forbid"
+        )
+    except InvalidInput as error:
+        failure = DownloadError(message=error.message, generation_id=handle.id)
+    raise failure
+
+
+def _state_of(handle: GenerationHandle, display: Progress, fetch: str) -> str:
+    paid = f"Generation {handle.id} is paid"
+    if (path := display.on_disk.get(handle.id)) is not None:
+        return f"{paid}, and its file is complete: {path}"
+    final = handle.last is not None and handle.last.final
+    return f"{paid}{'' if final else ' and keeps running'}. To fetch it: {fetch}"
+
+
+# Many downloads
+
+
+async def download_all(
+    luma: LumaSession, handles: Sequence[GenerationHandle], arguments: argparse.Namespace, display: Progress
+) -> int:
+    """Wait for all, download each when it is completed, and return the exit code."""
+    _prepare_output(arguments, len(handles))
+    missing = [handle.id for handle in handles]
+    codes: list[int] = []
+    try:
+        async for outcome in luma.as_completed(handles):
+            assert outcome.handle is not None
+            codes.append(await _download_outcome(outcome, outcome.handle, arguments))
+            missing.remove(outcome.handle.id)
+    except asyncio.CancelledError:
+        # A file can be complete although its outcome was not handled yet.
+        complete = [display.on_disk[generation_id] for generation_id in missing if generation_id in display.on_disk]
+        display.final_messages += [f"Interrupted. Already on disk: {path}" for path in complete]
+        missing = [generation_id for generation_id in missing if generation_id not in display.on_disk]
+        if missing:
+            fetch = resume_command(
+                arguments, "download", *missing, "--output", str(arguments.output), *_flags(arguments)
+            )
+            display.final_messages.append(
+                f"Interrupted. {len(missing)} are paid and not on disk yet. To fetch them: {fetch}"
+            )
+        raise
+    return combined_exit_code(codes)
+
+
+def _prepare_output(arguments: argparse.Namespace, count: int) -> None:
+    """Create the folder for the files, or check the file for the only one."""
+    may_be_file = arguments.command == "download" and count == 1 and not arguments.output.endswith("/")
+    output = arguments.output = Path(arguments.output)
+    is_file = may_be_file and bool(output.suffix) and not output.is_dir()
+    folder = output.parent if is_file else output
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput(field="--output", message=f"{folder} is not a folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    if is_file:
+        Downloader.check_destination(output, overwrite=arguments.overwrite)
+
+
+def _flags(arguments: argparse.Namespace) -> list[str]:
+    """Return the flags of this download, to type them again."""
+    what = [] if arguments.what == "video" else ["--what", arguments.what]
+    return [*what, *(f"--{name}" for name in ("watermark", "overwrite") if getattr(arguments, name))]
+
+
+async def _download_outcome(outcome: Outcome, handle: GenerationHandle, arguments: argparse.Namespace) -> int:
+    """Download one result, print how it went, and return its exit code."""
+    error: Exception | None = outcome.error
+    path = None
+    if error is None:
+        try:
+            path = await handle.download(
+                arguments.output,
+                overwrite=arguments.overwrite,
+                watermark="allow" if arguments.watermark else "forbid",
+                what=arguments.what,
+            )
+        except (LumaError, OSError) as failure:
+            error = failure
+    text = error and error_text(error, arguments)
+    if arguments.json:
+        kind = error and type(error).__name__
+        print_json({"id": handle.id, "key": handle.key, "path": path and str(path), "error": text, "kind": kind})
+    elif error is None:
+        print(path)
+    else:
+        print_status(f"luma-async: {text}")
+    return exit_code(error) if error is not None else 0
+
+
+def combined_exit_code(codes: Sequence[int]) -> int:
+    """Return the code that all share; otherwise 3 if a generation still runs, or else 5 (some failed)."""
+    kinds = set(codes)
+    if len(kinds) > 1:
+        return _RUNNING if _RUNNING in kinds else _SOME_FAILED
+    return kinds.pop() if kinds else 0

@@ -1,0 +1,92 @@
+"""Run a command: start the event loop, handle signals, print the error and return the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from luma_async.cli.errors import error_text, exit_code
+from luma_async.cli.options import set_default_journal
+from luma_async.cli.output import print_status
+from luma_async.values.errors import LumaError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Coroutine
+
+_INTERRUPTED = 130
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a command and return its exit code; print on stderr what went wrong."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The shell closed this stream (`>&-`); the command still does its work.
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - it stays open until the process ends
+    try:
+        # A command that reads from a terminal does so here, before the event loop replaces the Ctrl-C handler.
+        arguments.prepare(arguments)
+        set_default_journal(arguments)
+        code: int = asyncio.run(_run_with_signals(arguments.run(arguments)))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except _Stopped as stopped:
+        return 128 + stopped.number
+    except BrokenPipeError:
+        # The reader of our output has ended (`| head -1`). What is still buffered is dropped without a message.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (LumaError, OSError) as error:
+        print_status(f"luma-async: {error_text(error, arguments)}")
+        return exit_code(error)
+    return code
+
+
+class _Stopped(Exception):
+    """A signal ended the command."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+async def _run_with_signals(command: Coroutine[Any, Any, int]) -> int:
+    """Run a command; the first SIGINT, SIGTERM or SIGHUP cancels it, so that it ends in order.
+
+    Later signals are ignored, because ending in order takes time and `timeout` sends two. Only a second Ctrl-C counts:
+    it cancels the wait for the response of a submit.
+    """
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    received: list[int] = []
+
+    def stop(number: int) -> None:
+        received.append(number)
+        if len(received) == 1 or (number == signal.SIGINT and received.count(number) == 2):
+            task.cancel()
+
+    before: dict[int, Any] = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        # Only the main thread can set handlers, and some systems lack some of these signals.
+        with suppress(AttributeError, RuntimeError, ValueError):
+            number = getattr(signal, name)
+            # `nohup` sets SIG_IGN, which stays.
+            if (handler := signal.getsignal(number)) is not None and handler is not signal.SIG_IGN:
+                loop.add_signal_handler(number, stop, number)
+                before[number] = handler
+    try:
+        return await command
+    except asyncio.CancelledError:
+        if not received:
+            raise
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+    raise _Stopped(received[0])
