@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from luma_async.values.public import public
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from luma_async.values.models import Credits, KeyUsage, User
 
 
+@public
 class Account:
     """Who pays, and how much is left. Nothing here costs anything."""
 

@@ -15,6 +15,7 @@ from luma_async._poll.failures import KeptFailing
 from luma_async.values.errors import GenerationFailed, InvalidInput, LinkGone, LumaError, error, live
 from luma_async.values.html import figure
 from luma_async.values.models import Generation, State
+from luma_async.values.public import public
 from luma_async.values.requests import AudioRequest, ExtendRequest, Request
 from luma_async.values.settings import UNSET, Unset, check_timeout
 
@@ -76,6 +77,7 @@ class PollingFailed(LumaError):
         )
 
 
+@public
 class GenerationHandle:
     """One generation, to wait for, look at and download. `session.submit()` and `session.handle()` make them.
 
@@ -310,6 +312,7 @@ def _check_choice(value: object, choices: Any, field: str) -> None:
         raise InvalidInput(field=field, message=f"must be one of {', '.join(map(repr, words))}, not {value!r}.")
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Outcome:
     """How one of many ended: with a completed generation, or with the error that says why there is none."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from luma_async._http.listing import Listing
 from luma_async.values.models import Generation
+from luma_async.values.public import public
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 Generations: TypeAlias = list[Generation]
 
 
+@public
 class Library:
     """The account's generations at the service, whoever bought them. Nothing here costs anything."""
 

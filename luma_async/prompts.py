@@ -18,6 +18,7 @@ import attrs
 from luma_async._download.names import collisions
 from luma_async.values.errors import InvalidInput, LumaError
 from luma_async.values.keyframes import GenerationKeyframe, ImageKeyframe, Keyframes
+from luma_async.values.public import public
 from luma_async.values.requests import VideoRequest
 from luma_async.values.validators import check_key
 
@@ -42,6 +43,7 @@ _FIELDS = _REQUEST_FIELDS | {*_FRAMES, "key", "output"}
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
+@public
 @attrs.frozen(kw_only=True)
 class PromptRow:
     """A row of a file."""
@@ -70,6 +72,7 @@ class PromptRow:
         return VideoRequest(**self.fields, keyframes=Keyframes(**frames) if frames else None)
 
 
+@public
 @attrs.frozen
 class Prompts(Collection[VideoRequest]):
     """The requests of a file: `luma.batch(prompts, keys=prompts.keys)`."""
@@ -92,6 +95,7 @@ class Prompts(Collection[VideoRequest]):
         return any(request == each for each in self)
 
 
+@public
 def read_prompts(
     path: str | os.PathLike[str],
     *,

@@ -17,6 +17,7 @@ from luma_async.library import Library
 from luma_async.values.entries import Phase
 from luma_async.values.errors import ConfigurationError, SessionClosed
 from luma_async.values.events import Emitter
+from luma_async.values.public import public
 from luma_async.values.redaction import Secret
 from luma_async.values.requests import AudioRequest, ExtendRequest, Request, as_request
 from luma_async.values.settings import (
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("luma_async")
 
 
+@public
 class LumaSession:
     """Submits generations to one service, waits for them and downloads them.
 

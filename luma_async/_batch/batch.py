@@ -23,6 +23,7 @@ from luma_async._batch.preview import Preview, preview
 from luma_async._batch.rules import BatchProgress
 from luma_async._batch.window import Slot
 from luma_async.handle import Outcome
+from luma_async.values.public import public
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,6 +38,7 @@ _MAX_STARTS_PER_TURN = 100
 """Items that start in one turn of the loop. With no limit on what is in flight, an endless input would block it."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class BatchStats:
     """How far a batch has come. An item that has ended is counted once: as done, failed or in doubt."""
@@ -66,6 +68,7 @@ class BatchStats:
         return self.done + self.failed + self.in_doubt
 
 
+@public
 class Batch(AsyncIterator[Outcome]):
     """Many generations, a bounded number at a time. `session.batch()` makes one.
 

@@ -10,6 +10,7 @@ from luma_async._batch.keys import retry_key
 from luma_async._journal.lifecycle import UNPAID
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import LumaError
+from luma_async.values.public import public
 from luma_async.values.requests import Request
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from luma_async._journal.protocol import Journal
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Preview:
     """One item of a batch, and its entry in the journal."""

@@ -15,6 +15,7 @@ from luma_async._submit.attempt import Purchase
 from luma_async.handle import GenerationHandle
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import InvalidInput, KeyConflict
+from luma_async.values.public import public
 from luma_async.values.validators import check_id
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from luma_async.values.requests import Request
 
 
+@public
 @attrs.frozen(kw_only=True)
 class StillInDoubt:
     """A submit that stays in doubt."""
@@ -35,6 +37,7 @@ class StillInDoubt:
     """Why; it names the generations to look at, if there are any."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Reconciled:
     """What came of looking for doubts in the service's own list."""
@@ -45,6 +48,7 @@ class Reconciled:
     """What is for a person to decide."""
 
 
+@public
 class Doubts:
     """What may have been paid and nobody knows: list it, and settle it by what a person found out.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from luma_async._journal.protocol import new_owner
 from luma_async.values.errors import KeyConflict
+from luma_async.values.public import public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from luma_async.values.entries import Entry, Phase
 
 
+@public
 class MemoryJournal:
     """Records paid intents in memory. It is the default of a session.
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from luma_async.values.public import public
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from luma_async.values.entries import Entry, Phase
 
 
+@public
 @runtime_checkable
 class Journal(Protocol):
     """Records paid intents. All that is written is durable when the call returns.

@@ -9,8 +9,10 @@ from typing import Any
 import attrs
 
 from luma_async.values.models import Generation
+from luma_async.values.public import public
 
 
+@public
 class Phase(StrEnum):
     """Where we are with a paid intent; `_core.lifecycle` says what may follow what."""
 
@@ -34,6 +36,7 @@ class Phase(StrEnum):
     """The service accepted it and no longer knows its id."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Entry:
     """One paid intent, as a journal keeps it. It holds no API key and no inline image."""

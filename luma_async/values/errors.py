@@ -61,6 +61,7 @@ def error(cls: _E) -> _E:
 
     A class without fields of its own uses what attrs made for its base, which saves half a millisecond of import.
     """
+    cls.__module__ = "luma_async"
     if "__annotations__" not in vars(cls):
         return cls
     return attrs.define(kw_only=True, eq=False, slots=False)(cls)

@@ -11,6 +11,7 @@ import attrs
 
 from luma_async.values.errors import LumaError
 from luma_async.values.models import Generation
+from luma_async.values.public import public
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("luma_async")
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Submitted:
     """A paid submit was accepted: the money is spent, the id is known."""
@@ -28,6 +30,7 @@ class Submitted:
     """The service's first answer."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class SubmitFailed:
     """A submit ended without a generation: refused, not sent, or in doubt, as the error says."""
@@ -38,6 +41,7 @@ class SubmitFailed:
     """What the caller's `submit()` raises."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Retried:
     """A call failed, and will be repeated: that is safe."""
@@ -52,6 +56,7 @@ class Retried:
     """Why."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Paused:
     """The service asked for fewer submits. All submits of the session wait."""
@@ -60,6 +65,7 @@ class Paused:
     """Seconds until the next submit."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Polled:
     """A status request was made, for one or more generations."""
@@ -70,6 +76,7 @@ class Polled:
     """Why it failed; None if it did not."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Changed:
     """A status request showed a generation that differs from the last one seen."""
@@ -78,6 +85,7 @@ class Changed:
     """The generation as it is now."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Finished:
     """A generation reached a final state."""
@@ -86,6 +94,7 @@ class Finished:
     """The generation in its final state."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Downloading:
     """A download made progress."""
@@ -100,6 +109,7 @@ class Downloading:
     """Size of the complete file; None when the file server does not say."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Downloaded:
     """A file is complete on disk."""

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from luma_async.values.errors import InvalidInput
+from luma_async.values.public import public
 from luma_async.values.redaction import show_url
 from luma_async.values.validators import as_number, check_picture_url, check_source, check_weight, is_tuple
 
@@ -20,6 +21,7 @@ _IMAGE_MAGIC: tuple[tuple[bytes, int, str], ...] = (
 )
 
 
+@public
 @attrs.frozen
 class ImageKeyframe:
     """An image as the first or last frame of a video."""
@@ -63,6 +65,7 @@ class ImageKeyframe:
         raise InvalidInput(field="path", message=f"{path}: {reason}")
 
 
+@public
 @attrs.frozen
 class GenerationKeyframe:
     """A completed generation that the video continues or leads to."""
@@ -81,6 +84,7 @@ def check_keyframe(_: object, attribute: attrs.Attribute[Any], value: object) ->
         raise InvalidInput(field=attribute.name, message="must be an ImageKeyframe or a GenerationKeyframe.")
 
 
+@public
 @attrs.frozen
 class Keyframes:
     """The first frame, the last frame, or both."""
@@ -101,6 +105,7 @@ def check_keyframes(_: object, attribute: attrs.Attribute[Any], value: object) -
         raise InvalidInput(field=attribute.name, message="must be Keyframes(frame0=…, frame1=…).")
 
 
+@public
 @attrs.frozen
 class ImageReference:
     """An image that a generated image should follow."""

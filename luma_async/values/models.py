@@ -9,12 +9,14 @@ from typing import Any
 import attrs
 
 from luma_async.values.html import figure
+from luma_async.values.public import public
 from luma_async.values.redaction import clip, show_url
 
 Json = dict[str, Any]
 """A JSON object as received."""
 
 
+@public
 class State(StrEnum):
     """The state of a generation; `Generation.raw_state` has the service's own word.
 
@@ -43,6 +45,7 @@ _SHOWN_CHARS = 60
 """The part of a prompt that a repr shows."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Video:
     """The links to a video."""
@@ -61,6 +64,7 @@ class Video:
     """The link to a still image of it."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Image:
     """The link to an image."""
@@ -73,6 +77,7 @@ class Image:
     """Pixels."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Generation:
     """A generation as the service last described it: a snapshot, never updated in place.
@@ -140,6 +145,7 @@ class Generation:
         )
 
 
+@public
 @attrs.frozen(kw_only=True)
 class User:
     """The account at a relay."""
@@ -160,6 +166,7 @@ class User:
     """The JSON as received, without `access_token`."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class KeyUsage:
     """The quota of an API key at a relay, in the relay's units."""
@@ -180,6 +187,7 @@ class KeyUsage:
     """The JSON as received."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Credits:
     """The balance at Luma's Dream Machine API."""

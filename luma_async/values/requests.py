@@ -13,6 +13,7 @@ import attrs
 
 from luma_async.values.errors import InvalidInput
 from luma_async.values.keyframes import ImageReference, Keyframes, check_keyframes, check_reference, check_references
+from luma_async.values.public import public
 from luma_async.values.redaction import show_url
 from luma_async.values.validators import (
     as_characters,
@@ -41,6 +42,7 @@ def _show_characters(refs: Mapping[str, tuple[str, ...]]) -> str:
     return f"{{{', '.join(shown)}}}"
 
 
+@public
 @attrs.frozen
 class VideoRequest:
     """A video from a prompt and, optionally, from images or earlier generations."""
@@ -71,6 +73,7 @@ class VideoRequest:
     """Fields that this class does not have; sent unchanged."""
 
 
+@public
 @attrs.frozen
 class ExtendRequest:
     """An extension of a completed video."""
@@ -103,6 +106,7 @@ class ExtendRequest:
             raise InvalidInput(field="keyframes.frame0", message="is the source itself; pass only frame1.")
 
 
+@public
 @attrs.frozen
 class AudioRequest:
     """Audio for a completed video."""
@@ -121,6 +125,7 @@ class AudioRequest:
     """Fields that this class does not have; sent unchanged."""
 
 
+@public
 @attrs.frozen
 class UpscaleRequest:
     """A completed video in a higher resolution."""
@@ -137,6 +142,7 @@ class UpscaleRequest:
     """Fields that this class does not have; sent unchanged."""
 
 
+@public
 @attrs.frozen
 class ImageRequest:
     """An image from a prompt and, optionally, reference images."""
@@ -180,6 +186,7 @@ class ImageRequest:
     """Fields that this class does not have; sent unchanged."""
 
 
+@public
 @attrs.frozen
 class ReframeRequest:
     """A video or an image in another aspect ratio."""
@@ -222,6 +229,7 @@ class ReframeRequest:
     """Fields that this class does not have; sent unchanged."""
 
 
+@public
 @attrs.frozen
 class ModifyRequest:
     """A video in another style."""

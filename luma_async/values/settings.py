@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import attrs
 
 from luma_async.values.errors import InvalidInput
+from luma_async.values.public import public
 
 
 class Unset(Enum):
@@ -77,6 +78,7 @@ def check_timeout(timeout: object) -> None:
         raise InvalidInput(field="timeout", message="must be seconds, 0 or more, or None for no limit.")
 
 
+@public
 @attrs.frozen(kw_only=True)
 class PollPolicy:
     """When to look at pending generations, and when to stop.
@@ -172,6 +174,7 @@ class PollPolicy:
         )
 
 
+@public
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """How often to repeat what is safe to repeat: calls that cost nothing, and submits that provably were not made."""
@@ -186,6 +189,7 @@ class RetryPolicy:
     """Seconds during which a submit that provably did not leave is tried again. Repeating it risks no money."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Limits:
     """How much at once. None is the dialect's default, `math.inf` is none."""
@@ -215,6 +219,7 @@ class KnownLimits:
     """Submits that may start at once before the rate applies."""
 
 
+@public
 @attrs.frozen(kw_only=True)
 class Timeouts:
     """Bounds on single steps, in seconds. How long to wait for a generation is `wait(timeout=…)` instead."""

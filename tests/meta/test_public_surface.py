@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pickle
 import re
 from pathlib import Path
+from typing import get_type_hints, is_typeddict
 
+import attrs
 import pytest
 
 import luma_async
@@ -45,6 +48,19 @@ def test_nothing_else_is_public_by_accident():
         if not name.startswith("_") and getattr(value, "__module__", "").startswith("luma_async")
     }
     assert ours - set(luma_async.__all__) == set()
+
+
+@pytest.mark.parametrize("name", luma_async.__all__)
+def test_public_module(name):
+    """Tracebacks, reprs and pickles show the module that users import from, and annotations still resolve."""
+    kind = getattr(luma_async, name)
+    if not inspect.isclass(kind) or is_typeddict(kind):
+        return
+    assert kind.__module__ == "luma_async"
+    assert pickle.loads(pickle.dumps(kind)) is kind
+    if attrs.has(kind) and not issubclass(kind, Exception) and name not in {"DreamMachine", "RixAPI"}:
+        assert not any(isinstance(field.type, str) for field in attrs.fields(kind))
+        get_type_hints(kind)
 
 
 def _drawn(docstring):

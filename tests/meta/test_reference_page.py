@@ -53,9 +53,24 @@ TOPICS = {
 }
 
 
-def topic_of(module):
-    part = module.removeprefix("luma_async.")
-    return next((topic for topic, parts in TOPICS.items() if part.startswith(parts)), None)
+def homes():
+    """Return the module that defines each public name, as the stub says."""
+    tree = ast.parse((ROOT / "luma_async" / "__init__.pyi").read_text())
+    return {alias.name: node.module for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+
+HOMES = homes()
+
+
+def topic_of(name):
+    return next((topic for topic, parts in TOPICS.items() if HOMES[name].startswith(parts)), None)
+
+
+def node_of(thing):
+    """Return the definition of a class or function in the source."""
+    module = HOMES.get(thing.__name__) or thing.__module__.removeprefix("luma_async.")
+    path = ROOT / "luma_async" / f"{module.replace('.', '/')}.py"
+    return next(node for node in ast.parse(path.read_text()).body if getattr(node, "name", "") == thing.__name__)
 
 
 def first_line(node):
@@ -121,12 +136,12 @@ def options_of(thing):
 
 
 def class_lines(name, thing):
-    nodes = [ast.parse(inspect.getsource(cls)).body[0] for cls in thing.__mro__ if is_split(cls, thing)]
+    nodes = [node_of(cls) for cls in thing.__mro__ if is_split(cls, thing)]
     about = first_line(nodes[0])
     built = thing.__name__ in BUILT_BY_USERS
     inits = [node for node in nodes[0].body if built and isinstance(node, ast.FunctionDef) and node.name == "__init__"]
     spelled = f"`{signature(inits[0]).replace('__init__', name).removesuffix(' -> None')}`\n\n" if inits else ""
-    if attrs.has(thing) and topic_of(thing.__module__) in CALLED:
+    if attrs.has(thing) and topic_of(name) in CALLED:
         spelled = f"`{call_of(name, thing)}`\n\n"
     members = options_of(thing) if is_typeddict(thing) else members_of([node.body for node in nodes])
     return [f"### {name}\n", f"{spelled}{about}\n", *members, ""]
@@ -156,12 +171,12 @@ def drawn():
         thing = getattr(luma_async, name)
         if not isinstance(getattr(thing, "__module__", None), str) or thing.__module__ == "types":
             continue
-        topic = topic_of(thing.__module__)
-        assert topic is not None, f"{name} of {thing.__module__} has no place in the reference"
+        topic = topic_of(name)
+        assert topic is not None, f"{name} has no topic in the reference"
         if inspect.isclass(thing):
             topics[topic] += class_lines(name, thing)
         elif inspect.isfunction(thing):
-            node = ast.parse(inspect.getsource(thing)).body[0]
+            node = node_of(thing)
             topics[topic] += [f"### {name}\n", f"`{signature(node)}`\n\n{first_line(node)}\n"]
     sections = [f"## {topic}\n\n" + "\n".join(lines) for topic, lines in topics.items() if lines]
     sections.append("## Short names in signatures\n\n" + "\n".join(alias_lines()))

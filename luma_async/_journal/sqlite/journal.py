@@ -13,6 +13,7 @@ from luma_async._journal.sqlite.owners import OwnerLocks
 from luma_async._journal.sqlite.schema import explain
 from luma_async._journal.sqlite.writer import Command, WriterThread, inherited_files
 from luma_async.values.errors import JournalError
+from luma_async.values.public import public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
+@public
 class SqliteJournal:
     """Remembers paid intents in a SQLite file, so that a killed program resumes.
 

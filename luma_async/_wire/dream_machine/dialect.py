@@ -21,6 +21,7 @@ from luma_async._wire.lacking import Lacking
 from luma_async._wire.setting_checks import SEGMENT, matches
 from luma_async._wire.structuring import structure
 from luma_async.values.errors import InvalidInput
+from luma_async.values.public import public
 from luma_async.values.settings import KnownLimits
 from luma_async.values.validators import check_id
 
@@ -42,6 +43,7 @@ _OPERATIONS = frozenset(
 _CREATE_PATH = re.compile(rf"(?:{SEGMENT})+")
 
 
+@public
 @attrs.frozen(kw_only=True)
 class DreamMachine(Lacking):
     """Luma's own format. It is spoken at api.lumalabs.ai, and by relays below their own address.

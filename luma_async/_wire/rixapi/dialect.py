@@ -19,6 +19,7 @@ from luma_async._wire.rixapi import body as rix_bodies
 from luma_async._wire.setting_checks import SEGMENT, matches
 from luma_async._wire.structuring import structure
 from luma_async.values.errors import ConfigurationError, InvalidInput
+from luma_async.values.public import public
 from luma_async.values.redaction import Secret
 from luma_async.values.requests import AudioRequest, ExtendRequest, VideoRequest
 from luma_async.values.settings import KnownLimits
@@ -66,6 +67,7 @@ def _as_user_id(value: int | str | None) -> str | None:
     return None if value is None else str(value)
 
 
+@public
 @attrs.frozen(kw_only=True)
 class RixAPI(Lacking):
     """The format of relays. The defaults are those of its documentation; relays differ, so each difference can be set.
