@@ -1,6 +1,6 @@
-"""Judged by the service's own document: `LUMA_OPENAPI=… nox -s openapi`. Without the variable nothing is collected.
+"""Conformance to Luma's OpenAPI document: `LUMA_OPENAPI=… nox -s openapi`. Without the variable, no test is collected.
 
-Needs schemathesis (`st`) and Prism (`prism`) on the path.
+Requires schemathesis (`st`) and Prism (`prism`) on the path.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ collect_ignore_glob = [] if "LUMA_OPENAPI" in os.environ else ["test_*.py"]
 
 @pytest.fixture
 def document(tmp_path):
-    """The corrected document, as a file."""
+    """The path of the corrected document."""
     path = tmp_path / "openapi.json"
     path.write_text(json.dumps(corrected(os.environ["LUMA_OPENAPI"])))
     return path

@@ -1,15 +1,15 @@
-"""A client without this library: every operation of the official format once, in the order of a day's work."""
+"""A client without this library: every operation of the Dream Machine API once."""
 
 from __future__ import annotations
 
 import aiohttp
 from conformance.document import ROOT
 
-PICTURE = {"url": "https://e.example/a.jpg"}
+IMAGE = {"url": "https://e.example/a.jpg"}
 
 
 async def use_everything(base_url, api_key):
-    """Buy one of each, look at it, and delete it again."""
+    """Submit each kind of paid request, query the generations, and delete one."""
     headers = {"Authorization": f"Bearer {api_key}"}
     async with aiohttp.ClientSession(headers=headers) as http:
 
@@ -20,7 +20,7 @@ async def use_everything(base_url, api_key):
 
         await ask("GET", "/ping")
         await ask("GET", "/generations/concepts/list")
-        frame = {"type": "image"} | PICTURE
+        frame = {"type": "image"} | IMAGE
         video = {
             "model": "ray-2",
             "prompt": "cat dance",
@@ -40,23 +40,23 @@ async def use_everything(base_url, api_key):
         image = {
             "model": "photon-1",
             "prompt": "cat dance",
-            "image_ref": [PICTURE | {"weight": 0.5}],
-            "style_ref": [PICTURE],
-            "character_ref": {"identity0": {"images": [PICTURE["url"]]}},
-            "modify_image_ref": PICTURE,
+            "image_ref": [IMAGE | {"weight": 0.5}],
+            "style_ref": [IMAGE],
+            "character_ref": {"identity0": {"images": [IMAGE["url"]]}},
+            "modify_image_ref": IMAGE,
             "format": "png",
             "sync": True,
             "sync_timeout": 0.5,
         }
         await ask("POST", "/generations/image", image)
-        reframed = {"media": PICTURE, "aspect_ratio": "1:1", "grid_position_x": 4, "resized_width": 64}
+        reframed = {"media": IMAGE, "aspect_ratio": "1:1", "grid_position_x": 4, "resized_width": 64}
         image = {"model": "photon-1", "generation_type": "reframe_image", "format": "jpg"}
         await ask("POST", "/generations/image/reframe", reframed | image)
         await ask(
             "POST", "/generations/video/reframe", reframed | {"model": "ray-2", "generation_type": "reframe_video"}
         )
-        modified = {"media": PICTURE, "model": "ray-2", "mode": "flex_2", "generation_type": "modify_video"}
-        await ask("POST", "/generations/video/modify", modified | {"prompt": "at night", "first_frame": PICTURE})
+        modified = {"media": IMAGE, "model": "ray-2", "mode": "flex_2", "generation_type": "modify_video"}
+        await ask("POST", "/generations/video/modify", modified | {"prompt": "at night", "first_frame": IMAGE})
         listed = await ask("GET", "/generations?limit=50&offset=0")
         for generation in listed["generations"]:
             await ask("GET", f"/generations/{generation['id']}")

@@ -1,4 +1,4 @@
-"""A validating proxy: every request and every answer that passes is held against the document."""
+"""A proxy that validates every request and every answer against the document."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import socket
 import aiohttp
 import attrs
 
-_LAST = "/that-was-all"
-"""A path that no document has: what the proxy says about it is the last that is read."""
+_LAST = "/end-of-test"
+"""A path that the document does not have; the output of the proxy is read up to the line about it."""
 
 
 @attrs.define
 class Proxy:
-    """A proxy that runs, and what it has said once it has ended."""
+    """A running proxy, and its output once it has ended."""
 
     base_url: str
-    said: list[str] = attrs.field(factory=list, repr=False)
+    output: list[str] = attrs.field(factory=list, repr=False)
 
     @property
     def passed(self):
-        """How many requests arrived."""
-        return sum("Request received" in line for line in self.said)
+        """The number of requests that it received."""
+        return sum("Request received" in line for line in self.output)
 
     @property
     def violations(self):
-        """What it found: errors about requests, about answers, and about paths that the document does not have."""
-        return [line for line in self.said if "error" in line or "warn" in line]
+        """Its errors and warnings about requests, answers and unknown paths."""
+        return [line for line in self.output if "error" in line or "warn" in line]
 
 
 @contextlib.asynccontextmanager
 async def prism(document, upstream):
-    """Stand between a client and a service until the block ends; then everything it said is known."""
+    """Run a proxy between a client and a service until the block ends; then its output is complete."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -48,15 +48,15 @@ async def prism(document, upstream):
         yield proxy
         async with aiohttp.ClientSession() as http:
             await http.get(proxy.base_url + _LAST)
-        *said, _ = await _lines_until(log, _LAST, "error")
-        proxy.said += [line for line in said if _LAST not in line]
+        *lines, _ = await _lines_until(log, _LAST, "error")
+        proxy.output += [line for line in lines if _LAST not in line]
     finally:
         process.terminate()
         await process.wait()
 
 
 async def _lines_until(log, *words):
-    """Wait for a line with these words, and return everything up to it."""
+    """Wait for a line with these words, and return the lines up to it."""
     while True:
         lines = log.read_text().splitlines()
         for number, line in enumerate(lines, 1):

@@ -1,4 +1,4 @@
-"""This library as the client: every purchase of the official format, and what a session asks besides."""
+"""This library as the client: every paid request of the Dream Machine API, and the free requests of a session."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ URL = "https://e.example/a.jpg"
 
 
 async def use_everything(base_url, api_key):
-    """Buy one of each, in every shape that its request can have, look at all of them, and delete one again."""
+    """Submit each kind of paid request in every form, query the generations, and delete one."""
     poll = PollPolicy.fixed(0.1)
     async with LumaSession(api_key, base_url=base_url, dialect=DreamMachine(), poll=poll) as luma:
         source = await luma.run(
@@ -38,18 +38,18 @@ async def use_everything(base_url, api_key):
                 notify_hook="https://e.example/hook",
             )
         )
-        picture = ImageReference(URL, weight=0.5)
-        wanted = [
+        image = ImageReference(URL, weight=0.5)
+        requests = [
             VideoRequest("a cat", keyframes=Keyframes(frame1=GenerationKeyframe(source.id))),
             ExtendRequest(source.id, "and on"),
             AudioRequest(source.id, "purring", negative_prompt="barking"),
             UpscaleRequest(source.id, resolution="4k"),
             ImageRequest(
                 "a cat",
-                image_refs=(picture,),
-                style_refs=(picture,),
+                image_refs=(image,),
+                style_refs=(image,),
                 character_refs={"identity0": (URL,)},
-                modify_image_ref=picture,
+                modify_image_ref=image,
                 format="png",
                 sync=True,
                 sync_timeout=1,
@@ -58,7 +58,7 @@ async def use_everything(base_url, api_key):
             ReframeRequest(URL, kind="image", format="jpg", prompt="a garden"),
             ModifyRequest(URL, mode="flex_2", prompt="at night", first_frame=URL),
         ]
-        handles = [await luma.submit(request) for request in wanted]
+        handles = [await luma.submit(request) for request in requests]
         async for outcome in luma.as_completed(handles):
             assert outcome.error is None
         await luma.account.credits()

@@ -1,4 +1,4 @@
-"""The gateway answers generated requests, good and bad ones, as the document says."""
+"""The gateway answers generated requests, valid and invalid, as the document says."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from luma_async.testing.dream_machine.validation import BY_KIND
 
 pytestmark = pytest.mark.timeout(900)
 
-# What the service refuses for reasons of its own, such as a frame of a generation that does not exist, is a 400 or 404
-# and not in the document; a body that the schema forbids is a 422, and one that it allows must never be.
+# A valid body may get a 400 or 404 for reasons that the document does not state, such as a frame of an unknown
+# generation. It must never get a 422, which is the answer to bodies that the schema forbids.
 CONFIGURATION = """
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", 400, 404]
@@ -20,7 +20,7 @@ expected-statuses = ["2xx", 400, 404]
 
 
 async def schemathesis(gateway, document, *more):
-    """Let it attack the gateway, and return its exit code and what it said."""
+    """Run schemathesis against the gateway, and return its exit code and output."""
     configuration = document.with_name("schemathesis.toml")
     configuration.write_text(CONFIGURATION)
     process = await asyncio.create_subprocess_exec(
@@ -34,19 +34,19 @@ async def schemathesis(gateway, document, *more):
     return process.returncode, said.decode()
 
 
-async def test_the_gateway_keeps_to_the_document(document):
-    """All phases and all checks, against a gateway whose generations end well, badly and later: no failure."""
+async def test_gateway_conforms(document):
+    """All phases and checks pass against generations that complete, fail and complete later."""
     ends = (succeeds(0), fails(after=0), succeeds(0.2))
     async with FakeGateway(script=lambda _, index: ends[index % len(ends)], record=False) as gateway:
         code, said = await schemathesis(gateway, document, "--max-examples", "50")
     print(said)
     assert code == 0, said
-    # It makes up no body that names the id of an earlier answer, so nothing is extended.
+    # Schemathesis never sends the id of an earlier answer, so no video is extended.
     assert {charge.kind for charge in gateway.charges} >= {*BY_KIND} - {"extend"}
 
 
-async def test_a_gateway_that_does_not_is_found_out(document):
-    """A relay's answers are no answers of the service."""
+async def test_relay_does_not_conform(document):
+    """The answers of a relay do not conform to Luma's document."""
     async with FakeGateway(dream_machine=DreamMachineBehaviour(relay=True), record=False) as gateway:
         code, said = await schemathesis(gateway, document, "--phases", "coverage", "--max-failures", "1")
     assert code == 1, said

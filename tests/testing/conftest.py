@@ -1,4 +1,4 @@
-"""A bare HTTP client for the fake gateway: nothing of luma_async stands between the test and the socket."""
+"""An HTTP client for the fake gateway that does not use luma_async."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VIDEO = {"prompt": "cat dance", "aspect_ratio": "16:9"}
 
 @attrs.frozen
 class Answer:
-    """What came back."""
+    """An answer of the gateway."""
 
     status: int
     headers: object
@@ -25,7 +25,7 @@ class Answer:
 
 
 class Client:
-    """Sends requests as a program without this library would."""
+    """Send requests as a program without this library would."""
 
     def __init__(self, gateway, http):
         self.gateway = gateway
@@ -57,11 +57,11 @@ class Client:
         return await self.ask("GET", f"/luma/generations/{generation_id}/download_video_url")
 
     async def luma(self, method, path, body=None, **more):
-        """Ask in the official format."""
+        """Send a request to the Dream Machine API."""
         return await self.ask(method, f"/dream-machine/v1{path}", **({} if body is None else {"json": body}), **more)
 
     async def buy_at_luma(self, prompt="cat dance", **fields):
-        """Submit in the official format and return the id."""
+        """Submit to the Dream Machine API and return the id."""
         body = {"model": "ray-2", "prompt": prompt} | fields
         return (await self.luma("POST", "/generations/video", body)).body["id"]
 

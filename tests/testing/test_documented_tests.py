@@ -1,4 +1,4 @@
-"""The tests that the how-to shows are tests that pass."""
+"""The tests in the guide pass."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "testing.md"
 FILES = re.findall(r"^```py\n# (\S+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def test_the_shown_tests_pass_as_they_stand(tmp_path):
-    """Written to the files that they name, with the one setting that the page asks for, pytest runs and passes them."""
+def test_shown_tests_pass(tmp_path):
+    """The tests of the guide pass in the files that they name, with the setting that the guide requires."""
     for name, code in FILES:
         (tmp_path / name).write_text(code)
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")

@@ -1,4 +1,4 @@
-"""Every fault does on the wire what its name says, and is charged exactly if it says so."""
+"""Every fault does what its name says, and is charged exactly if it says so."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import zlib
 import aiohttp
 import pytest
 
+from luma_async import testing
 from luma_async.testing import (
+    ALL_FAULTS,
     ALWAYS,
     answer,
     cut_body,
@@ -34,9 +36,44 @@ from luma_async.testing import (
     server_error,
     two_documents,
 )
+from luma_async.testing.faults import requests
 
 BIG = json.dumps({"prompt": "cat", "aspect_ratio": "1:1", "picture": "A" * 4_000_000}).encode()
 DROPPED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+
+
+REQUEST_FAULTS = [fault for fault in ALL_FAULTS if fault.name in vars(requests)]
+
+
+def test_all_faults():
+    """`ALL_FAULTS` has every fault; only faults for any request are charged or lose an answer."""
+    exported = {getattr(testing, name) for name in testing.__all__}
+    builders = {each.__name__ for each in exported if getattr(each, "__annotations__", {}).get("return") == "Fault"}
+    assert {fault.name for fault in ALL_FAULTS} == builders
+    assert {fault.name for fault in ALL_FAULTS if fault.charged or fault.loses_answer} <= set(vars(requests))
+
+
+@pytest.mark.parametrize("fault", REQUEST_FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.looptime
+async def test_charge_of_each_fault(client, gateway, fault):
+    """A submit is charged exactly if the fault says so, and the next submit is served."""
+    gateway.inject(fault)
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        await client.submit()
+    assert len(gateway.charges) == len(gateway.generations) == int(fault.charged)
+    assert (await client.submit()).status == 201
+    assert gateway.counts["submit"] == 2
+
+
+@pytest.mark.parametrize("fault", [fault for fault in REQUEST_FAULTS if fault.charged], ids=lambda fault: fault.name)
+@pytest.mark.looptime
+async def test_refused_submit_is_not_charged(client, gateway, fault):
+    """A submit that the service refuses is not charged, not even with a fault that charges."""
+    gateway.scripts["cat dance"] = rejects()
+    gateway.inject(fault)
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        await client.submit()
+    assert gateway.charges == ()
 
 
 @pytest.mark.parametrize(
@@ -49,69 +86,47 @@ DROPPED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
         (cut_body(), aiohttp.ClientPayloadError),
         (garbage(), aiohttp.ClientResponseError),
         (hang(5), aiohttp.ServerDisconnectedError),
-        (hang(5, charged=True), aiohttp.ServerDisconnectedError),
     ],
 )
 @pytest.mark.looptime
-async def test_a_lost_answer_is_charged_as_the_fault_says(client, gateway, fault, error):
-    """The client sees the loss, the charges tell the truth, and the next submit is served."""
+async def test_error_of_a_lost_answer(client, gateway, fault, error):
+    """The client sees how its answer was lost."""
     gateway.inject(fault)
     with pytest.raises(error):
         await client.submit()
-    assert len(gateway.charges) == len(gateway.generations) == int(fault.charged)
-    assert (await client.submit()).status == 201
-    assert gateway.counts["submit"] == 2
 
 
 @pytest.mark.parametrize(
-    ("fault", "status", "charged"),
+    ("fault", "status"),
     [
-        (answer(418, {"a": 1}), 418, False),
-        (answer(201, ["a"], charged=True), 201, True),
-        (rate_limited(), 429, False),
-        (rate_limited(3), 429, False),
-        (out_of_credit(), 403, False),
-        (server_error(), 500, False),
-        (server_error(503), 503, False),
-        (server_error(502, html=True), 502, False),
-        (server_error(504, html=True, charged=True), 504, True),
-        (two_documents(), 400, False),
-        (two_documents(200, charged=True), 200, True),
-        (html_page(), 200, False),
-        (html_page(charged=True), 200, True),
-        (redirect(307, "https://elsewhere.example/"), 307, False),
-        (redirect(302, "https://elsewhere.example/", charged=True), 302, True),
-        (no_id(), 201, True),
-        (id_and_error(), 201, True),
-        (nested_json(), 200, True),
-        (nested_json(charged=False), 200, False),
-        (huge_body(), 200, True),
-        (huge_body(charged=False), 200, False),
-        (gzip_bomb(charged=False), 200, False),
+        (answer(418, {"a": 1}), 418),
+        (answer(201, ["a"], charged=True), 201),
+        (rate_limited(3), 429),
+        (out_of_credit(), 403),
+        (server_error(), 500),
+        (server_error(503), 503),
+        (server_error(502, html=True), 502),
+        (two_documents(), 400),
+        (two_documents(200, charged=True), 200),
+        (html_page(), 200),
+        (redirect(307, "https://elsewhere.example/"), 307),
+        (no_id(), 201),
+        (id_and_error(), 201),
+        (nested_json(), 200),
+        (huge_body(), 200),
+        (gzip_bomb(charged=False), 200),
     ],
+    ids=lambda value: getattr(value, "name", value),
 )
-async def test_a_wrong_answer_is_charged_as_the_fault_says(client, gateway, fault, status, charged):
-    """The status is the fault's, and a charge is counted exactly if it says so."""
+async def test_status_of_a_fault(client, gateway, fault, status):
+    """The answer has the status of the fault."""
     gateway.inject(fault)
     assert (await client.submit()).status == status
-    assert fault.charged is charged
-    assert len(gateway.charges) == int(charged)
-
-
-@pytest.mark.parametrize("fault", [drop_after_reading(), hang(1, charged=True), late(1), cut_body(), garbage()])
-@pytest.mark.looptime
-async def test_what_the_service_refuses_is_never_charged(client, gateway, fault):
-    """A fault that charges does not charge for a refused submit."""
-    gateway.scripts["cat dance"] = rejects()
-    gateway.inject(fault)
-    with contextlib.suppress(aiohttp.ClientError):
-        await client.submit()
-    assert gateway.charges == ()
 
 
 @pytest.mark.looptime
-async def test_a_late_answer_is_charged_at_once_and_comes_later(client, gateway):
-    """The charge counts before the answer arrives."""
+async def test_late(client, gateway):
+    """The charge counts before the answer is sent."""
     gateway.inject(late(30))
     loop = asyncio.get_running_loop()
     start = loop.time()
@@ -124,8 +139,8 @@ async def test_a_late_answer_is_charged_at_once_and_comes_later(client, gateway)
 
 
 @pytest.mark.looptime
-async def test_a_silent_server_outlasts_the_patience_of_a_client(client, gateway):
-    """A hanging request ends in the client's own timeout, and does not keep the gateway from stopping."""
+async def test_hang(client, gateway):
+    """A request that hangs ends with the client's timeout, and does not keep the gateway from stopping."""
     gateway.inject(hang(charged=True))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(60):
@@ -133,8 +148,8 @@ async def test_a_silent_server_outlasts_the_patience_of_a_client(client, gateway
     assert len(gateway.charges) == 1
 
 
-async def test_a_connection_can_close_before_a_large_body_is_read(client, gateway):
-    """The client notices while it still writes, and the body was never seen."""
+async def test_drop_before_large_body(client, gateway):
+    """The connection closes while the client still writes its body."""
     gateway.inject(drop_before_reading())
     with pytest.raises(DROPPED):
         await client.ask("POST", "/luma/generations", data=io.BytesIO(BIG))
@@ -143,8 +158,8 @@ async def test_a_connection_can_close_before_a_large_body_is_read(client, gatewa
     assert len(gateway.charges) == 1
 
 
-async def test_headers_and_bodies_are_those_that_were_asked_for(client, gateway):
-    """A general answer sends the body and headers it was given."""
+async def test_headers_and_bodies(client, gateway):
+    """An answer has the headers and the body that the fault was built with."""
     gateway.inject(answer(200, "plain", {"Content-Type": "text/plain", "X-Request-Id": "r1"}))
     gateway.inject(answer(200, {"a": 1}))
     gateway.inject(rate_limited(7))
@@ -158,8 +173,8 @@ async def test_headers_and_bodies_are_those_that_were_asked_for(client, gateway)
     assert answers[4].headers["Location"] == "https://elsewhere.example/x"
 
 
-async def test_bodies_are_as_bad_as_they_are_called(client, gateway):
-    """Two documents, a web page, deep nesting, a huge text, a missing id and an id with an error are what they say."""
+async def test_damaged_bodies(client, gateway):
+    """Each damaged body is damaged in the way that its fault is called."""
     for fault in (two_documents(), html_page(), nested_json(), huge_body(9_000_000), no_id(), id_and_error()):
         gateway.inject(fault)
     two, html, deep, huge, missing, both = [await client.submit() for _ in range(6)]
@@ -175,15 +190,15 @@ async def test_bodies_are_as_bad_as_they_are_called(client, gateway):
     assert both.body["error"]["code"]
 
 
-async def test_a_nested_id_is_left_out_too(client, gateway):
-    """The id that stands in `data` is missing as well."""
+async def test_no_id_if_nested(client, gateway):
+    """The id in `data` is left out, too."""
     gateway.behaviour.submit_shape = "nested"
     gateway.inject(no_id())
     assert set((await client.submit()).body["data"]) == {"task_status", "created_at", "updated_at"}
 
 
-async def test_a_bomb_is_small_on_the_wire(gateway):
-    """A gzip bomb is a thousandth of what it unpacks to."""
+async def test_gzip_bomb(gateway):
+    """The compressed body is a thousandth of what it decompresses to."""
     gateway.inject(gzip_bomb(8 * 1024 * 1024), on="query")
     headers = {"Authorization": f"Bearer {gateway.api_key}"}
     async with (
@@ -195,22 +210,22 @@ async def test_a_bomb_is_small_on_the_wire(gateway):
     assert len(zlib.decompress(packed, 31)) == 8 * 1024 * 1024
 
 
-async def test_an_answer_can_be_reshaped(client, gateway):
-    """Any change of the JSON is possible; a refusal passes unchanged."""
+async def test_reshapes(client, gateway):
+    """A successful answer is changed; a refusal is not."""
     gateway.inject(reshapes(lambda body: {"wrapped": body}), times=2)
     assert set((await client.submit()).body) == {"wrapped"}
     assert (await client.submit(prompt="")).body["code"] == "invalid_request"
 
 
-async def test_faults_strike_in_order_and_as_often_as_told(client, gateway):
-    """The first fault strikes its times, then the next one, then none."""
+async def test_order_of_faults(client, gateway):
+    """Faults apply in order, each `times` times."""
     gateway.inject(server_error(500), times=2)
     gateway.inject(rate_limited())
     assert [(await client.submit()).status for _ in range(4)] == [500, 500, 429, 201]
 
 
-async def test_a_fault_may_choose_its_requests(client, gateway):
-    """Requests that a fault does not want are left to the others, also to one that strikes before reading."""
+async def test_condition_of_a_fault(client, gateway):
+    """A request that does not meet the condition of a fault meets the next one."""
     gateway.inject(server_error(500), when=lambda seen: seen.body["prompt"] == "b")
     gateway.inject(rate_limited(), when=lambda seen: seen.body["prompt"] == "a")
     gateway.inject(drop_before_reading(), when=lambda seen: seen.body["prompt"] == "c")
@@ -220,8 +235,8 @@ async def test_a_fault_may_choose_its_requests(client, gateway):
     assert len(gateway.charges) == 2
 
 
-async def test_a_fault_strikes_its_kind_only_until_cleared(client, gateway):
-    """Other kinds are served; clearing ends an outage."""
+async def test_clear_faults(client, gateway):
+    """A fault applies to its kind of request until it is cleared."""
     gateway.inject(server_error(500), on="query", times=ALWAYS)
     gateway.inject(server_error(500), on="tasks", times=ALWAYS)
     generation_id = await client.buy()
@@ -233,14 +248,14 @@ async def test_a_fault_strikes_its_kind_only_until_cleared(client, gateway):
     assert (await client.tasks(generation_id)).status == 200
 
 
-async def test_a_fault_for_nothing_is_an_error(gateway):
-    """A misspelled kind of request is noticed at once."""
+async def test_unknown_kind_is_refused(gateway):
+    """`inject()` refuses an unknown kind of request."""
     with pytest.raises(ValueError, match="'submits'"):
         gateway.inject(server_error(), on="submits")
 
 
-@pytest.mark.parametrize("wrong", ["x", hang, None], ids=["a text", "no parentheses", "nothing"])
-async def test_what_is_no_fault_is_refused(gateway, wrong):
-    """A slip in a test shows where it was made, not in some request later."""
+@pytest.mark.parametrize("wrong", ["x", hang, None], ids=["string", "function", "None"])
+async def test_wrong_fault_is_refused(gateway, wrong):
+    """`inject()` refuses anything that is not a fault."""
     with pytest.raises(TypeError, match=r"a fault such as hang\(\)"):
         gateway.inject(wrong)

@@ -1,4 +1,4 @@
-"""The files of the fake gateway: byte exact, in parts, under links that expire, and broken on demand."""
+"""The files of the fake gateway, and the faults of downloads."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def url(completed):
     return completed["video"]["download_url"]
 
 
-def test_the_clip_is_a_small_mp4():
-    """The package carries a real mp4 of about 2 KB."""
+def test_clip_is_a_small_mp4():
+    """The package contains a real MP4 of about 2 KB."""
     assert CLIP[4:8] == b"ftyp"
     assert b"moov" in CLIP
     assert b"mdat" in CLIP
     assert len(CLIP) < 3000
 
 
-async def test_the_video_is_served_byte_exact(client, url):
-    """The clean link is the clip, with its length, its type and a strong ETag."""
+async def test_video_bytes_and_headers(client, url):
+    """The watermark-free link returns the clip with its length, its type and a strong ETag."""
     answer = await client.file(url)
     assert (answer.status, answer.raw) == (200, CLIP)
     assert answer.headers["Content-Length"] == str(len(CLIP))
@@ -60,18 +60,18 @@ async def test_the_video_is_served_byte_exact(client, url):
     assert file_bytes() == CLIP
 
 
-async def test_a_head_request_tells_the_length(client, url):
-    """HEAD has the headers and no body."""
+async def test_head_request(client, url):
+    """HEAD returns the headers without a body."""
     answer = await client.file(url, method="HEAD")
     assert (answer.status, answer.headers["Content-Length"], answer.raw) == (200, str(len(CLIP)), b"")
 
 
-async def test_every_file_of_a_generation_is_there(client, completed):
-    """The raw one is the clip too, the watermarked one can be told apart, the pictures are JPEGs."""
+async def test_all_files_of_a_generation(client, completed):
+    """The raw video is the clip, the watermarked video differs, and the images are JPEGs."""
     assert (await client.file(completed["video_raw"]["url"])).raw == CLIP
     assert (await client.file(completed["video"]["url"])).raw == file_bytes("watermarked.mp4") != CLIP
-    for picture in ("thumbnail", "last_frame"):
-        answer = await client.file(completed[picture]["url"])
+    for name in ("thumbnail", "last_frame"):
+        answer = await client.file(completed[name]["url"])
         assert answer.headers["Content-Type"] == "image/jpeg"
         assert answer.raw[:3] == b"\xff\xd8\xff"
 
@@ -85,27 +85,27 @@ async def test_every_file_of_a_generation_is_there(client, completed):
         ("bytes=5-999999", 5, len(CLIP)),
     ],
 )
-async def test_a_range_is_served_exactly(client, url, asked, start, stop):
-    """A part comes with status 206, its place and its length."""
+async def test_range(client, url, asked, start, stop):
+    """A range is answered with 206, its position and its length."""
     answer = await client.file(url, Range=asked)
     assert (answer.status, answer.raw) == (206, CLIP[start:stop])
     assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{len(CLIP)}"
     assert answer.headers["Content-Length"] == str(stop - start)
 
 
-async def test_a_range_behind_the_end_is_refused(client, url):
-    """416 tells the true size."""
+async def test_range_past_the_end(client, url):
+    """A range past the end is answered with 416 and the size of the file."""
     answer = await client.file(url, Range=f"bytes={len(CLIP)}-")
     assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{len(CLIP)}")
 
 
-async def test_an_unreadable_range_is_ignored(client, url):
-    """As HTTP says, the whole file comes."""
+async def test_malformed_range(client, url):
+    """A malformed range is ignored: the whole file is sent, as HTTP requires."""
     assert (await client.file(url, Range="lines=1-2")).status == 200
 
 
-async def test_a_range_of_another_object_is_the_whole_file(client, url):
-    """If-Range with the ETag gives the part, with another one the whole file."""
+async def test_if_range(client, url):
+    """`If-Range` returns the range for the current ETag, and the whole file for any other."""
     etag = (await client.file(url)).headers["ETag"]
     assert (await client.file(url, Range="bytes=9-", If_Range=etag)).status == 206
     answer = await client.file(url, Range="bytes=9-", If_Range='"other"')
@@ -113,23 +113,23 @@ async def test_a_range_of_another_object_is_the_whole_file(client, url):
     assert (await client.file(url, Range="bytes=9-", If_Range=f"W/{etag}")).status == 200
 
 
-async def test_a_file_that_is_not_there_is_a_404(client, gateway):
-    """Unknown generations and names answer as an object store does."""
+async def test_missing_file(client, gateway):
+    """Unknown generations and file names are answered with 404."""
     generation_id = await client.buy()
     for path in ("/files/unknown/video.mp4", f"/files/{generation_id}/other.mp4"):
         assert (await client.file(gateway.base_url + path)).status == 404
 
 
-async def test_files_are_counted_and_want_no_key(client, gateway, url):
-    """A file request is recorded as such, and one without a key is no leak."""
+async def test_file_request_is_recorded(client, gateway, url):
+    """A request for a file is counted, and is not a leak without a key."""
     await client.file(url)
     assert gateway.counts["file"] == 1
     assert gateway.requests[-1].kind == "file"
     assert gateway.leaks == ()
 
 
-async def test_a_cut_can_be_healed_with_a_range(client, gateway, url):
-    """A cut file ends early; the rest of it fits."""
+async def test_cut_after(client, gateway, url):
+    """A cut file ends early, and a range returns the rest."""
     gateway.inject(cut_after(700), on="file")
     async with client.http.get(url) as response:
         got = await response.content.readexactly(700)
@@ -139,8 +139,8 @@ async def test_a_cut_can_be_healed_with_a_range(client, gateway, url):
     assert got + (await client.file(url, Range="bytes=700-")).raw == CLIP
 
 
-async def test_a_range_can_be_cut_too(client, gateway, url):
-    """The cut counts the bytes of the answer, not of the file."""
+async def test_cut_after_of_a_range(client, gateway, url):
+    """The bytes before a cut are counted in the answer, not in the file."""
     gateway.inject(cut_after(5), on="file")
     async with client.http.get(url, headers={"Range": "bytes=100-"}) as response:
         assert response.content_length == len(CLIP) - 100
@@ -150,8 +150,8 @@ async def test_a_range_can_be_cut_too(client, gateway, url):
 
 
 @pytest.mark.looptime
-async def test_a_stall_lasts(client, gateway, url):
-    """After its bytes nothing comes until the client gives up."""
+async def test_stall_after(client, gateway, url):
+    """After its bytes the server sends nothing until the client gives up."""
     gateway.inject(stall_after(100), on="file")
     async with client.http.get(url) as response:
         assert await response.content.readexactly(100) == CLIP[:100]
@@ -161,22 +161,22 @@ async def test_a_stall_lasts(client, gateway, url):
 
 
 @pytest.mark.looptime
-async def test_a_stall_ends_in_a_cut(client, gateway, url):
-    """A stall of some seconds closes the connection."""
+async def test_stall_after_closes(client, gateway, url):
+    """After its seconds, a stall closes the connection."""
     gateway.inject(stall_after(100, seconds=5), on="file")
     with pytest.raises(aiohttp.ClientPayloadError):
         await client.file(url)
 
 
-async def test_a_range_can_be_ignored(client, gateway, url):
-    """The whole file comes with status 200, once."""
+async def test_ignores_range(client, gateway, url):
+    """The whole file is sent with status 200, once."""
     gateway.inject(ignores_range(), on="file")
     assert (await client.file(url, Range="bytes=9-")).raw == CLIP
     assert (await client.file(url, Range="bytes=9-")).status == 206
 
 
-async def test_an_object_can_be_replaced(client, gateway, url):
-    """From the fault on there is another file under the link: the old If-Range gives all of it."""
+async def test_changes_object(client, gateway, url):
+    """From the fault on the link has another file, which an old `If-Range` returns whole."""
     etag = (await client.file(url)).headers["ETag"]
     gateway.inject(changes_object(), on="file")
     answer = await client.file(url, Range="bytes=9-", If_Range=etag)
@@ -186,8 +186,8 @@ async def test_an_object_can_be_replaced(client, gateway, url):
     assert again.headers["ETag"] == answer.headers["ETag"] != etag
 
 
-async def test_a_length_can_be_too_large(client, gateway, url):
-    """All bytes come, and the connection closes where more should."""
+async def test_wrong_length_too_large(client, gateway, url):
+    """All bytes are sent, and the connection closes before the promised end."""
     gateway.inject(wrong_length(100), on="file")
     async with client.http.get(url) as response:
         assert response.content_length == len(CLIP) + 100
@@ -196,23 +196,23 @@ async def test_a_length_can_be_too_large(client, gateway, url):
             await response.content.read()
 
 
-async def test_a_length_can_be_too_small(client, gateway, url):
-    """HTTP sees a complete answer; the file is not."""
+async def test_wrong_length_too_small(client, gateway, url):
+    """The answer is complete for HTTP, but the file is truncated."""
     gateway.inject(wrong_length(-100), on="file")
     answer = await client.file(url)
     assert (answer.status, answer.raw) == (200, CLIP[:-100])
 
 
-async def test_a_page_can_stand_for_the_file(client, gateway, url):
-    """A web page comes with status 200."""
+async def test_html_instead(client, gateway, url):
+    """A web page is sent with status 200."""
     gateway.inject(html_instead(), on="file")
     answer = await client.file(url)
     assert (answer.status, answer.headers["Content-Type"].split(";")[0]) == (200, "text/html")
 
 
 @pytest.mark.parametrize("refresh", ["query", "tasks", "link"])
-async def test_a_link_can_be_revoked_until_it_is_refreshed(client, gateway, completed, url, refresh):
-    """Old links stay dead; a query of any kind or the link endpoint gives one that works."""
+async def test_forbidden_until_refreshed(client, gateway, completed, url, refresh):
+    """Old links answer 403; each kind of query and the link endpoint return a new link that works."""
     gateway.inject(forbidden_until_refreshed(), on="file")
     assert [(await client.file(url)).status for _ in range(2)] == [403, 403]
     body = (await getattr(client, refresh)(completed["id"])).body
@@ -220,15 +220,15 @@ async def test_a_link_can_be_revoked_until_it_is_refreshed(client, gateway, comp
     assert (await client.file(body["url"] if refresh == "link" else body["video"]["download_url"])).status == 200
 
 
-async def test_a_file_can_be_elsewhere(client, gateway, url):
+async def test_redirects_to(client, gateway, url):
     """The link answers with a redirect."""
     gateway.inject(redirects_to("https://elsewhere.example/a.mp4"), on="file")
     answer = await client.file(url)
     assert (answer.status, answer.headers["Location"]) == (302, "https://elsewhere.example/a.mp4")
 
 
-async def test_a_file_can_be_endless(client, gateway, url):
-    """It begins like the clip, names no length, and does not stop by itself."""
+async def test_endless(client, gateway, url):
+    """The answer begins with the clip, has no length, and does not end."""
     gateway.inject(endless(), on="file")
     async with client.http.get(url) as response:
         assert response.content_length is None

@@ -1,4 +1,4 @@
-"""The gateway itself: its life, its records, its limits and its fixtures."""
+"""The gateway: starting and stopping, its records, its limits and its fixtures."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ async def submit(gateway, http):
         return response.status
 
 
-async def test_everything_that_arrives_is_recorded(client, gateway):
-    """Requests keep method, path, query, headers, body and kind, in order."""
+async def test_requests_are_recorded(client, gateway):
+    """Requests are kept in order, with method, path, query, headers, body and kind."""
     await client.submit()
     await client.ask("GET", "/luma/generations/a?x=1", headers={"X-Trace": "t"})
     first, second = gateway.requests
@@ -33,8 +33,8 @@ async def test_everything_that_arrives_is_recorded(client, gateway):
     assert gateway.counts == {"submit": 1, "query": 1}
 
 
-async def test_recording_can_be_off(http):
-    """Counts, charges and leaks are kept without the requests."""
+async def test_without_recording(http):
+    """`record=False` keeps counts and charges, but no requests."""
     async with FakeGateway(record=False) as gateway:
         assert await submit(gateway, http) == 201
         assert (gateway.requests, gateway.counts["submit"], len(gateway.charges)) == ((), 1, 1)
@@ -47,8 +47,8 @@ async def http():
 
 
 @pytest.mark.looptime
-async def test_slots_are_taken_until_a_generation_ends(client, gateway):
-    """Above the cap a submit is a 429 and no charge; an end, good or bad, or a new cap, lets the next one in."""
+async def test_free_slots(client, gateway):
+    """A submit above the limit gets 429 and no charge; the end of a generation or a new limit frees a slot."""
     gateway.free_slots = 2
     gateway.scripts |= {"a": succeeds(10), "b": fails(after=20), "c": stalls()}
     assert [(await client.submit(prompt)).status for prompt in "abc"] == [201, 201, 429]
@@ -62,16 +62,16 @@ async def test_slots_are_taken_until_a_generation_ends(client, gateway):
 
 
 @pytest.mark.looptime
-async def test_generations_tell_their_state_now(client, gateway):
-    """A record ages with the loop's clock."""
+async def test_generation_state_now(client, gateway):
+    """A generation ages with the loop's clock."""
     generation = gateway.generations[await client.buy()]
     assert (generation.state, generation.kind, generation.prompt) == ("pending", "video", "cat dance")
     await asyncio.sleep(21)
     assert generation.state == "completed"
 
 
-async def test_a_clock_of_ones_own(http):
-    """Time may be whatever a function says."""
+async def test_clock_argument(http):
+    """`clock=` replaces the loop's clock."""
     now = 0.0
     async with FakeGateway(clock=lambda: now) as gateway:
         await submit(gateway, http)
@@ -97,16 +97,16 @@ async def test_a_clock_of_ones_own(http):
         ("/api/usage/token", {"Authorization": "Bearer sk-fake"}, 0),
     ],
 )
-async def test_a_secret_in_the_wrong_place_is_noted(http, path, headers, leaks):
-    """A secret where it does not belong is kept, also without recording."""
+async def test_leaks(http, path, headers, leaks):
+    """A secret in the wrong place is noted, also with `record=False`."""
     async with FakeGateway(access_token="system", record=False) as gateway:
         async with http.get(gateway.base_url + path, headers=headers):
             pass
         assert len(gateway.leaks) == leaks
 
 
-async def test_an_idle_connection_is_closed_without_a_word():
-    """Idle for its time, a connection ends after a good answer; a longer one stays open meanwhile."""
+async def test_close_idle_after():
+    """An idle connection is closed after `close_idle_after`, and not before."""
     request = b"GET /luma/nothing HTTP/1.1\r\nHost: a\r\n\r\n"
     async with FakeGateway(close_idle_after=0.02) as hasty, FakeGateway() as patient:
         reader, writer = await asyncio.open_connection("127.0.0.1", hasty.port)
@@ -123,8 +123,8 @@ async def test_an_idle_connection_is_closed_without_a_word():
             await stream.wait_closed()
 
 
-async def test_it_can_stop_and_come_back(http):
-    """A relay may be down for a while: the port and the generations stay."""
+async def test_stop_and_start(http):
+    """A gateway that starts again has the same port and the same generations."""
     gateway = FakeGateway()
     async with gateway:
         url = gateway.base_url
@@ -138,8 +138,8 @@ async def test_it_can_stop_and_come_back(http):
     await gateway.stop()
 
 
-async def test_it_stops_while_a_request_hangs(http):
-    """Stopping releases whoever waits for an answer."""
+async def test_stop_during_a_request(http):
+    """`stop()` ends requests that wait for their answer."""
     async with FakeGateway() as gateway:
         gateway.inject(late(3600))
         waiting = asyncio.ensure_future(submit(gateway, http))
@@ -148,8 +148,8 @@ async def test_it_stops_while_a_request_hangs(http):
     assert await waiting == 201
 
 
-async def test_it_serves_until_cancelled(http):
-    """A process of its own starts it, and stops it by cancelling."""
+async def test_serve_forever(http):
+    """`serve_forever()` starts the gateway, and stops it when cancelled."""
     gateway = FakeGateway(host="localhost")
     serving = asyncio.ensure_future(gateway.serve_forever())
     while gateway.port == 0:
@@ -162,13 +162,13 @@ async def test_it_serves_until_cancelled(http):
         await submit(gateway, http)
 
 
-def test_the_environment_fixture_names_the_gateway(gateway_env):
-    """Programs that read the environment find the gateway."""
+def test_gateway_env_fixture(gateway_env):
+    """The fixture sets the environment variables that programs read."""
     assert os.environ["LUMA_BASE_URL"] == gateway_env.base_url
     assert os.environ["LUMA_API_KEY"] == gateway_env.api_key
 
 
-def test_only_the_fixtures_need_pytest():
-    """A program can run a fake gateway where pytest is not installed."""
+def test_import_without_pytest():
+    """`luma_async.testing` does not import pytest."""
     code = "import sys, luma_async.testing; sys.exit('pytest' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""`luma-async gateway` is a gateway in a process of its own."""
+"""`luma-async gateway` runs a fake gateway in its own process."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 
 @pytest.mark.parametrize(("options", "statuses"), [((), [200, 200]), (("--strict",), [401, 404])])
-async def test_the_command_is_easy_unless_told_to_be_strict(options, statuses):
-    """It says where it is; any key and any id will do, or only its own."""
+async def test_gateway_command(options, statuses):
+    """The command prints its address and key; any key and id are accepted, or only its own with `--strict`."""
     command = [sys.executable, "-m", "luma_async", "gateway", "--port", "0", "--api-key", "sk-own", *options]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     base_url, key = (word.split("=", 1)[1] for word in (await process.stdout.readline()).decode().split())

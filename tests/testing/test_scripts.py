@@ -1,4 +1,4 @@
-"""Scripts: what becomes of a generation, in seconds of the loop."""
+"""Scripts: how the state of a generation changes, in seconds of the loop."""
 
 from __future__ import annotations
 
@@ -56,30 +56,30 @@ async def states(client, gateway, script, *ages):
         (queued_words(forgets(10)), (1, 11), ["queued", "task_not_exist"]),
     ],
 )
-async def test_a_generation_lives_as_its_script_says(client, gateway, script, ages, expected):
-    """Both queries tell the state of the script at every age."""
+async def test_states_of_a_script(client, gateway, script, ages, expected):
+    """Both kinds of query return the script's state at every age."""
     assert await states(client, gateway, script, *ages) == expected
     assert len(gateway.charges) == 1
 
 
-async def test_an_unknown_word_stands_in_the_row_too(client, gateway):
-    """The relay's own status shows a new word as well."""
+async def test_new_state_in_a_row(client, gateway):
+    """The status of a row has the new word, too."""
     gateway.scripts["cat dance"] = new_state("polishing", succeeds(20))
     generation_id = await client.buy()
     await asyncio.sleep(13)
     assert (await client.tasks(generation_id)).body["data"][0]["status"] == "POLISHING"
 
 
-async def test_a_stalled_generation_stays_in_the_middle(client, gateway):
-    """Progress never reaches its end without one."""
+async def test_progress_of_a_stall(client, gateway):
+    """The progress of a stalled generation never reaches 100 %."""
     gateway.scripts["cat dance"] = stalls()
     generation_id = await client.buy()
     await asyncio.sleep(10_000)
     assert (await client.tasks(generation_id)).body["data"][0]["progress"] == "30%"
 
 
-async def test_a_link_may_come_late(client, gateway):
-    """Completed shows no link until its time, while the link endpoint has one."""
+async def test_late_link(client, gateway):
+    """A completed generation has no link until its time, while the link endpoint returns it."""
     gateway.scripts["cat dance"] = completes_without_link(after=10, link_after=30)
     generation_id = await client.buy()
     await asyncio.sleep(11)
@@ -89,8 +89,8 @@ async def test_a_link_may_come_late(client, gateway):
     assert (await client.query(generation_id)).body["video"]["download_url"]
 
 
-async def test_a_link_may_never_come(client, gateway):
-    """Neither the query nor the link endpoint ever has one."""
+async def test_no_link(client, gateway):
+    """Neither the query nor the link endpoint ever returns a link."""
     gateway.scripts["cat dance"] = completes_without_link(after=10, link_endpoint=False)
     generation_id = await client.buy()
     await asyncio.sleep(100_000)
@@ -99,8 +99,8 @@ async def test_a_link_may_never_come(client, gateway):
 
 
 @pytest.mark.parametrize("endpoint", [True, False])
-async def test_only_the_watermark_may_be_shown(client, gateway, endpoint):
-    """The only link of the query is the watermarked one, whatever the link endpoint has."""
+async def test_watermarked_only(client, gateway, endpoint):
+    """A query returns only the watermarked link, whatever the link endpoint returns."""
     gateway.scripts["cat dance"] = watermarked_only(after=10, link_endpoint=endpoint)
     generation_id = await client.buy()
     await asyncio.sleep(11)
@@ -111,8 +111,8 @@ async def test_only_the_watermark_may_be_shown(client, gateway, endpoint):
     assert (await client.link(generation_id)).status == (200 if endpoint else 400)
 
 
-async def test_an_estimate_counts_down(client, gateway):
-    """A generation that tells estimates tells the seconds left, and null in the end."""
+async def test_estimates(client, gateway):
+    """The remaining seconds are reported while the generation runs, and null at the end."""
     gateway.scripts["cat dance"] = estimates(succeeds(20))
     submitted = (await client.submit()).body
     assert submitted["estimate_wait_seconds"] == 20
@@ -122,8 +122,8 @@ async def test_an_estimate_counts_down(client, gateway):
     assert (await client.query(submitted["id"])).body.get("estimate_wait_seconds") is None
 
 
-async def test_a_rejected_submit_is_not_charged(client, gateway):
-    """The script refuses the submit with its own code."""
+async def test_rejects(client, gateway):
+    """A rejected submit gets the script's answer, and nothing is started or charged."""
     gateway.scripts["bad"] = rejects()
     gateway.scripts["worse"] = rejects("prompt_blocked", status=500, message="no")
     answer = await client.submit("bad")
@@ -134,8 +134,8 @@ async def test_a_rejected_submit_is_not_charged(client, gateway):
     assert not gateway.generations
 
 
-async def test_a_function_may_choose_the_script(client, gateway):
-    """A function gets the prompt and how many scripts were asked for before; scripts per prompt come first."""
+async def test_script_function(client, gateway):
+    """A function gets the prompt and the number of scripts chosen so far."""
     asked = []
 
     def choose(prompt, index):
@@ -148,7 +148,7 @@ async def test_a_function_may_choose_the_script(client, gateway):
 
 
 async def test_presigned_links_expire(client, gateway):
-    """A clean link dies at its age, a new query gives a new one, and the watermarked one lives on."""
+    """A clean link expires, a new query returns a new link, and the watermarked link never expires."""
     gateway.scripts["cat dance"] = presigned(60, succeeds(1))
     generation_id = await client.buy()
     await asyncio.sleep(2)
@@ -164,8 +164,8 @@ async def test_presigned_links_expire(client, gateway):
     assert (await client.file((await client.query(generation_id)).body["video"]["download_url"])).status == 200
 
 
-async def test_the_time_of_day_moves_with_the_loop(client, gateway):
-    """Virtual seconds move the creation times of later generations, from today on."""
+async def test_creation_times(client, gateway):
+    """Creation times begin today and move with virtual time."""
     first = gateway.generations[await client.buy()].created
     await asyncio.sleep(3600)
     second = gateway.generations[await client.buy()].created

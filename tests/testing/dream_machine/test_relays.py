@@ -1,4 +1,4 @@
-"""The official format as relays speak it: two endpoints, older names, nulls, and the service's errors in their own."""
+"""The Dream Machine API as relays offer it: two endpoints, older names, nulls, and errors in the relay's form."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def gateway_options():
     return {"dream_machine": DreamMachineBehaviour(relay=True)}
 
 
-async def test_a_submit_has_the_fields_of_the_recorded_answer(client, gateway):
-    """A submit is answered as recorded, nulls included, and with the type besides."""
+async def test_submit_fields(client, gateway):
+    """The answer to a submit is the recorded answer, with nulls, and `type` in addition."""
     recorded = sample("dream_machine/create-201-queued-relay")
     order = recorded["request"] | {"callback_url": "https://e.example/hook"}
     answer = await client.luma("POST", "/generations", order)
@@ -35,8 +35,8 @@ async def test_a_submit_has_the_fields_of_the_recorded_answer(client, gateway):
 
 
 @pytest.mark.looptime
-async def test_a_query_has_the_older_names(client, gateway):
-    """A finished one has its link, its version and a null for a reason; a failed one has the reason and no assets."""
+async def test_query_fields(client, gateway):
+    """A completed generation has a link and a version; a failed generation has a reason and no assets."""
     gateway.scripts["bad cat"] = fails("Job failed")
     ids = [
         (await client.luma("POST", "/generations", ORDER | more)).body["id"]
@@ -50,8 +50,8 @@ async def test_a_query_has_the_older_names(client, gateway):
 
 
 @pytest.mark.looptime
-async def test_a_query_may_be_flat(client, gateway):
-    """One relay documents its own flat body here."""
+async def test_flat_query(client, gateway):
+    """With `flat_query`, the answer is the body of the relay dialect."""
     gateway.dream_machine.flat_query = True
     generation_id = (await client.luma("POST", "/generations", ORDER)).body["id"]
     await asyncio.sleep(21)
@@ -60,8 +60,8 @@ async def test_a_query_may_be_flat(client, gateway):
     assert set(body) == set(sample("rixapi/query-completed-2025"))
 
 
-async def test_the_quirks_can_be_switched_off_while_it_runs(client, gateway):
-    """A changed behaviour counts from the next request on."""
+async def test_behaviour_can_change(client, gateway):
+    """A changed behaviour applies from the next request on."""
     generation_id = (await client.luma("POST", "/generations", ORDER)).body["id"]
     gateway.dream_machine.relay = False
     body = (await client.luma("GET", f"/generations/{generation_id}")).body
@@ -82,29 +82,29 @@ async def test_the_quirks_can_be_switched_off_while_it_runs(client, gateway):
         ("GET", "/nothing"),
     ],
 )
-async def test_only_what_relays_document_is_there(client, method, path):
-    """Anything else is the relay's own 404."""
+async def test_undocumented_endpoints(client, method, path):
+    """Endpoints that relays do not document get the relay's 404."""
     answer = await client.luma(method, path, ORDER)
     assert (answer.status, answer.body["error"]["message"]) == (404, f"Invalid URL ({method} /dream-machine/v1{path})")
 
 
 @pytest.mark.parametrize("order", [{}, {"aspect_ratio": "16:9"}, ORDER | {"loop": "yes"}, [ORDER]])
-async def test_a_wrong_body_is_the_services_refusal_in_the_relays_words(client, gateway, order):
-    """The relay keeps the status and quotes the body as text."""
+async def test_invalid_body(client, gateway, order):
+    """The relay keeps the status and quotes the body of Luma's refusal as a string."""
     answer = await client.luma("POST", "/generations", order)
     assert (answer.status, answer.body["code"], answer.body["data"]) == (422, "fail_to_fetch_task", None)
     assert json.loads(answer.body["message"])["detail"][0]["loc"][0] == "body"
     assert gateway.charges == ()
 
 
-async def test_a_short_prompt_is_quoted_too(client):
-    """The recorded sentence about a short prompt comes wrapped."""
+async def test_short_prompt(client):
+    """The recorded message about a short prompt is quoted in the relay's form."""
     answer = await client.luma("POST", "/generations", ORDER | {"prompt": "ab"})
     assert answer.body == sample("errors/500-fetch")["body"]
 
 
-async def test_the_front_end_speaks_for_itself(client, gateway):
-    """A wrong key, an unknown id and a refusal look as in the relay's own format."""
+async def test_front_end_errors(client, gateway):
+    """A wrong key, an unknown id and a refusal look as in the relay dialect."""
     answer = await client.luma("GET", "/generations/a", key="wrong")
     assert (answer.status, set(answer.body["error"])) == (401, {"message", "type", "code"})
     recorded = sample("errors/400-unknown-task")

@@ -1,4 +1,4 @@
-"""The fake service answers every request of the official format as its document and the recorded answers do."""
+"""The fake Dream Machine API answers as its document and the recorded answers do."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ def sample(name):
 
 
 def nulls(value):
-    """Whether there is a null anywhere in it."""
+    """Whether a value contains a null."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return value is None or any(map(nulls, inner))
 
 
 @pytest.mark.looptime
 @pytest.mark.parametrize(("path", "order", "count", "kind", "generation_type"), PAID)
-async def test_whatever_is_bought_is_charged_and_completed(client, gateway, path, order, count, kind, generation_type):
-    """Every paid create is one charge, and ends in a file of its type."""
+async def test_paid_requests(client, gateway, path, order, count, kind, generation_type):
+    """Every paid request is charged once, and ends with a file of its type."""
     bought = (await client.luma("POST", path, order)).body
     assert (bought["state"], bought["generation_type"], "assets" in bought) == ("queued", generation_type, False)
     assert [(charge.kind, charge.generation_id) for charge in gateway.charges] == [(kind, bought["id"])]
@@ -82,8 +82,8 @@ async def test_whatever_is_bought_is_charged_and_completed(client, gateway, path
 
 
 @pytest.mark.looptime
-async def test_a_completed_query_has_the_fields_of_the_recorded_answer(client):
-    """What is recorded is there, but for the null that the service's own schema forbids."""
+async def test_completed_query_fields(client):
+    """A completed generation has the recorded fields, except the null that Luma's schema forbids."""
     source = await client.buy_at_luma()
     await asyncio.sleep(21)
     recorded = sample("get-completed")
@@ -107,8 +107,8 @@ async def test_a_completed_query_has_the_fields_of_the_recorded_answer(client):
         (new_state("polishing", stalls(1)), "polishing", None),
     ],
 )
-async def test_a_state_without_files_has_no_assets(client, gateway, script, state, reason):
-    """Failed tells why, completed may show no link yet, and a new word passes as it is."""
+async def test_states_without_assets(client, gateway, script, state, reason):
+    """Failed has a reason, completed may lack its link, and a new state is passed on."""
     gateway.scripts["cat dance"] = script
     generation_id = await client.buy_at_luma()
     assert not {"failure_reason", "assets"} & set((await client.luma("GET", f"/generations/{generation_id}")).body)
@@ -122,8 +122,8 @@ async def test_a_state_without_files_has_no_assets(client, gateway, script, stat
     ("more", "state", "takes_s"),
     [({}, "completed", 20), ({"sync_timeout": 7.5}, "dreaming", 7.5), ({"sync_timeout": -1}, "queued", 0)],
 )
-async def test_assumed_a_synchronous_image_is_answered_when_it_is_done(client, gateway, more, state, takes_s):
-    """The charge is made at once, the answer comes with the end, or with the timeout and the state of then."""
+async def test_assumed_synchronous_image(client, gateway, more, state, takes_s):
+    """The charge is made at once; the answer is sent at the end or at the timeout."""
     loop = asyncio.get_running_loop()
     answer = await client.luma("POST", "/generations/image", {"model": "photon-1", "sync": True} | more)
     assert (answer.status, answer.body["state"]) == (201, state)
@@ -131,8 +131,8 @@ async def test_assumed_a_synchronous_image_is_answered_when_it_is_done(client, g
     assert len(gateway.charges) == 1
 
 
-async def test_the_list_shows_pages_of_all_newest_first(client):
-    """Pages follow one another, and say whether there is more."""
+async def test_list_pages(client):
+    """Pages have the newest first, and report whether there are more."""
     ids = [await client.buy_at_luma(f"cat {number}") for number in range(5)][::-1]
     recorded = sample("list")
     for limit, offset, expected, more in [(2, 0, ids[:2], True), (2, 3, ids[3:], False), (9, 9, [], False)]:
@@ -155,23 +155,23 @@ async def test_the_list_shows_pages_of_all_newest_first(client):
         (f"offset={9**100}", []),
     ],
 )
-async def test_assumed_any_whole_number_asks_for_a_page(client, query, numbers):
-    """A negative one is as good as 0, and a huge one is more than there is."""
+async def test_assumed_list_integers(client, query, numbers):
+    """A negative limit or offset counts as 0, and a huge value is accepted."""
     ids = [await client.buy_at_luma(f"cat {number}") for number in range(3)]
     body = (await client.luma("GET", f"/generations?{query}")).body
     assert [each["id"] for each in body["generations"]] == [ids[number] for number in numbers]
 
 
 @pytest.mark.parametrize("query", ["limit=a", "limit=1.5", "offset=", "offset=%D9%A1"])
-async def test_anything_else_asks_for_nothing(client, query):
-    """What is no whole number is a 422 that names the parameter."""
+async def test_list_with_invalid_number(client, query):
+    """A value that is not an integer gets a 422 that names the parameter."""
     answer = await client.luma("GET", f"/generations?{query}")
     assert (answer.status, answer.body["detail"][0]["loc"]) == (422, ["query", query.split("=")[0]])
 
 
 @pytest.mark.looptime
-async def test_what_is_deleted_is_gone_in_both_formats(client, gateway):
-    """A delete is a 204 without a body; afterwards nothing finds it, and its charge stays."""
+async def test_delete(client, gateway):
+    """A deleted generation is unknown in both dialects, and its charge stays."""
     generation_id = await client.buy_at_luma()
     await asyncio.sleep(21)
     answer = await client.luma("DELETE", f"/generations/{generation_id}")
@@ -190,8 +190,8 @@ async def test_what_is_deleted_is_gone_in_both_formats(client, gateway):
     ("what", "order", "generation_type"),
     [("upscale", {"resolution": "4k"}, "upscale_video"), ("audio", {"prompt": "purring"}, "add_audio")],
 )
-async def test_assumed_a_finished_video_can_be_made_more_of(client, gateway, what, order, generation_type):
-    """Upscale and audio are charged with 200 for a finished video, and refused for all else."""
+async def test_assumed_upscale_and_audio(client, gateway, what, order, generation_type):
+    """Upscale and audio are charged for a completed video, and refused for all others."""
     video, picture = await client.buy_at_luma(), (await client.luma("POST", *PAID[2][:2])).body["id"]
     early = await client.luma("POST", f"/generations/{video}/{what}", order)
     await asyncio.sleep(21)
@@ -209,8 +209,8 @@ async def test_assumed_a_finished_video_can_be_made_more_of(client, gateway, wha
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("frame", ["frame0", "frame1"])
-async def test_assumed_a_video_can_begin_or_end_with_a_finished_one(client, gateway, frame):
-    """A frame of an unknown or unfinished generation is refused, one of a finished video is charged as an extend."""
+async def test_assumed_generation_frames(client, gateway, frame):
+    """A frame needs a completed video; the video is then charged as an extend."""
     source = await client.buy_at_luma()
 
     async def extend(generation_id):
@@ -225,8 +225,8 @@ async def test_assumed_a_video_can_begin_or_end_with_a_finished_one(client, gate
     assert gateway.generations[answer.body["id"]].source == source
 
 
-async def test_credits_fall_with_every_charge(client):
-    """Whatever is bought takes cents from the balance, and nothing else does."""
+async def test_credits(client):
+    """Every paid request takes cents from the balance, and no other request does."""
     before = (await client.luma("GET", "/credits")).body
     assert set(before) == set(sample("credits"))
     left = before["credit_balance"]
@@ -238,8 +238,8 @@ async def test_credits_fall_with_every_charge(client):
         left = now
 
 
-async def test_the_words_that_the_service_knows_are_told(client):
-    """Concepts and camera motions are lists of words, and a ping is answered."""
+async def test_words_and_ping(client):
+    """Concepts and camera motions are lists of strings, and a ping is answered."""
     for path in ("/generations/concepts/list", "/generations/camera_motion/list"):
         words = (await client.luma("GET", path)).body
         assert words
@@ -253,8 +253,8 @@ async def test_the_words_that_the_service_knows_are_told(client):
     + [("POST", f"/generations/{UUID}/{what}", {}) for what in ("upscale", "audio")]
     + [(method, path, None) for method, path, _ in FREE],
 )
-async def test_every_endpoint_wants_the_key(client, gateway, method, path, order):
-    """A wrong, missing or differently shown key is the recorded 401, and charges nothing."""
+async def test_key_is_required(client, gateway, method, path, order):
+    """Without the correct key, each endpoint answers with the recorded 401 and charges nothing."""
     recorded = json.loads((SAMPLES.parent / "errors" / "401-dream-machine.json").read_text())
     for shown in ("Bearer wrong", "Bearer ", "", "sk-fake", "Basic sk-fake"):
         answer = await client.luma(method, path, order, headers={"Authorization": shown})
@@ -263,14 +263,14 @@ async def test_every_endpoint_wants_the_key(client, gateway, method, path, order
 
 
 @pytest.mark.parametrize(("method", "path", "kind"), FREE)
-async def test_every_request_is_counted_under_its_kind(client, gateway, method, path, kind):
-    """Free requests have kinds too."""
+async def test_free_requests_are_counted(client, gateway, method, path, kind):
+    """Free requests have kinds, too."""
     await client.luma(method, path)
     assert gateway.counts == {kind: 1}
 
 
-async def test_wrong_paths_and_methods_say_so(client, gateway):
-    """A method that a path does not have is a 405 that names those it has, a path that does not exist a 404."""
+async def test_wrong_paths_and_methods(client, gateway):
+    """A wrong method gets a 405 with `Allow`, an unknown path a 404."""
     for method, path, allowed in [
         ("PUT", "/generations", "GET, POST"),
         ("POST", f"/generations/{UUID}", "GET, DELETE"),
@@ -286,8 +286,8 @@ async def test_wrong_paths_and_methods_say_so(client, gateway):
 
 
 @pytest.mark.looptime
-async def test_what_the_relays_format_bought_is_told_in_the_official_one(client):
-    """Both editions' videos and extends are there, under their id, with a request that names a type and a model."""
+async def test_relay_submit_is_visible(client):
+    """Submits in the relay dialect are listed here, with a type and a model."""
     first = (await client.submit("first cat", loop=None)).body["id"]
     old = {"user_prompt": "second cat", "aspect_ratio": "9:16", "image_url": "data:image/png;base64,AA=="}
     second = (await client.ask("POST", "/luma/generations", json=old)).body["id"]
@@ -306,8 +306,8 @@ async def test_what_the_relays_format_bought_is_told_in_the_official_one(client)
 
 
 @pytest.mark.looptime
-async def test_what_the_official_format_bought_is_told_in_the_relays(client):
-    """A video has a query, a row and a link there; a picture is unknown."""
+async def test_visible_in_relay_dialect(client):
+    """A video has a query, a row and a link in the relay dialect; an image is unknown there."""
     video, picture = await client.buy_at_luma(), (await client.luma("POST", *PAID[2][:2])).body["id"]
     await asyncio.sleep(21)
     assert (await client.query(video)).body["video"]["download_url"]
@@ -319,8 +319,8 @@ async def test_what_the_official_format_bought_is_told_in_the_relays(client):
     assert extend.body["code"] == "task_not_exist"
 
 
-async def test_a_prefix_stands_before_every_endpoint(client):
-    """A relay below a path has the official format below that path."""
+async def test_prefix(client):
+    """`prefix=` applies to every endpoint of the Dream Machine API."""
     async with FakeGateway(prefix="/vip", script=succeeds(0)) as gateway:
         client.gateway = gateway
         assert gateway.dream_machine_url == f"http://127.0.0.1:{gateway.port}/vip/dream-machine/v1"

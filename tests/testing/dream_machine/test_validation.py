@@ -1,4 +1,4 @@
-"""The official format takes what its schema allows, and complains about the rest as the service does."""
+"""The fake Dream Machine API accepts what its schema allows, and refuses the rest as the service does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INTEGERS = ("grid_position_x", "grid_position_y", "x_start", "x_end", "y_start",
 
 
 def places(answer):
-    """Where the complaints of a 422 point, without the body itself."""
+    """The places of the errors in a 422, relative to the body."""
     return [".".join(map(str, each["loc"][1:])) for each in answer.body["detail"]]
 
 
@@ -63,8 +63,8 @@ def places(answer):
         ("/generations/video/modify", MODIFY | {"prompt": "night", "first_frame": PICTURE}),
     ],
 )
-async def test_what_the_schema_allows_is_taken(client, gateway, path, order):
-    """Each order is charged, and repeated in the answer with its type."""
+async def test_valid_bodies(client, gateway, path, order):
+    """A valid body is charged, and repeated in the answer with its type."""
     answer = await client.luma("POST", path, order)
     assert answer.status == 201
     assert answer.body["request"] == {"generation_type": answer.body["request"]["generation_type"], **order}
@@ -72,7 +72,7 @@ async def test_what_the_schema_allows_is_taken(client, gateway, path, order):
 
 
 @pytest.mark.parametrize(
-    ("path", "order", "complaints"),
+    ("path", "order", "errors"),
     [
         ("/generations/video", {"prompt": "cat dance"}, ["model"]),
         ("/generations/video", VIDEO | {"model": "photon-1", "loop": "yes"}, ["model", "loop"]),
@@ -113,23 +113,23 @@ async def test_what_the_schema_allows_is_taken(client, gateway, path, order):
         (f"/generations/{UUID}/audio", {"negative_prompt": []}, ["negative_prompt"]),
     ],
 )
-async def test_what_the_schema_forbids_is_a_422(client, gateway, path, order, complaints):
-    """Every complaint names its place, and nothing is charged."""
+async def test_invalid_bodies(client, gateway, path, order, errors):
+    """A 422 names the place of each error, and nothing is charged."""
     answer = await client.luma("POST", path, order)
-    assert (answer.status, places(answer), gateway.charges) == (422, complaints, ())
+    assert (answer.status, places(answer), gateway.charges) == (422, errors, ())
     assert {name for each in answer.body["detail"] for name in each} == {"loc", "msg", "type"}
 
 
-async def test_a_422_is_the_recorded_one(client):
-    """A missing model is told word for word as recorded."""
+async def test_recorded_422(client):
+    """The answer about a missing model is the recorded answer."""
     recorded = json.loads((SAMPLES / "422-dream-machine-list.json").read_text())
     answer = await client.luma("POST", "/generations/video", {"prompt": "cat dance"})
     assert (answer.status, answer.body) == (recorded["status"], recorded["body"])
 
 
 @pytest.mark.parametrize("data", [b"", b'{"model": "ray-2"', b"null"])
-async def test_a_body_that_is_no_object_is_a_422(client, gateway, data):
-    """No body, half a body and null are refused alike."""
+async def test_body_without_object(client, gateway, data):
+    """An empty body, half a body and null get a 422."""
     answer = await client.luma("POST", "/generations", data=data)
     assert (answer.status, places(answer), gateway.charges) == (422, [""], ())
 
@@ -146,8 +146,8 @@ async def test_a_body_that_is_no_object_is_a_422(client, gateway, data):
         ),
     ],
 )
-async def test_assumed_rules_behind_the_schema_are_a_400(client, gateway, order, detail):
-    """What the schema allows and the service refuses is a sentence; a gateway that is not strict takes it."""
+async def test_assumed_rules(client, gateway, order, detail):
+    """Rules that the schema does not state give a 400; without `strict` they do not apply."""
     answer = await client.luma("POST", "/generations/video", order)
     assert (answer.status, answer.body, gateway.charges) == (400, {"detail": detail}, ())
     async with FakeGateway(strict=False) as easy:
@@ -155,7 +155,7 @@ async def test_assumed_rules_behind_the_schema_are_a_400(client, gateway, order,
         assert (await client.luma("POST", "/generations/video", order)).status == 201
 
 
-async def test_the_recorded_refusal_of_concepts_is_told(client):
+async def test_recorded_refusal_of_concepts(client):
     """A model without concepts answers as recorded."""
     recorded = json.loads((SAMPLES / "400-dream-machine-concepts.json").read_text())
     order = {"model": "ray-1-6", "prompt": "cat dance", "concepts": [{"key": "static"}]}
@@ -164,13 +164,13 @@ async def test_the_recorded_refusal_of_concepts_is_told(client):
 
 
 @pytest.mark.parametrize("length", [3, 5000])
-async def test_a_prompt_of_allowed_length_is_taken(client, length):
-    """The bounds of a prompt belong to it."""
+async def test_prompt_length_bounds(client, length):
+    """The shortest and the longest valid prompt are accepted."""
     assert (await client.luma("POST", "/generations/video", VIDEO | {"prompt": "a" * length})).status == 201
 
 
-async def test_unknown_fields_are_left_out_and_remembered(client, gateway):
-    """A field that the document does not know is not repeated, and a test can ask for it."""
+async def test_unknown_fields(client, gateway):
+    """An unknown field is not repeated in the answer, and is noted in `unknown_fields`."""
     answer = await client.luma("POST", "/generations/video", VIDEO | {"mood": "blue"})
     assert answer.body["request"] == VIDEO | {"generation_type": "video"}
     assert gateway.unknown_fields == {"mood"}

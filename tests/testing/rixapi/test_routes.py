@@ -29,14 +29,14 @@ def sample(name):
 
 
 def shape(value):
-    """The field names of a body, nested, without its values."""
+    """The nested field names of a body, without values."""
     if isinstance(value, dict):
         return {name: shape(inner) for name, inner in value.items()}
     return [shape(inner) for inner in value] if isinstance(value, list) else None
 
 
 def paths(value, at=""):
-    """Every field's path in a body."""
+    """The path of every field in a body."""
     if isinstance(value, dict):
         return {at} | {path for name, inner in value.items() for path in paths(inner, f"{at}.{name}")}
     return {at}
@@ -50,13 +50,13 @@ async def post(client, path, body):
     ("status", "form", "name"),
     [
         (201, "flat", "submit-201-pending"),
-        (200, "flat", "submit-200-pending-sister"),
+        (200, "flat", "submit-200-pending-related"),
         (201, "server_id", "submit-201-server-id"),
         (200, "nested", "submit-200-nested-id"),
     ],
 )
-async def test_submit_answers_with_the_fields_of_the_recorded_answer(client, gateway, status, form, name):
-    """A submit answers in each recorded form, and starts one charged generation."""
+async def test_submit_fields(client, gateway, status, form, name):
+    """A submit is answered in each recorded form, and starts one charged generation."""
     gateway.behaviour.submit_status, gateway.behaviour.submit_shape = status, form
     answer = await client.submit()
     assert answer.status == status
@@ -72,8 +72,8 @@ async def test_submit_answers_with_the_fields_of_the_recorded_answer(client, gat
 @pytest.mark.parametrize(
     ("body", "name"), [(VIDEO, "query-completed-2025"), (OLD_VIDEO, "query-completed-2024")], ids=["2025", "2024"]
 )
-async def test_a_completed_query_has_the_fields_of_the_recorded_answer(client, body, name):
-    """A completed generation is spelled, field by field, in the edition that bought it."""
+async def test_completed_query_fields(client, body, name):
+    """A completed generation has the recorded fields of the edition that submitted it."""
     generation_id = (await post(client, "/luma/generations", body)).body["id"]
     await asyncio.sleep(21)
     answer = await client.query(generation_id)
@@ -87,8 +87,8 @@ async def test_a_completed_query_has_the_fields_of_the_recorded_answer(client, b
     ("script", "name"),
     [(completes_without_link(1), "query-completed-no-link"), (fails(after=1), "query-failed-assumed")],
 )
-async def test_an_end_without_files_has_the_fields_of_the_recorded_answer(client, gateway, script, name):
-    """Failed, and completed without a link, are spelled as recorded."""
+async def test_query_without_files(client, gateway, script, name):
+    """Failed, and completed without a link, have the recorded fields."""
     gateway.scripts["cat dance"] = script
     generation_id = await client.buy()
     await asyncio.sleep(2)
@@ -96,8 +96,8 @@ async def test_an_end_without_files_has_the_fields_of_the_recorded_answer(client
 
 
 @pytest.mark.looptime
-async def test_an_old_watermarked_answer_has_a_string_for_the_thumbnail(client, gateway):
-    """The edition of 2024 puts a string where the top level has an object."""
+async def test_thumbnail_string(client, gateway):
+    """The edition of 2024 has a string as the thumbnail of a watermarked video."""
     gateway.scripts["cat dance"] = watermarked_only(after=1)
     generation_id = (await post(client, "/luma/generations", OLD_VIDEO)).body["id"]
     await asyncio.sleep(2)
@@ -109,19 +109,19 @@ async def test_an_old_watermarked_answer_has_a_string_for_the_thumbnail(client, 
     assert body["video_raw"] is None
 
 
-async def test_assumed_a_running_query_of_2025_has_null_files(client):
-    """While it runs, the edition of 2025 tells the request and has null for every file."""
+async def test_assumed_running_2025(client):
+    """A running generation of the edition of 2025 has its request, and null for each file."""
     body = (await client.query(await client.buy())).body
     assert (body["state"], body["request"]) == ("pending", VIDEO)
     assert [body[name] for name in ("video", "video_raw", "thumbnail", "last_frame", "artifact")] == [None] * 5
 
 
 @pytest.mark.looptime
-async def test_the_envelope_has_the_fields_of_the_recorded_row(client):
-    """A row of a query for many has every recorded field, times in seconds, and a progress besides."""
+async def test_envelope_rows(client):
+    """A row has the recorded fields, times in seconds, and a progress in addition."""
     first = (await post(client, "/luma/generations", OLD_VIDEO)).body["id"]
     await asyncio.sleep(8)
-    body = (await client.tasks(first, "nobody-knows-it")).body
+    body = (await client.tasks(first, "unknown")).body
     recorded = sample("tasks-envelope")
     [row] = body["data"]
     assert {**body, "data": None} == {**recorded, "data": None}
@@ -137,8 +137,8 @@ async def test_the_envelope_has_the_fields_of_the_recorded_row(client):
 
 
 @pytest.mark.looptime
-async def test_a_failed_row_tells_the_reason(client, gateway):
-    """FAILURE carries its reason in the row and in the generation."""
+async def test_failed_row(client, gateway):
+    """A FAILURE has its reason in the row and in the generation."""
     gateway.scripts["cat dance"] = fails("Frame moderation failed", after=1)
     generation_id = await client.buy()
     await asyncio.sleep(2)
@@ -147,8 +147,8 @@ async def test_a_failed_row_tells_the_reason(client, gateway):
     assert set(row) >= set(sample("tasks-envelope-failure-assumed")["data"][0])
 
 
-async def test_the_bare_list_holds_flat_generations(client, gateway):
-    """A relay may answer a query for many with a bare list; unknown ids are left out, repeated ones come once."""
+async def test_bare_list(client, gateway):
+    """A bare list leaves out unknown ids and has repeated ids once."""
     gateway.behaviour.batch = "list"
     ids = [await client.buy("a"), await client.buy("b")]
     rows = (await client.tasks(*ids, "unknown", ids[0])).body
@@ -156,7 +156,7 @@ async def test_the_bare_list_holds_flat_generations(client, gateway):
 
 
 @pytest.mark.parametrize(("batch", "status"), [("missing", 404), ("html", 200)])
-async def test_a_relay_may_have_no_query_for_many(client, gateway, batch, status):
+async def test_missing_batch_query(client, gateway, batch, status):
     """A missing endpoint is a 404 or a web page."""
     gateway.behaviour.batch = batch
     answer = await client.tasks("a")
@@ -166,28 +166,28 @@ async def test_a_relay_may_have_no_query_for_many(client, gateway, batch, status
 
 
 @pytest.mark.parametrize("status", [400, 413])
-async def test_too_many_ids_are_refused(client, gateway, status):
-    """Above the limit the whole query is refused; at the limit it is answered."""
+async def test_batch_limit(client, gateway, status):
+    """A query above the limit is refused; a query at the limit is answered."""
     gateway.behaviour.batch_limit, gateway.behaviour.batch_limit_status = 2, status
     assert (await client.tasks("a", "b")).status == 200
     assert (await client.tasks("a", "b", "c")).status == status
 
 
-async def test_a_query_for_many_needs_a_list_of_ids(client):
-    """No list of strings, no answer."""
+async def test_batch_without_ids(client):
+    """A query for many without a list of strings is refused."""
     for body in ({}, {"ids": "a"}, {"ids": [1]}, []):
         assert (await post(client, "/luma/tasks", body)).status == 400
 
 
-async def test_an_unknown_generation_is_a_400(client):
-    """Unknown ids answer as recorded, at the query and at the link."""
-    for answer in (await client.query("nobody"), await client.link("nobody")):
+async def test_unknown_generation(client):
+    """The query and the link endpoint answer as recorded about an unknown id."""
+    for answer in (await client.query("unknown"), await client.link("unknown")):
         assert (answer.status, answer.body["code"], answer.body["data"]) == (400, "task_not_exist", None)
 
 
 @pytest.mark.looptime
-async def test_assumed_the_link_comes_with_completion(client):
-    """The watermark-free link is refused with 400 before completion and then is the clean file."""
+async def test_assumed_link_endpoint(client):
+    """The link endpoint answers 400 before completion, and returns a working link afterwards."""
     generation_id = await client.buy()
     early = await client.link(generation_id)
     assert (early.status, early.body["code"]) == (400, "task_not_completed")
@@ -198,8 +198,8 @@ async def test_assumed_the_link_comes_with_completion(client):
 
 
 @pytest.mark.looptime
-async def test_extend_starts_a_new_generation_from_a_finished_one(client, gateway):
-    """An extend is refused for an unknown or unfinished video, and else charged under a new id."""
+async def test_extend(client, gateway):
+    """An extend of a completed video is charged under a new id; any other is refused."""
     source = await client.buy()
     path, old = f"/luma/generations/{source}/extend", sample("extend-request-2024")
     assert (await post(client, path, old)).status == 400
@@ -214,8 +214,8 @@ async def test_extend_starts_a_new_generation_from_a_finished_one(client, gatewa
 
 
 @pytest.mark.looptime
-async def test_assumed_sound_is_a_submit_that_names_a_finished_video(client, gateway):
-    """A submit with a `task_id` needs no aspect ratio but a finished video."""
+async def test_assumed_audio(client, gateway):
+    """A submit with `task_id` needs a completed video and no aspect ratio."""
     source = await client.buy()
     order = {"prompt": "purring", "task_id": source}
     assert (await post(client, "/luma/generations", order)).status == 400
@@ -241,14 +241,14 @@ async def test_assumed_sound_is_a_submit_that_names_a_finished_video(client, gat
         [VIDEO],
     ],
 )
-async def test_a_wrong_submit_is_refused_without_a_charge(client, gateway, body):
-    """A missing or mistyped documented field is a 400."""
+async def test_invalid_submit(client, gateway, body):
+    """A missing or mistyped documented field gets a 400 and no charge."""
     assert (await post(client, "/luma/generations", body)).status == 400
     assert gateway.charges == ()
 
 
-async def test_a_submit_that_is_no_json_is_refused_without_a_charge(client, gateway):
-    """Malformed JSON is a 400."""
+async def test_malformed_json(client, gateway):
+    """Malformed JSON gets a 400 and no charge."""
     answer = await client.ask("POST", "/luma/generations", data=b'{"prompt": "cat"')
     assert (answer.status, gateway.charges) == (400, ())
     assert gateway.requests[0].body is None
@@ -256,15 +256,15 @@ async def test_a_submit_that_is_no_json_is_refused_without_a_charge(client, gate
 
 @pytest.mark.parametrize("name", ["submit-request-2024", "submit-request-2025"])
 @pytest.mark.parametrize("edition", ["2024", "2025"])
-async def test_a_relay_of_one_edition_knows_only_its_own_fields(client, gateway, name, edition):
-    """The other edition's prompt is no prompt."""
+async def test_edition(client, gateway, name, edition):
+    """A relay of one edition refuses the prompt of the other."""
     gateway.behaviour.edition = edition
     expected = 201 if edition in name else 400
     assert (await post(client, "/luma/generations", sample(name))).status == expected
 
 
-async def test_unknown_fields_are_ignored_and_remembered(client, gateway):
-    """A field that the relay does not document changes nothing, and a test can ask for it."""
+async def test_unknown_fields(client, gateway):
+    """An undocumented field is ignored, and noted in `unknown_fields`."""
     keyframes = {"frame0": {"type": "image", "url": "u"}, "frame1": {"type": "generation", "id": "g"}}
     assert (await client.submit(loop=None, keyframes=keyframes, notify_hook="h", mood="blue")).status == 201
     assert gateway.unknown_fields == {"mood"}
@@ -272,8 +272,8 @@ async def test_unknown_fields_are_ignored_and_remembered(client, gateway):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_wrong_path_is_a_404_that_names_it(client, gateway, method):
-    """Paths and methods that do not exist answer as a relay does."""
+async def test_wrong_path(client, gateway, method):
+    """Unknown paths and methods get the relay's 404."""
     answer = await client.ask(method, "/luma/nothing")
     assert (answer.status, answer.body["error"]["message"]) == (404, f"Invalid URL ({method} /luma/nothing)")
     assert (await client.ask("DELETE", "/luma/tasks")).status == 404
@@ -291,8 +291,8 @@ async def test_a_wrong_path_is_a_404_that_names_it(client, gateway, method):
         ("GET", "/api/usage/token"),
     ],
 )
-async def test_every_endpoint_wants_the_key(client, gateway, method, path):
-    """A wrong or missing key is a 401 in the relay's shape, and charges nothing."""
+async def test_key_is_required(client, gateway, method, path):
+    """Without the correct key, each endpoint answers 401 and charges nothing."""
     wrong = await client.ask(method, path, key="sk-wrong", json=VIDEO)
     missing = await client.ask(method, path, headers={"Authorization": ""}, json=VIDEO)
     assert wrong.status == missing.status == 401
@@ -300,8 +300,8 @@ async def test_every_endpoint_wants_the_key(client, gateway, method, path):
     assert gateway.charges == ()
 
 
-async def test_assumed_the_account_wants_the_access_token_and_the_user():
-    """The account is shown to the system access token together with the user's id, in any family's header."""
+async def test_assumed_account():
+    """The account needs the access token and the user id, in any of the known headers."""
     async with (
         FakeGateway(access_token="system-token", user_id=7) as gateway,
         ClientSession(gateway.base_url) as http,
@@ -321,14 +321,14 @@ async def test_assumed_the_account_wants_the_access_token_and_the_user():
         assert (await user("system-token", New_Api_User="8"))[0] == 401
 
 
-async def test_nobody_sees_the_account_without_an_access_token(client):
+async def test_account_without_access_token(client):
     """A gateway without an access token answers 200 with `success: false`, as recorded."""
     answer = await client.ask("GET", "/api/user/self", key="anything")
     assert (answer.status, answer.body["success"]) == (200, False)
 
 
-async def test_assumed_the_key_tells_what_it_has_used(client):
-    """The key's usage has the recorded fields and goes up with every charge."""
+async def test_assumed_key_usage(client):
+    """The usage of the key has the recorded fields, and grows with each charge."""
     before = (await client.ask("GET", "/api/usage/token")).body
     assert shape(before) == shape(sample("usage-token"))
     await client.buy()
@@ -337,8 +337,8 @@ async def test_assumed_the_key_tells_what_it_has_used(client):
     assert after["total_available"] + after["total_used"] == after["total_granted"]
 
 
-async def test_a_prefix_stands_before_every_endpoint():
-    """Some relays live below a path."""
+async def test_prefix():
+    """`prefix=` applies to every endpoint of the relay dialect."""
     async with (
         FakeGateway(prefix="/vip") as gateway,
         ClientSession(headers={"Authorization": "Bearer sk-fake"}) as http,
@@ -350,16 +350,16 @@ async def test_a_prefix_stands_before_every_endpoint():
             assert response.status == 404
 
 
-async def test_submit_and_query_tell_one_moment_with_two_precisions(client):
-    """The creation time of a submit has microseconds, that of a query milliseconds."""
+async def test_creation_time_precision(client):
+    """The creation time has microseconds in a submit and milliseconds in a query."""
     submitted = (await client.submit()).body
     queried = (await client.query(submitted["id"])).body
     assert submitted["created_at"].startswith(queried["created_at"].removesuffix("Z"))
     assert len(submitted["created_at"]) == len(queried["created_at"]) + 3
 
 
-async def test_queued_words_begin_with_the_submit(client, gateway):
-    """A relay that says queued says so at once."""
+async def test_queued_words_in_submit(client, gateway):
+    """The answer to a submit uses the same words as queries."""
     gateway.scripts["cat dance"] = queued_words(stalls())
     assert (await client.submit()).body["state"] == "queued"
     gateway.scripts["cat dance"] = succeeds()

@@ -56,13 +56,13 @@ SUBMITTED = {
         created_at=utc(2024, 10, 20, 6, 41, 46, 293_298),
         server_id="123",
     ),
-    "submit-200-pending-sister": Generation(
+    "submit-200-pending-related": Generation(
         id="4665a07c-7641-4809-a133-10786201bb56",
         state=State.PENDING,
         raw_state="pending",
         created_at=utc(2024, 12, 22, 13, 38, 40, 139_409),
     ),
-    "submit-200-queued-sister": Generation(
+    "submit-200-queued-related": Generation(
         id="luma_gen_abc123", state=State.PENDING, raw_state="queued", created_at=utc(2024, 3, 1, 12)
     ),
     "submit-200-nested-id": Generation(

@@ -91,7 +91,7 @@ VIDEOS = {
         },
     ),
     "the last frame, 2024": (OLD, {"keyframes": Keyframes(frame1=LION)}, {**OLD_CAT, "image_end_url": LION.url}),
-    "what sisters take, 2024": (
+    "fields of related relays, 2024": (
         OLD,
         {"model": "ray-v2", "resolution": "720p", "duration": "5s", "extra": {"seed": 7}},
         {**OLD_CAT, "model_name": "ray-v2", "resolution": "720p", "duration": "5s", "seed": 7},

@@ -1,4 +1,4 @@
-"""Lies of the query for many, in both of its forms."""
+"""Faults of a query for many, in both forms of its answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from luma_async.testing import (
 
 @pytest.fixture(params=["envelope", "list"])
 async def three(request, client, gateway):
-    """Three ids, and a function that asks for them under a fault and returns the ids of the rows, and the rows."""
+    """Three ids, and a function that asks for them with a fault and returns the ids of the rows, and the rows."""
     gateway.behaviour.batch = request.param
     ids = [await client.buy(prompt) for prompt in "abc"]
 
@@ -30,44 +30,44 @@ async def three(request, client, gateway):
     return ids, ask
 
 
-async def test_rows_can_be_missing(three):
-    """The first rows are left out."""
+async def test_drops_rows(three):
+    """The first rows are missing."""
     ids, ask = three
     assert (await ask(drops_rows(2)))[0] == ids[2:]
 
 
-async def test_rows_can_come_twice(three):
-    """Every row is repeated."""
+async def test_repeats_rows(three):
+    """Every row is sent twice."""
     ids, ask = three
     assert (await ask(repeats_rows()))[0] == ids * 2
 
 
-async def test_a_stranger_can_come_first(three, gateway):
-    """The first row is nobody's."""
+async def test_adds_foreign_row(three, gateway):
+    """The first row has an id that was not asked for."""
     ids, ask = three
     names, _ = await ask(adds_foreign_row())
     assert names[1:] == ids
     assert names[0] not in gateway.generations
 
 
-async def test_rows_can_change_places(three):
-    """All rows come, in another order."""
+async def test_shuffles_rows(three):
+    """All rows are sent, in another order."""
     ids, ask = three
     names, _ = await ask(shuffles_rows())
     assert names != ids
     assert sorted(names) == sorted(ids)
 
 
-async def test_a_row_can_be_hollow(three):
-    """The first row has no data; the others have."""
+async def test_nulls_data(three):
+    """The first row has no data; the other rows do."""
     ids, ask = three
     names, rows = await ask(nulls_data())
     assert names[1:] == ids[1:]
     assert rows[0] is None or rows[0]["data"] is None
 
 
-async def test_a_row_can_be_garbage(three):
-    """The first row is no object; the others are."""
+async def test_garbles_row(three):
+    """The first row is a string; the other rows are objects."""
     ids, ask = three
     names, rows = await ask(garbles_row())
     assert isinstance(rows[0], str)

@@ -1,4 +1,4 @@
-"""Scripts, faults, slots and links hold in the official format as they do in the relay's; and how strict it is."""
+"""Scripts, faults, slots and links apply to the Dream Machine API as to the relay dialect; and `strict=False`."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ IMAGE = {"model": "photon-1", "prompt": "cat dance"}
 UUID = "123e4567-e89b-12d3-a456-426614174000"
 
 
-async def test_a_refusal_is_a_sentence_and_no_charge(client, gateway):
-    """What a script refuses, or a lack of slots, is told in `detail`."""
+async def test_refusal_has_a_detail(client, gateway):
+    """A rejection by a script and a lack of slots are reported in `detail`, without a charge."""
     gateway.scripts["cat dance"] = rejects("blocked", status=403, message="Frame moderation failed")
     refused = await client.luma("POST", "/generations/image", IMAGE)
     assert (refused.status, refused.body) == (403, {"detail": "Frame moderation failed"})
@@ -42,8 +42,8 @@ async def test_a_refusal_is_a_sentence_and_no_charge(client, gateway):
 
 
 @pytest.mark.looptime
-async def test_slots_are_shared_by_both_formats_and_all_kinds(client, gateway):
-    """What runs, runs, wherever it was bought."""
+async def test_slots_are_shared(client, gateway):
+    """Generations of both dialects and of all kinds use the same slots."""
     gateway.free_slots = 2
     gateway.scripts["slow cat"] = stalls()
     await client.buy("slow cat")
@@ -54,8 +54,8 @@ async def test_slots_are_shared_by_both_formats_and_all_kinds(client, gateway):
 
 
 @pytest.mark.looptime
-async def test_a_generation_may_be_unknown_for_a_while(client, gateway):
-    """A query and the list deny it alike, at first or in the end."""
+async def test_unknown_generation(client, gateway):
+    """A query and the list agree on when a generation is unknown."""
     gateway.scripts |= {"late cat": unknown_at_first(5), "lost cat": forgets(10)}
     ids = [await client.buy_at_luma(prompt) for prompt in gateway.scripts]
     seen = []
@@ -69,8 +69,8 @@ async def test_a_generation_may_be_unknown_for_a_while(client, gateway):
 
 
 @pytest.mark.looptime
-async def test_a_link_may_come_late(client, gateway):
-    """Completed has no assets until its time."""
+async def test_late_link(client, gateway):
+    """A completed generation has no assets until its time."""
     gateway.scripts["cat dance"] = completes_without_link(after=10, link_after=30)
     path = f"/generations/{await client.buy_at_luma()}"
     await asyncio.sleep(11)
@@ -82,7 +82,7 @@ async def test_a_link_may_come_late(client, gateway):
 @pytest.mark.looptime
 @pytest.mark.parametrize(("path", "order", "asset"), [("", VIDEO, "video"), ("/image", IMAGE, "image")])
 async def test_presigned_links_expire(client, gateway, path, order, asset):
-    """A link dies at its age, and a new query gives a new one."""
+    """A link expires, and a new query returns a new link."""
     gateway.scripts["cat dance"] = presigned(60, succeeds(0))
     bought = (await client.luma("POST", f"/generations{path}", order)).body
     link = bought["assets"][asset]
@@ -106,8 +106,8 @@ async def test_presigned_links_expire(client, gateway, path, order, asset):
     ("fault", "error"),
     [(drop_after_reading(), aiohttp.ServerDisconnectedError), (cut_body(), aiohttp.ClientPayloadError)],
 )
-async def test_a_lost_answer_is_charged_as_the_fault_says(client, gateway, path, order, kind, fault, error):
-    """The client sees the loss, the charge is there, and the next create is served."""
+async def test_lost_answer_is_charged(client, gateway, path, order, kind, fault, error):
+    """The client loses the answer, the charge counts, and the next submit is served."""
     gateway.inject(fault, on=kind)
     with pytest.raises(error):
         await client.luma("POST", path, order)
@@ -116,8 +116,8 @@ async def test_a_lost_answer_is_charged_as_the_fault_says(client, gateway, path,
 
 
 @pytest.mark.parametrize("kind", ["upscale", "audio"])
-async def test_faults_strike_what_is_made_of_a_video(client, gateway, kind):
-    """Upscale and audio can lose their answers too."""
+async def test_faults_of_follow_ups(client, gateway, kind):
+    """Upscale and audio can lose their answers, too."""
     gateway.scripts["cat dance"] = succeeds(0)
     source = await client.buy_at_luma()
     gateway.inject(no_id(), on=kind)
@@ -140,33 +140,33 @@ async def test_faults_strike_what_is_made_of_a_video(client, gateway, kind):
         ("GET", "/ping", "ping"),
     ],
 )
-async def test_every_kind_of_request_can_go_wrong(client, gateway, method, path, kind):
-    """A fault is planned under the word that counts the request."""
+async def test_fault_on_each_kind(client, gateway, method, path, kind):
+    """A fault is planned under the kind that counts the request."""
     gateway.inject(server_error(502), on=kind)
     assert (await client.luma(method, path)).status == 502
     assert gateway.counts == {kind: 1}
 
 
-async def test_the_list_can_lie(client, gateway):
-    """Rows of the list can be dropped and made up like those of the relay's query for many."""
+async def test_faults_of_the_list(client, gateway):
+    """Rows of the list can be dropped and added like those of the relay's query for many."""
     ids = [await client.buy_at_luma(f"cat {number}") for number in range(3)][::-1]
     gateway.inject(drops_rows(2), on="list")
     gateway.inject(adds_foreign_row(), on="list")
-    for strangers, expected in [(0, ids[2:]), (1, ids)]:
+    for foreign, expected in [(0, ids[2:]), (1, ids)]:
         body = (await client.luma("GET", "/generations")).body
-        assert [each["id"] for each in body["generations"]][strangers:] == expected
+        assert [each["id"] for each in body["generations"]][foreign:] == expected
 
 
-async def test_a_synchronous_image_can_be_answered_by_a_fault(client, gateway):
-    """A fault speaks at once, whatever the request would have waited for."""
+async def test_fault_on_synchronous_image(client, gateway):
+    """A fault answers at once, however long the request would have waited."""
     gateway.scripts["cat dance"] = stalls()
     gateway.inject(answer(201, {"id": "a"}, charged=True), on="image")
     answered = await client.luma("POST", "/generations/image", IMAGE | {"sync": True})
     assert (answered.body, len(gateway.charges)) == ({"id": "a"}, 1)
 
 
-async def test_it_stops_while_a_synchronous_image_waits(client):
-    """Stopping releases whoever waits for an answer."""
+async def test_stop_during_synchronous_image(client):
+    """`stop()` ends requests that wait for their answer."""
     async with FakeGateway(script=stalls()) as gateway:
         client.gateway = gateway
         waiting = asyncio.ensure_future(client.luma("POST", "/generations/image", IMAGE | {"sync": True}))
@@ -176,7 +176,7 @@ async def test_it_stops_while_a_synchronous_image_waits(client):
 
 
 @pytest.fixture
-async def easy(client):
+async def lenient(client):
     """The client of a gateway that is not strict."""
     async with FakeGateway(strict=False) as gateway:
         client.gateway = gateway
@@ -184,43 +184,43 @@ async def easy(client):
 
 
 @pytest.mark.parametrize(("shown", "status"), [("Bearer whatever", 200), ("Bearer  ", 401), ("whatever", 401)])
-async def test_any_key_opens_what_is_not_strict(easy, shown, status):
-    """A key has to be shown, but any will do, in both formats."""
-    assert (await easy.luma("GET", "/ping", headers={"Authorization": shown})).status == status
-    assert (await easy.ask("GET", "/api/usage/token", headers={"Authorization": shown})).status == status
+async def test_any_key_if_not_strict(lenient, shown, status):
+    """A key is required, but any key is accepted, in both dialects."""
+    assert (await lenient.luma("GET", "/ping", headers={"Authorization": shown})).status == status
+    assert (await lenient.ask("GET", "/api/usage/token", headers={"Authorization": shown})).status == status
 
 
-async def test_any_id_is_a_finished_video_to_what_is_not_strict(easy):
-    """An unknown id has a file, can be made more of, and costs and counts nothing itself."""
-    shown = (await easy.luma("GET", "/generations/any-id")).body
+async def test_any_id_if_not_strict(lenient):
+    """An unknown id is a completed video that can be processed further and is not charged."""
+    shown = (await lenient.luma("GET", "/generations/any-id")).body
     assert (shown["id"], shown["state"], shown["generation_type"]) == ("any-id", "completed", "video")
-    assert (await easy.file(shown["assets"]["video"])).status == 200
-    assert easy.gateway.charges == ()
-    assert easy.gateway.generations["any-id"].invented
+    assert (await lenient.file(shown["assets"]["video"])).status == 200
+    assert lenient.gateway.charges == ()
+    assert lenient.gateway.generations["any-id"].invented
     for what in ("upscale", "audio"):
-        assert (await easy.luma("POST", f"/generations/another-{what}/{what}", {})).status == 200
+        assert (await lenient.luma("POST", f"/generations/another-{what}/{what}", {})).status == 200
     frames = {"frame0": {"type": "generation", "id": UUID}}
-    assert (await easy.luma("POST", "/generations", VIDEO | {"keyframes": frames})).status == 201
-    assert [charge.kind for charge in easy.gateway.charges] == ["upscale", "audio", "extend"]
-    assert (await easy.luma("GET", "/generations")).body["count"] == 3
+    assert (await lenient.luma("POST", "/generations", VIDEO | {"keyframes": frames})).status == 201
+    assert [charge.kind for charge in lenient.gateway.charges] == ["upscale", "audio", "extend"]
+    assert (await lenient.luma("GET", "/generations")).body["count"] == 3
 
 
-async def test_what_was_invented_can_be_deleted_again_and_again(easy):
-    """A delete of any id works every time; what was really bought stays deleted."""
+async def test_delete_if_not_strict(lenient):
+    """A video that was not paid for can be deleted repeatedly; a paid video stays deleted."""
     for _ in range(2):
-        assert (await easy.luma("DELETE", "/generations/any-id")).status == 204
-        assert (await easy.luma("GET", "/generations/any-id")).status == 200
-    bought = await easy.buy_at_luma()
-    assert [(await easy.luma("DELETE", f"/generations/{bought}")).status for _ in range(2)] == [204, 404]
-    assert (await easy.luma("GET", f"/generations/{bought}")).status == 404
+        assert (await lenient.luma("DELETE", "/generations/any-id")).status == 204
+        assert (await lenient.luma("GET", "/generations/any-id")).status == 200
+    bought = await lenient.buy_at_luma()
+    assert [(await lenient.luma("DELETE", f"/generations/{bought}")).status for _ in range(2)] == [204, 404]
+    assert (await lenient.luma("GET", f"/generations/{bought}")).status == 404
 
 
-async def test_what_a_script_denies_is_not_invented(easy):
-    """A generation that is unknown at first is unknown at first here too."""
-    easy.gateway.scripts["cat dance"] = unknown_at_first(100)
-    assert (await easy.luma("GET", f"/generations/{await easy.buy_at_luma()}")).status == 404
+async def test_script_wins_if_not_strict(lenient):
+    """A generation that its script hides is not found."""
+    lenient.gateway.scripts["cat dance"] = unknown_at_first(100)
+    assert (await lenient.luma("GET", f"/generations/{await lenient.buy_at_luma()}")).status == 404
 
 
-async def test_the_relays_format_knows_its_ids_even_if_not_strict(easy):
-    """Only the official format invents."""
-    assert (await easy.query("any-id")).body["code"] == "task_not_exist"
+async def test_relay_dialect_if_not_strict(lenient):
+    """The relay dialect finds only its own ids."""
+    assert (await lenient.query("any-id")).body["code"] == "task_not_exist"
