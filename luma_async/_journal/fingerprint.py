@@ -1,8 +1,8 @@
-"""One canonical form of a request: what a journal keeps, what a digest is made of, what a request is restored from.
+"""The canonical form of a request: a journal keeps it, digests are made of it, and requests are restored from it.
 
-The form is the class and the fields that are not defaults, so that a field added tomorrow changes no digest of
-today. Inline images are replaced by their SHA-256: two requests with the same picture are the same purchase, and no
-journal ever holds a picture.
+The form is the class and the fields that are not defaults, so that a field added later changes no earlier digest.
+Inline images are replaced by their SHA-256: two requests with the same picture are the same purchase, and no journal
+ever holds a picture.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from luma_async.values.requests import (
 )
 
 FORM_VERSION = 1
-"""Changing the form would make every purchase of yesterday look new: a golden test holds it."""
+"""Part of each digest. A change of the form would buy every earlier purchase again: golden tests hold it."""
 
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 _MAPPINGS = frozenset({"extra", "character_refs"})
-"""Fields whose names are the caller's: `class` is one like any other there."""
+"""Fields whose names are chosen by the caller: `class` has no special meaning in them."""
 _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
@@ -56,7 +56,7 @@ def canonical_form(request: Request) -> dict[str, Any]:
     """Return the class and the non-default fields of a request as JSON; aspect_ratio is always among them."""
     form = _form(request)
     ratio: str | None = getattr(request, "aspect_ratio", None)
-    # Its default could change one day, and with it what was bought.
+    # Always part of the form, because its default may change in a later version.
     return form if ratio is None else {**form, "aspect_ratio": ratio}
 
 
@@ -67,12 +67,12 @@ def digest(form: dict[str, Any]) -> str:
 
 
 def duration_kind(form: dict[str, Any]) -> str:
-    """Name what a request's duration depends on: generations of one name are learned from together."""
+    """Return what the duration of a request depends on. Durations are learned for each kind."""
     return "|".join(str(form.get(name) or "") for name in ("class", "model", "resolution", "duration"))
 
 
 def request_from_form(form: dict[str, Any]) -> Request:
-    """Build the request of a canonical form again.
+    """Restore the request of a canonical form.
 
     Raises:
         InvalidInput: an inline image is only known by its digest, or a later version wrote the form.
@@ -98,7 +98,7 @@ def _form(value: Any) -> dict[str, Any]:
 
 @cache
 def _defaults(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
-    """Return the fields of a class and their defaults; a factory of ours always makes an empty dictionary."""
+    """Return the fields of a class and their defaults. A factory always means an empty dictionary here."""
     return tuple(
         (field.name, {} if isinstance(field.default, attrs.Factory) else field.default)  # type: ignore[arg-type]
         for field in attrs.fields(cls)

@@ -1,21 +1,21 @@
 """The life of a paid intent: which phase may follow which, and why none of it buys twice.
 
-The one rule that everything rests on: **a POST may leave only while the entry says *sending*, and an entry becomes
-*sending* on disk before the first byte leaves.** So whatever is killed wherever, the journal never knows less than
-what may have been paid:
+Everything rests on one rule: **a POST may leave only while the entry says *sending*, and an entry becomes *sending*
+on disk before the first byte leaves.** So wherever a program is killed, the journal knows of all that may have been
+paid:
 
 - No entry, *not sent* or *refused*: nothing was paid. Sending is safe.
-- *Sending*, and the session that claimed it is alive: it is being decided. Others wait for the result.
-- *Sending*, and that session is dead: the POST may have left. That is *in doubt* without anybody having to write it,
-  which matters, because the one who would have to is dead.
-- *In doubt*: it may be paid. There is no edge from here to *sending* but a person's `RESUBMIT`.
-- *Accepted* and what follows: it is paid and has an id. There is no edge from here to *sending* at all.
+- *Sending*, and the session that claimed it is alive: the outcome is open. Other sessions wait for it.
+- *Sending*, and that session is dead: the POST may have left. This means *in doubt*, and no session has to write it:
+  the session that would have to is dead.
+- *In doubt*: it may be paid. The only edge from here to *sending* is `RESUBMIT`, the decision of a person.
+- *Accepted* and what follows: it is paid and has an id. There is no edge from here to *sending*.
 
-A late answer may always turn a doubt into knowledge (*in doubt*, *abandoned* → *accepted*): knowing that something
-was paid never costs anything. The other direction does not exist.
+A late answer may always settle a doubt (*in doubt*, *abandoned* → *accepted*): to record that something was paid
+costs nothing. There is no edge in the other direction.
 
-Every edge is in `TRANSITIONS`; the functions below it are the steps that a journal applies atomically, each of them
-a pure function from the entry that stands to the entry that shall stand.
+Every edge is in `TRANSITIONS`. The functions below it make the steps that a journal applies atomically, each a pure
+function from the present entry to the next one.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ class Step(StrEnum):
     """What can happen to a paid intent."""
 
     CLAIM = "claim"
-    """A session is about to send it."""
+    """A session is about to send the request."""
     WITHDRAW = "withdraw"
-    """It provably was not sent."""
+    """The request provably was not sent."""
     ACCEPT = "accept"
     """An answer named the generation."""
     REFUSE = "refuse"
-    """An answer said no."""
+    """An answer rejected it."""
     DOUBT = "doubt"
-    """It was sent, and no answer proves anything."""
+    """The request was sent, and no answer proves the outcome."""
     RESOLVE = "resolve"
     """A person, or the service's list, found the generation of a doubt."""
     ABANDON = "abandon"
     """A person closed a doubt."""
     RESUBMIT = "resubmit"
-    """A person takes the risk of paying twice."""
+    """A person accepts the risk of paying twice."""
     COMPLETE = "complete"
     """The service finished the generation."""
     FAIL = "fail"
-    """The service gave up on it."""
+    """The generation failed at the service."""
     LOSE = "lose"
     """The service no longer knows its id."""
 
@@ -69,7 +69,7 @@ TRANSITIONS: dict[tuple[Phase | None, Step], Phase] = {
     (Phase.SENDING, Step.REFUSE): Phase.REFUSED,
     (Phase.SENDING, Step.ACCEPT): Phase.ACCEPTED,
     (Phase.SENDING, Step.DOUBT): Phase.IN_DOUBT,
-    # A dead owner's claim is a doubt that nobody wrote down.
+    # The claim of a dead owner is a doubt, although the entry does not say so.
     (Phase.SENDING, Step.RESOLVE): Phase.ACCEPTED,
     (Phase.SENDING, Step.ABANDON): Phase.ABANDONED,
     (Phase.SENDING, Step.RESUBMIT): Phase.SENDING,
@@ -82,13 +82,13 @@ TRANSITIONS: dict[tuple[Phase | None, Step], Phase] = {
     (Phase.ACCEPTED, Step.COMPLETE): Phase.COMPLETED,
     (Phase.ACCEPTED, Step.FAIL): Phase.FAILED,
     (Phase.ACCEPTED, Step.LOSE): Phase.LOST,
-    # A relay that lost an id may find it again; the other way round nothing changes.
+    # A relay that lost an id may find it again. A finished generation is never lost.
     (Phase.LOST, Step.COMPLETE): Phase.COMPLETED,
     (Phase.LOST, Step.FAIL): Phase.FAILED,
 }
 
 LOOK_AGAIN = "Look at it again with session.doubts.list() (or `luma-async in-doubt`)."
-"""What whoever decides about a doubt does next, when there is no such doubt any more."""
+"""The advice to a person whose decision comes too late, because the doubt has changed."""
 
 PAID = frozenset({Phase.ACCEPTED, Phase.COMPLETED, Phase.FAILED, Phase.LOST})
 """Phases in which a generation exists: its key never buys again."""
@@ -100,40 +100,40 @@ UNDECIDED = frozenset({Phase.SENDING, Phase.IN_DOUBT})
 
 @attrs.frozen(kw_only=True)
 class Send:
-    """Nothing stands against sending."""
+    """The request may be sent."""
 
 
 @attrs.frozen(kw_only=True)
 class Existing:
-    """The key has bought its generation already."""
+    """The key has already bought its generation."""
 
     entry: Entry
-    """Which one."""
+    """The entry of that purchase."""
 
 
 @attrs.frozen(kw_only=True)
 class AwaitOwner:
-    """Another living session is sending it: its result is the answer."""
+    """Another living session is sending the request: wait for its result."""
 
     entry: Entry
-    """Its claim."""
+    """The claim of that session."""
 
 
 Admission: TypeAlias = Send | Existing | AwaitOwner
-"""What to do with a submit whose key may be known."""
+"""What to do with a submit whose key may be in the journal."""
 
 
 def admit(standing: Entry | None, intent: Entry, *, owner_alive: bool) -> Admission:
-    """Decide what a submit under a key means, given the entry that stands.
+    """Decide what to do with a submit under a key, given the journal's entry of that key.
 
     Args:
-        standing: the journal's entry of the key, or None.
+        standing: the present entry of the key, or None.
         intent: what the caller wants to buy.
         owner_alive: whether the session that claimed `standing` is alive.
 
     Raises:
-        KeyConflict: the key names another purchase, or was closed for good.
-        SubmitInDoubt: the key may have bought already.
+        KeyConflict: the key stands for another purchase, or its doubt was abandoned.
+        SubmitInDoubt: the key may have bought a generation already.
     """
     if standing is None:
         return Send()
@@ -153,17 +153,17 @@ def admit(standing: Entry | None, intent: Entry, *, owner_alive: bool) -> Admiss
 
 
 def in_doubt(entry: Entry) -> SubmitInDoubt:
-    """Build the error of an entry whose fate is unknown."""
+    """Return the error for an entry whose outcome is unknown."""
     reason = entry.reason or "the program that sent it ended before the answer came."
     return SubmitInDoubt(key=entry.key, sent_at=entry.sent_at, reason=reason)
 
 
 def next_phase(entry: Entry | None, step: Step) -> Phase:
-    """Look the step up in the table.
+    """Return the phase after a step.
 
     Raises:
-        KeyConflict: the table has no such edge from where an entry stands.
-        JournalError: there is no entry, and the step needs one.
+        KeyConflict: the table has no such edge from the phase of the entry.
+        JournalError: there is no entry, and the step needs an entry.
     """
     phase = TRANSITIONS.get((entry.phase if entry else None, step))
     if phase is not None:
@@ -175,11 +175,11 @@ def next_phase(entry: Entry | None, step: Step) -> Phase:
 
 
 Change: TypeAlias = "Callable[[Entry | None], Entry | None]"
-"""A step ready to be applied by a journal: from the entry that stands to the one that shall stand (None: none)."""
+"""A step that a journal applies: a function from the present entry to the next one (None: no entry)."""
 
 
 def claim(intent: Entry, *, at: datetime) -> Change:
-    """Prepare a claim; it fails if anything but an unpaid entry of the same purchase stands by then."""
+    """Make the step of a claim. It fails if there is an entry by then, unless it is unpaid and of the same purchase."""
 
     def change(standing: Entry | None) -> Entry | None:
         if not isinstance(admit(standing, intent, owner_alive=True), Send):
@@ -191,7 +191,7 @@ def claim(intent: Entry, *, at: datetime) -> Change:
 
 
 def resubmit(doubt: Entry, intent: Entry, *, at: datetime) -> Change:
-    """Prepare a person's decision to send a doubt again; it fails if the doubt changed in the meantime."""
+    """Make the step of sending a doubt again, as a person decided. It fails if the doubt has changed since."""
 
     def change(standing: Entry | None) -> Entry | None:
         return _claimed(_as_decided(standing, doubt), intent, Step.RESUBMIT, at)
@@ -200,7 +200,7 @@ def resubmit(doubt: Entry, intent: Entry, *, at: datetime) -> Change:
 
 
 def resolve(doubt: Entry, generation_id: str, *, at: datetime) -> Change:
-    """Prepare noting what a doubt did buy; it fails if the doubt changed in the meantime."""
+    """Make the step that records what a doubt bought. It fails if the doubt has changed since."""
 
     def change(standing: Entry | None) -> Entry | None:
         return _bought(_as_decided(standing, doubt), Step.RESOLVE, generation_id, at)
@@ -209,7 +209,7 @@ def resolve(doubt: Entry, generation_id: str, *, at: datetime) -> Change:
 
 
 def abandon(doubt: Entry, reason: str, *, at: datetime) -> Change:
-    """Prepare closing a doubt for good; it fails if the doubt changed in the meantime."""
+    """Make the step that closes a doubt for good. It fails if the doubt has changed since."""
 
     def change(standing: Entry | None) -> Entry | None:
         entry = _as_decided(standing, doubt)
@@ -219,7 +219,7 @@ def abandon(doubt: Entry, reason: str, *, at: datetime) -> Change:
 
 
 def _as_decided(standing: Entry | None, doubt: Entry) -> Entry:
-    """Refuse a decision about a doubt that is another one by now: sent again, or settled by somebody else."""
+    """Return the present entry, unless the doubt was sent again or settled since the person decided."""
     if standing is None or (standing.phase, standing.attempts) != (doubt.phase, doubt.attempts):
         raise KeyConflict(entry=standing or doubt, reason="it changed while you decided.", next_step=LOOK_AGAIN)
     return standing
@@ -231,7 +231,7 @@ def _claimed(standing: Entry | None, intent: Entry, step: Step, at: datetime) ->
 
 
 def withdraw(owner: str, *, at: datetime) -> Change:
-    """Prepare taking back a claim that provably sent nothing; what is not this owner's claim is left as it is."""
+    """Make the step that withdraws a claim of this owner whose request was not sent; other entries stay unchanged."""
 
     def change(standing: Entry | None) -> Entry | None:
         if standing is None or standing.phase is not Phase.SENDING or standing.owner != owner:
@@ -242,7 +242,7 @@ def withdraw(owner: str, *, at: datetime) -> Change:
 
 
 def accept(generation_id: str, *, at: datetime) -> Change:
-    """Prepare noting the generation that an answer names; naming it once more changes nothing."""
+    """Make the step that records the generation named by an answer. Recording it again changes nothing."""
 
     def change(standing: Entry | None) -> Entry | None:
         if standing is not None and standing.generation_id == generation_id:
@@ -258,7 +258,7 @@ def _bought(standing: Entry | None, step: Step, generation_id: str, at: datetime
 
 
 def end_without_generation(step: Step, reason: str, *, at: datetime) -> Change:
-    """Prepare an end without a generation: `REFUSE` or `DOUBT`, and why."""
+    """Make the step of an end without a generation: `REFUSE` or `DOUBT`, and the reason."""
 
     def change(standing: Entry | None) -> Entry | None:
         return _moved(_standing(standing), next_phase(standing, step), at, reason=reason)
@@ -267,7 +267,7 @@ def end_without_generation(step: Step, reason: str, *, at: datetime) -> Change:
 
 
 def back_to_doubt(owner: str, reason: str, *, at: datetime) -> Change:
-    """Prepare making a doubt of a second send that bought nothing; what is not this owner's claim is left as it is."""
+    """Make the step back to *in doubt*, when sending a doubt again bought nothing; like `withdraw()` otherwise."""
 
     def change(standing: Entry | None) -> Entry | None:
         if standing is None or standing.phase is not Phase.SENDING or standing.owner != owner:
@@ -278,7 +278,7 @@ def back_to_doubt(owner: str, reason: str, *, at: datetime) -> Change:
 
 
 def finish(generation: Generation, *, at: datetime) -> Change:
-    """Prepare noting how a generation ended; a repeated or late look changes nothing."""
+    """Make the step that records how a generation ended. A repeated or late answer changes nothing."""
     step = Step.FAIL if generation.state is State.FAILED else Step.COMPLETE
 
     def change(standing: Entry | None) -> Entry | None:
@@ -292,7 +292,7 @@ def finish(generation: Generation, *, at: datetime) -> Change:
 
 
 def lose(*, at: datetime) -> Change:
-    """Prepare noting that the service no longer knows the id; what is finished stays so."""
+    """Make the step that records that the service no longer knows the id. Finished generations stay finished."""
 
     def change(standing: Entry | None) -> Entry | None:
         entry = _standing(standing)
@@ -304,7 +304,7 @@ def lose(*, at: datetime) -> Change:
 
 
 def keep_file(path: str, *, at: datetime) -> Change:
-    """Prepare noting where the file is."""
+    """Make the step that records where the file is."""
 
     def change(standing: Entry | None) -> Entry | None:
         return attrs.evolve(_standing(standing), path=path, updated_at=at)
@@ -323,7 +323,7 @@ def _moved(
     reason: str | None = None,
     generation: Generation | None = None,
 ) -> Entry:
-    """Return the entry after a step; what the step does not name stays. `attrs.evolve` takes twice as long."""
+    """Return the entry after a step, which keeps what the step does not name. `attrs.evolve` takes twice as long."""
     return Entry(
         key=entry.key,
         phase=phase,

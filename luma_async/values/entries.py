@@ -14,45 +14,45 @@ from luma_async.values.public import public
 
 @public
 class Phase(StrEnum):
-    """Where we are with a paid intent; `_core.lifecycle` says what may follow what."""
+    """The state of a paid intent. `_journal/lifecycle.py` has the table of what may follow what."""
 
     SENDING = "sending"
-    """Claimed: the POST may leave at any moment. With a dead owner this means in doubt."""
+    """Claimed: the POST may leave at any moment. If its owner is dead, this means in doubt."""
     NOT_SENT = "not_sent"
-    """Withdrawn: provably nothing left this machine."""
+    """Withdrawn: provably nothing was sent."""
     REFUSED = "refused"
-    """The service said no and charged nothing."""
+    """The service rejected it and charged nothing."""
     IN_DOUBT = "in_doubt"
-    """Sent, fate unknown, maybe charged."""
+    """Sent, the outcome is unknown, maybe charged."""
     ABANDONED = "abandoned"
     """A person closed a doubt without finding the generation."""
     ACCEPTED = "accepted"
-    """Paid, and known by its id."""
+    """Paid; the id is known."""
     COMPLETED = "completed"
-    """Paid, and the service finished it."""
+    """Paid; the service completed the generation."""
     FAILED = "failed"
-    """The service accepted it and gave up on it."""
+    """Accepted; the generation failed at the service."""
     LOST = "lost"
-    """The service accepted it and no longer knows its id."""
+    """Accepted; the service no longer knows the id."""
 
 
 @public
 @attrs.frozen(kw_only=True)
 class Entry:
-    """One paid intent, as a journal keeps it. It holds no API key and no inline image."""
+    """A paid intent, as a journal keeps it. It contains no API key and no inline image."""
 
     key: str
     """The caller's name for the intent, 1-200 printable characters."""
     phase: Phase
-    """Where we are with it."""
+    """The state of the intent."""
     service: str
-    """The dialect's name and the base URL: whom it was bought from."""
+    """The dialect's name and the base URL of the service."""
     digest: str
-    """SHA-256 of the request: whether a later submit under this key means the same purchase."""
+    """SHA-256 of the request. It shows whether a later submit under this key is the same purchase."""
     request: dict[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
-    """The class and the fields of the request that are not defaults; inline images are replaced by their digest."""
+    """The class and the non-default fields of the request. Inline images are replaced by their digest."""
     owner: str = ""
-    """The session that claimed it last."""
+    """The name of the session that claimed it last."""
     attempts: int = 1
     """How often it was claimed."""
     sent_at: datetime | None = None

@@ -96,7 +96,7 @@ async def test_status_is_json_for_programs(journal, command):
 @pytest.mark.parametrize(
     ("spoil", "advice"),
     [
-        (lambda path: path.write_text("dear diary"), "name another file"),
+        (lambda path: path.write_text("dear diary"), "Pass another path"),
         (
             lambda path: sqlite3.connect(path).execute("PRAGMA user_version = 99").connection.close(),
             "update luma_async",

@@ -131,7 +131,7 @@ async def test_a_pipe_is_not_a_file(path):
 
 async def test_a_folder_that_does_not_exist_is_not_made(tmp_path):
     """A missing folder is most likely a slip of the pen: it is named, not made."""
-    assert "make it first" in str(await refusal(tmp_path / "nowhere" / "jobs.db"))
+    assert "create it first" in str(await refusal(tmp_path / "nowhere" / "jobs.db"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -291,7 +291,7 @@ async def test_a_file_that_may_only_be_read_refuses_claims(journal, monkeypatch)
 
     monkeypatch.setattr(writer_thread, "open_file", read_only)
     assert (await journal.get("cat")).key == "cat"
-    with pytest.raises(JournalError, match="let this user write"):
+    with pytest.raises(JournalError, match="give this user write permission"):
         await journal.change("dog", claim("dog"))
 
 
@@ -331,7 +331,7 @@ def test_a_user_who_may_not_write_is_told_so(tmp_path_factory, tmp_path, file_mo
     program = [sys.executable, "-c", textwrap.dedent(AS_NOBODY), str(folder / "jobs.db")]
     said = subprocess.run(program, capture_output=True, text=True, check=True).stdout
     folder.chmod(0o755)
-    assert "let this user write the file and its folder" in said
+    assert "give this user write permission for the file and its folder" in said
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

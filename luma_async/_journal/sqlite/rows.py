@@ -1,4 +1,4 @@
-"""Entries as rows of a table: plain columns for what is looked for, JSON for what is only carried along."""
+"""Entries as rows of a table: plain columns for what is searched, JSON for what is only stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from luma_async.values.models import Generation, Image, State, Video
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# What may be long comes last: a search for a phase never reads that far.
+# Long values come last: a search for a phase does not read that far.
 COLUMNS = (
     "key",
     "phase",
@@ -44,28 +44,28 @@ _PARTS: dict[str, type[Any]] = {
 
 
 def to_row(entry: Entry) -> list[Any]:
-    """Spell an entry in all columns."""
-    return [_spell(name, value) for name, value in zip(COLUMNS, _values(entry), strict=True)]
+    """Encode an entry in all columns."""
+    return [_encode(name, value) for name, value in zip(COLUMNS, _values(entry), strict=True)]
 
 
 def to_changes(before: Entry, after: Entry) -> dict[str, Any]:
-    """Spell the columns in which a step has put something else."""
+    """Encode the columns that differ between two entries."""
     values = zip(COLUMNS, _values(before), _values(after), strict=True)
-    return {name: _spell(name, new) for name, old, new in values if new is not old}
+    return {name: _encode(name, new) for name, old, new in values if new is not old}
 
 
-def _spell(name: str, value: Any) -> Any:
-    return _SPELL[name](value) if name in _SPELL else value
+def _encode(name: str, value: Any) -> Any:
+    return _ENCODERS[name](value) if name in _ENCODERS else value
 
 
 def from_row(row: Sequence[Any]) -> Entry:
-    """Read an entry from all columns.
+    """Decode an entry from all columns.
 
     Raises:
         ValueError, KeyError, TypeError: the row is damaged.
     """
     named = zip(COLUMNS, row, strict=True)
-    return Entry(**{name: _READ[name](value) if name in _READ else value for name, value in named})
+    return Entry(**{name: _DECODERS[name](value) if name in _DECODERS else value for name, value in named})
 
 
 def _moment(at: datetime | None) -> str | None:
@@ -77,7 +77,7 @@ def _read_moment(text: str | None) -> datetime | None:
 
 
 def _text(text: str | None) -> str | bytes | None:
-    """Spell a text of others: the words of a service and the names of files may hold what UTF-8 cannot say."""
+    """Encode a text from outside: a service's message or a file name may contain what UTF-8 cannot encode."""
     if text is None or text.isascii():
         return text
     try:
@@ -92,7 +92,7 @@ def _read_text(text: str | bytes | None) -> str | None:
 
 
 def _generation(generation: Generation | None) -> str | None:
-    """Spell what is not a default."""
+    """Encode the fields that are not defaults."""
     if generation is None:
         return None
     form: dict[str, Any] = {}
@@ -119,7 +119,7 @@ def _read_generation(text: str | None) -> Generation | None:
     return Generation(**form)
 
 
-_SPELL: dict[str, Callable[[Any], Any]] = {
+_ENCODERS: dict[str, Callable[[Any], Any]] = {
     "phase": str,
     "sent_at": _moment,
     "updated_at": _moment,
@@ -128,7 +128,7 @@ _SPELL: dict[str, Callable[[Any], Any]] = {
     "request": json.dumps,
     "generation": _generation,
 }
-_READ: dict[str, Callable[[Any], Any]] = {
+_DECODERS: dict[str, Callable[[Any], Any]] = {
     "phase": Phase,
     "sent_at": _read_moment,
     "updated_at": _read_moment,

@@ -1,4 +1,4 @@
-"""A journal's file: how it is made, recognised and opened, and what a failure of it means to a person."""
+"""The journal's file: how it is created, recognised and opened, and what its errors mean to a person."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 APPLICATION_ID = 0x6C756D61
-"""The letters `luma`: by them our files are told from others."""
+"""The letters `luma`: they mark a file as a journal."""
 SCHEMA_VERSION = 1
-"""Counts up with every change to the tables."""
+"""Incremented with every change to the tables."""
 BUSY_S = 10.0
-"""How long another process may hold the file. Ours do so for milliseconds; what takes longer is not one of ours."""
+"""How long another process may lock the file. Sessions lock it for milliseconds; other programs may not end soon."""
 
 _RETRY_S = 0.01
 
 
 def open_file(path: Path) -> sqlite3.Connection:
-    """Open a journal's file, making it if there is none.
+    """Open a journal's file, and create it if there is none.
 
     Raises:
         JournalTooNew: a newer version wrote it.
         JournalError: it is not a journal; nothing in it was changed.
-        sqlite3.Error, OSError: it cannot be used; `explain()` says why.
+        sqlite3.Error, OSError: it cannot be used; `explain()` returns the reason.
     """
     _make_or_inspect(path)
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     try:
         _recognise(connection, path)
         _write_ahead(connection)
-        # Losing the last commits at a power cut would be losing a claim whose POST has left.
+        # Without FULL a power cut may lose the last commits, and so a claim whose POST has left.
         connection.execute("PRAGMA synchronous = FULL")
     except Exception:
         connection.close()
@@ -47,7 +47,7 @@ def open_file(path: Path) -> sqlite3.Connection:
 
 
 def _make_or_inspect(path: Path) -> None:
-    """Make an empty file that only its owner can read, or see whether the one that is there may be ours."""
+    """Create an empty file that only its owner can read, or check that the existing path is a file."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
@@ -55,15 +55,15 @@ def _make_or_inspect(path: Path) -> None:
     else:
         return
     if stat.S_ISDIR(mode):
-        raise JournalError(message="this is a folder; name a file in it.", path=str(path))
+        raise JournalError(message="this is a folder; pass the path of a file.", path=str(path))
     if not stat.S_ISREG(mode):
         raise _foreign(path)
 
 
 def _recognise(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse what is not ours, and make the tables of a new file, or of an empty one that a crash left.
+    """Refuse a file that is not a journal. Create the tables of a new file, or of an empty file that a crash left.
 
-    Only SQLite opens the file: closing it, whoever opened it, would drop all locks that this process holds on it.
+    Only SQLite may open the file: closing any other descriptor of it would drop all POSIX locks of this process.
     """
     try:
         known = _pragma(connection, "application_id")
@@ -78,14 +78,14 @@ def _recognise(connection: sqlite3.Connection, path: Path) -> None:
     version = _pragma(connection, "user_version")
     if version > SCHEMA_VERSION:
         raise JournalTooNew(
-            message=f"a newer version of luma_async wrote it (schema {version}, this one knows {SCHEMA_VERSION}); "
-            "update luma_async, or name another file.",
+            message=f"a newer version of luma_async wrote it (schema {version}, supported is {SCHEMA_VERSION}); "
+            "update luma_async, or pass another path.",
             path=str(path),
         )
 
 
 def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables, unless another process has made them by now."""
+    """Create the tables, unless another process has just done so."""
     connection.execute("BEGIN IMMEDIATE")
     if not _pragma(connection, "application_id"):
         if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
@@ -98,9 +98,9 @@ def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging; for this one thing SQLite does not wait by itself while others open the file.
+    """Switch to write-ahead logging, and retry while other processes open the file: here SQLite does not wait itself.
 
-    Where the file system cannot share memory, SQLite keeps its older way, which is as durable and slower.
+    Where the file system cannot share memory, SQLite keeps the rollback journal, which is as durable and slower.
     """
     give_up_at_s = time.monotonic() + BUSY_S
     while True:
@@ -120,18 +120,18 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _kind(error: Exception) -> int:
-    """Return SQLite's code without what tells more of it."""
+    """Return SQLite's primary result code."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _foreign(path: Path) -> JournalError:
-    message = "this is not a journal of luma_async, and was left as it is; name another file."
+    message = "this file is not a journal of luma_async; it was not changed. Pass another path."
     return JournalError(message=message, path=str(path))
 
 
 _NO_ROOM = "the disk is full; make room, then try again."
-_NO_PERMISSION = "it cannot be written; let this user write the file and its folder."
-_DAMAGED = "it is damaged ({error}); restore a copy, or name another file."
+_NO_PERMISSION = "it cannot be written; give this user write permission for the file and its folder."
+_DAMAGED = "it is damaged ({error}); restore a copy, or pass another path."
 
 _SQLITE_MEANINGS = {
     sqlite3.SQLITE_FULL: _NO_ROOM,
@@ -140,26 +140,26 @@ _SQLITE_MEANINGS = {
     sqlite3.SQLITE_CANTOPEN: _NO_PERMISSION,
     sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
-    sqlite3.SQLITE_IOERR: "the disk fails or is full ({error}); mend that, then try again.",
+    sqlite3.SQLITE_IOERR: "the disk fails or is full ({error}); fix that, then try again.",
 }
 _SYSTEM_MEANINGS = {
-    errno.ENOENT: "its folder does not exist; make it first.",
-    errno.ENOTDIR: "its folder is a file; name another place.",
+    errno.ENOENT: "its folder does not exist; create it first.",
+    errno.ENOTDIR: "its folder is a file; pass another path.",
     errno.ENOSPC: _NO_ROOM,
     errno.EDQUOT: _NO_ROOM,
     errno.EACCES: _NO_PERMISSION,
     errno.EPERM: _NO_PERMISSION,
     errno.EROFS: _NO_PERMISSION,
 }
-_OTHERWISE = "it cannot be used ({error}); name a file on a local disk that this user can write."
+_OTHERWISE = "it cannot be used ({error}); pass a path on a local disk that this user can write."
 
 
 def explain(error: Exception, path: Path) -> JournalError:
-    """Say what a failure means and what to do about it."""
+    """Return the error that says what a failure means and what to do."""
     if isinstance(error, JournalError):
         return error
     if _kind(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        message = f"another program has held it for {BUSY_S:g} s; end that program, then try again."
+        message = f"another program has locked it for {BUSY_S:g} s; end that program, then try again."
         return JournalBusy(message=message, path=str(path))
     if isinstance(error, OSError):
         meaning = _SYSTEM_MEANINGS.get(error.errno or 0, _OTHERWISE)

@@ -1,4 +1,4 @@
-"""The table of entries: what is asked of it, in SQL."""
+"""The table of entries, and its SQL."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CREATE TABLE entries (
 """
 INDEX = "CREATE UNIQUE INDEX bought ON entries (service, generation_id) WHERE generation_id IS NOT NULL"
 
-# The names of the columns are ours; everything else is bound.
+# Only the names of our columns are inserted; all values are bound.
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM entries"  # noqa: S608
 _BY_KEY = f"{_SELECT} WHERE key = ?"
 _BY_GENERATION = f"{_SELECT} WHERE service = ? AND generation_id = ?"
@@ -56,8 +56,8 @@ def _update(columns: tuple[str, ...]) -> str:
 class EntryTable:
     """The entries in an open database.
 
-    It remembers the claims that it wrote itself, which are about to change: within a transaction nobody else can write,
-    and SQLite tells whether anybody did since the last one, so what it remembers is what stands.
+    It caches the claims that it wrote itself, because they change soon. The cache is right: within a transaction no
+    other connection can write, and SQLite says whether one has written since the last transaction.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -67,11 +67,11 @@ class EntryTable:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open; SQLite ends one by itself when the disk is full, or worse."""
+        """Whether a transaction is open. SQLite ends it by itself when the disk is full or fails."""
         return self._connection.in_transaction
 
     def begin(self) -> None:
-        """Begin a transaction, alone among all who write."""
+        """Begin a transaction, and lock out other writers."""
         self._connection.execute("BEGIN IMMEDIATE")
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         if version != self._version:
@@ -83,7 +83,7 @@ class EntryTable:
         self._connection.execute("COMMIT")
 
     def rollback(self) -> None:
-        """Take the changes back."""
+        """Undo the changes."""
         self._claims.clear()
         if self.in_transaction:
             self._connection.execute("ROLLBACK")
@@ -107,7 +107,7 @@ class EntryTable:
         return [entry for entry in map(_read, rows) if entry is not None]
 
     def change(self, key: str, step: Callable[[Entry | None], Entry | None]) -> Entry | None:
-        """Replace an entry by what a step makes of it, with one statement within a transaction.
+        """Replace an entry by the result of a step, with a single statement within a transaction.
 
         Raises:
             KeyConflict: another entry of the same service holds the generation id.
