@@ -1,6 +1,6 @@
-"""The reference is drawn from the sources: names, signatures, and the first lines of docstrings.
+"""The reference page is generated from the sources: names, signatures, and the first lines of docstrings.
 
-`python tests/meta/test_reference_page.py` draws it anew.
+`python tests/meta/test_reference_page.py` generates it again.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ PAGE = ROOT / "docs" / "reference.md"
 INTRODUCTION = """\
 # Reference
 
-Everything that `luma_async` exports, with the first lines of what the docstrings say; `help(luma_async.LumaSession)`
-and your editor show the rest: arguments, errors and the state of the world after each, costs, cancellation. Beside
-these there are `luma_async.testing` ([test your program](how-to/testing.md)) and `luma_async.gallery`
-([look at what was made](how-to/gallery.md)).
+Everything that `luma_async` exports, generated from the signatures and the first lines of the docstrings. The full
+docstrings are in your editor and in `help(luma_async.LumaSession)`: arguments, errors and the state of the world after
+each, costs, and what cancellation does. There are also `luma_async.testing`
+([test your program](how-to/testing.md)) and `luma_async.gallery` ([the gallery page](how-to/gallery.md)).
 
 """
 BUILT_BY_USERS = {"LumaSession", "SqliteJournal"}
-CALLED = {"Requests", "Formats"}
+CALLED = {"Requests", "Dialects"}
 """Topics whose classes users build themselves."""
 ALIASES = {
     "Request",
@@ -41,11 +41,11 @@ ALIASES = {
     "Keyframe",
 }
 TOPICS = {
-    "Session and handles": ("session", "purchases", "handle", "_batch"),
-    "What hangs on a session": ("_doubts", "account", "library"),
+    "Session and handles": ("session", "handle", "_batch"),
+    "Parts of a session": ("_doubts", "account", "library"),
     "Requests": ("values.requests", "values.keyframes", "prompts"),
-    "What services say": ("values.models",),
-    "Formats": ("_wire",),
+    "Answers of a service": ("values.models",),
+    "Dialects": ("_wire",),
     "Settings": ("values.settings",),
     "Journals": ("values.entries", "_journal"),
     "Events": ("values.events",),
@@ -90,7 +90,7 @@ def is_public(node):
 
 
 def fields_of(body):
-    """Each annotated or assigned name that a docstring stands under."""
+    """Yield each annotated or assigned name that is followed by a docstring, with that docstring."""
     for node, following in itertools.pairwise(body):
         documented = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
         if not documented or not isinstance(following.value.value, str):
@@ -103,7 +103,7 @@ def fields_of(body):
 
 
 def members_of(bodies):
-    """A class's own lines, and those of the bases that only split its file, as far as it does not replace them."""
+    """Return the lines of a class and of its undocumented bases; a member of the class replaces that of a base."""
     lines, seen = [], set()
     for body in bodies:
         lines += [f"- {field}: {text}" for field, text in fields_of(body) if not field.startswith("`_")]
@@ -111,27 +111,27 @@ def members_of(bodies):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and is_public(node) and node.name not in seen:
                 seen.add(node.name)
                 names = {ast.unparse(decorator) for decorator in node.decorator_list}
-                spelled = node.name if "property" in names else signature(node)
-                lines.append(f"- `{spelled}`: {first_line(node)}")
+                shown = node.name if "property" in names else signature(node)
+                lines.append(f"- `{shown}`: {first_line(node)}")
     return lines
 
 
 def call_of(name, thing):
-    """How an attrs class is called: what goes by place, what by name, and the defaults."""
+    """Return how an attrs class is called: positional fields, keyword-only fields, and defaults."""
     fields = [field for field in attrs.fields(thing) if field.init]
-    by_place = [spell_field(field) for field in fields if not field.kw_only]
-    by_name = [spell_field(field) for field in fields if field.kw_only]
-    return f"{name}({', '.join([*by_place, *(['*', *by_name] if by_name else [])])})"
+    positional = [show_field(field) for field in fields if not field.kw_only]
+    keyword_only = [show_field(field) for field in fields if field.kw_only]
+    return f"{name}({', '.join([*positional, *(['*', *keyword_only] if keyword_only else [])])})"
 
 
-def spell_field(field):
+def show_field(field):
     if field.default is attrs.NOTHING:
         return field.name
     return f"{field.name}={'{}' if isinstance(field.default, attrs.Factory) else repr(field.default)}"
 
 
 def options_of(thing):
-    """The names of a typed dictionary."""
+    """Return the lines of a typed dictionary."""
     return [f"- `{name}: {kind.__forward_arg__}`" for name, kind in thing.__annotations__.items()]
 
 
@@ -140,11 +140,11 @@ def class_lines(name, thing):
     about = first_line(nodes[0])
     built = thing.__name__ in BUILT_BY_USERS
     inits = [node for node in nodes[0].body if built and isinstance(node, ast.FunctionDef) and node.name == "__init__"]
-    spelled = f"`{signature(inits[0]).replace('__init__', name).removesuffix(' -> None')}`\n\n" if inits else ""
+    shown = f"`{signature(inits[0]).replace('__init__', name).removesuffix(' -> None')}`\n\n" if inits else ""
     if attrs.has(thing) and topic_of(name) in CALLED:
-        spelled = f"`{call_of(name, thing)}`\n\n"
+        shown = f"`{call_of(name, thing)}`\n\n"
     members = options_of(thing) if is_typeddict(thing) else members_of([node.body for node in nodes])
-    return [f"### {name}\n", f"{spelled}{about}\n", *members, ""]
+    return [f"### {name}\n", f"{shown}{about}\n", *members, ""]
 
 
 def is_split(cls, thing):
@@ -152,7 +152,7 @@ def is_split(cls, thing):
 
 
 def alias_lines():
-    """What the short names in signatures stand for, with the docstrings under them."""
+    """Return what the type aliases in signatures stand for, with their docstrings."""
     lines = []
     for path in sorted((ROOT / "luma_async").rglob("*.py")):
         if "testing" in path.parts:
@@ -164,8 +164,8 @@ def alias_lines():
     return sorted(lines)
 
 
-def drawn():
-    """Draw the page."""
+def reference():
+    """Return the text of the page."""
     topics = {topic: [] for topic in TOPICS}
     for name in luma_async.__all__:
         thing = getattr(luma_async, name)
@@ -179,14 +179,16 @@ def drawn():
             node = node_of(thing)
             topics[topic] += [f"### {name}\n", f"`{signature(node)}`\n\n{first_line(node)}\n"]
     sections = [f"## {topic}\n\n" + "\n".join(lines) for topic, lines in topics.items() if lines]
-    sections.append("## Short names in signatures\n\n" + "\n".join(alias_lines()))
+    sections.append("## Type aliases\n\n" + "\n".join(alias_lines()))
     return INTRODUCTION + "\n".join(sections).rstrip() + "\n"
 
 
-def test_the_reference_is_up_to_date():
-    """The page says what the sources say."""
-    assert PAGE.read_text() == drawn(), "the reference is out of date: run `python tests/meta/test_reference_page.py`"
+def test_reference_is_current():
+    """The reference page agrees with the sources."""
+    assert PAGE.read_text() == reference(), (
+        "the reference is out of date: run `python tests/meta/test_reference_page.py`"
+    )
 
 
 if __name__ == "__main__":
-    PAGE.write_text(drawn())
+    PAGE.write_text(reference())
