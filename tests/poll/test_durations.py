@@ -1,4 +1,4 @@
-"""How durations are learned: from intervals, with a prior, and with those that still run."""
+"""How durations are learned: from intervals, with a prior, and with the generations that still run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from luma_async._poll.durations import (
 
 
 def seen(duration, every_s):
-    """What a look every so many seconds sees of a finish."""
+    """What looks at a fixed interval show of a finish."""
     after = math.floor(duration / every_s) * every_s
     return Observed(after_s=after, until_s=after + every_s)
 
@@ -37,8 +37,8 @@ def learn(learned, finishes):
 
 @pytest.mark.parametrize("factor", [1 / 3, 3])
 @pytest.mark.parametrize("every_s", [1, 5, 20])
-def test_a_wrong_prior_is_outgrown_in_120_finishes(factor, every_s):
-    """From a prior three times off in either direction, the median is within a fifth after 120 finishes."""
+def test_wrong_prior(factor, every_s):
+    """From a prior that is wrong by a factor of three, the median is within a fifth after 120 finishes."""
     jitter = random.Random(5)
     prior = attrs.evolve(PRIOR, log_median=PRIOR.log_median + math.log(factor))
     finishes = [seen(jitter.lognormvariate(PRIOR.log_median, PRIOR.spread), every_s) for _ in range(120)]
@@ -47,22 +47,22 @@ def test_a_wrong_prior_is_outgrown_in_120_finishes(factor, every_s):
     assert model.spread == pytest.approx(PRIOR.spread, rel=0.2)
 
 
-def test_without_those_that_still_run_the_first_finishes_would_deceive():
-    """Of a thousand that began together the first fifty are short; counting the rest keeps the law near the truth."""
+def test_running_ones_count():
+    """The first fifty finishes of a thousand are short; the ages of the others keep the model near the truth."""
     jitter = random.Random(5)
     ends = sorted(jitter.lognormvariate(PRIOR.log_median, PRIOR.spread) for _ in range(1000))
     now = ends[49]
     learned = FittedModel.from_prior(PRIOR)
     for end in ends[:50]:
         learned = learned.after(seen(end, 1))
-    deceived = learned.fitted([]).model
-    told = learned.fitted([now] * 950).model
-    assert math.exp(deceived.log_median) < 30
-    assert 45 < math.exp(told.log_median) < 80
+    without_running = learned.fitted([]).model
+    with_running = learned.fitted([now] * 950).model
+    assert math.exp(without_running.log_median) < 30
+    assert 45 < math.exp(with_running.log_median) < 80
 
 
-def test_early_failures_do_not_shorten_the_law():
-    """A tenth that fails within seconds is taken for what it is."""
+def test_early_failures():
+    """A tenth that fails within seconds does not shorten the model."""
     jitter = random.Random(5)
     finishes = [
         seen(
@@ -76,8 +76,8 @@ def test_early_failures_do_not_shorten_the_law():
     assert math.exp(learn(FittedModel.from_prior(PRIOR), finishes).model.log_median) == pytest.approx(60, rel=0.2)
 
 
-def test_fitting_grows_rare_as_finishes_grow_many():
-    """The law is fitted again when it knows a fifth less than there is: some forty times for 2,000 finishes."""
+def test_number_of_fits():
+    """The model is fitted again when a fifth of the finishes is new: about forty times for 2,000 finishes."""
     learned, fits = FittedModel.from_prior(PRIOR), 0
     for _ in range(2000):
         learned = learned.after(Observed(after_s=50, until_s=51))
@@ -87,7 +87,7 @@ def test_fitting_grows_rare_as_finishes_grow_many():
 
 
 def test_old_finishes_fade():
-    """When a service becomes three times faster, the law follows, however many finishes came before."""
+    """When a service becomes three times faster, the model follows, however many finishes came before."""
     jitter = random.Random(5)
     slow = [seen(jitter.lognormvariate(math.log(90), 0.3), 1) for _ in range(MAX_REMEMBERED)]
     fast = [seen(jitter.lognormvariate(math.log(30), 0.3), 1) for _ in range(2 * MAX_REMEMBERED)]
@@ -95,8 +95,8 @@ def test_old_finishes_fade():
     assert math.exp(model.log_median) < 45
 
 
-def test_many_running_are_taken_by_sample():
-    """Ten thousand that still run weigh what they weigh, at the price of a sample."""
+def test_many_running_ones_are_sampled():
+    """Of very many running generations a sample is used, which counts as much as all of them."""
     learned = learn(FittedModel.from_prior(PRIOR), [seen(60, 1)] * 100)
     few, many = learned.fitted([200.0] * MAX_SAMPLED), learned.fitted([200.0] * (50 * MAX_SAMPLED))
     assert few.model.log_median < many.model.log_median
@@ -108,22 +108,22 @@ def test_many_running_are_taken_by_sample():
     st.floats(0, 0.3),
     st.floats(0.01, 200_000),
 )
-def test_a_hazard_is_finite_and_not_negative(log_median, spread, early_weight, age):
-    """Far out in a tail, where floats run out, too."""
+def test_hazard_is_finite(log_median, spread, early_weight, age):
+    """A hazard is finite and not negative, even where floats underflow."""
     hazard = DurationModel(log_median=log_median, spread=spread, early_weight=early_weight).hazard(age)
     assert math.isfinite(hazard)
     assert hazard >= 0
 
 
 @given(st.floats(0, 100_000), st.floats(math.log(2), math.log(600)))
-def test_the_table_reads_both_ways(age, log_median):
-    """R and its inverse belong together."""
+def test_hazard_table_inverse(age, log_median):
+    """`age_at()` is the inverse of `integral_at()`."""
     table = HazardTable.of(DurationModel(log_median=log_median))
     assert table.age_at(table.integral_at(age)) == pytest.approx(age, rel=0.01, abs=0.05)
 
 
-def test_the_table_is_the_integral():
-    """R(t) is ∫√h, here against a plain sum."""
+def test_hazard_table_integral():
+    """The table holds ∫√h, compared with a plain sum."""
     total, step = 0.0, 0.01
     for number in range(12_000):
         total += math.sqrt(PRIOR.hazard((number + 0.5) * step)) * step
@@ -134,7 +134,7 @@ def test_the_table_is_the_integral():
     st.lists(st.tuples(st.floats(0, 1e5), st.floats(0, 1e5)), min_size=1, max_size=40),
     st.lists(st.floats(0, 1e5), max_size=20),
 )
-def test_any_finishes_give_a_usable_law(intervals, running):
+def test_any_finishes_are_usable(intervals, running):
     """Whatever is seen, the median and the spread stay finite."""
     learned = FittedModel.from_prior(PRIOR)
     for one, other in intervals:

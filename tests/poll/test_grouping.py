@@ -1,4 +1,4 @@
-"""How many generations a request may look at, as a service shows it."""
+"""How many generations a request may hold, as a service shows it."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ from luma_async._poll.grouping import Capacity, chunks, joins, page_limit, room_
         (NoResponse(message="gone"), 50, 50),
     ],
 )
-def test_what_a_refused_look_teaches(error, asked, size):
-    """No such call: single queries. Too many: half as many. Anything else says nothing about how many."""
+def test_capacity_after_error(error, asked, size):
+    """A missing call leaves single queries, a rejected number is halved, other errors change nothing."""
     assert Capacity(50).after(error, asked) == Capacity(size)
 
 
-def test_one_at_a_time_is_not_shared():
-    """Width 1 is the single query."""
+def test_capacity_shared():
+    """A capacity of 1 is the single query."""
     assert not Capacity(1).shared
     assert Capacity(2).shared
 
 
 @given(st.lists(st.integers(), max_size=300), st.integers(1, 60))
-def test_chunks_are_as_few_as_possible_and_lose_nothing(items, size):
-    """All items, in order, in the smallest number of chunks; what room is left fits into the last one."""
+def test_chunks(items, size):
+    """Chunks hold all items in order, are as few as possible, and `room_left()` more need no further chunk."""
     pieces = chunks(items, size)
     assert [item for piece in pieces for item in piece] == items
     assert len(pieces) == -(-len(items) // size)
@@ -60,8 +60,8 @@ def test_chunks_are_as_few_as_possible_and_lose_nothing(items, size):
 
 
 @given(st.integers(0, 100_000), st.integers(1, 60), st.integers(0, 64))
-def test_two_groups_of_like_intervals_always_meet(now, interval, part):
-    """Whatever their distance, one of two groups is near enough to come along with the other."""
+def test_groups_of_like_intervals_join(now, interval, part):
+    """Of two groups with like intervals, one always joins the other."""
     later = now + part / 64 * interval
     assert joins(later, interval, now) or joins(now + interval, interval, later)
 
@@ -76,13 +76,13 @@ def test_two_groups_of_like_intervals_always_meet(now, interval, part):
         (RateLimited(status=429), 100),
     ],
 )
-def test_a_list_that_is_not_there_is_not_asked_for_again(error, size):
-    """A service without a list is asked one by one; one in trouble is asked again."""
+def test_capacity_after_page(error, size):
+    """A service without a list gets single queries; a failing service is asked for its list again."""
     assert Capacity(100).after_page(error) == Capacity(size)
 
 
 @pytest.mark.parametrize(
-    ("fruitless", "left", "has_more", "worth"),
+    ("sparse_pages", "missing", "has_more", "worth"),
     [
         (0, 40, True, True),
         (0, 40, False, False),
@@ -94,12 +94,12 @@ def test_a_list_that_is_not_there_is_not_asked_for_again(error, size):
         (1, 10, True, True),
     ],
 )
-def test_another_page_is_read_while_it_is_cheaper_than_single_queries(fruitless, left, has_more, worth):
-    """Pages in vain are risked in proportion to what they may save."""
-    assert worth_another_page(fruitless, left, has_more=has_more) is worth
+def test_worth_another_page(sparse_pages, missing, has_more, worth):
+    """The more ids are missing, the more pages with few hits are accepted."""
+    assert worth_another_page(sparse_pages, missing, has_more=has_more) is worth
 
 
-def test_a_page_is_no_longer_than_it_needs_to_be():
-    """Room for those that are waited for and for as many others, up to what the service allows."""
+def test_page_limit():
+    """A page has room for twice as many as are missing, plus ten, up to what the service allows."""
     assert page_limit(2, 100) == 14
     assert page_limit(1000, 100) == 100
