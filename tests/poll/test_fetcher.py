@@ -1,4 +1,4 @@
-"""Asking for many at once: whatever a relay can and cannot, all that is known comes back, in the order asked."""
+"""Fetching many generations: lists of ids, pages of the account's list, and single queries where these fail."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ import asyncio
 
 import pytest
 
-from luma_async import InvalidInput, LumaSession, RetryPolicy, RixAPI, ServiceUnavailable, State, Unauthorized
+from luma_async import (
+    DreamMachine,
+    InvalidInput,
+    LumaSession,
+    PollPolicy,
+    RetryPolicy,
+    RixAPI,
+    ServiceUnavailable,
+    State,
+    Unauthorized,
+)
 from luma_async.testing import (
     ALWAYS,
     FakeGateway,
@@ -21,13 +31,14 @@ from luma_async.testing import (
     repeats_rows,
     server_error,
     shuffles_rows,
+    succeeds,
 )
 
 pytestmark = pytest.mark.looptime
 
 
-async def bought(luma, number):
-    return [(await luma.submit(f"cat {one}")).id for one in range(number)]
+async def submit(luma, count):
+    return [(await luma.submit(f"cat {number}")).id for number in range(count)]
 
 
 def session(gateway, **settings):
@@ -41,11 +52,11 @@ async def luma(gateway):
 
 
 @pytest.mark.parametrize("batch", ["envelope", "list", "missing", "html"])
-async def test_every_kind_of_relay_answers_for_many(batch):
-    """In an envelope, as a list, by single queries where there is no such call or a web page in its place."""
+async def test_kinds_of_relays(batch):
+    """A relay answers for many in an envelope or as a list; without the call, each id gets a single query."""
     async with FakeGateway(batch=batch) as gateway, session(gateway) as luma:
-        ids = await bought(luma, 7)
-        asked = [*reversed(ids), "nobody", ids[0]]
+        ids = await submit(luma, 7)
+        asked = [*reversed(ids), "unknown", ids[0]]
         assert list(await luma.get_many(asked)) == list(reversed(ids))
         assert gateway.counts["tasks"] == 1
         singles = {"envelope": 1, "list": 1, "missing": 8, "html": 8}
@@ -62,20 +73,20 @@ async def test_missing_call_is_learned_once():
         assert gateway.counts["tasks"] == 1
 
 
-async def test_many_go_in_chunks():
-    """One request for each `batch_size` ids, and none twice."""
+async def test_many_in_chunks():
+    """There is one request for each `batch_size` ids, and no id is sent twice."""
     async with FakeGateway() as gateway, session(gateway, dialect=RixAPI(batch_size=10)) as luma:
-        ids = await bought(luma, 25)
+        ids = await submit(luma, 25)
         assert list(await luma.get_many(ids * 2)) == ids
         assert gateway.counts["tasks"] == 3
         asked = [one for seen in gateway.requests if seen.kind == "tasks" for one in seen.body["ids"]]
         assert sorted(asked) == sorted(ids)
 
 
-async def test_the_documented_call_alone(gateway):
-    """`batch_size=1` uses the single query only."""
+async def test_batch_size_of_one(gateway):
+    """With `batch_size=1`, only single queries are sent."""
     async with session(gateway, dialect=RixAPI(batch_size=1)) as luma:
-        ids = await bought(luma, 3)
+        ids = await submit(luma, 3)
         assert list(await luma.get_many(ids)) == ids
     assert (gateway.counts["tasks"], gateway.counts["query"]) == (0, 3)
 
@@ -97,17 +108,17 @@ async def test_the_documented_call_alone(gateway):
     ],
     ids=lambda fault: fault.name,
 )
-async def test_an_odd_answer_for_many_hides_nobody(luma, gateway, fault):
-    """Rows left out, mixed up, doubled, foreign or unreadable: the rest is asked for one by one, and all are there."""
-    ids = await bought(luma, 6)
+async def test_faulty_answer_for_many(luma, gateway, fault):
+    """When rows are missing, shuffled, doubled, foreign or unreadable, single queries fetch the rest."""
+    ids = await submit(luma, 6)
     gateway.inject(fault, on="tasks", times=ALWAYS)
     found = await luma.get_many(ids)
     assert list(found) == ids
     assert all(found[one].id == one for one in ids)
 
 
-async def test_a_failed_generation_is_returned(luma, gateway):
-    """It is a state like any other, not an error."""
+async def test_failed_generation(luma, gateway):
+    """A failed generation is returned like any other, not raised."""
     gateway.scripts["bad cat"] = fails("moderated", after=1)
     bad, good = (await luma.submit("bad cat")).id, (await luma.submit("cat")).id
     await asyncio.sleep(5)
@@ -117,46 +128,46 @@ async def test_a_failed_generation_is_returned(luma, gateway):
 
 
 async def test_unknown_ids_are_absent(luma):
-    """All of them, some of them, or the only one: an absence, not an error."""
-    (one,) = await bought(luma, 1)
-    assert await luma.get_many(["nobody"]) == {}
-    assert await luma.get_many(["nobody", "no-one", "nothing"]) == {}
-    assert list(await luma.get_many(["nobody", one])) == [one]
+    """Ids that the service does not know are absent from the result, and are no error."""
+    (known,) = await submit(luma, 1)
+    assert await luma.get_many(["unknown"]) == {}
+    assert await luma.get_many(["unknown", "missing", "absent"]) == {}
+    assert list(await luma.get_many(["unknown", known])) == [known]
     assert await luma.get_many([]) == {}
 
 
 @pytest.mark.parametrize("ids", ["g1", ["g1", "../admin"], ["g1", None], [""]])
-async def test_a_malformed_id_sends_nothing(luma, gateway, ids):
-    """One bad id among many, or a lone text that would be taken for its letters: refused before any request."""
+async def test_malformed_id(luma, gateway, ids):
+    """A bad id among many, or a string instead of a list, raises InvalidInput before any request."""
     with pytest.raises(InvalidInput):
         await luma.get_many(ids)
     assert gateway.counts.total() == 0
 
 
 @pytest.mark.parametrize("on", ["tasks", "query"])
-async def test_a_service_in_trouble_is_reported(gateway, on):
-    """When neither way gives an answer, the failure is raised as itself, in no wrapping."""
+async def test_service_unavailable(gateway, on):
+    """When neither way gets an answer, the error of the request is raised."""
     async with session(gateway, retry=RetryPolicy(attempts=2, first_delay=0)) as luma:
-        ids = await bought(luma, 3)
+        ids = await submit(luma, 3)
         gateway.inject(server_error(500), on="tasks", times=ALWAYS)
         gateway.inject(server_error(500), on="query", times=ALWAYS)
         with pytest.raises(ServiceUnavailable):
             await luma.get_many(ids if on == "tasks" else ids[:1])
 
 
-async def test_a_key_that_is_refused_is_reported(luma, gateway):
-    """401 on either call is Unauthorized."""
-    ids = await bought(luma, 3)
+async def test_rejected_key(luma, gateway):
+    """HTTP 401 raises Unauthorized."""
+    ids = await submit(luma, 3)
     gateway.inject(server_error(401), on="tasks", times=ALWAYS)
     gateway.inject(server_error(401), on="query", times=ALWAYS)
     with pytest.raises(Unauthorized):
         await luma.get_many(ids)
 
 
-async def test_what_many_showed_those_who_wait_know(luma, gateway):
-    """A final state seen by `get_many` ends the waiting of whoever waits for it, without a further look."""
+async def test_get_many_ends_waits(luma, gateway):
+    """A final state that `get_many()` fetched ends a wait without another request."""
     handle = await luma.submit("cat dance")
-    others = await bought(luma, 1)
+    others = await submit(luma, 1)
     await asyncio.sleep(30)
     found = await luma.get_many([handle.id, *others])
     looks = gateway.counts["query"] + gateway.counts["tasks"]
@@ -164,16 +175,73 @@ async def test_what_many_showed_those_who_wait_know(luma, gateway):
     assert gateway.counts["query"] + gateway.counts["tasks"] == looks
 
 
-async def test_leaving_stops_the_asking(luma, gateway):
-    """Cancelled while single queries are on their way: they stop with it."""
-    ids = await bought(luma, 3)
+async def test_cancelled_get_many(luma, gateway):
+    """Cancelling `get_many()` cancels its single queries: they are not repeated."""
+    ids = await submit(luma, 3)
     gateway.inject(html_page(), on="tasks", times=ALWAYS)
     gateway.inject(drop_after_reading(), on="query", times=ALWAYS)
-    asking = asyncio.ensure_future(luma.get_many(ids))
+    fetching = asyncio.ensure_future(luma.get_many(ids))
     await asyncio.sleep(0.3)
-    asking.cancel()
-    await asyncio.wait([asking])
-    assert asking.cancelled()
-    asked = gateway.counts["query"]
+    fetching.cancel()
+    await asyncio.wait([fetching])
+    assert fetching.cancelled()
+    sent = gateway.counts["query"]
     await asyncio.sleep(60)
-    assert gateway.counts["query"] == asked
+    assert gateway.counts["query"] == sent
+
+
+# --- the account's list, in Luma's own format ---
+
+
+async def complete_all(gateway, count, **settings):
+    """Submit so many at once, and wait for all."""
+    settings = {"poll": PollPolicy.adaptive()} | settings
+    async with session(gateway, dialect=DreamMachine(), **settings) as luma:
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(luma.submit(f"prompt {number}")) for number in range(count)]
+        handles = [call.result() for call in calls]
+        outcomes = [outcome async for outcome in luma.as_completed(handles)]
+    assert {outcome.generation.id for outcome in outcomes} == {handle.id for handle in handles}
+    assert all(outcome.generation.state is State.COMPLETED for outcome in outcomes)
+
+
+async def test_list_for_a_thousand(gateway):
+    """With a look a second, 1,000 jobs of five seconds cost at most 1.5 requests each, the submit included."""
+    gateway.scripts.update({f"prompt {number}": succeeds(after=5 + number / 1000) for number in range(1000)})
+    await complete_all(gateway, 1000, poll=PollPolicy.fixed(1))
+    sent = gateway.counts["submit"] + gateway.counts["query"] + gateway.counts["list"]
+    assert gateway.counts["list"] > 0
+    assert sent / 1000 <= 1.5
+
+
+async def test_list_with_adaptive_policy(gateway):
+    """With the adaptive policy, 1,000 jobs of a minute cost at most half a status request each."""
+    gateway.scripts.update({f"prompt {number}": succeeds(after=40 + number / 25) for number in range(1000)})
+    await complete_all(gateway, 1000)
+    assert (gateway.counts["query"] + gateway.counts["list"]) / 1000 <= 0.5
+
+
+async def test_list_for_a_single_job(gateway):
+    """A single job is fetched by a single query, not from the list."""
+    await complete_all(gateway, 1)
+    assert gateway.counts["list"] == 0
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_missing_list(gateway, status):
+    """A service without a list gets single queries, and is asked for its list only once."""
+    gateway.inject(answer(status, {"detail": "no such call"}), on="list", times=ALWAYS)
+    await complete_all(gateway, 5, poll=PollPolicy.fixed(1))
+    assert gateway.counts["list"] == 1
+
+
+async def test_rejected_page(gateway):
+    """A service that rejects every page delays the jobs, and loses none."""
+    gateway.inject(answer(422, {"detail": "limit"}), on="list", times=ALWAYS)
+    await complete_all(gateway, 5, poll=PollPolicy.fixed(1))
+
+
+async def test_failing_list(gateway):
+    """A page that fails is a failed look: it delays the jobs, and loses none."""
+    gateway.inject(server_error(502, html=True), on="list", times=3)
+    await complete_all(gateway, 20, poll=PollPolicy.fixed(1))
