@@ -1,4 +1,4 @@
-"""Waiting, against a gateway: shared requests, what a lying service does to them, budgets, and those who leave."""
+"""Waiting, against a gateway: shared requests, faulty answers, outages, timeouts, and waiters that leave."""
 
 from __future__ import annotations
 
@@ -50,6 +50,9 @@ from luma_async.testing import (
 
 pytestmark = pytest.mark.looptime
 
+NOT_FOUND = answer(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None})
+"""A service that does not know an id, once."""
+
 
 @pytest.fixture
 def events():
@@ -66,23 +69,25 @@ def settings():
     return {"poll": PollPolicy.fixed(1)}
 
 
+def session(gateway, **settings):
+    return LumaSession(gateway.api_key, base_url=gateway.base_url, **settings)
+
+
 @pytest.fixture
 async def luma(gateway, journal, events, settings):
-    async with LumaSession(
-        gateway.api_key, base_url=gateway.base_url, journal=journal, on_event=events.append, **settings
-    ) as session:
-        yield session
+    async with session(gateway, journal=journal, on_event=events.append, **settings) as opened:
+        yield opened
 
 
 async def submit(luma, count):
-    """Submit so many, at once."""
+    """Submit so many at once."""
     async with asyncio.TaskGroup() as group:
         calls = [group.create_task(luma.submit(f"prompt {number}", key=f"key {number}")) for number in range(count)]
     return [call.result() for call in calls]
 
 
-async def outcomes_of(luma, handles):
-    """Wait for all, and check that each got its own."""
+async def complete(luma, handles):
+    """Wait for all, and check that each handle got its own generation."""
     ended = {outcome.handle.id: outcome async for outcome in luma.as_completed(handles)}
     assert set(ended) == {handle.id for handle in handles}
     for handle in handles:
@@ -92,66 +97,64 @@ async def outcomes_of(luma, handles):
     return ended
 
 
-async def test_many_share_their_requests(luma, gateway):
-    """Two hundred that wait are looked at in requests of fifty: a fraction of a request each."""
+async def test_shared_requests(luma, gateway):
+    """Two hundred jobs are polled in requests of fifty, with less than a quarter of a request each."""
     gateway.scripts.update({f"prompt {number}": succeeds(after=5 + number / 200) for number in range(200)})
-    await outcomes_of(luma, await submit(luma, 200))
+    await complete(luma, await submit(luma, 200))
     looks = gateway.counts["tasks"] + gateway.counts["query"]
     assert looks / 200 < 0.25
     assert max(len(seen.body["ids"]) for seen in gateway.requests if seen.kind == "tasks") == 50
 
 
-async def test_a_lone_one_is_asked_for_by_itself(luma, gateway):
-    """One that waits alone is looked at with the single query."""
+async def test_single_job(luma, gateway):
+    """A single job is polled with the single query."""
     await (await luma.submit("cat dance"))
     assert gateway.counts["tasks"] == 0
     assert gateway.counts["query"] > 0
 
 
-async def test_with_a_batch_size_of_one_only_the_single_query_is_sent(gateway):
-    """`RixAPI(batch_size=1)` polls exactly as the relay documents for one."""
-    async with LumaSession(
-        gateway.api_key, base_url=gateway.base_url, dialect=RixAPI(batch_size=1), poll=PollPolicy.fixed(1)
-    ) as luma:
-        await outcomes_of(luma, await submit(luma, 10))
+async def test_batch_size_of_one(gateway):
+    """With `RixAPI(batch_size=1)`, jobs are polled with the single query only."""
+    async with session(gateway, dialect=RixAPI(batch_size=1), poll=PollPolicy.fixed(1)) as luma:
+        await complete(luma, await submit(luma, 10))
     assert set(gateway.counts) == {"submit", "query"}
 
 
-LIES = {
+FAULTS = {
     "drops rows": drops_rows(3),
     "repeats rows": repeats_rows(),
     "adds a foreign row": adds_foreign_row(),
     "shuffles rows": shuffles_rows(),
     "a row without data": nulls_data(),
-    "a row that is no row": garbles_row(),
+    "a garbled row": garbles_row(),
 }
 
 
-@pytest.mark.parametrize("lie", LIES.values(), ids=LIES.keys())
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 @pytest.mark.parametrize("shape", ["envelope", "list"])
-async def test_a_lying_answer_for_many_misleads_nobody(luma, gateway, lie, shape):
-    """Whatever rows a service leaves out, repeats, invents or garbles, everybody gets their own generation."""
+async def test_faulty_answer_for_many(luma, gateway, fault, shape):
+    """Whatever rows an answer omits, repeats, adds or garbles, each waiter gets its own generation."""
     gateway.behaviour.batch = shape
-    gateway.inject(lie, on="tasks", times=ALWAYS)
-    await outcomes_of(luma, await submit(luma, 12))
+    gateway.inject(fault, on="tasks", times=ALWAYS)
+    await complete(luma, await submit(luma, 12))
 
 
-async def test_an_unreadable_row_is_looked_at_by_itself(luma, gateway, events):
-    """A row whose generation cannot be structured gets a single query, and no error reaches anybody."""
+async def test_unreadable_row(luma, gateway, events):
+    """A row that cannot be read gets a single query, and no waiter gets an error."""
 
     def spoil(body):
         rows = [{**body["data"][0], "data": {"id": body["data"][0]["task_id"], "state": 7}}, *body["data"][1:]]
         return {**body, "data": rows}
 
     gateway.inject(reshapes(spoil), on="tasks", times=ALWAYS)
-    await outcomes_of(luma, await submit(luma, 5))
+    await complete(luma, await submit(luma, 5))
     assert gateway.counts["query"] > 0
 
 
-async def test_a_closer_look_that_trips_leaves_nobody_waiting_for_ever(gateway, caplog):
-    """A row that is unreadable among many, and trips the reader by itself, ends with the patience."""
+async def test_dialect_fails_on_single_query(gateway, caplog):
+    """If reading the single query raises as well, the wait ends after `max_outage`."""
 
-    class Tripping(RixAPI):
+    class Broken(RixAPI):
         def read_query(self, document, generation_id):
             raise ZeroDivisionError
 
@@ -161,104 +164,102 @@ async def test_a_closer_look_that_trips_leaves_nobody_waiting_for_ever(gateway, 
     gateway.scripts |= {f"prompt {number}": succeeds(after=600) for number in range(3)}
     gateway.inject(reshapes(spoil), on="tasks", times=ALWAYS)
     poll = PollPolicy.fixed(1, max_outage=20)
-    async with LumaSession(gateway.api_key, base_url=gateway.base_url, dialect=Tripping(), poll=poll) as luma:
+    async with session(gateway, dialect=Broken(), poll=poll) as luma:
         ended = [outcome async for outcome in luma.as_completed(await submit(luma, 3))]
     assert all(isinstance(outcome.error, PollingFailed) for outcome in ended)
 
 
-async def test_what_was_seen_while_nobody_listened_is_what_later_looks_are_compared_with(gateway):
-    """A service that takes a step back is heard by whoever listens then."""
-    said = {"state": "queued"}
+async def test_update_after_wait(gateway):
+    """`updates()` reports a change from what an earlier `wait()` saw, even back to an older state."""
+    shown = {"state": "queued"}
     gateway.scripts["cat dance"] = succeeds(after=600)
-    gateway.inject(reshapes(lambda body: {**body, **said}), on="query", times=ALWAYS)
+    gateway.inject(reshapes(lambda body: {**body, **shown}), on="query", times=ALWAYS)
 
-    async def hear(updates, word):
+    async def wait_for_state(updates, word):
         async for one in updates:
             if one.raw_state == word:
                 return
 
-    async with LumaSession(gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(1)) as luma:
+    async with session(gateway, poll=PollPolicy.fixed(1)) as luma:
         handle = await luma.submit("cat dance")
-        await hear(handle.updates(), "queued")
-        said["state"] = "processing"
+        await wait_for_state(handle.updates(), "queued")
+        shown["state"] = "processing"
         with pytest.raises(WaitTimeout):
             await handle.wait(timeout=5)
-        listening = asyncio.ensure_future(hear(handle.updates(), "queued"))
-        said["state"] = "queued"
+        listening = asyncio.ensure_future(wait_for_state(handle.updates(), "queued"))
+        shown["state"] = "queued"
         await asyncio.wait_for(listening, 5)
         assert handle.last.raw_state == "queued"
 
 
-async def test_what_a_refresh_showed_is_what_the_next_look_is_compared_with(gateway):
-    """Looks that show the same are told when somebody's refresh between them showed something else."""
-    said = {"state": "queued"}
+async def test_changed_event_after_refresh(gateway):
+    """After a refresh showed another state, the next look is reported as a change."""
+    shown = {"state": "queued"}
     gateway.scripts["cat dance"] = succeeds(after=600)
-    gateway.inject(reshapes(lambda body: {**body, **said}), on="query", times=ALWAYS)
+    gateway.inject(reshapes(lambda body: {**body, **shown}), on="query", times=ALWAYS)
     events = []
-    async with LumaSession(
-        gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(10), on_event=events.append
-    ) as luma:
+    async with session(gateway, poll=PollPolicy.fixed(10), on_event=events.append) as luma:
         handle = await luma.submit("cat dance")
         waiting = asyncio.ensure_future(handle.wait())
         await asyncio.sleep(15)
-        said["state"] = "processing"
+        shown["state"] = "processing"
         await handle.refresh()
-        said["state"] = "queued"
+        shown["state"] = "queued"
         await asyncio.sleep(15)
         waiting.cancel()
     words = [event.generation.raw_state for event in events if isinstance(event, Changed)]
     assert words == ["queued", "processing", "queued"]
 
 
-async def test_what_everybody_has_left_is_not_looked_at_again(gateway):
-    """Whoever leaves while a look is on its way leaves no further look behind."""
-    gateway.inject(late(5), on="query")
-    async with LumaSession(gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(10)) as luma:
+async def test_waiter_leaves_during_look(gateway):
+    """When the last waiter leaves during a look, no further look follows."""
+    asked = asyncio.Event()
+    gateway.inject(late(5), on="query", when=lambda _: asked.set() or True)
+    async with session(gateway, poll=PollPolicy.fixed(10)) as luma:
         handle = await luma.submit("cat dance")
         waiting = asyncio.ensure_future(handle.wait())
-        while not gateway.counts["query"]:
-            await asyncio.sleep(0.5)
+        await asked.wait()
         waiting.cancel()
         await asyncio.sleep(60)
     assert gateway.counts["query"] == 1
 
 
 @pytest.mark.parametrize("kind", ["missing", "html"])
-async def test_a_relay_without_the_call_for_many_is_asked_one_by_one(luma, gateway, kind):
-    """It is asked for many once, and remembered as one that cannot."""
+async def test_relay_without_batch_query(luma, gateway, kind):
+    """A relay without the call for many is asked for it once, then gets single queries."""
     gateway.behaviour.batch = kind
-    await outcomes_of(luma, await submit(luma, 10))
+    await complete(luma, await submit(luma, 10))
     assert gateway.counts["tasks"] == 1
 
 
 @pytest.mark.parametrize("status", [400, 413])
-async def test_a_chunk_that_is_too_large_is_halved(luma, gateway, status):
-    """The size that works is found by halving, and kept."""
+async def test_chunk_too_large(luma, gateway, status):
+    """A chunk that is too large is halved until it is accepted, and that size is kept."""
     gateway.behaviour.batch_limit, gateway.behaviour.batch_limit_status = 10, status
-    await outcomes_of(luma, await submit(luma, 50))
+    await complete(luma, await submit(luma, 50))
     sizes = [len(seen.body["ids"]) for seen in gateway.requests if seen.kind == "tasks"]
     first_good = next(place for place, size in enumerate(sizes) if size <= 10)
     assert all(size <= 25 for size in sizes[1:])
     assert all(size <= 10 for size in sizes[first_good + 2 :])
 
 
-async def test_a_service_that_takes_not_even_two_is_asked_one_by_one(luma, gateway):
-    """When a chunk of two is too large, the call counts as missing: eight are halved seven times at the most."""
+async def test_chunk_of_two_too_large(luma, gateway):
+    """If even two ids are too many, jobs get single queries: eight are halved seven times at most."""
     gateway.behaviour.batch_limit = 1
-    await outcomes_of(luma, await submit(luma, 8))
+    await complete(luma, await submit(luma, 8))
     assert gateway.counts["tasks"] <= 7
 
 
-async def test_a_call_for_many_that_breaks_half_the_time_delays_and_loses_nothing(luma, gateway):
-    """Errors, garbage and disconnects on every other look disturb no waiter."""
+async def test_unreliable_batch_query(luma, gateway):
+    """Errors, garbage and rate limits on every second look lose no job."""
     jitter = random.Random(4)
     for fault in (server_error(500), garbage(), server_error(502, html=True), rate_limited(2)):
         gateway.inject(fault, on="tasks", times=ALWAYS, when=lambda _: jitter.random() < 0.2)
-    await outcomes_of(luma, await submit(luma, 60))
+    await complete(luma, await submit(luma, 60))
 
 
-async def test_a_wait_outlives_a_service_that_is_down_for_a_while(luma, gateway):
-    """Four minutes of errors are within the patience of five."""
+async def test_outage_shorter_than_max(luma, gateway):
+    """A wait survives four minutes of errors, because `max_outage` is five."""
     gateway.scripts["cat dance"] = succeeds(after=30)
     handle = await luma.submit("cat dance")
     gateway.inject(server_error(503), on="query", times=ALWAYS)
@@ -268,8 +269,8 @@ async def test_a_wait_outlives_a_service_that_is_down_for_a_while(luma, gateway)
     assert (await waiting).state is State.COMPLETED
 
 
-async def test_an_unbroken_run_of_failures_ends_a_wait(luma, gateway):
-    """Beyond the patience `PollingFailed` tells what was seen last and what failed, and its handle waits on."""
+async def test_outage_longer_than_max(luma, gateway):
+    """`PollingFailed` carries the handle, the last state and the failures; waiting again works."""
     gateway.scripts["cat dance"] = succeeds(after=30)
     handle = await luma.submit("cat dance")
     gateway.inject(server_error(503), on="query", times=ALWAYS)
@@ -282,8 +283,8 @@ async def test_an_unbroken_run_of_failures_ends_a_wait(luma, gateway):
     assert (await caught.value.handle.wait()).state is State.COMPLETED
 
 
-async def test_who_leaves_updates_leaves_the_looking(luma, gateway):
-    """Closing the iterator is enough, though what it iterates over is held elsewhere."""
+async def test_closed_updates(luma, gateway):
+    """Closing the iterator of `updates()` stops polling."""
     gateway.scripts["cat dance"] = succeeds(after=600)
     handle = await luma.submit("cat dance")
     updates = handle.updates()
@@ -295,8 +296,8 @@ async def test_who_leaves_updates_leaves_the_looking(luma, gateway):
     assert gateway.counts.total() == asked
 
 
-async def test_who_follows_a_generation_that_cannot_be_looked_at_can_go_on_waiting(luma, gateway):
-    """The failure that ends `updates` carries the handle, as that of a wait does."""
+async def test_polling_failed_in_updates(luma, gateway):
+    """The `PollingFailed` that ends `updates()` carries the handle."""
     gateway.scripts["cat dance"] = succeeds(after=30)
     handle = await luma.submit("cat dance")
     gateway.inject(server_error(503), on="query", times=ALWAYS)
@@ -305,22 +306,22 @@ async def test_who_follows_a_generation_that_cannot_be_looked_at_can_go_on_waiti
     assert caught.value.handle is handle
 
 
-async def test_out_of_credit_ends_a_wait_at_once(luma, gateway):
-    """A key without credit is not waited for."""
+async def test_out_of_credit(luma, gateway):
+    """A key without credit ends a wait at once."""
     handle = await luma.submit("cat dance")
     gateway.inject(out_of_credit(), on="query", times=ALWAYS)
     with pytest.raises(OutOfCredit):
         await handle
 
 
-async def test_a_lagging_replica_is_forgiven(luma, gateway):
-    """An id that is unknown for the first seconds after its submit is waited for."""
+async def test_unknown_after_submit(luma, gateway):
+    """An id that is unknown for some seconds after its submit is waited for."""
     gateway.scripts["cat dance"] = unknown_at_first(8, then=succeeds(after=12))
     assert (await luma.run("cat dance")).state is State.COMPLETED
 
 
-async def test_an_id_that_stays_unknown_is_closed_as_lost_and_never_bought_again(luma, gateway, journal):
-    """After the grace the wait ends, the entry is closed, and its key leads to the same id, not to another charge."""
+async def test_lost_generation(luma, gateway, journal):
+    """After the grace the entry is closed as lost; its key returns the same id, and nothing is charged again."""
     gateway.scripts["cat dance"] = forgets(after=3, then=stalls())
     handle = await luma.submit("cat dance", key="cat")
     with pytest.raises(GenerationNotFound):
@@ -331,21 +332,21 @@ async def test_an_id_that_stays_unknown_is_closed_as_lost_and_never_bought_again
     assert len(gateway.charges) == 1
 
 
-async def test_a_foreign_id_that_nobody_knows_is_told_at_once(luma):
-    """Grace is for submits of ours; a mistyped id is not waited for."""
+async def test_mistyped_id(luma):
+    """An id that was not submitted here raises GenerationNotFound without the grace."""
     with pytest.raises(GenerationNotFound):
         await luma.handle("mistyped").wait()
 
 
-async def test_completed_without_a_link_is_looked_at_again(luma, gateway):
-    """A link that comes a little later is waited for."""
+async def test_link_comes_later(luma, gateway):
+    """A completed generation without a link is looked at again until the link is there."""
     gateway.scripts["cat dance"] = completes_without_link(after=3, link_after=2)
     generation = await luma.run("cat dance")
     assert generation.video.download_url
 
 
-async def test_completed_for_ever_without_a_link_is_returned_as_it_is(luma, gateway):
-    """After three more looks the generation is taken without one; waiting again asks nobody."""
+async def test_link_never_comes(luma, gateway):
+    """After three more looks a generation is returned without a link; waiting again sends no request."""
     gateway.scripts["cat dance"] = completes_without_link(after=3)
     handle = await luma.submit("cat dance")
     generation = await handle
@@ -357,10 +358,10 @@ async def test_completed_for_ever_without_a_link_is_returned_as_it_is(luma, gate
     assert [one.state async for one in handle.updates()] == [State.COMPLETED]
 
 
-async def test_events_tell_every_change_once(luma, gateway, events):
-    """Each request, each new state, and one end for each generation."""
+async def test_events(luma, gateway, events):
+    """Each request, each change and each end is reported once."""
     handles = await submit(luma, 3)
-    await outcomes_of(luma, handles)
+    await complete(luma, handles)
     asked = {one for event in events if isinstance(event, Polled) for one in event.ids}
     assert asked == {handle.id for handle in handles}
     for handle in handles:
@@ -370,8 +371,8 @@ async def test_events_tell_every_change_once(luma, gateway, events):
         assert sum(isinstance(event, Finished) and event.generation.id == handle.id for event in events) == 1
 
 
-async def test_updates_carry_progress_and_estimates(luma, gateway):
-    """Where the service tells how far it is and how long it takes, each change says so."""
+async def test_estimates_in_updates(luma, gateway):
+    """Each change carries the service's new estimate."""
     gateway.scripts["cat dance"] = estimates(succeeds(after=8))
     handle = await luma.submit("cat dance")
     estimated = [one.estimate_wait_s async for one in handle.updates() if not one.final]
@@ -380,15 +381,15 @@ async def test_updates_carry_progress_and_estimates(luma, gateway):
 
 
 @pytest.mark.parametrize("settings", [{"poll": PollPolicy.adaptive()}])
-async def test_an_honest_estimate_saves_looks(luma, gateway):
-    """With a service that tells how long it takes, a lone video needs a handful of looks."""
+async def test_estimate_saves_looks(luma, gateway):
+    """With a service that estimates the duration, a single job needs at most four looks."""
     gateway.scripts["cat dance"] = estimates(succeeds(after=50))
     assert (await luma.run("cat dance")).state is State.COMPLETED
     assert gateway.counts["query"] <= 4
 
 
-async def test_a_named_delay_is_kept(luma, gateway):
-    """After `Retry-After` nobody looks before that."""
+async def test_retry_after(luma, gateway):
+    """After `Retry-After` no request is sent before that."""
     gateway.scripts["cat dance"] = succeeds(after=20)
     handle = await luma.submit("cat dance")
     gateway.inject(rate_limited(10), on="query")
@@ -397,8 +398,8 @@ async def test_a_named_delay_is_kept(luma, gateway):
     assert times[1] - times[0] >= 10
 
 
-async def test_nobody_looks_when_nobody_waits(luma, gateway):
-    """A generation is looked at only while somebody waits for it."""
+async def test_no_polling_without_waiters(luma, gateway):
+    """A generation is polled only while there is a waiter."""
     handle = await luma.submit("cat dance")
     await asyncio.sleep(60)
     assert gateway.counts["query"] == 0
@@ -409,18 +410,18 @@ async def test_nobody_looks_when_nobody_waits(luma, gateway):
     assert gateway.counts["query"] == asked
 
 
-async def test_a_short_wait_leaves_with_fresh_news(gateway):
-    """A wait whose time is up before the next look falls due gets a last look just before its end."""
+async def test_last_look_before_timeout(gateway):
+    """A wait that ends before the next look gets a look just before its end."""
     gateway.scripts["cat dance"] = succeeds(after=7)
-    async with LumaSession(gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(60)) as luma:
+    async with session(gateway, poll=PollPolicy.fixed(60)) as luma:
         handle = await luma.submit("cat dance")
         assert (await handle.wait(timeout=10)).state is State.COMPLETED
 
 
-async def test_somebody_in_a_hurry_draws_the_next_look_nearer(gateway):
-    """The patient wait of another does not keep a short one from its last look."""
+async def test_short_wait_next_to_long_wait(gateway):
+    """A waiter with a short timeout gets its last look, even if another waiter has none."""
     gateway.scripts["cat dance"] = succeeds(after=7)
-    async with LumaSession(gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(60)) as luma:
+    async with session(gateway, poll=PollPolicy.fixed(60)) as luma:
         handle = await luma.submit("cat dance")
         patient = asyncio.ensure_future(handle.wait())
         await asyncio.sleep(0)
@@ -428,24 +429,24 @@ async def test_somebody_in_a_hurry_draws_the_next_look_nearer(gateway):
         assert (await patient).state is State.COMPLETED
 
 
-async def test_one_who_leaves_disturbs_nobody(luma, gateway):
-    """Of many who wait for the same and for others, those who are cancelled or time out take nothing with them."""
+async def test_cancelled_and_timed_out_waiters(luma, gateway):
+    """Waiters that are cancelled or time out do not affect the other waiters."""
     handles = await submit(luma, 6)
-    committed = [asyncio.ensure_future(handle.wait()) for handle in handles]
+    staying = [asyncio.ensure_future(handle.wait()) for handle in handles]
     leaving = [asyncio.ensure_future(handle.wait()) for handle in handles]
-    hurried = [asyncio.ensure_future(handle.wait(timeout=2)) for handle in handles]
+    timed = [asyncio.ensure_future(handle.wait(timeout=2)) for handle in handles]
     await asyncio.sleep(1.5)
     for one in leaving:
         one.cancel()
-    done, _ = await asyncio.wait([*committed, *leaving, *hurried])
+    done, _ = await asyncio.wait([*staying, *leaving, *timed])
     assert all(one.cancelled() for one in leaving)
-    assert all(isinstance(one.exception(), WaitTimeout) for one in hurried)
-    assert all(one.result().state is State.COMPLETED for one in committed)
+    assert all(isinstance(one.exception(), WaitTimeout) for one in timed)
+    assert all(one.result().state is State.COMPLETED for one in staying)
     assert len(done) == 18
 
 
-async def test_each_who_waits_gets_an_error_of_their_own(luma, gateway):
-    """An error that many wait for carries each one's own handle."""
+async def test_each_waiter_gets_own_error(luma, gateway):
+    """Waiters that fail for the same reason get an exception object each."""
     gateway.scripts["cat dance"] = forgets(after=1, then=stalls())
     handle = await luma.submit("cat dance")
     results = await asyncio.wait([asyncio.ensure_future(handle.wait()) for _ in range(2)])
@@ -454,8 +455,8 @@ async def test_each_who_waits_gets_an_error_of_their_own(luma, gateway):
     assert all(isinstance(one, GenerationNotFound) for one in errors)
 
 
-async def test_all_handles_of_one_generation_know_the_same(luma):
-    """What one handle has seen, every other knows; a late answer takes nothing back."""
+async def test_handles_share_state(luma):
+    """All handles of a generation show the same state and key."""
     handle = await luma.submit("cat dance", key="cat")
     other = luma.handle(handle.id)
     assert other.last.state is State.PENDING
@@ -464,9 +465,9 @@ async def test_all_handles_of_one_generation_know_the_same(luma):
     assert other.last.state is State.COMPLETED
 
 
-async def test_somebody_elses_look_ends_a_wait(gateway):
-    """What `get` or `get_many` sees is told to those who wait, before any look of theirs."""
-    async with LumaSession(gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(500)) as luma:
+async def test_get_many_ends_waits(gateway):
+    """What `get_many()` fetches ends a wait before the watcher's next look."""
+    async with session(gateway, poll=PollPolicy.fixed(500)) as luma:
         handles = await submit(luma, 2)
         waiting = [asyncio.ensure_future(handle.wait()) for handle in handles]
         await asyncio.sleep(20)
@@ -474,34 +475,33 @@ async def test_somebody_elses_look_ends_a_wait(gateway):
         assert [(await one).state for one in waiting] == [State.COMPLETED] * 2
 
 
-async def test_what_was_bought_before_is_looked_at_soon_and_not_all_at_once(gateway, journal):
-    """A session that takes up 300 finished generations knows all of them within seconds, in few requests a second."""
-    settings = {"base_url": gateway.base_url, "journal": journal}
-    async with LumaSession(gateway.api_key, **settings) as luma:
+async def test_resume_spreads_first_looks(gateway, journal):
+    """First looks at 300 finished jobs of an earlier session take seconds, and are not all sent in the same second."""
+    async with session(gateway, journal=journal) as luma:
         await submit(luma, 300)
     await asyncio.sleep(100)
     gateway.behaviour.batch = "missing"
     loop = asyncio.get_running_loop()
-    async with LumaSession(gateway.api_key, **settings) as luma:
+    async with session(gateway, journal=journal) as luma:
         began_at = loop.time()
-        await outcomes_of(luma, await luma.resume())
+        await complete(luma, await luma.resume())
         assert loop.time() - began_at < 15
     per_second = [int(seen.at - began_at) for seen in gateway.requests if seen.kind == "query"]
     # The random delays put about 140 into the first second.
     assert max(per_second.count(second) for second in set(per_second)) < 200
 
 
-async def test_an_unknown_word_is_logged_once(luma, gateway, caplog):
-    """A word of tomorrow keeps everybody waiting and makes one line in the log."""
+async def test_unknown_state_is_logged_once(luma, gateway, caplog):
+    """A state that this version does not know does not end a wait, and is logged once."""
     from luma_async.testing import new_state
 
     gateway.scripts.update({f"prompt {number}": new_state("rendering_4d") for number in range(5)})
-    await outcomes_of(luma, await submit(luma, 5))
+    await complete(luma, await submit(luma, 5))
     assert sum("rendering_4d" in record.getMessage() for record in caplog.records) == 1
 
 
-async def test_failed_ones_are_outcomes_among_the_others(luma, gateway, events):
-    """Early and late failures come out with their reason, and end only their own wait."""
+async def test_failed_generations(luma, gateway, events):
+    """Failed generations end only their own wait, with the service's reason."""
     gateway.scripts.update({f"prompt {number}": fails("Job failed", after=2 + number) for number in range(3)})
     handles = await submit(luma, 6)
     ended = {outcome.handle.id: outcome async for outcome in luma.as_completed(handles)}
@@ -510,25 +510,20 @@ async def test_failed_ones_are_outcomes_among_the_others(luma, gateway, events):
 
 
 @pytest.mark.parametrize("name", ["read_query", "peek", "generation"])
-async def test_a_dialect_that_trips_leaves_nobody_waiting_for_ever(gateway, caplog, name):
-    """An exception that no reader should raise is a failed look like any other, and ends with the patience."""
+async def test_dialect_raises(gateway, caplog, name):
+    """An unexpected exception of a dialect is a failed look: the wait ends after `max_outage`."""
 
-    def trip(*_):
+    def fail(*_):
         raise ZeroDivisionError
 
-    class Tripping(RixAPI):
-        pass
-
-    setattr(Tripping, name, trip)
-    async with LumaSession(
-        gateway.api_key, base_url=gateway.base_url, dialect=Tripping(), poll=PollPolicy.fixed(1, max_outage=20)
-    ) as luma:
+    broken = type("Broken", (RixAPI,), {name: fail})()
+    async with session(gateway, dialect=broken, poll=PollPolicy.fixed(1, max_outage=20)) as luma:
         with pytest.raises(PollingFailed, match="ZeroDivisionError"):
             await luma.run("cat dance")
 
 
-async def test_an_early_unknown_that_comes_late_is_forgiven(luma, gateway, journal):
-    """The grace counts from the question: what was true within it loses no paid generation after it."""
+async def test_late_not_found(luma, gateway, journal):
+    """The grace counts from the request: a late answer that the id is unknown loses no paid generation."""
     gateway.scripts["cat dance"] = unknown_at_first(5)
     gateway.inject(late(29.9), on="query")
     handle = await luma.submit("cat dance", key="cat")
@@ -537,8 +532,8 @@ async def test_an_early_unknown_that_comes_late_is_forgiven(luma, gateway, journ
 
 
 @pytest.mark.parametrize("settings", [{"poll": PollPolicy.fixed(4)}])
-async def test_a_single_query_that_hangs_holds_up_nobody(luma, gateway, journal):
-    """Those that an answer for many left out are asked for one by one, and each learns its own answer at once."""
+async def test_hanging_single_query(luma, gateway, journal):
+    """A single query that hangs delays only its own generation."""
     for number in range(6):
         gateway.scripts[f"prompt {number}"] = unknown_at_first(5)
     handles = await submit(luma, 6)
@@ -551,8 +546,8 @@ async def test_a_single_query_that_hangs_holds_up_nobody(luma, gateway, journal)
     assert {(await journal.get(handle.key)).phase for handle in handles} == {Phase.COMPLETED}
 
 
-async def test_updates_miss_nothing_while_their_taker_is_busy(luma, gateway):
-    """What others see meanwhile comes next, the end too; an unchanged state is not told twice."""
+async def test_updates_while_busy(luma, gateway):
+    """Changes during the body of the loop are yielded next, the end too."""
     handle = await luma.submit("cat dance")
     other = asyncio.ensure_future(handle.wait())
     states = []
@@ -574,8 +569,8 @@ async def test_updates_miss_nothing_while_their_taker_is_busy(luma, gateway):
     assert states == [State.PENDING, State.PROCESSING, State.COMPLETED]
 
 
-async def test_updates_tell_nothing_twice(luma, gateway):
-    """Looking again at a generation that has not changed, while the taker of its updates is busy, is no news."""
+async def test_updates_without_change(luma, gateway):
+    """`updates()` does not yield a state again that has not changed."""
     gateway.scripts["cat dance"] = stalls(processing_after=0)
     handle = await luma.submit("cat dance")
     await asyncio.sleep(1)
@@ -591,8 +586,8 @@ async def test_updates_tell_nothing_twice(luma, gateway):
     await asyncio.wait([waiting])
 
 
-async def test_a_service_that_wants_a_day_of_rest_blinds_nobody(luma, gateway):
-    """A named time is kept for some minutes at most."""
+async def test_long_retry_after(luma, gateway):
+    """A `Retry-After` of a day stops polling for five minutes only."""
     gateway.inject(rate_limited(86_400), on="query")
     loop = asyncio.get_running_loop()
     handle = await luma.submit("cat dance")
@@ -603,32 +598,32 @@ async def test_a_service_that_wants_a_day_of_rest_blinds_nobody(luma, gateway):
 
 @pytest.mark.parametrize(("every_s", "timeout_s"), [(60, 50), (300, 200), (600, 500), (3600, 1800)])
 @pytest.mark.parametrize("offset_s", [0.0, 1.3, 2.7])
-async def test_a_last_look_comes_before_the_end_of_a_wait(gateway, every_s, timeout_s, offset_s):
-    """However long the interval, who stops waiting leaves with fresh news."""
+async def test_last_look_with_long_interval(gateway, every_s, timeout_s, offset_s):
+    """However long the interval is, a look comes before the timeout."""
     gateway.scripts["cat dance"] = succeeds(after=30)
-    async with LumaSession(gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(every_s)) as luma:
+    async with session(gateway, poll=PollPolicy.fixed(every_s)) as luma:
         await asyncio.sleep(offset_s)
         handle = await luma.submit("cat dance")
         assert (await handle.wait(timeout=timeout_s)).state is State.COMPLETED
 
 
 @pytest.mark.parametrize("how", ["wait", "updates"])
-async def test_an_id_that_was_bought_here_is_known_whoever_names_it(gateway, journal, settings, how):
-    """A later session that is given the id alone looks it up: one stray "unknown" closes no purchase."""
+async def test_id_found_in_journal(gateway, journal, settings, how):
+    """For an id that the journal knows, a single "unknown" from the service does not close the entry."""
     gateway.scripts["cat dance"] = succeeds(after=90)
-    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal) as luma:
+    async with session(gateway, journal=journal) as luma:
         made = (await luma.submit("cat dance", key="cat")).id
-    gateway.inject(answer(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}), on="query")
-    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal, **settings) as luma:
+    gateway.inject(NOT_FOUND, on="query")
+    async with session(gateway, journal=journal, **settings) as luma:
         handle = luma.handle(made)
         last = await handle.wait() if how == "wait" else [seen async for seen in handle.updates()][-1]
         assert (last.state, handle.key) == (State.COMPLETED, "cat")
     assert (await journal.get("cat")).phase is Phase.COMPLETED
 
 
-async def test_what_a_session_cannot_look_up_is_not_closed(gateway, journal, settings):
-    """A journal that cannot be read says nothing of an id, so neither is anything written of it."""
-    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal) as luma:
+async def test_journal_lookup_fails(gateway, journal, settings):
+    """If the journal cannot be read, the entry is not closed as lost."""
+    async with session(gateway, journal=journal) as luma:
         made = (await luma.submit("cat dance", key="cat")).id
     find = journal.find
 
@@ -637,19 +632,19 @@ async def test_what_a_session_cannot_look_up_is_not_closed(gateway, journal, set
         raise OSError("no disk")
 
     journal.find = broken
-    gateway.inject(answer(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}), on="query")
-    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal, **settings) as luma:
+    gateway.inject(NOT_FOUND, on="query")
+    async with session(gateway, journal=journal, **settings) as luma:
         with pytest.raises(GenerationNotFound):
             await luma.handle(made).wait()
         assert [handle.id for handle in await luma.resume()] == [made]
 
 
-async def test_one_replica_that_does_not_know_an_id_loses_nothing(luma, gateway, journal):
-    """Long after the submit one stray "unknown" is no more than that: the next look sees it running."""
+async def test_single_not_found(luma, gateway, journal):
+    """Long after the submit, a single "unknown" from a replica does not end the wait."""
     gateway.scripts["cat dance"] = succeeds(after=90)
     handle = await luma.submit("cat dance", key="cat")
     waiting = asyncio.ensure_future(handle.wait())
     await asyncio.sleep(60)
-    gateway.inject(answer(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}), on="query")
+    gateway.inject(NOT_FOUND, on="query")
     assert (await waiting).state is State.COMPLETED
     assert (await journal.get("cat")).phase is Phase.COMPLETED
