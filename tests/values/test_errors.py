@@ -1,4 +1,4 @@
-"""Errors: a tree that tells what happened to the money, values that travel, and texts that name the next step."""
+"""Errors: their tree, their fields, and messages that name the next step."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ LumaError
         JournalTooNew
         JournalBusy
 """
-"""What callers catch: a name, its parent by the indent, and a built-in error that it also is."""
+"""The names of the errors, indented below their parents, and their built-in base after `+`."""
 
 GENERATION = Generation(
     id="g1", state=State.FAILED, raw_state="failed", failure_reason="moderated", raw={"id": "g1", "n": [1]}
@@ -95,7 +95,7 @@ FIELDS = {
     "JournalTooNew": {"message": "version 9", "path": "jobs.db"},
     "JournalBusy": {"message": "locked", "path": "jobs.db"},
 }
-"""One of each, with every field that it has of its own."""
+"""Every field of each error class."""
 
 NEXT_STEPS = {
     "ConfigurationError": "set LUMA_API_KEY",
@@ -128,7 +128,7 @@ NEXT_STEPS = {
 
 
 def _tree():
-    """Return name → (parent's name, built-in base) of the tree above."""
+    """Map the names in the tree to the names of their parent and built-in base."""
     rows, path = {}, []
     for line in TREE.strip().splitlines():
         depth = (len(line) - len(line.lstrip())) // 4
@@ -149,7 +149,7 @@ def example(name):
 
 
 def data(error):
-    """What an error carries, live objects left out."""
+    """The fields of an error, without live objects."""
     return {
         field.name: getattr(error, field.name)
         for field in attrs.fields(type(error))
@@ -157,15 +157,15 @@ def data(error):
     }
 
 
-def test_the_tree_is_whole():
-    """Every error class is in the tree, and the tree holds nothing else."""
+def test_tree_is_complete():
+    """Every error class is in the tree, and the tree has no other names."""
     assert set(KINDS) == set(ROWS)
     assert set(ROWS) <= set(luma_async.__all__)
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_each_error_has_its_place(name):
-    """The parent is what callers catch; three are built-in errors too, so that nobody has to know ours."""
+def test_bases_of_an_error(name):
+    """Each error has the parent in the tree, and three are built-in errors as well."""
     parent, builtin = ROWS[name]
     bases = [base.__name__ for base in KINDS[name].__bases__]
     assert bases == [parent, *([builtin] if builtin else [])]
@@ -173,16 +173,16 @@ def test_each_error_has_its_place(name):
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_fields_are_given_by_name(name):
-    """No field is positional: a message alone never becomes a key or a status."""
+def test_fields_are_keyword_only(name):
+    """No field is positional, so that a message never becomes a key or a status."""
     with pytest.raises(TypeError):
         KINDS[name]("something")
 
 
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
-def test_errors_travel(name, make):
-    """A copy and a pickle carry everything but what is alive, and say the same."""
+def test_copy_and_pickle(name, make):
+    """A copy and a pickle have the same fields and message, except for live objects."""
     error = example(name)
     twin = make(error)
     assert type(twin) is type(error)
@@ -191,15 +191,15 @@ def test_errors_travel(name, make):
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_every_protocol_of_pickle_works(protocol):
-    """Old ones too: queues and caches choose their own."""
+def test_pickle_protocols(protocol):
+    """Errors can be pickled with every protocol."""
     error = example("SubmitInDoubt")
     assert data(pickle.loads(pickle.dumps(error, protocol))) == data(error)
 
 
 @pytest.mark.parametrize("name", ["WaitTimeout", "PollingFailed"])
-def test_a_live_handle_stays_where_it_lives(name):
-    """A copy in this process keeps the handle; a pickle drops it and keeps the id and the key."""
+def test_pickle_drops_handle(name):
+    """A copy keeps the handle; a pickle drops it and keeps the id and the key."""
     error = example(name)
     assert copy.copy(error).handle == "live"
     pickled = pickle.loads(pickle.dumps(error))
@@ -207,27 +207,27 @@ def test_a_live_handle_stays_where_it_lives(name):
     assert (pickled.generation_id, pickled.key, pickled.last) == ("g1", "cat", GENERATION)
 
 
-def test_a_run_of_failures_travels_too():
-    """The failures inside a PollingFailed are errors like any other."""
+def test_pickle_keeps_failures():
+    """The failures of a PollingFailed are pickled with it."""
     twin = pickle.loads(pickle.dumps(example("PollingFailed")))
     assert [str(one) for one in twin.failures] == [str(one) for one in example("PollingFailed").failures]
 
 
 @pytest.mark.parametrize("name", NEXT_STEPS)
-def test_the_text_names_the_next_step(name):
-    """`str()` says what to do, not only what happened."""
+def test_message_has_next_step(name):
+    """`str()` of an error says what to do next."""
     fields = {**ANSWERED, "hint": ""} if issubclass(KINDS[name], errors.Refused) else FIELDS[name]
     assert NEXT_STEPS[name] in str(KINDS[name](**fields))
 
 
-def test_every_error_has_a_next_step_above():
-    """Only the two that nobody raises as such have none."""
+def test_next_steps_are_complete():
+    """Every error that is raised has a next step in the table above."""
     assert set(ROWS) - set(NEXT_STEPS) == {"LumaError", "TransportError"}
 
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if issubclass(kind, errors.Refused)])
-def test_a_refusal_quotes_the_service(name):
-    """Status, code, words, and the number to quote to its operator; a particular hint beats the general one."""
+def test_refusal_message(name):
+    """A refusal has the status, the code, the message and the request id; its hint replaces the general one."""
     text = str(example(name))
     assert text == "HTTP 403 c: no (request r-1) | Do this."
 
@@ -242,8 +242,8 @@ def test_a_refusal_quotes_the_service(name):
         ({"status": 500, "code": "c1", "message": "said"}, "HTTP 500 c1: said | "),
     ],
 )
-def test_a_refusal_says_what_there_is(fields, text):
-    """The message, else the code, else the body, and nothing twice."""
+def test_refusal_without_message(fields, text):
+    """A refusal shows the message, else the code, else the body, and nothing twice."""
     assert str(errors.Refused(**fields)).startswith(text)
 
 
@@ -274,8 +274,8 @@ def test_a_refusal_says_what_there_is(fields, text):
         (errors.UnsupportedOperation(operation="upscale", service="rixapi"), "rixapi has no upscale."),
     ],
 )
-def test_a_text_reads_well_with_much_and_with_little(error, text):
-    """Each text is a sentence whatever is known, and pieces that are missing leave no hole."""
+def test_message_with_missing_fields(error, text):
+    """Messages are complete sentences, whichever fields are missing."""
     assert text in str(error)
     assert ".." not in str(error)
     assert "None" not in str(error)
@@ -289,8 +289,8 @@ def test_a_text_reads_well_with_much_and_with_little(error, text):
         (errors.SubmitInDoubt, {"key": "cat"}, ("body_excerpt",)),
     ],
 )
-def test_what_a_service_wrote_is_clipped_to_200_characters(kind, fields, clipped):
-    """Whoever builds the error, no more of a body than one line of 200 characters is kept."""
+def test_service_text_is_clipped(kind, fields, clipped):
+    """An error keeps a line of 200 characters of what a service sent."""
     error = kind(**fields, **dict.fromkeys(clipped, "line\n" * 1000))
     assert all(len(getattr(error, name)) == 200 for name in clipped)
     assert "\n" not in str(error)
@@ -300,22 +300,22 @@ def test_what_a_service_wrote_is_clipped_to_200_characters(kind, fields, clipped
     ("text", "clipped"),
     [("", ""), (" a \n b ", "a b"), ("x" * 200, "x" * 200), ("x" * 201, "x" * 199 + "…")],
 )
-def test_clipping_makes_one_line(text, clipped):
-    """Blanks are joined, and a cut shows."""
+def test_clip(text, clipped):
+    """`clip()` joins whitespace to single spaces, and marks a cut."""
     assert clip(text) == clipped
     assert clip(clipped) == clipped
 
 
-def test_a_timeout_and_a_bad_value_are_what_python_calls_them():
-    """`except TimeoutError` and `except ValueError` catch ours."""
+def test_builtin_bases():
+    """`except TimeoutError` and `except ValueError` catch our errors."""
     assert isinstance(example("WaitTimeout"), TimeoutError)
     assert isinstance(example("InvalidInput"), ValueError)
     assert isinstance(example("ConfigurationError"), ValueError)
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_an_error_can_be_raised_chained_and_noted(name):
-    """They are exceptions like any other: a cause, a note and a traceback fit."""
+def test_cause_and_notes(name):
+    """Errors can have a cause, notes and a traceback."""
     with pytest.raises(KINDS[name]) as caught:
         raise example(name) from ZeroDivisionError()
     caught.value.add_note("on a Sunday")

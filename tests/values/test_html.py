@@ -1,4 +1,4 @@
-"""How values show themselves: short in a terminal, as a clip in a notebook, and never with a secret or with markup."""
+"""How values are displayed: short in a terminal, as a video in a notebook, and never with a secret or with markup."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ def shown(value):
     return Parsed(value._repr_html_())
 
 
-def test_the_repr_of_a_generation_is_short_and_holds_no_link():
-    """What stands in a traceback or a log names the generation, and opens nothing to anybody."""
+def test_repr_of_a_generation():
+    """The repr of a generation is short and has no link."""
     assert repr(DONE) == "Generation(id='g-1', state='completed', prompt='cat dance')"
     assert repr(FAILED).endswith("state='failed', prompt='cat dance', failure_reason='Frame moderation failed')")
     long = Generation(id="g", state=State.PENDING, prompt="word " * 1000, failure_reason="reason " * 1000)
     assert len(repr(long)) < 250
 
 
-def test_the_repr_of_a_link_leaves_its_signature_out():
-    """Clips and pictures show where they are, not the query that opens them."""
+def test_repr_of_a_link():
+    """The repr of a link does not show its query."""
     for value in (DONE.video, Image(url=SIGNED), Outcome(index=0, generation=DONE), GenerationFailed(generation=DONE)):
         assert "Signature" not in repr(value)
     assert repr(Image(url=SIGNED)) == "Image(url='https://cdn.example/clip.mp4?…', width=None, height=None)"
@@ -72,8 +72,8 @@ def test_the_repr_of_a_link_leaves_its_signature_out():
     assert len(repr(Image(url="data:image/png;base64," + "A" * 10_000))) < 300
 
 
-def test_a_notebook_shows_the_clip():
-    """The watermark-free link plays, its still picture stands before it, and the words are there."""
+def test_notebook_shows_video():
+    """A notebook shows the watermark-free video with its still image, state and prompt."""
     page = shown(DONE)
     assert page.first("video")["src"] == SIGNED
     assert page.first("video")["poster"] == "https://cdn.example/still.jpg"
@@ -97,29 +97,29 @@ def test_a_notebook_shows_the_clip():
         ({"video": Video(url="data:text/html,hacked")}, None),
     ],
 )
-def test_the_best_link_is_taken_and_only_a_web_address(links, src):
-    """Without a watermark before with one; what a browser would run instead of fetching is not shown."""
+def test_choice_of_link(links, src):
+    """A link without a watermark is preferred, and only http(s) links are shown."""
     video = shown(Generation(id="g", state=State.COMPLETED, **links)).first("video")
     assert (video and video["src"]) == src
 
 
-def test_a_picture_is_shown_as_one():
-    """A generation that is a picture has no player."""
+def test_notebook_shows_image():
+    """A generation that is an image is shown without a player."""
     page = shown(Generation(id="g", state=State.COMPLETED, image=Image(url="https://a/1.jpg")))
     assert page.first("img")["src"] == "https://a/1.jpg"
     assert page.first("video") is None
 
 
-def test_a_failed_generation_says_why():
-    """State, prompt and reason, and no player."""
+def test_notebook_shows_reason():
+    """A failed generation shows its state and its reason, without a player."""
     page = shown(FAILED)
     assert page.first("video") is None
     assert "failed" in page.text
     assert "Frame moderation failed" in page.text
 
 
-def test_an_outcome_shows_its_generation_or_its_error():
-    """The values of a batch show themselves, whichever way they ended."""
+def test_notebook_shows_outcome():
+    """An outcome shows its generation or its error."""
     assert Outcome(index=0, generation=DONE)._repr_html_() == DONE._repr_html_()
     doubt = shown(Outcome(index=1, request=VideoRequest("a dog"), error=SubmitInDoubt(key="dog")))
     assert "SubmitInDoubt" in doubt.text
@@ -128,7 +128,7 @@ def test_an_outcome_shows_its_generation_or_its_error():
     assert "LumaError" in shown(Outcome(index=2, request=UpscaleRequest("g-1"), error=LumaError(message="no"))).text
 
 
-def test_whatever_a_service_says_is_text():
+def test_markup_is_escaped():
     """Markup in a prompt, a state, a reason or a link adds no element."""
     nasty = Generation(
         id=NASTY,

@@ -1,4 +1,4 @@
-"""Values: what a service tells and what a session tells are frozen, comparable, and keep the JSON as it came."""
+"""Values: generations, balances and events are frozen, comparable, and keep the JSON as received."""
 
 from __future__ import annotations
 
@@ -70,50 +70,50 @@ def _name(value):
 
 @pytest.mark.parametrize("value", VALUES + FAILURES, ids=_name)
 def test_values_are_frozen(value):
-    """Nobody can change what was observed."""
+    """The fields of a value cannot be changed."""
     name = attrs.fields(type(value))[0].name
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(value, name, "changed")
 
 
 @pytest.mark.parametrize("value", VALUES, ids=_name)
-def test_values_are_equal_hashable_and_travel(value):
-    """A copy and a pickle are equal, and a set takes them, whatever JSON they hold."""
+def test_copy_pickle_and_hash(value):
+    """A copy and a pickle of a value are equal to it and have the same hash."""
     for twin in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):
         assert twin == value
         assert len({twin, value}) == 1
 
 
 @pytest.mark.parametrize("value", [*VALUES, *FAILURES], ids=_name)
-def test_values_are_built_by_name(value):
-    """No field is positional, so none is taken for another."""
+def test_fields_are_keyword_only(value):
+    """No field is positional."""
     with pytest.raises(TypeError):
         type(value)("something")
 
 
 @pytest.mark.parametrize("value", [value for value in VALUES if hasattr(value, "raw")], ids=_name)
-def test_the_json_is_kept_and_not_shown(value):
-    """`raw` holds all that came, stays out of the repr, and differs in an unequal value."""
+def test_raw_is_kept(value):
+    """`raw` is compared with the value, but is not in its repr."""
     assert value.raw
     assert "raw=" not in repr(value)
     assert attrs.evolve(value, raw={}) != value
 
 
-def test_every_event_is_a_value_here():
-    """A new event needs a line above."""
+def test_events_are_complete():
+    """Every event is in the tables above."""
     assert {type(value) for value in VALUES + FAILURES} >= set(Event.__args__)
 
 
 @pytest.mark.parametrize("state", State)
-def test_two_states_are_final(state):
-    """Completed and failed; a word that nobody knows is not, so waiting goes on."""
+def test_final_states(state):
+    """Only completed and failed are final, so waiting continues with an unknown state."""
     assert state.final is (state in {State.COMPLETED, State.FAILED})
     assert Generation(id="g1", state=state).final is state.final
     assert state == state.value
 
 
-def test_a_phase_reads_as_its_word():
-    """Phases are texts, as a journal and a shell show them."""
+def test_phases_are_strings():
+    """The string of a phase is its word in a journal."""
     assert [str(phase) for phase in Phase] == [
         "sending",
         "not_sent",
@@ -127,6 +127,6 @@ def test_a_phase_reads_as_its_word():
     ]
 
 
-def test_a_generation_needs_an_id_and_a_state_alone():
-    """Everything else may be missing in an answer."""
+def test_smallest_generation():
+    """A generation needs only an id and a state."""
     assert Generation(id="g1", state=State.PENDING).video is None

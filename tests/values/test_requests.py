@@ -1,4 +1,4 @@
-"""Requests: what can never be right is refused when it is built, by the name of the field, before any I/O."""
+"""Requests: an invalid value is refused when the request is built, before any I/O."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from luma_async.values.redaction import show_url
 from luma_async.values.requests import as_request
 from luma_async.values.validators import check_id, check_media, check_picture_url, check_web_url
 
-PICTURE = ImageKeyframe("https://example.com/tiger.jpg")
+IMAGE = ImageKeyframe("https://example.com/tiger.jpg")
 REFERENCE = ImageReference("https://example.com/tiger.jpg")
 JPEG, PNG = b"\xff\xd8\xff\xe0 rest", b"\x89PNG\r\n\x1a\n rest"
 WEBP, GIF = b"RIFF\x00\x00\x00\x00WEBPVP8 ", b"GIF89a rest"
@@ -99,12 +99,12 @@ BAD = [
     *((kind, "model", BAD_TEXTS) for kind in (VideoRequest, ExtendRequest, ImageRequest, ReframeRequest)),
     *((kind, "resolution", BAD_TEXTS) for kind in (VideoRequest, ExtendRequest, UpscaleRequest)),
     *((kind, "duration", BAD_TEXTS) for kind in (VideoRequest, ExtendRequest)),
-    *((kind, "keyframes", [PICTURE, "https://example.com/x.jpg", {}]) for kind in (VideoRequest, ExtendRequest)),
+    *((kind, "keyframes", [IMAGE, "https://example.com/x.jpg", {}]) for kind in (VideoRequest, ExtendRequest)),
     (VideoRequest, "concepts", ["dolly_zoom", "", None, 7, [7], [""], [None]]),
     (AudioRequest, "negative_prompt", BAD_TEXTS),
     (ImageRequest, "image_refs", [["https://example.com/x.jpg"], REFERENCE, "x", None]),
-    (ImageRequest, "style_refs", [[PICTURE], REFERENCE, 7]),
-    (ImageRequest, "modify_image_ref", ["https://example.com/x.jpg", PICTURE]),
+    (ImageRequest, "style_refs", [[IMAGE], REFERENCE, 7]),
+    (ImageRequest, "modify_image_ref", ["https://example.com/x.jpg", IMAGE]),
     (ImageRequest, "format", BAD_TEXTS),
     (ImageRequest, "sync", BAD_FLAGS),
     (ImageRequest, "sync_timeout", BAD_COUNTS),
@@ -124,8 +124,8 @@ BAD = [
         for number, value in enumerate(values)
     ],
 )
-def test_bad_input_is_refused_by_name(kind, field, value):
-    """Each value that can never be right is an InvalidInput that names its field and what would be right."""
+def test_invalid_field(kind, field, value):
+    """The error about an invalid field names the field and the expected value."""
     with pytest.raises(InvalidInput) as caught:
         BUILD[kind](**{field: value})
     assert caught.value.field.split(".")[0] == field
@@ -134,7 +134,7 @@ def test_bad_input_is_refused_by_name(kind, field, value):
 
 
 GOOD = [
-    (VideoRequest, {"prompt": "猫が踊る", "aspect_ratio": "9:16", "keyframes": Keyframes(frame0=PICTURE)}),
+    (VideoRequest, {"prompt": "猫が踊る", "aspect_ratio": "9:16", "keyframes": Keyframes(frame0=IMAGE)}),
     (VideoRequest, {"concepts": ["dolly_zoom", "pan_left"], "loop": True, "expand_prompt": False}),
     (
         VideoRequest,
@@ -150,8 +150,8 @@ GOOD = [
 
 
 @pytest.mark.parametrize(("kind", "fields"), GOOD)
-def test_good_input_is_a_value(kind, fields):
-    """A request is frozen, and equal to another one of the same fields; lists have become tuples."""
+def test_valid_request(kind, fields):
+    """A request is frozen, compared by its fields, and has tuples instead of lists."""
     request = BUILD[kind](**fields)
     assert request == BUILD[kind](**fields)
     assert isinstance(request, Request)
@@ -160,13 +160,13 @@ def test_good_input_is_a_value(kind, fields):
     assert not any(isinstance(getattr(request, field.name), list) for field in attrs.fields(kind))
 
 
-def test_every_request_has_a_builder_here():
-    """A new kind of request needs its rows above."""
+def test_requests_are_complete():
+    """Every class of request is in the table above."""
     assert set(BUILD) == set(Request.__args__)
 
 
-def test_a_request_keeps_a_copy_of_what_it_was_given():
-    """Adding to a mapping or a list afterwards changes no request."""
+def test_request_copies_arguments():
+    """Changing a mapping or a list afterwards does not change the request."""
     extra, concepts, urls = {"seed": 7}, ["pan_left"], ["https://example.com/me.jpg"]
     video = VideoRequest("cat dance", extra=extra, concepts=concepts)
     image = ImageRequest("a cat", character_refs={"identity0": urls})
@@ -177,8 +177,8 @@ def test_a_request_keeps_a_copy_of_what_it_was_given():
     assert image.character_refs == {"identity0": ("https://example.com/me.jpg",)}
 
 
-def test_nesting_without_end_is_refused():
-    """A value too deep to be spelled as JSON is bad input, not a crash."""
+def test_deeply_nested_extra():
+    """A value that is nested too deeply for JSON is invalid input."""
     deep = []
     for _ in range(100_000):
         deep = [deep]
@@ -199,8 +199,8 @@ def test_nesting_without_end_is_refused():
         (None, "character_refs"),
     ],
 )
-def test_the_pictures_of_a_character_are_addresses(refs, field):
-    """A bad address is named by its identity; a lone one is taken for a list of one."""
+def test_character_refs(refs, field):
+    """The error about an invalid URL names its identity; a single URL becomes a list."""
     if field is None:
         kept = ImageRequest("a cat", character_refs=refs)
         assert kept.character_refs == {"identity0": ("https://example.com/me.jpg",)}
@@ -213,30 +213,30 @@ def test_the_pictures_of_a_character_are_addresses(refs, field):
     assert caught.value.field == field
 
 
-def test_an_extension_begins_where_its_source_ends():
-    """The first frame of an extension is the source; only the last one can be given."""
+def test_extend_with_frame0():
+    """An extension refuses `frame0`, since the source is the beginning."""
     with pytest.raises(InvalidInput, match="frame0: is the source itself"):
-        ExtendRequest("g1", "it sits", keyframes=Keyframes(frame0=PICTURE))
+        ExtendRequest("g1", "it sits", keyframes=Keyframes(frame0=IMAGE))
 
 
-def test_keyframes_need_one_end_at_least():
-    """Neither frame0 nor frame1 is no keyframes at all."""
+def test_empty_keyframes():
+    """Keyframes without a frame are refused."""
     with pytest.raises(InvalidInput, match="frame0, frame1 or both"):
         Keyframes()
 
 
 @pytest.mark.parametrize("field", ["frame0", "frame1"])
 @pytest.mark.parametrize("value", ["https://example.com/x.jpg", REFERENCE, 7])
-def test_an_end_is_a_picture_or_a_generation(field, value):
-    """A bare address could be either, so it is refused with the two names."""
+def test_invalid_keyframe(field, value):
+    """A frame must be an ImageKeyframe or a GenerationKeyframe."""
     with pytest.raises(InvalidInput, match="ImageKeyframe or a GenerationKeyframe") as caught:
         Keyframes(**{field: value})
     assert caught.value.field == field
 
 
 @pytest.mark.parametrize("value", BAD_IDS)
-def test_a_keyframe_of_a_generation_is_named_by_its_id(value):
-    """An id that could bend an address is refused here too."""
+def test_invalid_generation_id(value):
+    """An id that is not safe in a URL is refused."""
     with pytest.raises(InvalidInput, match="1-128 letters, digits"):
         GenerationKeyframe(value)
 
@@ -255,8 +255,8 @@ def test_a_keyframe_of_a_generation_is_named_by_its_id(value):
         "data:",
     ],
 )
-def test_a_picture_is_an_address_or_valid_base64(url):
-    """Anything else is refused by the name `url`, for keyframes and references alike."""
+def test_invalid_image_url(url):
+    """An image is an http(s) URL or valid Base64, in keyframes and in references."""
     for build in (ImageKeyframe, ImageReference):
         with pytest.raises(InvalidInput) as caught:
             build(url)
@@ -264,36 +264,36 @@ def test_a_picture_is_an_address_or_valid_base64(url):
 
 
 @pytest.mark.parametrize(("data", "kind"), [(JPEG, "jpeg"), (PNG, "png"), (WEBP, "webp"), (GIF, "gif")])
-def test_bytes_of_a_picture_become_a_data_uri(data, kind, tmp_path):
-    """The kind is read from the first bytes, never from a name; the file and the bytes give the same."""
+def test_image_from_bytes_and_file(data, kind, tmp_path):
+    """The format of an inline image is read from its first bytes."""
     keyframe = ImageKeyframe.from_bytes(data)
     assert keyframe.url == f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    (tmp_path / "picture.txt").write_bytes(data)
-    assert ImageKeyframe.from_file(tmp_path / "picture.txt") == keyframe
-    assert ImageKeyframe.from_file(str(tmp_path / "picture.txt")) == keyframe
+    (tmp_path / "image.txt").write_bytes(data)
+    assert ImageKeyframe.from_file(tmp_path / "image.txt") == keyframe
+    assert ImageKeyframe.from_file(str(tmp_path / "image.txt")) == keyframe
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"%PDF-1.7", b"\xff\xd8", b"<svg/>", b"\x00\x00\x00 ftypmp42"])
-def test_what_is_no_picture_is_refused(data, tmp_path):
-    """A text, a PDF, a video, a cut file: refused before it is sent, with the path when there is one."""
+def test_invalid_image_bytes(data, tmp_path):
+    """Data in another format is refused; from a file, the error has the path."""
     with pytest.raises(InvalidInput, match="data: is not a JPEG, PNG, WebP or GIF image"):
         ImageKeyframe.from_bytes(data)
-    path = tmp_path / "picture.jpg"
+    path = tmp_path / "image.jpg"
     path.write_bytes(data)
-    with pytest.raises(InvalidInput, match=r"picture\.jpg: is not a JPEG") as caught:
+    with pytest.raises(InvalidInput, match=r"image\.jpg: is not a JPEG") as caught:
         ImageKeyframe.from_file(path)
     assert caught.value.field == "path"
 
 
-def test_a_file_that_cannot_be_read_is_bad_input(tmp_path):
-    """Missing, a folder, or a name that no system allows: InvalidInput with the reason."""
+def test_unreadable_image_file(tmp_path):
+    """A file that cannot be read is invalid input, with the reason."""
     for path, reason in ((tmp_path / "none.jpg", "No such file"), (tmp_path, "directory"), ("a\0b", "null")):
         with pytest.raises(InvalidInput, match=reason) as caught:
             ImageKeyframe.from_file(path)
         assert caught.value.field == "path"
 
 
-SIGNED = "https://pictures.example/cat.png?X-Amz-Signature=secret"
+SIGNED = "https://images.example/cat.png?X-Amz-Signature=secret"
 SIGNED_FIELDS = {
     "notify_hook": SIGNED,
     "media": SIGNED,
@@ -307,61 +307,61 @@ SIGNED_FIELDS = {
 
 
 @pytest.mark.parametrize("kind", BUILD)
-def test_no_repr_shows_the_query_of_an_address(kind):
-    """A signature opens the file to whoever reads the log; where it leads is shown."""
+def test_repr_hides_queries(kind):
+    """The repr of a request shows no query of a URL, which may have a signature."""
     fields = {name: value for name, value in SIGNED_FIELDS.items() if name in attrs.fields_dict(kind)}
     shown = repr(BUILD[kind](**fields))
     assert "secret" not in shown
-    assert shown.count("'https://pictures.example/cat.png?…'") >= len(fields)
+    assert shown.count("'https://images.example/cat.png?…'") >= len(fields)
 
 
-def test_whatever_takes_an_address_hides_its_query():
-    """A new field that is checked to be an address is shown without its query, too."""
+def test_url_fields_hide_queries():
+    """Every field that is validated as a URL is shown without its query."""
     kinds = [*BUILD, ImageKeyframe, ImageReference]
     fields = [field for kind in kinds for field in attrs.fields(kind)]
-    addresses = [field for field in fields if field.validator in (check_web_url, check_media, check_picture_url)]
-    assert len(addresses) > len(BUILD)
-    assert {field.repr for field in addresses} == {show_url}
+    urls = [field for field in fields if field.validator in (check_web_url, check_media, check_picture_url)]
+    assert len(urls) > len(BUILD)
+    assert {field.repr for field in urls} == {show_url}
 
 
-def test_an_inline_picture_stays_out_of_reprs():
-    """A megabyte of Base64 shows its first letters only."""
+def test_repr_of_inline_image():
+    """The repr of an inline image shows only the beginning of its data."""
     keyframe = ImageKeyframe.from_bytes(JPEG + bytes(1_000_000))
     assert len(repr(VideoRequest("cat dance", keyframes=Keyframes(frame0=keyframe)))) < 500
     assert "data:image/jpeg;base64," in repr(keyframe)
-    assert repr(PICTURE) == "ImageKeyframe(url='https://example.com/tiger.jpg')"
+    assert repr(IMAGE) == "ImageKeyframe(url='https://example.com/tiger.jpg')"
 
 
 @pytest.mark.parametrize("weight", [-0.1, 1.1, math.nan, 10**400, "0.5", True])
-def test_a_weight_lies_between_0_and_1(weight):
-    """Anything else is refused by name."""
+def test_invalid_weight(weight):
+    """A weight that is not a number from 0 to 1 is refused."""
     with pytest.raises(InvalidInput, match="weight: must lie between 0 and 1"):
         ImageReference("https://example.com/x.jpg", weight=weight)
 
 
 @pytest.mark.parametrize("weight", [None, 0, 0.5, 1])
-def test_a_weight_may_be_left_out(weight):
-    """None leaves it to the service."""
+def test_valid_weight(weight):
+    """A weight is None or a number from 0 to 1."""
     assert ImageReference("https://example.com/x.jpg", weight=weight).weight == weight
 
 
 @given(st.text(max_size=200))
-def test_an_id_is_safe_in_an_address_or_refused(text):
-    """What is taken holds nothing but letters, digits, `_` and `-`, 128 at most."""
+def test_any_id(text):
+    """A valid id has 1 to 128 letters, digits, `_` and `-`."""
     safe = 1 <= len(text) <= 128 and all(char.isascii() and (char.isalnum() or char in "_-") for char in text)
     with nullcontext() if safe else pytest.raises(InvalidInput):
         assert check_id(text) == text
 
 
 @given(st.text(max_size=60))
-def test_any_prompt_is_taken_or_refused(text):
-    """What says something is taken as it is; a text of blanks is refused."""
+def test_any_prompt(text):
+    """A prompt is kept unchanged; a prompt of spaces is refused."""
     with nullcontext() if text.strip() else pytest.raises(InvalidInput):
         assert VideoRequest(text).prompt == text
 
 
-def test_a_prompt_or_a_request_is_what_can_be_bought():
-    """A prompt takes its fields by name, a request carries its own, and nothing else is taken."""
+def test_as_request():
+    """A prompt accepts fields, a request does not, and anything else is refused."""
     request = VideoRequest("cat dance", loop=True)
     assert as_request("cat dance", {"loop": True}) == request
     assert as_request(request, {}) is request

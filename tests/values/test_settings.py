@@ -1,4 +1,4 @@
-"""Settings: each default has its reason, and what no clock or counter can follow is refused by name."""
+"""Settings: their bounds, their errors, and secrets."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ NOT_NUMBERS = [None, "10", True, math.nan, [1]]
         (PollPolicy, "not_found_grace", [-1, 10**400, *NOT_NUMBERS]),
     ],
 )
-def test_a_setting_that_cannot_be_right_is_refused_by_name(build, field, bad):
-    """Negative, endless where that makes no sense, or no number at all: the error names the field and the bound."""
+def test_invalid_setting(build, field, bad):
+    """The error about an invalid setting names its field and its bound."""
     for value in bad:
         with pytest.raises(InvalidInput, match=r"must be .*(more|whole)") as caught:
             build(**{field: value})
@@ -62,13 +62,13 @@ def test_a_setting_that_cannot_be_right_is_refused_by_name(build, field, bad):
         PollPolicy.exponential(1, 60, 2),
     ],
 )
-def test_the_ends_of_each_range_are_allowed(value):
-    """Zero where nothing is meant, infinity where no limit is."""
+def test_bounds_are_allowed(value):
+    """Zero and infinity are accepted where they have a meaning."""
     assert attrs.evolve(value) == value
 
 
-def test_the_three_policies_differ_in_kind_alone():
-    """A fixed policy is an interval that does not grow; all share the budgets."""
+def test_poll_policies():
+    """The policies differ in kind and interval, and have the same budgets."""
     fixed, growing = PollPolicy.fixed(5), PollPolicy.exponential(1, 30, 1.5)
     assert (fixed.kind, fixed.first, fixed.last, fixed.factor) == ("fixed", 5, 5, 1)
     assert (growing.kind, growing.first, growing.last, growing.factor) == ("exponential", 1, 30, 1.5)
@@ -79,40 +79,40 @@ def test_the_three_policies_differ_in_kind_alone():
 
 
 @pytest.mark.parametrize("timeout", [0, 0.5, 10**9, math.inf, None, UNSET])
-def test_a_timeout_may_be_anything_a_clock_can_reach(timeout):
-    """Seconds from 0 on, None for no limit, or not given."""
+def test_valid_timeout(timeout):
+    """A timeout is a number of seconds from 0 on, None for no limit, or not given."""
     check_timeout(timeout)
 
 
 @pytest.mark.parametrize("timeout", [-1, -0.1, math.nan, -math.inf, 10**400, "10", True, [1]])
-def test_a_timeout_that_no_clock_can_reach_is_named(timeout):
-    """Negative or no number: refused with what is allowed."""
+def test_invalid_timeout(timeout):
+    """A negative timeout and a value that is not a number are refused."""
     with pytest.raises(InvalidInput, match="timeout: must be seconds, 0 or more, or None"):
         check_timeout(timeout)
 
 
 class TestSecret:
-    """A text that shows itself to nobody who does not ask for it by name."""
+    """A string that is shown only by `reveal()`."""
 
     secret = Secret("sk-abcdef")
 
-    def test_it_is_shown_nowhere(self):
-        """Neither printed, nor formatted, nor in a container."""
+    def test_repr_and_str(self):
+        """A secret is shown in no string."""
         shown = [repr(self.secret), str(self.secret), f"{self.secret}", f"{[self.secret]}", f"{self.secret!s:>20}"]
         assert not any("abc" in text for text in shown)
 
-    def test_it_is_not_pickled(self):
-        """A pickle goes to other machines; a copy of it would go along."""
+    def test_pickle_and_copy(self):
+        """A secret cannot be pickled or copied."""
         for action in (pickle.dumps, copy.copy, copy.deepcopy):
             with pytest.raises(TypeError, match="cannot be pickled"):
                 action(self.secret)
 
-    def test_it_has_no_dictionary(self):
-        """What dumps `vars()` finds nothing."""
+    def test_no_dictionary(self):
+        """A secret has no `__dict__`."""
         assert not hasattr(self.secret, "__dict__")
         assert self.secret.reveal() == "sk-abcdef"
 
-    def test_it_is_blotted_out_of_foreign_texts(self):
-        """Every occurrence goes, unless it is so short that it stands anywhere by chance."""
+    def test_scrub(self):
+        """Every occurrence of a secret is replaced, unless the secret is too short."""
         assert self.secret.scrub(b"key sk-abcdef, again sk-abcdef") == b"key [secret], again [secret]"
         assert Secret("a").scrub(b"a cat") == b"a cat"
