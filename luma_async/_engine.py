@@ -133,15 +133,14 @@ class Engine:
         """Finds links and downloads files."""
         from luma_async._download.client import FileClient  # noqa: PLC0415 - most sessions download nothing
         from luma_async._download.downloader import Downloader  # noqa: PLC0415 - the same
+        from luma_async._download.link_resolver import LinkResolver  # noqa: PLC0415 - the same
 
         files = FileClient(timeouts=self.config.timeouts, proxies=self._proxies)
         self._downloading.push_async_callback(files.aclose)
         return Downloader(
             files=files,
-            refresh=self.refresh,
-            ask_link=self._ask_link,
-            may_ask_link=self.dialect.supports("link"),
-            note=self.recorder.downloaded,
+            links=LinkResolver(refresh=self.refresh, ask=self._ask_link if self.dialect.supports("link") else None),
+            recorder=self.recorder,
             events=self.events,
             retry=self.config.retry,
             stall_s=self.config.timeouts.download_stall,

@@ -1,4 +1,4 @@
-"""A file server of large files, for what a clip of 2 KB cannot show; each behaviour is a plain attribute."""
+"""A server of large files, for what a clip of 2 KB cannot show; each behaviour is a plain attribute."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import hashlib
 
 from aiohttp import web
 
+from luma_async import Generation, State, Video
+
 _PIECE_BYTES = 16 * 1024
 _BEFORE_A_CUT_S = 0.1
 
 
 def large_clip(size_bytes, seed=b"cat"):
-    """A whole mp4 of that size, which no part of itself equals."""
+    """Return an mp4 of that size, no part of which equals another."""
     frames = size_bytes - 8 - 16 - 16
     block = b"".join(hashlib.sha256(seed + b"%d" % number).digest() for number in range(min(frames // 32 + 1, 4096)))
     body = (block * (frames // len(block) + 1))[:frames]
@@ -20,39 +22,59 @@ def large_clip(size_bytes, seed=b"cat"):
     return ftyp + moov + (8 + frames).to_bytes(4) + b"mdat" + body
 
 
+def completed(url, generation_id="abc"):
+    """Return a completed generation with this link."""
+    return Generation(id=generation_id, state=State.COMPLETED, video=Video(download_url=url))
+
+
+async def written(path, size_bytes):
+    """Wait until a file has so many bytes. A file has no event to wait for."""
+    while not path.exists() or path.stat().st_size < size_bytes:
+        await asyncio.sleep(0.005)
+
+
 class FileServer:
-    """Serves `data` under every path, with ranges, and misbehaves as it is told."""
+    """Serves `data` under every path, with ranges, and fails as its attributes say."""
 
     def __init__(self, data=b""):
         self.data = data
         self.etag = '"v1"'
         self.cuts = []
-        """Where to close the connection, for each of the next answers: bytes of the body."""
+        """Where to close the connection, for each of the next responses: bytes of the body."""
         self.part = None
-        """Where the client writes, if a cut waits until all that came before it is there."""
+        """The file that the client writes, if a cut waits until everything before it is written."""
         self.hold_after = None
-        """Bytes of a body after which it is held back until `let_go`."""
+        """Bytes of a body after which the rest waits for `let_go`."""
         self.let_go = asyncio.Event()
         self.trickle = None
-        """So many bytes of a body each so many seconds."""
+        """Send so many bytes of a body every so many seconds."""
         self.statuses = []
-        """The statuses of the next answers, without a body."""
-        self.most_of_a_range = None
-        """So many bytes of a range are sent at most, and honestly said to be."""
+        """The statuses of the next responses, which have no body."""
+        self.max_range_bytes = None
+        """Send at most so many bytes of a range, and announce that."""
         self.seen = []
+        """The requests."""
         self.running = 0
-        self.most_running = 0
+        self.max_running = 0
+        self._changed = asyncio.Condition()
 
     @property
     def ranges(self):
+        """The Range header of each request."""
         return [request.headers.get("Range") for request in self.seen]
 
     def url(self, path="clip.mp4"):
+        """Return the address of a file."""
         return f"http://127.0.0.1:{self.port}/{path}"
+
+    async def seen_requests(self, count):
+        """Wait until so many requests have arrived."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self.seen) >= count)
 
     async def __aenter__(self):
         app = web.Application()
-        app.router.add_get("/{path:.*}", self._answer)
+        app.router.add_get("/{path:.*}", self._respond)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -63,10 +85,12 @@ class FileServer:
         self.let_go.set()
         await self._runner.cleanup()
 
-    async def _answer(self, request):
+    async def _respond(self, request):
         self.seen.append(request)
         self.running += 1
-        self.most_running = max(self.most_running, self.running)
+        self.max_running = max(self.max_running, self.running)
+        async with self._changed:
+            self._changed.notify_all()
         try:
             return await self._send(request)
         except ConnectionError:
@@ -85,7 +109,7 @@ class FileServer:
                 return web.Response(status=416, headers={"Content-Range": f"bytes */{len(self.data)}"})
         body = self.data[first:]
         if first:
-            body = body[: self.most_of_a_range]
+            body = body[: self.max_range_bytes]
             headers["Content-Range"] = f"bytes {first}-{first + len(body) - 1}/{len(self.data)}"
         response = web.StreamResponse(status=206 if first else 200, headers=headers)
         response.content_length = len(body)
@@ -97,8 +121,7 @@ class FileServer:
             if self.part is None:
                 await asyncio.sleep(_BEFORE_A_CUT_S)
             else:
-                while not self.part.exists() or self.part.stat().st_size < first + cut:
-                    await asyncio.sleep(0.005)
+                await written(self.part, first + cut)
             request.transport.close()
         return response
 

@@ -14,9 +14,9 @@ from luma_async._batch.keys import retry_key
 from luma_async._batch.rules import BatchProgress, pause_after_rate_limit
 from luma_async._batch.source import BatchInput
 from luma_async._batch.window import Slot
-from luma_async._download.finished_files import is_intact
 from luma_async._download.links import is_picture, suffix_of
-from luma_async._download.names import render
+from luma_async._download.names import batch_file_name
+from luma_async._download.part_file import is_intact
 from luma_async._engine import Engine
 from luma_async._submit.attempt import Purchase
 from luma_async.handle import GenerationHandle, Outcome
@@ -224,7 +224,7 @@ def _file_in(outcome: Outcome, generation: Generation, target: Path) -> tuple[Pa
     """Return the file for an outcome, and whether the name is ours: it is in a folder."""
     if not target.is_dir():
         return target, False
-    name = render(
+    name = batch_file_name(
         FILE_NAME,
         index=outcome.index,
         prompt=getattr(outcome.request, "prompt", None) or "",

@@ -1,1 +1,1 @@
-"""Files, complete or not at all. Pure: links, response, validate, names. I/O: the rest."""
+"""Files, complete or not at all. Pure: links, response, validate, names. I/O: client, part_file, and the downloader."""

@@ -1,4 +1,4 @@
-"""HTTP to whoever keeps the files: a session of its own that knows no key and keeps no cookie."""
+"""HTTP to file servers: a client session of its own that has no API key and keeps no cookies."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     from luma_async.values.settings import Timeouts
 
 _READ_BYTES = 256 * 1024
-"""How much may wait to be written, per download; twice as much at most."""
+"""The size of each download's read buffer; at most twice as much is in memory."""
 
 
 class FileResponse:
-    """An answer whose body has not been read yet. Whoever gets one closes it."""
+    """A response whose body has not been read yet. The caller closes it."""
 
     def __init__(self, response: aiohttp.ClientResponse, host: str) -> None:
         self._response = response
         self.head = _head(response, host)
 
     async def read(self) -> bytes:
-        """Return the next piece of the body, however long it takes; nothing at its end.
+        """Return the next piece of the body, without a timeout; empty at its end.
 
         Raises:
-            DownloadError: it was cut off.
+            DownloadError: the connection broke.
         """
         try:
             return await self._response.content.readany()
         except Exception as error:
-            trouble = _describe(error, self.head.host)
-        raise DownloadError(message=trouble)
+            message = _describe(error, self.head.host)
+        raise DownloadError(message=message)
 
     def close(self) -> None:
-        """Let the connection go: back to the others when the body was read to its end."""
+        """Release the connection; it is reused if the body was read to its end."""
         self._response.close()
 
 
@@ -53,15 +53,15 @@ class FileClient:
     def __init__(self, *, timeouts: Timeouts, proxies: Proxies) -> None:
         self._proxies = proxies
         self._connect_s = timeouts.connect
-        self._answer_s = timeouts.connect + timeouts.download_stall
+        self._response_s = timeouts.connect + timeouts.download_stall
 
     @cached_property
     def _session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            # Whoever downloads bounds how many there are; a second bound would be waited for unseen.
+            # The downloader bounds how many downloads run; a second bound here would only hide the waiting.
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
-            # How long a body may take is for its reader to say: a timer for each piece costs more than the piece.
+            # The reader bounds the time for a body: a timer for each piece would cost more than the piece.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s),
             auto_decompress=False,
             read_bufsize=_READ_BYTES,
@@ -69,17 +69,17 @@ class FileClient:
         )
 
     async def get(self, url: str, headers: Mapping[str, str]) -> FileResponse:
-        """Ask for a file, following redirects by hand: none leads from https to http, or anywhere but to http(s).
+        """Request a file, following redirects to http(s), but never from https to http.
 
         Returns:
-            The answer, whatever its status.
+            The response, whatever its status.
 
         Raises:
-            DownloadError: there was no answer.
+            DownloadError: there was no response.
         """
         hops = 0
         while True:
-            response = await self._ask(url, headers)
+            response = await self._request(url, headers)
             incoming = FileResponse(response, response.url.host or "")
             target = follow(url, incoming.head, response.headers.get("Location", ""), hops)
             if target is None:
@@ -92,30 +92,30 @@ class FileClient:
         if "_session" in vars(self):
             await self._session.close()
 
-    async def _ask(self, url: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def _request(self, url: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         host = ""
         try:
-            # A signature covers the address as it is spelled; only what no request line can hold is quoted.
+            # A signature covers the exact characters of the address: quote only what a request line cannot contain.
             address = URL(url, encoded=url.isascii() and " " not in url)
             host = address.host or ""
-            async with asyncio.timeout(self._answer_s):
+            async with asyncio.timeout(self._response_s):
                 proxy = await self._proxies.before(address)
                 return await self._session.get(address, headers=headers, allow_redirects=False, proxy=proxy)
         except Exception as error:
-            trouble = _describe(error, host)
-        raise DownloadError(message=trouble)
+            message = _describe(error, host)
+        raise DownloadError(message=message)
 
 
 def _describe(error: Exception, host: str) -> str:
-    """Say what went wrong, without the address: it may hold a signature."""
+    """Say what went wrong, without the address, which may contain a signature."""
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"There is no connection to {host}: {error.os_error.strerror or type(error.os_error).__name__}."
+        return f"Connecting to {host} failed: {error.os_error.strerror or type(error.os_error).__name__}."
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return f"There is no connection to {host} in time."
+        return f"Connecting to {host} timed out."
     if isinstance(error, TimeoutError):
-        return f"{host} did not answer in time."
+        return f"{host} did not respond in time."
     if isinstance(error, aiohttp.ClientPayloadError):
-        return f"The file was cut off by {host}."
+        return f"{host} closed the connection before the end of the file."
     return f"The connection to {host} broke ({type(error).__name__})."
 
 

@@ -1,8 +1,8 @@
-"""Getting files onto disk: whole, byte for byte, and without ever costing a generation.
+"""Downloads files, complete or not at all, without ever costing a generation.
 
-A download runs in a task of ours, so that closing the session ends it in order. Each attempt finds a link, goes on
-with what an earlier one left, and either ends with the file in its place or leaves a `.part` that the next goes on
-with, in this session or in a later one.
+A download runs in a task of the session, so that closing the session ends it in order. Each attempt finds a link,
+resumes what an earlier attempt left, and either moves the complete file to its path or leaves a `.part`, which the
+next attempt resumes, in this session or in a later one.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from luma_async._download.response import (
     count_failure,
     judge,
     range_headers,
-    repeat_download,
     resumable,
+    retry_delay,
     source_of,
     too_long,
 )
@@ -47,73 +47,77 @@ from luma_async.values.events import Downloaded, Downloading, Retried
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Callable, Generator
 
     from luma_async._download.client import FileClient, FileResponse
     from luma_async._download.validate import Medium
+    from luma_async._journal.recorder import Recorder
     from luma_async.values.events import Emitter
     from luma_async.values.models import Generation
     from luma_async.values.settings import RetryPolicy
 
 AT_ONCE = 8
-"""Downloads at the same time: enough to fill a line, few enough to leave a file server and the memory alone."""
+"""Downloads at the same time: enough to use a line fully, few enough for a file server and for the memory."""
 
 _TICK_S = 1.0
-"""How often a download tells its progress and looks at its speed: what people watch, and nothing to thousands."""
+"""How often a download reports its progress and checks its speed: cheap even for thousands of downloads."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class _Download:
-    """One file to fetch."""
+    """One file to download."""
 
     search: LinkSearch
     path: Path
     overwrite: bool
-    tries: AttemptCounts = attrs.field(factory=AttemptCounts)
+    counts: AttemptCounts = attrs.field(factory=AttemptCounts)
     resumable_bytes: int = 0
-    """How much the last attempt left to go on from."""
-    named_s: float | None = None
+    """How many bytes the last attempt left to resume from."""
+    retry_after_s: float | None = None
     """The delay that the file server asked for last."""
-    in_place: bool = False
-    """Whether the file is where it belongs."""
+    moved: bool = False
+    """Whether the complete file is at its path."""
 
     @property
     def id(self) -> str:
         return self.search.generation.id
 
+    @property
+    def medium(self) -> Medium:
+        return "picture" if is_picture(self.search.generation, self.search.kind) else "mp4"
+
 
 class Downloader:
-    """Fetches the files of one session's generations."""
+    """Downloads the files of one session's generations, at most `at_once` at the same time."""
 
     def __init__(
         self,
         *,
         files: FileClient,
-        refresh: Callable[[str], Awaitable[Generation]],
-        ask_link: Callable[[str], Awaitable[str]],
-        may_ask_link: bool,
-        note: Callable[[str, Path], None],
+        links: LinkResolver,
+        recorder: Recorder,
         events: Emitter,
         retry: RetryPolicy,
         stall_s: float,
         random: Callable[[], float],
+        at_once: int = AT_ONCE,
         closed: bool = False,
     ) -> None:
         self._files = files
-        self._finder = LinkResolver(refresh=refresh, ask=ask_link, may_ask=may_ask_link)
-        self._note = note
+        self._links = links
+        self._recorder = recorder
         self._events = events
         self._retry = retry
         self._stall_s = stall_s
         self._random = random
-        self._places = PrioritySemaphore(AT_ONCE)
-        self._taken: set[Path] = set()
+        self._slots = PrioritySemaphore(at_once)
+        self._paths: set[Path] = set()
         self._tasks = OwnedTasks()
         self._closing = closed
 
     @staticmethod
     def check_destination(dest: str | os.PathLike[str], *, overwrite: bool) -> None:
-        """Refuse a destination before anybody waits for the generation; see `handle.download()`."""
+        """Check a destination before the caller waits for the generation; see `handle.download()`."""
         resolve_destination(dest, None, overwrite=overwrite)
 
     async def fetch(
@@ -125,193 +129,199 @@ class Downloader:
         watermark: Watermark,
         what: FileKind = "video",
     ) -> Path:
-        """Put a file of a completed generation on disk; see `handle.download()`."""
+        """Download a file of a completed generation; see `handle.download()`."""
         suffix = suffix_of(generation, what)
         name = safe_name(generation.id, suffix=suffix if what == "video" else f"-{what}{suffix}")
         path = resolve_destination(dest, name, overwrite=overwrite)
         if self._closing:
             raise SessionClosed
-        if path in self._taken:
-            raise InvalidInput(field="dest", message=f"{path} is being downloaded to already.")
+        if path in self._paths:
+            raise InvalidInput(field="dest", message=f"another download to {path} is in progress.")
         search = LinkSearch(generation=generation, kind=what, watermark=watermark)
-        self._taken.add(path)
+        self._paths.add(path)
         try:
-            return await self._outwait(_Download(search=search, path=path, overwrite=overwrite))
+            return await self._wait_for(_Download(search=search, path=path, overwrite=overwrite))
         finally:
-            self._taken.discard(path)
+            self._paths.discard(path)
 
     async def link(self, generation: Generation) -> str:
         """Return a watermark-free link; see `handle.video_url()`."""
         search = LinkSearch(generation=generation)
         try:
-            return (await self._finder.find(search)).url
+            return (await self._links.find(search)).url
         except LinkGone as error:
             failure: LumaError = search.refusal or error
         except asyncio.CancelledError:
-            if not self._ended_by_closing():
+            if not self._cancelled_by_closing():
                 raise
             failure = SessionClosed()
         raise failure
 
     async def aclose(self) -> None:
-        """End every download; what was received is kept."""
+        """Cancel every download; what was received is kept."""
         self._closing = True
         await self._tasks.cancel()
-        await self._finder.aclose()
+        await self._links.aclose()
 
-    async def _outwait(self, download: _Download) -> Path:
+    async def _wait_for(self, download: _Download) -> Path:
         task = self._tasks.start(self._run(download), name="luma_async download")
         try:
             return await task
         except asyncio.CancelledError:
-            if not self._ended_by_closing():
+            if not self._cancelled_by_closing():
                 raise
-        if download.in_place:
+        if download.moved:
             return download.path
-        raise SessionClosed(message="The session closed during the download; downloading again continues it.")
+        raise SessionClosed(message="The session was closed during the download; downloading again resumes it.")
 
-    def _ended_by_closing(self) -> bool:
-        """Whether what was cancelled is ours, since the session closes, and not who waits for it."""
+    def _cancelled_by_closing(self) -> bool:
+        """Whether the closing session cancelled a task of the downloader, and not the caller's own task."""
         caller = asyncio.current_task()
         return self._closing and not (caller is not None and caller.cancelling())
 
     async def _run(self, download: _Download) -> Path:
+        """Make attempts until one succeeds or the retry policy ends them."""
         while True:
             search = download.search
-            urgency = earliest_expiry(watermark_free_links(search.generation, search.kind))
+            priority = earliest_expiry(watermark_free_links(search.generation, search.kind))
             try:
-                with _part_of(download) as part:
-                    async with self._places.acquire(urgency):
+                with _part_file(download) as part:
+                    async with self._slots.acquire(priority):
                         await self._receive_whole(part, download)
-                    # While the disk takes its time, the line is another's.
+                    # The slot is free while the disk syncs, so that another download can use the line.
                     await self._finish(part, download)
             except DownloadError as error:
                 failure = error
             else:
                 return download.path
-            delay_s = self._delay_s(download, failure)
+            delay_s = self._retry_delay_s(download, failure)
             if delay_s is None:
                 failure.generation_id, failure.path = download.id, download.path
                 raise failure
-            self._events.emit(
-                Retried(what="download", attempt=download.tries.without_progress, delay_s=delay_s, error=failure)
-            )
+            attempt = download.counts.without_progress
+            self._events.emit(Retried(what="download", attempt=attempt, delay_s=delay_s, error=failure))
             await asyncio.sleep(delay_s)
 
-    def _delay_s(self, download: _Download, failure: DownloadError) -> float | None:
-        download.tries = count_failure(download.tries, failure, download.resumable_bytes)
-        return repeat_download(
-            failure, download.tries, policy=self._retry, jitter=self._random(), named_s=download.named_s
+    def _retry_delay_s(self, download: _Download, failure: DownloadError) -> float | None:
+        download.counts = count_failure(download.counts, failure, download.resumable_bytes)
+        return retry_delay(
+            failure,
+            download.counts,
+            policy=self._retry,
+            jitter=self._random(),
+            retry_after_s=download.retry_after_s,
         )
 
     async def _finish(self, part: PartFile, download: _Download) -> None:
-        """Let a file take its place, and tell of it; even if nobody waits for it any more."""
+        """Move a complete file to its path, and report it, even if the caller was cancelled meanwhile."""
         try:
-            await part.finish(_medium(download.search), overwrite=download.overwrite)
+            await part.finish(download.medium, overwrite=download.overwrite)
         finally:
-            if part.in_place:
-                download.in_place = True
+            if part.moved:
+                download.moved = True
                 if download.search.kind == "video":
-                    self._note(download.id, download.path.absolute())
+                    self._recorder.downloaded(download.id, download.path.absolute())
                 self._events.emit(Downloaded(generation_id=download.id, path=download.path, size_bytes=part.size_bytes))
 
     async def _receive_whole(self, part: PartFile, download: _Download) -> None:
         """Receive a file to its end, from the first link that works."""
         while True:
-            link = await self._finder.find(download.search)
+            link = await self._links.find(download.search)
             try:
                 await self._receive_from(link, part, download)
             except LinkGone:
                 part.close()
-                self._finder.refuse(download.search, link)
+                self._links.reject(download.search, link)
             else:
                 return
 
     async def _receive_from(self, link: Link, part: PartFile, download: _Download) -> None:
         source = source_of(download.id, link)
-        download.named_s = None
-        await part.find()
-        kept = resumable(part.kept, source)
-        incoming = await self._files.get(link.url, range_headers(kept))
+        download.retry_after_s = None
+        await part.open_existing()
+        partial = resumable(part.partial, source)
+        response = await self._files.get(link.url, range_headers(partial))
         try:
-            download.named_s = incoming.head.retry_after_s
-            verdict = judge(incoming.head, kept)
+            download.retry_after_s = response.head.retry_after_s
+            verdict = judge(response.head, partial)
             if isinstance(verdict, Mismatch):
                 part.discard()
                 raise DamagedFile(message=verdict.reason)
             if isinstance(verdict, Receive):
                 await part.begin(verdict.start_bytes, source=source, etag=verdict.etag)
-                download.search.worked()
-                await self._receive(incoming, part, verdict.total_bytes, download)
+                download.search.reset()
+                await self._receive(response, part, verdict.total_bytes, download)
             elif not isinstance(verdict, Complete):
                 raise verdict
         finally:
-            incoming.close()
+            response.close()
 
     async def _receive(
-        self, incoming: FileResponse, part: PartFile, total_bytes: int | None, download: _Download
+        self, response: FileResponse, part: PartFile, total_bytes: int | None, download: _Download
     ) -> None:
-        """Write what comes, unless nothing comes any more."""
-        silence = asyncio.timeout(self._stall_s + _TICK_S)
+        """Write the body to the `.part`, until the end or until the server stops sending."""
+        stall = asyncio.timeout(self._stall_s + _TICK_S)
         try:
-            async with silence:
-                await self._fill(part, incoming, total_bytes, download, silence)
+            async with stall:
+                await self._write_body(part, response, total_bytes, download, stall)
         except TimeoutError:
-            if not silence.expired():
+            # A TimeoutError of the disk is not the server's.
+            if not stall.expired():
                 raise
         else:
             return
-        raise DownloadError(message=f"{incoming.head.host} fell silent.")
+        raise DownloadError(message=f"{response.head.host} stopped sending data.")
 
-    async def _fill(
+    async def _write_body(
         self,
         part: PartFile,
-        incoming: FileResponse,
+        response: FileResponse,
         total_bytes: int | None,
         download: _Download,
-        silence: asyncio.Timeout,
+        stall: asyncio.Timeout,
     ) -> None:
-        """Write a body, as long as it comes fast enough and is not too much."""
-        host = incoming.head.host
+        """Write the body, as long as it arrives fast enough and is not too long.
+
+        The time is looked at with each piece, but the speed is checked, the timeout moved and the progress reported
+        only once a second: with thousands of pieces a second anything more would cost.
+        """
+        host = response.head.host
         tick_at_s = loop_now()
-        pace = Throughput(at_s=tick_at_s, at_bytes=part.size_bytes)
-        self._tell(download, part, total_bytes)
-        while piece := await incoming.read():
+        since = Throughput(at_s=tick_at_s, at_bytes=part.size_bytes)
+        self._report(download, part, total_bytes)
+        while piece := await response.read():
             if too_long(part.size_bytes + len(piece), total_bytes):
                 part.discard()
-                raise DamagedFile(message=f"{host} sends more than the file can be.")
+                raise DamagedFile(message=f"{host} sent more data than the file's size.")
             part.write(piece)
             now_s = loop_now()
             if now_s - tick_at_s < _TICK_S:
                 continue
             tick_at_s = now_s
-            silence.reschedule(now_s + self._stall_s + _TICK_S)
-            kept_up = check_throughput(pace, received_bytes=part.size_bytes, now_s=now_s, stall_s=self._stall_s)
-            if kept_up is None:
-                raise DownloadError(message=f"{host} sends next to nothing.")
-            pace = kept_up
-            self._tell(download, part, total_bytes)
+            stall.reschedule(now_s + self._stall_s + _TICK_S)
+            measured = check_throughput(since, received_bytes=part.size_bytes, now_s=now_s, stall_s=self._stall_s)
+            if measured is None:
+                raise DownloadError(message=f"{host} sends less than 1 KiB/s.")
+            since = measured
+            self._report(download, part, total_bytes)
         if total_bytes is not None and part.size_bytes < total_bytes:
             raise DownloadError(message=f"{host} sent {part.size_bytes} of {total_bytes} bytes.")
 
-    def _tell(self, download: _Download, part: PartFile, total_bytes: int | None) -> None:
+    def _report(self, download: _Download, part: PartFile, total_bytes: int | None) -> None:
+        received_bytes = part.size_bytes
         self._events.emit(
             Downloading(
-                generation_id=download.id, path=download.path, received_bytes=part.size_bytes, total_bytes=total_bytes
+                generation_id=download.id, path=download.path, received_bytes=received_bytes, total_bytes=total_bytes
             )
         )
 
 
 @contextmanager
-def _part_of(download: _Download) -> Generator[PartFile]:
-    """Hold what an attempt receives, and put it away at its end."""
+def _part_file(download: _Download) -> Generator[PartFile]:
+    """Yield the `.part` of an attempt, and close it at the end of the attempt, keeping what was received."""
     part = PartFile(download.path)
     try:
         yield part
     finally:
-        download.resumable_bytes = part.size_bytes if part.kept is not None else 0
+        download.resumable_bytes = part.size_bytes if part.partial is not None else 0
         part.close()
-
-
-def _medium(search: LinkSearch) -> Medium:
-    return "picture" if is_picture(search.generation, search.kind) else "mp4"

@@ -1,4 +1,4 @@
-"""Coming by a link to a file: carried by the generation, from a fresh look at it, or asked for once."""
+"""Finds a link to a file: carried by the generation, from a fresh look, or requested from the service."""
 
 from __future__ import annotations
 
@@ -15,125 +15,125 @@ from luma_async.values.models import Generation
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-_PASSING = (Unauthorized, OutOfCredit, RateLimited, ServiceUnavailable)
+_TEMPORARY = (Unauthorized, OutOfCredit, RateLimited, ServiceUnavailable)
 """Refusals that say nothing about the link."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class LinkSearch:
-    """One search for a link that works."""
+    """The search for a link that works, of one download."""
 
     generation: Generation
     """As last seen."""
     kind: FileKind = "video"
     """Which of its files."""
     watermark: Watermark = "forbid"
-    """Whether a watermarked clip will do."""
-    spent: set[str] = attrs.field(factory=set[str])
+    """Whether a watermarked clip is accepted."""
+    rejected_urls: set[str] = attrs.field(factory=set[str])
     """Addresses that the file server refused since the last look."""
     refreshed: bool = False
-    """Whether it was looked at again since a link worked."""
+    """Whether the generation was fetched again since a link worked."""
     asked: bool = False
-    """Whether the service was asked for a link."""
+    """Whether the service was asked for a link since a link worked."""
     refusal: Refused | None = None
-    """Why it gave none."""
+    """Why the service returned no link."""
 
-    def worked(self) -> None:
-        """Take note that a link works: should it end before the file does, all remedies are open again."""
+    def reset(self) -> None:
+        """Allow a new look and a new request for a link, because a link worked."""
         self.refreshed = self.asked = False
         self.refusal = None
 
 
 class LinkResolver:
-    """Finds links for one session, and keeps those that were asked for."""
+    """Finds links for one session, and keeps those that the service was asked for.
+
+    Args:
+        refresh: fetches a generation again.
+        ask: requests a link, which some relays charge; None where the dialect has no such request.
+    """
 
     def __init__(
-        self,
-        *,
-        refresh: Callable[[str], Awaitable[Generation]],
-        ask: Callable[[str], Awaitable[str]],
-        may_ask: bool,
+        self, *, refresh: Callable[[str], Awaitable[Generation]], ask: Callable[[str], Awaitable[str]] | None
     ) -> None:
         self._refresh = refresh
         self._ask = ask
-        self._may_ask = may_ask
-        self._answers: dict[str, str] = {}
-        self._questions: dict[str, asyncio.Task[str]] = {}
+        self._requested_urls: dict[str, str] = {}
+        self._requests: dict[str, asyncio.Task[str]] = {}
         self._tasks = OwnedTasks()
 
     async def find(self, search: LinkSearch) -> Link:
         """Return the link to try next.
 
         Raises:
-            LinkGone: there is none any more.
-            LumaError: looking or asking got no usable answer.
+            LinkGone: there is none left.
+            LumaError: fetching the generation or requesting a link failed.
 
         Cancellation:
-            Safe: a question that was put is not put again, its answer is kept.
+            Safe: a request for a link is not sent again, its result is kept.
         """
         generation_id = search.generation.id
         while True:
-            step = next_action(
+            action = next_action(
                 search.generation,
                 kind=search.kind,
                 watermark=search.watermark,
-                answer=self._answers.get(generation_id),
-                spent=search.spent,
+                requested_url=self._requested_urls.get(generation_id),
+                rejected_urls=search.rejected_urls,
                 refreshed=search.refreshed,
-                may_ask=self._may_ask and not search.asked,
+                may_ask=self._ask is not None and not search.asked,
                 at=wall_now(),
             )
-            if isinstance(step, Link):
-                return step
-            if step is Action.NONE:
-                raise _gone(search)
-            if step is Action.REFRESH:
+            if isinstance(action, Link):
+                return action
+            if action is Action.REFRESH:
                 search.generation = await self._refresh(generation_id)
                 search.refreshed = True
-                search.spent.clear()
-            else:
+                search.rejected_urls.clear()
+            elif action is Action.ASK and self._ask is not None:
                 search.asked = True
-                await self._put_question(search)
+                await self._request(search, self._ask)
+            else:
+                raise _link_gone(search)
 
-    def refuse(self, search: LinkSearch, link: Link) -> None:
-        """Take note that the file server does not accept a link."""
-        search.spent.add(link.url)
-        if self._answers.get(search.generation.id) == link.url:
-            del self._answers[search.generation.id]
+    def reject(self, search: LinkSearch, link: Link) -> None:
+        """Remember that the file server refused a link."""
+        search.rejected_urls.add(link.url)
+        if self._requested_urls.get(search.generation.id) == link.url:
+            del self._requested_urls[search.generation.id]
 
     async def aclose(self) -> None:
-        """Drop the questions that are on their way."""
+        """Cancel the requests for links that have no response yet."""
         await self._tasks.cancel()
 
-    async def _put_question(self, search: LinkSearch) -> None:
-        """Ask for a link, together with whoever asks for the same one; what was refused for good is remembered."""
+    async def _request(self, search: LinkSearch, ask: Callable[[str], Awaitable[str]]) -> None:
+        """Request a link, sharing the request with all downloads of the generation; keep a lasting refusal."""
         generation_id = search.generation.id
-        question = self._questions.get(generation_id)
-        if question is None:
-            question = self._tasks.start(self._answer(generation_id), name="luma_async link")
-            self._questions[generation_id] = question
-            question.add_done_callback(lambda _: self._questions.pop(generation_id))
+        request = self._requests.get(generation_id)
+        if request is None:
+            request = self._tasks.start(self._keep(generation_id, ask), name="luma_async link")
+            self._requests[generation_id] = request
+            request.add_done_callback(lambda _: self._requests.pop(generation_id))
         try:
-            await asyncio.shield(question)
-        except _PASSING:
+            await asyncio.shield(request)
+        except _TEMPORARY:
             raise
         except Refused as refusal:
             search.refusal = refusal
 
-    async def _answer(self, generation_id: str) -> str:
-        link = self._answers[generation_id] = await self._ask(generation_id)
-        return link
+    async def _keep(self, generation_id: str, ask: Callable[[str], Awaitable[str]]) -> str:
+        url = self._requested_urls[generation_id] = await ask(generation_id)
+        return url
 
 
-def _gone(search: LinkSearch) -> LinkGone:
+def _link_gone(search: LinkSearch) -> LinkGone:
     generation = search.generation
     if search.refusal is not None:
-        message = f"It carries no usable link, and the service makes none ({search.refusal})."
-    elif search.spent:
-        message = "The file server refuses every link, those of a fresh look too."
+        message = f"The generation has no usable link, and the service returns none ({search.refusal})."
+    elif search.rejected_urls:
+        message = "The file server refused every link, even those of a fresh look."
     else:
-        message = f"It carries no link to its {search.kind.replace('_', ' ')}."
+        message = f"The generation has no link to its {search.kind.replace('_', ' ')}."
     video = generation.video
     if search.kind == "video" and search.watermark == "forbid" and video is not None and video.url:
-        message += ' There is one with a watermark: watermark="allow" takes it.'
+        message += ' It has a link with a watermark; watermark="allow" (--watermark) accepts it.'
     return LinkGone(message=message, generation_id=generation.id)

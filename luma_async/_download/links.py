@@ -1,8 +1,8 @@
-"""Which link a file is fetched from: the best one that a generation carries, and what to do when none is left.
+"""Which link a file is downloaded from, and what to do when the generation carries no usable link.
 
-In this order: a watermark-free link that is good; a fresh look at the generation; the question for a link, which
-some relays bill and which is therefore put only when no carried link can be good any more; a link that has expired
-by its own date, since our clock may be wrong; and a watermarked one, if that will do.
+The order is: a watermark-free link that has not expired; a fresh look at the generation; the request for a link,
+which some relays charge and which is therefore sent only when every carried link is missing or expired; a link that
+has expired by its own date, since the local clock may be wrong; and a watermarked link, if that is allowed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
+from luma_async.values.keyframes import IMAGE_SUFFIXES
 from luma_async.values.models import Image, Video
 
 if TYPE_CHECKING:
@@ -26,23 +27,22 @@ FileKind: TypeAlias = Literal["video", "thumbnail", "last_frame"]
 """Which file of a generation: its result (a video, or the picture of an image generation), or a still picture of it."""
 
 Watermark: TypeAlias = Literal["forbid", "allow"]
-"""Whether a clip with a watermark will do when there is no other."""
+"""Whether a clip with a watermark is accepted when there is no other."""
 
-WORTH_S = 5.0
-"""A link that ends sooner is not worth a connection. Storage checks the date when a request arrives, not later."""
+MIN_LIFETIME_S = 5.0
+"""A link that expires sooner is not worth a connection. Storage checks the date when a request arrives, not later."""
 
 _NO_VIDEO, _NO_IMAGE = Video(), Image()
-_AMZ_MARK = "X-Amz-Expires="
+_AMZ_EXPIRES = "X-Amz-Expires="
 _AMZ_DATE = "%Y%m%dT%H%M%SZ"
-_PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif"})
 
 
 @attrs.frozen(kw_only=True)
 class Link:
-    """Where a file can be had."""
+    """The address of a file."""
 
     url: str = attrs.field(repr=False)
-    """The address; it may hold a signature."""
+    """The address; it may contain a signature."""
     name: str
     """Which of the generation's links it is, such as `video.download_url`."""
 
@@ -51,16 +51,16 @@ class Action(Enum):
     """What to do when there is no link to try."""
 
     REFRESH = auto()
-    """Look at the generation again."""
+    """Fetch the generation again."""
     ASK = auto()
-    """Ask the service for a link, once."""
+    """Request a link from the service, once."""
     NONE = auto()
-    """Nothing helps."""
+    """There is nothing left to do."""
 
 
 def expires_at(url: str) -> datetime | None:
-    """Return when a presigned link ends, aware UTC; None for a plain one, and for one whose dates make no sense."""
-    if _AMZ_MARK not in url:
+    """Return when a presigned link expires, aware UTC; None for a plain link, and for dates that cannot be read."""
+    if _AMZ_EXPIRES not in url:
         return None
     try:
         query = parse_qs(urlsplit(url).query)
@@ -70,10 +70,10 @@ def expires_at(url: str) -> datetime | None:
         return None
 
 
-def is_good(url: str, at: datetime) -> bool:
+def is_fresh(url: str, at: datetime) -> bool:
     """Whether a link lives long enough to be worth a connection."""
     end = expires_at(url)
-    return end is None or end - at >= timedelta(seconds=WORTH_S)
+    return end is None or end - at >= timedelta(seconds=MIN_LIFETIME_S)
 
 
 def watermark_free_links(generation: Generation, kind: FileKind) -> tuple[Link, ...]:
@@ -92,17 +92,17 @@ def watermark_free_links(generation: Generation, kind: FileKind) -> tuple[Link, 
 
 
 def is_picture(generation: Generation, kind: FileKind) -> bool:
-    """Whether a file is a picture rather than a video."""
+    """Whether a file is a picture, and not a video."""
     return kind != "video" or (generation.image is not None and generation.video is None)
 
 
 def suffix_of(generation: Generation, kind: FileKind) -> str:
-    """Return the ending that a file's name gets: that of its link, if it is a picture's."""
+    """Return the suffix of a file's name: that of its link if it is a picture's, else a default."""
     if not is_picture(generation, kind):
         return ".mp4"
     links = watermark_free_links(generation, kind)
     suffix = PurePosixPath(urlsplit(links[0].url).path).suffix.lower() if links else ""
-    return suffix if suffix in _PICTURE_SUFFIXES else ".jpg"
+    return suffix if suffix in IMAGE_SUFFIXES else ".jpg"
 
 
 def next_action(
@@ -110,49 +110,48 @@ def next_action(
     *,
     kind: FileKind,
     watermark: Watermark,
-    answer: str | None,
-    spent: Collection[str],
+    requested_url: str | None,
+    rejected_urls: Collection[str],
     refreshed: bool,
     may_ask: bool,
     at: datetime,
 ) -> Link | Action:
-    """Choose the link to try next, or how to come by one.
+    """Choose the link to try next, or how to get one.
 
     Args:
         generation: as last seen.
         kind: which file.
-        watermark: whether a watermarked clip will do.
-        answer: the link that the service gave when it was asked for one.
-        spent: addresses that the file server refused since the last look.
-        refreshed: whether the generation was looked at again already.
+        watermark: whether a watermarked clip is accepted.
+        requested_url: the link that the service returned when it was asked for one.
+        rejected_urls: the addresses that the file server refused since the last look.
+        refreshed: whether the generation was fetched again already.
         may_ask: whether the service may still be asked for a link.
         at: the time of day.
     """
     carried = watermark_free_links(generation, kind)
-    asked = _web_links(("link", answer)) if kind == "video" else ()
-    left = [link for link in (*asked, *carried) if link.url not in spent]
+    requested = _web_links(("link", requested_url)) if kind == "video" else ()
+    left = [link for link in (*requested, *carried) if link.url not in rejected_urls]
     for link in left:
-        if is_good(link.url, at):
+        if is_fresh(link.url, at):
             return link
     if not refreshed:
         return Action.REFRESH
-    askable = may_ask and not is_picture(generation, kind)
-    if askable and not any(is_good(link.url, at) for link in carried):
+    if may_ask and not is_picture(generation, kind) and not any(is_fresh(link.url, at) for link in carried):
         return Action.ASK
     marked = (generation.video or _NO_VIDEO).url if watermark == "allow" and kind == "video" else None
     for link in (*left, *_web_links(("video.url", marked))):
-        if link.url not in spent:
+        if link.url not in rejected_urls:
             return link
     return Action.NONE
 
 
 def _web_links(*links: tuple[str, str | None]) -> tuple[Link, ...]:
-    """Keep what is a web address; a service may send anything."""
+    """Drop what is not an http(s) address."""
     return tuple(Link(url=url, name=name) for name, url in links if url and is_web_address(url))
 
 
 def is_web_address(url: str) -> bool:
-    """Whether something is an http(s) address with a host that a request line can hold."""
+    """Whether a text is an http(s) address with a host, and fits into a request line."""
     try:
         parts = urlsplit(url)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and url.isprintable()
@@ -161,6 +160,6 @@ def is_web_address(url: str) -> bool:
 
 
 def earliest_expiry(links: Iterable[Link]) -> float:
-    """Say who goes first: the moment at which the first of the links ends, in Unix seconds."""
+    """Return when the first of the links expires, in Unix seconds; infinity when none does."""
     ends = [end.timestamp() for link in links if (end := expires_at(link.url)) is not None]
     return min(ends, default=float("inf"))

@@ -1,7 +1,7 @@
-"""A file on its way: it grows beside its place, ending in `.part`, and takes it whole or not at all.
+"""An incomplete file: it grows next to its destination under the suffix `.part`, and is moved there when complete.
 
-What may block for long (opening, syncing, taking the place) happens in a thread; a piece is written where it arrives,
-since handing it to a thread takes longer than the system takes to remember it.
+What may block for long (opening, syncing, moving) runs in a thread. A piece of the file is written in the event loop,
+since handing it to a thread takes longer than the system takes to buffer it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from luma_async._download.names import PART_SUFFIX, SIDECAR_SUFFIX, PathKind, check_destination
+from luma_async._download.names import PART_SUFFIX, SIDECAR_SUFFIX
 from luma_async._download.response import Partial, dump_sidecar, load_sidecar
 from luma_async._download.validate import BOX_HEAD_BYTES, Medium, validate
 from luma_async.values.errors import DamagedFile, InvalidInput
@@ -27,64 +27,76 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-# Nobody may have us follow a link of theirs in a folder that others can write to.
+# O_NOFOLLOW: in a folder that others can write to, a symbolic link could point at any file of this user.
 _OPEN_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-_LONGEST_NOTE_BYTES = 4096
+_MAX_SIDECAR_BYTES = 4096
 
 
 def resolve_destination(dest: str | os.PathLike[str], name: str | None, *, overwrite: bool) -> Path:
-    """Return where a file goes: `dest`, or what it is called in that folder; without a name, the folder.
+    """Return the path of the file: `dest`, or `name` in it if it is a folder; without a name, the folder itself.
 
     Raises:
         InvalidInput: no file can be put there.
     """
     text = _checked(dest)
     path = Path(text)
-    standing = _standing(path)
-    if standing is PathKind.FOLDER:
+    mode = _mode(path)
+    if mode is not None and stat.S_ISDIR(mode):
         if name is None:
             return path
         path = path / name
-        standing, has_folder = _standing(path), True
-    else:
-        has_folder = not text.endswith(("/", os.sep)) and _standing(path.parent) is PathKind.FOLDER
-    check_destination(str(path), standing=standing, has_folder=has_folder, overwrite=overwrite)
+        mode = _mode(path)
+    elif text.endswith(("/", os.sep)) or not stat.S_ISDIR(_mode(path.parent) or 0):
+        raise InvalidInput(field="dest", message=f"the folder of {path} does not exist; create it first.")
+    if mode is None:
+        return path
+    if stat.S_ISDIR(mode):
+        raise InvalidInput(field="dest", message=f"{path} is a folder.")
+    if not stat.S_ISREG(mode):
+        raise InvalidInput(field="dest", message=f"{path} is not a regular file.")
+    if not overwrite:
+        raise InvalidInput(field="dest", message=f"{path} exists; overwrite=True (--overwrite) replaces it.")
     return path
 
 
+async def is_intact(path: Path, medium: Medium) -> bool:
+    """Whether there is a file at a path, and it is complete as far as its format shows."""
+    return await asyncio.to_thread(_is_intact, path, medium)
+
+
 class PartFile:
-    """What has been received of one file. It is locked while it is open, so that no two programs write to it."""
+    """What has been received of one file. It is locked while it is open, so that no two processes write to it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.part = Path(f"{path}{PART_SUFFIX}")
+        self.part_path = Path(f"{path}{PART_SUFFIX}")
         self.size_bytes = 0
-        self.kept: Partial | None = None
-        self.in_place = False
-        self._note = Path(f"{path}{SIDECAR_SUFFIX}")
+        self.partial: Partial | None = None
+        self.moved = False
+        self._sidecar_path = Path(f"{path}{SIDECAR_SUFFIX}")
         self._fd = -1
 
-    async def find(self) -> None:
-        """Open what an earlier attempt left; `kept` says what can be gone on with. Mostly there is nothing.
+    async def open_existing(self) -> None:
+        """Open what an earlier attempt left, if there is anything; `partial` says what can be resumed.
 
         Raises:
-            InvalidInput: somebody else is downloading there.
+            InvalidInput: another process is downloading to the same path.
             OSError: it cannot be opened.
         """
-        if self._is_there():
+        if self._exists():
             await _off_loop(self._open)
 
     async def begin(self, start_bytes: int, *, source: str, etag: str | None) -> None:
-        """Make ready for the bytes from `start_bytes` on, noting whose they are.
+        """Prepare for the bytes from `start_bytes` on, and record where they come from.
 
         Raises:
-            InvalidInput: somebody else is downloading there.
+            InvalidInput: another process is downloading to the same path.
             OSError: the disk is full, or fails.
         """
         await _off_loop(self._begin, start_bytes, source, etag)
 
     def write(self, piece: bytes) -> None:
-        """Append what came.
+        """Append a piece.
 
         Raises:
             OSError: the disk is full, or fails; what was written before is kept.
@@ -93,37 +105,37 @@ class PartFile:
             written = os.write(self._fd, piece)
             self.size_bytes += written
             while written < len(piece):
-                # A disk that fills takes what fits, and says so at the next write.
+                # A disk that becomes full accepts what fits, and reports the error at the next write.
                 piece = piece[written:]
                 written = os.write(self._fd, piece)
                 self.size_bytes += written
         except OSError as error:
-            trouble = self._named(error)
+            failure = self._with_path(error)
         else:
             return
-        raise trouble
+        raise failure
 
     async def finish(self, medium: Medium, *, overwrite: bool) -> None:
-        """Check that it is whole, and let it take its place, durably; cancelled, it does so nevertheless.
+        """Check that the file is complete, and move it to its path durably, even if the caller is cancelled.
 
         Raises:
-            DamagedFile: it is not what it should be; it is gone.
-            FileExistsError: another file took the place meanwhile; this one is kept.
+            DamagedFile: it is not what it should be; it was removed.
+            FileExistsError: another file appeared at the path; this one is kept.
             OSError: the disk is full, or fails.
         """
         await _off_loop(self._finish, medium, overwrite)
 
     def discard(self) -> None:
-        """Drop what was received: nobody can go on with it. What was never ours stays."""
+        """Remove what was received, unless it was never opened."""
         if self._fd < 0:
             return
-        self.kept = None
+        self.partial = None
         with suppress(OSError):
-            self._note.unlink(missing_ok=True)
-            self.part.unlink(missing_ok=True)
+            self._sidecar_path.unlink(missing_ok=True)
+            self.part_path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close it, and keep what was received, if anything was. Closing twice is fine."""
+        """Close it, and keep what was received, unless it is empty. Closing twice is safe."""
         if self._fd < 0:
             return
         if self.size_bytes == 0:
@@ -131,24 +143,25 @@ class PartFile:
         os.close(self._fd)
         self._fd = -1
 
-    def _is_there(self) -> bool:
-        return os.path.lexists(self.part)
+    def _exists(self) -> bool:
+        return os.path.lexists(self.part_path)
 
     def _open(self) -> None:
         try:
-            facts = self._take()
+            facts = self._lock_part()
             if facts.st_nlink > 1:
-                # A program was killed while this took its place: it is the finished file too, and not ours to change.
-                self.part.unlink()
+                # A process was killed between linking the finished file and removing the `.part`: the two names are
+                # one file, and writing to the `.part` would change the finished file.
+                self.part_path.unlink()
                 os.close(self._fd)
-                facts = self._take()
+                facts = self._lock_part()
         except OSError as error:
-            trouble = self._named(error)
+            failure = self._with_path(error)
         else:
             self.size_bytes = facts.st_size
-            self.kept = self._read_note() if self.size_bytes else None
+            self.partial = self._read_sidecar() if self.size_bytes else None
             return
-        raise trouble
+        raise failure
 
     def _begin(self, start_bytes: int, source: str, etag: str | None) -> None:
         if self._fd < 0:
@@ -157,36 +170,37 @@ class PartFile:
             os.ftruncate(self._fd, start_bytes)
             os.lseek(self._fd, start_bytes, os.SEEK_SET)
             self.size_bytes = start_bytes
-            self.kept = None
+            self.partial = None
             if etag is None:
-                self._note.unlink(missing_ok=True)
+                self._sidecar_path.unlink(missing_ok=True)
             else:
-                self.kept = Partial(size_bytes=start_bytes, source=source, etag=etag)
+                self.partial = Partial(size_bytes=start_bytes, source=source, etag=etag)
                 if start_bytes == 0:
-                    self._write_note(dump_sidecar(source, etag))
+                    self._write_sidecar(dump_sidecar(source, etag))
         except OSError as error:
-            trouble = self._named(error)
+            failure = self._with_path(error)
         else:
             return
-        raise trouble
+        raise failure
 
-    def _take(self) -> os.stat_result:
-        fd = os.open(self.part, _OPEN_FLAGS, 0o666)
+    def _lock_part(self) -> os.stat_result:
+        """Open and lock the `.part`. The file behind the descriptor may have been moved by its owner meanwhile."""
+        fd = os.open(self.part_path, _OPEN_FLAGS, 0o666)
         locked, facts = _lock(fd), os.fstat(fd)
-        if not locked or not _is_at(facts, self.part):
+        if not locked or not _is_at(facts, self.part_path):
             os.close(fd)
-            raise InvalidInput(field="dest", message=f"{self.path} is being downloaded to by somebody else.")
+            raise InvalidInput(field="dest", message=f"another process is downloading to {self.path}.")
         self._fd = fd
         return facts
 
-    def _write_note(self, text: bytes) -> None:
-        with os.fdopen(os.open(self._note, _OPEN_FLAGS | os.O_TRUNC, 0o666), "wb") as file:
+    def _write_sidecar(self, text: bytes) -> None:
+        with os.fdopen(os.open(self._sidecar_path, _OPEN_FLAGS | os.O_TRUNC, 0o666), "wb") as file:
             file.write(text)
 
-    def _read_note(self) -> Partial | None:
+    def _read_sidecar(self) -> Partial | None:
         try:
-            with self._note.open("rb") as file:
-                return load_sidecar(file.read(_LONGEST_NOTE_BYTES), self.size_bytes)
+            with self._sidecar_path.open("rb") as file:
+                return load_sidecar(file.read(_MAX_SIDECAR_BYTES), self.size_bytes)
         except OSError:
             return None
 
@@ -197,69 +211,66 @@ class PartFile:
             raise DamagedFile(message=fault)
         try:
             self._sync()
-            self._publish(overwrite)
+            self._move(overwrite)
         except OSError as error:
-            trouble = self._named(error)
+            failure = self._with_path(error)
         else:
-            self.in_place = True
+            self.moved = True
             with suppress(OSError):
-                self._note.unlink(missing_ok=True)
+                self._sidecar_path.unlink(missing_ok=True)
             _sync_folder(self.path.parent)
             return
-        raise trouble
+        raise failure
 
     def _sync(self) -> None:
         try:
             os.fsync(self._fd)
         except OSError:
-            # What the system could not write it may have forgotten: nobody can go on with holes.
-            self._note.unlink(missing_ok=True)
+            # The system may have dropped what it could not write: the `.part` may have holes.
+            self._sidecar_path.unlink(missing_ok=True)
             raise
 
-    def _publish(self, overwrite: bool) -> None:
+    def _move(self, overwrite: bool) -> None:
         if sys.platform == "win32":
-            # An open file cannot be moved there, and moving replaces nothing unasked.
+            # An open file cannot be moved there, and `rename` does not replace a file.
             self.close()
-            (self.part.replace if overwrite else self.part.rename)(self.path)
+            (self.part_path.replace if overwrite else self.part_path.rename)(self.path)
         elif overwrite:
-            self.part.replace(self.path)
+            self.part_path.replace(self.path)
         else:
-            _claim(self.part, self.path)
+            _move_to_free_path(self.part_path, self.path)
 
     def _peek(self, at_bytes: int) -> bytes:
         os.lseek(self._fd, at_bytes, os.SEEK_SET)
         return os.read(self._fd, BOX_HEAD_BYTES)
 
-    def _named(self, error: OSError) -> OSError:
-        """Say which file an error is about; the system's own does not always."""
-        where = self.path if isinstance(error, FileExistsError) else self.part
-        return OSError(error.errno, error.strerror, str(where))
+    def _with_path(self, error: OSError) -> OSError:
+        """Return the error with the path of the file; the system's own error does not always have it."""
+        path = self.path if isinstance(error, FileExistsError) else self.part_path
+        return OSError(error.errno, error.strerror, str(path))
 
 
 def _checked(dest: str | os.PathLike[str]) -> str:
     try:
         text = os.fspath(dest)
-        sound = bool(text) and b"\0" not in text.encode(sys.getfilesystemencoding(), "surrogateescape")
+        valid = bool(text) and b"\0" not in text.encode(sys.getfilesystemencoding(), "surrogateescape")
     except (AttributeError, TypeError, UnicodeEncodeError):
-        text, sound = "", False
-    if not sound:
+        text, valid = "", False
+    if not valid:
         raise InvalidInput(field="dest", message="must be the path of a file or a folder.")
     return text
 
 
-def _standing(path: Path) -> PathKind:
+def _mode(path: Path) -> int | None:
+    """Return the file type of what is at a path; None for nothing, 0 for a symbolic link to nothing."""
     try:
-        mode = path.stat().st_mode
+        return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        # A link that leads nowhere takes its place all the same.
-        return PathKind.OTHER if path.is_symlink() else PathKind.NOTHING
-    if stat.S_ISDIR(mode):
-        return PathKind.FOLDER
-    return PathKind.FILE if stat.S_ISREG(mode) else PathKind.OTHER
+        return 0 if path.is_symlink() else None
 
 
 def _lock(fd: int) -> bool:
-    """Lock a file that nobody else has locked; where there are no locks, take it as it is."""
+    """Lock a file unless another process has; where the file system has no locks, use it without."""
     if sys.platform == "win32":
         return True
     try:
@@ -272,29 +283,29 @@ def _lock(fd: int) -> bool:
 
 
 def _is_at(facts: os.stat_result, path: Path) -> bool:
-    """Whether an open file is still the one at a path: while we opened it, its owner may have finished it."""
+    """Whether an open file is the one at a path: another process may have moved it between open and lock."""
     try:
         return os.path.samestat(facts, path.lstat())
     except FileNotFoundError:
         return False
 
 
-def _claim(part: Path, path: Path) -> None:
-    """Move a file to a place where there is none: a link replaces nothing, where a rename would."""
+def _move_to_free_path(part_path: Path, path: Path) -> None:
+    """Move a file, failing if there is one at `path`: creating a hard link never replaces a file, a rename does."""
     try:
-        path.hardlink_to(part)
+        path.hardlink_to(part_path)
     except FileExistsError:
         raise
     except OSError:
-        # A file system without links: an empty file claims the place, and we replace that.
+        # A file system without hard links: create an empty file, which fails if there is one, and replace that.
         path.touch(exist_ok=False)
-        part.replace(path)
+        part_path.replace(path)
     else:
-        part.unlink()
+        part_path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the move durable; where a folder cannot be synced, the file is in its place nevertheless."""
+    """Make the move durable; where a folder cannot be synced, the file is at its path nevertheless."""
     with suppress(OSError):
         fd = os.open(folder, os.O_RDONLY)
         try:
@@ -303,8 +314,20 @@ def _sync_folder(folder: Path) -> None:
             os.close(fd)
 
 
+def _is_intact(path: Path, medium: Medium) -> bool:
+    def peek(at_bytes: int) -> bytes:
+        file.seek(at_bytes)
+        return file.read(BOX_HEAD_BYTES)
+
+    try:
+        with path.open("rb") as file:
+            return validate(medium, path.stat().st_size, peek) is None
+    except OSError:
+        return False
+
+
 async def _off_loop(work: Callable[..., _T], *arguments: Any) -> _T:
-    """Run what may block in a thread. A thread cannot be stopped: however often we are cancelled, we wait for it."""
+    """Run what may block in a thread. A thread cannot be stopped, so a cancelled caller waits for its end."""
     future = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
     try:
         return await asyncio.shield(future)

@@ -1,18 +1,18 @@
-"""What an answer of a file server means, when to go on with a `.part`, and when to try again.
+"""What a file server's response means, when a `.part` can be resumed, and when to try again.
 
 ```
-answer                                             means
-200, a body without encoding, no web page          the file from its beginning
-206 from the byte that was asked for               the rest of the file
-206 otherwise, 416                                 what is here does not fit: begin again
-416 that names the size of what is here            all of it is here
+response                                           meaning
+200, a body without encoding, not HTML             the file from its beginning
+206 from the byte that was requested               the rest of the file
+206 otherwise, 416                                 the partial file does not match: start again
+416 with the size of the partial file              nothing is missing
 3xx that is not followed, other 4xx                the link does not work: find another
-408, 425, 429, 5xx, other 1xx and 2xx              trouble: try again later
-200 with a web page or an encoded body             not the file
+408, 425, 429, 5xx, other 1xx and 2xx              a temporary failure: try again later
+200 with HTML or an encoded body                   not the file
 ```
 
-A `.part` is gone on with only under `If-Range` and a strong ETag, which is kept beside it together with whose file it
-is: the server then sends the rest of the same file, or a whole new one.
+A `.part` is resumed only with `If-Range` and a strong ETag. The ETag is kept in a sidecar file, together with the
+source that the bytes came from. The server then sends the rest of the same file, or the whole new one.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from luma_async.values.errors import DamagedFile, DownloadError, LinkGone
 if TYPE_CHECKING:
     from luma_async.values.settings import RetryPolicy
 
-CAP_BYTES = 4 * 1024**3
-"""Where a body without a length is cut off: tens of times the largest clip."""
-MOST_REDIRECTS = 5
+MAX_FILE_BYTES = 4 * 1024**3
+"""The limit for a body without a length: tens of times the largest clip."""
+MAX_REDIRECTS = 5
 """Storage behind a CDN takes one or two."""
 MIN_BYTES_PER_S = 1024
-"""Slower than this a clip of 4 MB takes longer than the hour that its link lives."""
+"""At less than this a clip of 4 MB takes longer than the hour that its link lives."""
 PROGRESS_BYTES = 1024 * 1024
-"""An attempt that brings this much nearer is not counted: over a bad line a large file takes many."""
-_DAMAGED_ATTEMPTS = 3
-"""Each of them may transfer the whole file; a server that sends something else thrice goes on doing so."""
+"""An attempt that receives this much more is not counted: over a bad line a large file takes many attempts."""
+_MAX_DAMAGED_ATTEMPTS = 3
+"""Each may transfer the whole file; a server that sent something else three times will send it again."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PASSING_4XX = frozenset({408, 425, 429})
-_PAGES = frozenset({"text/html", "application/xhtml+xml"})
+_TEMPORARY_4XX = frozenset({408, 425, 429})
+_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _UNSATISFIED_RANGE = re.compile(r"bytes \*/([0-9]{1,18})")
@@ -53,46 +53,46 @@ _UNSATISFIED_RANGE = re.compile(r"bytes \*/([0-9]{1,18})")
 
 @attrs.frozen(kw_only=True)
 class ResponseHead:
-    """What an answer says before its body comes."""
+    """The status and headers of a response."""
 
     status: int
     """The HTTP status."""
     host: str = ""
-    """Who answered, for messages."""
+    """The server, for messages."""
     etag: str = ""
-    """The name of this version of the file, as it came."""
+    """The ETag, as received."""
     length_bytes: int | None = None
-    """How long the body is going to be, if it is told."""
+    """The length of the body; None when it is not announced."""
     content_range: str = ""
-    """Which part of the file it is, as it came."""
+    """The Content-Range, as received."""
     content_type: str = ""
     """The media type, in lower case, without parameters."""
     content_encoding: str = ""
-    """How the body is packed; empty for not at all."""
+    """The Content-Encoding, in lower case; empty for none."""
     retry_after_s: float | None = None
-    """Seconds, when the server names them."""
+    """The Retry-After in seconds, if there is one."""
 
 
 @attrs.frozen(kw_only=True)
 class Partial:
-    """What an earlier attempt left, and whose it is."""
+    """What an earlier attempt left of a file."""
 
     size_bytes: int
-    """How much of the file there is."""
+    """How many bytes there are."""
     source: str
-    """Which file, as `source_of()` names it."""
+    """Where they came from, as `source_of()` returns it."""
     etag: str
-    """Its strong ETag."""
+    """The strong ETag of the file."""
 
 
 @attrs.frozen(kw_only=True)
 class Receive:
-    """The body is the file from a byte on."""
+    """The body is the file from a certain byte on."""
 
     start_bytes: int
-    """Where it begins."""
+    """That byte."""
     total_bytes: int | None
-    """How large the file is, if it is told."""
+    """The size of the whole file; None when it is not announced."""
     etag: str | None
     """Its strong ETag, if it has one."""
 
@@ -104,66 +104,66 @@ class Complete:
 
 @attrs.frozen(kw_only=True)
 class Mismatch:
-    """What is here cannot be gone on with."""
+    """The partial file cannot be resumed."""
 
     reason: str
-    """Why not."""
+    """Why not, for people."""
 
 
 Verdict: TypeAlias = Receive | Complete | Mismatch | DownloadError
-"""What an answer means; `LinkGone` and `DamagedFile` are among the errors."""
+"""What a response means; `LinkGone` and `DamagedFile` are among the errors."""
 
 
 def source_of(generation_id: str, link: Link) -> str:
-    """Name the file behind a link, the same for a fresh link to it; no address can be read from the name."""
-    where = link.url.partition("?")[0]
-    return hashlib.sha256(f"{generation_id}\n{link.name}\n{where}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    """Return a digest that is the same for every link to one file, whatever its signature."""
+    address = link.url.partition("?")[0]
+    return hashlib.sha256(f"{generation_id}\n{link.name}\n{address}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def dump_sidecar(source: str, etag: str) -> bytes:
-    """Write what is kept beside a `.part`."""
+    """Encode the sidecar of a `.part`."""
     return json.dumps({"source": source, "etag": etag}).encode()
 
 
-def load_sidecar(note: bytes, size_bytes: int) -> Partial | None:
-    """Read what was kept beside a `.part` of this size; None when it is unreadable."""
+def load_sidecar(text: bytes, size_bytes: int) -> Partial | None:
+    """Decode the sidecar of a `.part` of this size; None when it cannot be read."""
     try:
-        fields: Any = json.loads(note)
+        fields: Any = json.loads(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(fields, dict):
         return None
     source, etag = (cast("dict[str, Any]", fields).get(name) for name in ("source", "etag"))
-    if not isinstance(source, str) or not isinstance(etag, str) or strong(etag) is None:
+    if not isinstance(source, str) or not isinstance(etag, str) or strong_etag(etag) is None:
         return None
     return Partial(size_bytes=size_bytes, source=source, etag=etag)
 
 
-def resumable(kept: Partial | None, source: str) -> Partial | None:
-    """Return what can be gone on with: something, of this very file."""
-    return kept if kept is not None and kept.source == source and kept.size_bytes > 0 else None
+def resumable(partial: Partial | None, source: str) -> Partial | None:
+    """Return the partial file if it is not empty and came from this source."""
+    return partial if partial is not None and partial.source == source and partial.size_bytes > 0 else None
 
 
-def strong(etag: str) -> str | None:
-    """Return an ETag if it stands for these very bytes and can be sent back; a weak one does not."""
+def strong_etag(etag: str) -> str | None:
+    """Return an ETag if it is strong and safe to send back."""
     return etag if _STRONG_ETAG.fullmatch(etag) else None
 
 
-def range_headers(kept: Partial | None) -> dict[str, str]:
-    """Spell the question for the rest of a file."""
-    return {"Range": f"bytes={kept.size_bytes}-", "If-Range": kept.etag} if kept is not None else {}
+def range_headers(partial: Partial | None) -> dict[str, str]:
+    """Return the headers that request the rest of a file."""
+    return {"Range": f"bytes={partial.size_bytes}-", "If-Range": partial.etag} if partial is not None else {}
 
 
 def follow(url: str, head: ResponseHead, location: str, hops: int) -> str | None:
-    """Return where a redirect leads, if it is one to follow.
+    """Return the address that a redirect leads to, or None if it is not followed.
 
     Args:
-        url: where it was met.
-        head: the answer.
-        location: where it points, as it came.
-        hops: how many were followed before.
+        url: the address that was requested.
+        head: the response.
+        location: its Location header.
+        hops: how many redirects were followed before.
     """
-    if head.status not in _REDIRECTS or hops >= MOST_REDIRECTS or not location:
+    if head.status not in _REDIRECTS or hops >= MAX_REDIRECTS or not location:
         return None
     try:
         target = urljoin(url, location)
@@ -173,114 +173,114 @@ def follow(url: str, head: ResponseHead, location: str, hops: int) -> str | None
     return target if is_web_address(target) and not downgrades else None
 
 
-def judge(head: ResponseHead, kept: Partial | None) -> Verdict:
-    """Say what an answer means, by the table above.
+def judge(head: ResponseHead, partial: Partial | None) -> Verdict:
+    """Return what a response means, by the table above.
 
     Args:
-        head: the answer.
-        kept: what was asked to be completed; None when the whole file was asked for.
+        head: the response.
+        partial: the partial file whose rest was requested; None when the whole file was.
     """
     status = head.status
     if status == 200:
         return _judge_whole(head)
     if status == 206:
-        return _judge_rest(head, kept)
-    if status == 416 and kept is not None:
-        told = _UNSATISFIED_RANGE.fullmatch(head.content_range)
-        if told and int(told[1]) == kept.size_bytes:
+        return _judge_rest(head, partial)
+    if status == 416 and partial is not None:
+        unsatisfied = _UNSATISFIED_RANGE.fullmatch(head.content_range)
+        if unsatisfied and int(unsatisfied[1]) == partial.size_bytes:
             return Complete()
-        return Mismatch(reason=f"What is here is not a part of what {head.host} has.")
+        return Mismatch(reason=f"The partial file does not match the file on {head.host}.")
     if 300 <= status < 400:
-        return LinkGone(message=f"{head.host} redirects to where we do not follow (HTTP {status}).")
-    if 400 <= status < 500 and status not in _PASSING_4XX:
-        return LinkGone(message=f"The link does not work any more: {head.host} answers HTTP {status}.")
-    return DownloadError(message=f"{head.host} answers HTTP {status}.")
+        return LinkGone(message=f"{head.host} redirects to an address that is not followed (HTTP {status}).")
+    if 400 <= status < 500 and status not in _TEMPORARY_4XX:
+        return LinkGone(message=f"The link no longer works: {head.host} responded with HTTP {status}.")
+    return DownloadError(message=f"{head.host} responded with HTTP {status}.")
 
 
 def _judge_whole(head: ResponseHead) -> Verdict:
-    if head.content_type in _PAGES:
-        return DamagedFile(message=f"{head.host} sends an HTML page instead of the file.")
+    if head.content_type in _HTML_TYPES:
+        return DamagedFile(message=f"{head.host} sent an HTML page instead of the file.")
     if head.content_encoding not in {"", "identity"}:
-        return DamagedFile(message=f"{head.host} sends the file packed, which was not asked for.")
-    return Receive(start_bytes=0, total_bytes=head.length_bytes, etag=strong(head.etag))
+        return DamagedFile(message=f"{head.host} sent the file compressed, although identity was requested.")
+    return Receive(start_bytes=0, total_bytes=head.length_bytes, etag=strong_etag(head.etag))
 
 
-def _judge_rest(head: ResponseHead, kept: Partial | None) -> Verdict:
-    told = _CONTENT_RANGE.fullmatch(head.content_range)
-    if kept is None or told is None:
-        return Mismatch(reason=f"{head.host} sends a part of the file that was not asked for.")
-    first, last = int(told[1]), int(told[2])
-    total = None if told[3] == "*" else int(told[3])
-    fits = first == kept.size_bytes and first <= last and (total is None or last < total)
-    honest = head.length_bytes in {None, last - first + 1} and head.etag in {"", kept.etag}
-    if not fits or not honest or head.content_encoding not in {"", "identity"}:
-        return Mismatch(reason=f"{head.host} sends another part of the file than was asked for.")
-    return Receive(start_bytes=first, total_bytes=total, etag=kept.etag)
+def _judge_rest(head: ResponseHead, partial: Partial | None) -> Verdict:
+    content_range = _CONTENT_RANGE.fullmatch(head.content_range)
+    if partial is None or content_range is None:
+        return Mismatch(reason=f"{head.host} sent a part of the file that was not requested.")
+    first, last = int(content_range[1]), int(content_range[2])
+    total = None if content_range[3] == "*" else int(content_range[3])
+    fits = first == partial.size_bytes and first <= last and (total is None or last < total)
+    consistent = head.length_bytes in {None, last - first + 1} and head.etag in {"", partial.etag}
+    if not fits or not consistent or head.content_encoding not in {"", "identity"}:
+        return Mismatch(reason=f"{head.host} sent another part of the file than was requested.")
+    return Receive(start_bytes=first, total_bytes=total, etag=partial.etag)
 
 
 def too_long(received_bytes: int, total_bytes: int | None) -> bool:
-    """Whether more came than can be the file."""
-    return received_bytes > (CAP_BYTES if total_bytes is None else total_bytes)
+    """Whether more bytes arrived than the file can have."""
+    return received_bytes > (MAX_FILE_BYTES if total_bytes is None else total_bytes)
 
 
 @attrs.frozen(kw_only=True)
 class Throughput:
-    """How fast a file comes: a mark, from which the speed is measured."""
+    """The point from which the speed of a download is measured."""
 
     at_s: float
-    """When it was set."""
+    """Its time."""
     at_bytes: int
-    """How much had come."""
+    """How many bytes had arrived by then."""
 
 
-def check_throughput(pace: Throughput, *, received_bytes: int, now_s: float, stall_s: float) -> Throughput | None:
-    """Return the mark to measure from; None when too little came since the last one.
+def check_throughput(since: Throughput, *, received_bytes: int, now_s: float, stall_s: float) -> Throughput | None:
+    """Return the point to measure from; None when fewer than MIN_BYTES_PER_S arrived for `stall_s` seconds.
 
-    Silence is not enough to look for: a byte now and then is never silent, and never done.
+    A timeout alone does not find a server that sends a byte now and then.
     """
-    elapsed_s = now_s - pace.at_s
+    elapsed_s = now_s - since.at_s
     if elapsed_s < stall_s:
-        return pace
-    if received_bytes - pace.at_bytes < MIN_BYTES_PER_S * elapsed_s:
+        return since
+    if received_bytes - since.at_bytes < MIN_BYTES_PER_S * elapsed_s:
         return None
     return Throughput(at_s=now_s, at_bytes=received_bytes)
 
 
 @attrs.frozen(kw_only=True)
 class AttemptCounts:
-    """How a download has gone so far."""
+    """How the attempts of a download ended so far."""
 
     without_progress: int = 0
-    """Attempts in a row that brought little."""
+    """Attempts in a row that received little."""
     damaged: int = 0
-    """Attempts that brought something else than the file."""
+    """Attempts that received something else than the file."""
     best_bytes: int = 0
-    """The most that an attempt could be gone on from."""
+    """The largest partial file that an attempt left."""
 
 
-def count_failure(tries: AttemptCounts, error: DownloadError, resumable_bytes: int) -> AttemptCounts:
-    """Count a failed attempt after which there are so many bytes to go on from."""
-    gained = resumable_bytes - tries.best_bytes >= PROGRESS_BYTES
+def count_failure(counts: AttemptCounts, error: DownloadError, resumable_bytes: int) -> AttemptCounts:
+    """Count a failed attempt that left so many bytes to resume from."""
+    gained = resumable_bytes - counts.best_bytes >= PROGRESS_BYTES
     return AttemptCounts(
-        without_progress=1 if gained else tries.without_progress + 1,
-        damaged=tries.damaged + isinstance(error, DamagedFile),
-        best_bytes=max(tries.best_bytes, resumable_bytes),
+        without_progress=1 if gained else counts.without_progress + 1,
+        damaged=counts.damaged + isinstance(error, DamagedFile),
+        best_bytes=max(counts.best_bytes, resumable_bytes),
     )
 
 
-def repeat_download(
-    error: DownloadError, tries: AttemptCounts, *, policy: RetryPolicy, jitter: float, named_s: float | None
+def retry_delay(
+    error: DownloadError, counts: AttemptCounts, *, policy: RetryPolicy, jitter: float, retry_after_s: float | None
 ) -> float | None:
     """Return the seconds before the next attempt, or None to give up.
 
     Args:
-        error: how the last one ended; without a link there is no other.
-        tries: how it has gone.
-        policy: the bounds; its attempts are those that bring nothing.
+        error: how the last attempt ended; after `LinkGone` there is no other.
+        counts: the attempts so far.
+        policy: the bounds; its `attempts` count those without progress.
         jitter: a random number from 0 to 1.
-        named_s: the delay that the server asked for.
+        retry_after_s: the delay that the server asked for.
     """
-    most_damaged = min(_DAMAGED_ATTEMPTS, policy.attempts)
-    if isinstance(error, LinkGone) or tries.without_progress >= policy.attempts or tries.damaged >= most_damaged:
+    most_damaged = min(_MAX_DAMAGED_ATTEMPTS, policy.attempts)
+    if isinstance(error, LinkGone) or counts.without_progress >= policy.attempts or counts.damaged >= most_damaged:
         return None
-    return delay_before(tries.without_progress, policy, jitter, named_s)
+    return delay_before(counts.without_progress, policy, jitter, retry_after_s)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from luma_async.gallery.cards import Clip, card_of
 from luma_async.gallery.page import SIGNATURE, render
 from luma_async.values.errors import InvalidInput
+from luma_async.values.keyframes import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 PAGE_NAME = "gallery.html"
 """What the page is called in its folder."""
 
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 _SIGNED_CHARS = 4_000
 """Our signature stands in the first lines of the page."""
 
@@ -68,7 +68,7 @@ def find_clip(entry: Entry, home: Path) -> Clip | None:
     path = next(filter(_is_file, places), None)
     if path is None:
         return Clip(address=_address(places[0], home), missing=True)
-    if path.suffix.lower() in _PICTURES:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         return Clip(address=_address(path, home), kind="picture")
     still = _still_of(path, entry.generation_id)
     return Clip(address=_address(path, home), poster=_address(still, home) if still else None)
@@ -77,7 +77,7 @@ def find_clip(entry: Entry, home: Path) -> Clip | None:
 def _still_of(path: Path, generation_id: str | None) -> Path | None:
     """Look for a picture of a clip: named like the clip, or as downloads name thumbnails."""
     names = (path.stem, f"{path.stem}-thumbnail", f"{generation_id}-thumbnail")
-    places = (path.with_name(name + suffix) for name in names for suffix in _PICTURES)
+    places = (path.with_name(name + suffix) for name in names for suffix in IMAGE_SUFFIXES)
     return next(filter(_is_file, places), None)
 
 

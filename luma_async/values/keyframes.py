@@ -13,12 +13,20 @@ from luma_async.values.public import public
 from luma_async.values.redaction import show_url
 from luma_async.values.validators import as_number, check_picture_url, check_source, check_weight, is_tuple
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
+"""The suffixes of picture files."""
+
 _IMAGE_MAGIC: tuple[tuple[bytes, int, str], ...] = (
     (b"\xff\xd8\xff", 0, "jpeg"),
     (b"\x89PNG\r\n\x1a\n", 0, "png"),
     (b"WEBP", 8, "webp"),
     (b"GIF8", 0, "gif"),
 )
+
+
+def image_format(head: bytes) -> str | None:
+    """Return "jpeg", "png", "webp" or "gif" by the first bytes of a file; None for anything else."""
+    return next((kind for magic, at, kind in _IMAGE_MAGIC if head[at : at + len(magic)] == magic), None)
 
 
 @public
@@ -39,10 +47,10 @@ class ImageKeyframe:
         Raises:
             InvalidInput: the data is not in one of these formats. Nothing was sent.
         """
-        for magic, offset, kind in _IMAGE_MAGIC:
-            if data[offset : offset + len(magic)] == magic:
-                return cls(f"data:image/{kind};base64,{base64.b64encode(data).decode()}")
-        raise InvalidInput(field="data", message="is not a JPEG, PNG, WebP or GIF image.")
+        kind = image_format(data)
+        if kind is None:
+            raise InvalidInput(field="data", message="is not a JPEG, PNG, WebP or GIF image.")
+        return cls(f"data:image/{kind};base64,{base64.b64encode(data).decode()}")
 
     @classmethod
     def from_file(cls, path: str | Path) -> ImageKeyframe:

@@ -1,8 +1,8 @@
-"""What downloading costs, against bare aiohttp: `python tests/benchmarks/downloads.py [COUNT [MEGABYTES [FOLDER]]]`.
+"""The cost of downloading, against bare aiohttp: `python tests/benchmarks/downloads.py [COUNT [MEGABYTES [FOLDER]]]`.
 
 Each client fetches COUNT files (500 of 5 MB) from a server in another process, eight at a time, into FOLDER (the
 system's temporary one). The server is pinned to one core and the client to another; runs are interleaved, and medians
-of ROUNDS are printed. `bare` writes what comes to a file, which a crash of the machine may leave cut; `bare, synced`
+of ROUNDS are printed. `bare` writes to a file, which a crash of the machine may truncate; `bare, synced`
 also waits until each file is on the disk, in a thread, as this library does. In a FOLDER in memory, such as `/dev/shm`,
 the disk does not count, and the client's core is the limit. The lag is how late a timer of the same loop fires.
 """
@@ -28,7 +28,7 @@ TICK_S = 0.005
 
 
 def forget_the_peak():
-    """Let the kernel count the peak of this process anew."""
+    """Reset the kernel's peak for this process."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -41,13 +41,13 @@ def status_mb(field):
 
 
 async def bare(url, folder, count, *, synced=False):
-    """Bare aiohttp: as many at a time, each streamed to its file."""
+    """Download with bare aiohttp, streaming each file."""
     import aiohttp
 
-    places = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(number):
-        async with places, session.get(f"{url}/{number}.mp4") as response:
+        async with slots, session.get(f"{url}/{number}.mp4") as response:
             with (folder / f"{number}.mp4").open("wb", buffering=0) as file:
                 async for piece in response.content.iter_chunked(PIECE_BYTES):
                     file.write(piece)
@@ -60,23 +60,23 @@ async def bare(url, folder, count, *, synced=False):
 
 
 async def ours(url, folder, count):
-    """This library's downloads, behind made-up generations."""
-    from luma_async import Generation, RetryPolicy, State, Timeouts, Video
+    """Download with this library, for generations that are made up."""
+    from luma_async import Generation, MemoryJournal, RetryPolicy, State, Timeouts, Video
     from luma_async._download.client import FileClient
     from luma_async._download.downloader import Downloader
+    from luma_async._download.link_resolver import LinkResolver
     from luma_async._http.proxies import Proxies
+    from luma_async._journal.recorder import Recorder
     from luma_async.values.events import Emitter
 
-    async def nobody(_):
+    async def refresh(_):
         raise AssertionError("the links are good")
 
     files = FileClient(timeouts=Timeouts(), proxies=Proxies())
     downloads = Downloader(
         files=files,
-        refresh=nobody,
-        ask_link=nobody,
-        may_ask_link=False,
-        note=lambda *_: None,
+        links=LinkResolver(refresh=refresh, ask=None),
+        recorder=Recorder(MemoryJournal(), "benchmark"),
         events=Emitter(),
         retry=RetryPolicy(),
         stall_s=30,
@@ -96,7 +96,7 @@ async def ours(url, folder, count):
 
 
 async def watch(lags):
-    """Note how late each tick comes."""
+    """Record how late each tick is."""
     while True:
         due_s = time.perf_counter() + TICK_S
         await asyncio.sleep(TICK_S)
@@ -104,12 +104,12 @@ async def watch(lags):
 
 
 async def client(name, url, folder, count, size_bytes):
-    """Run one client, and print what it took."""
+    """Run one client, and print its figures."""
     run = {"bare": bare, "bare, synced": lambda *a: bare(*a, synced=True), "ours": ours}[name]
     warm = folder / "warm"
     warm.mkdir()
     await run(url, warm, 1)
-    # From here on the peak counts anew.
+    # The peak starts here.
     forget_the_peak()
     idle_mb = status_mb("VmRSS")
     lags = []
@@ -141,7 +141,7 @@ def run(name, count, size_bytes, parent):
         with tempfile.TemporaryDirectory(dir=parent) as folder:
             command = [sys.executable, __file__, "client", name, url, folder, str(count), str(size_bytes)]
             done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-        # What is still on its way to the disk would slow the next client down.
+        # Data that is not on the disk yet would slow the next client down.
         os.sync()
     finally:
         server.stdin.close()

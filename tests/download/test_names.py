@@ -1,4 +1,4 @@
-"""File names: whatever a service or a prompt says, the file lands in its folder."""
+"""File names are safe, whatever a service or a prompt contains."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 
 from luma_async import InvalidInput
 from luma_async._download.names import (
-    LONGEST_NAME_BYTES,
+    MAX_NAME_BYTES,
     PART_SUFFIX,
     SIDECAR_SUFFIX,
-    PathKind,
-    check_destination,
-    check_template,
+    batch_file_name,
+    check_file_name,
     collisions,
-    render,
     safe_name,
     slug,
 )
@@ -46,8 +44,8 @@ HOSTILE = {
     "zero\u200bwidth\ufeff": "zero_width_",
     'a<b>c:"d"|e?f*g': "a_b_c__d__e_f_g",
     "e\u0301": "é",
-    "x" * 300: "x" * LONGEST_NAME_BYTES,
-    "猫" * 100: "猫" * (LONGEST_NAME_BYTES // 3),
+    "x" * 300: "x" * MAX_NAME_BYTES,
+    "猫" * 100: "猫" * (MAX_NAME_BYTES // 3),
     "CONSOLE": "CONSOLE",
     "-rf": "-rf",
 }
@@ -64,8 +62,8 @@ DEVICES = {
 
 
 @pytest.mark.parametrize(("text", "name"), HOSTILE.items(), ids=range(len(HOSTILE)))
-def test_hostile_names_become_harmless(text, name):
-    """Each known trick ends in one plain, readable component."""
+def test_unsafe_names(text, name):
+    """Each known attack becomes one readable path component."""
     assert safe_name(text) == name
 
 
@@ -74,8 +72,8 @@ def test_hostile_names_become_harmless(text, name):
 @example("a/../../b", "")
 @example("CON", ".mp4")
 @example("x" * 239 + ". " * 5, ".mp4")
-def test_a_sanitised_name_always_stays_inside_the_folder(text, suffix):
-    """For any text: one component on POSIX and Windows, no device, encodable, with room for what stands beside it."""
+def test_safe_name_stays_in_folder(text, suffix):
+    """Any text becomes one path component on POSIX and Windows, no device, with room for the longest suffix."""
     name = safe_name(text, suffix=suffix)
     folder = Path("/downloads/here")
     assert (folder / name).parent == folder
@@ -92,8 +90,8 @@ def test_a_sanitised_name_always_stays_inside_the_folder(text, suffix):
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=())))
-def test_sanitising_twice_changes_nothing(text):
-    """A safe name is left as it is, so that a name can be planned and made in two places."""
+def test_safe_name_of_safe_name(text):
+    """A safe name is not changed."""
     assert safe_name(safe_name(text)) == safe_name(text)
 
 
@@ -110,25 +108,27 @@ def test_sanitising_twice_changes_nothing(text):
         ("word " * 50, "-".join(["word"] * 16)),
     ],
 )
-def test_a_slug_says_what_the_prompt_says(prompt, expected):
-    """Words in lower case, joined by dashes, in any script, and short."""
+def test_slug(prompt, expected):
+    """A slug is the words of the prompt in lower case, joined by dashes, in any script, and short."""
     assert slug(prompt) == expected
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=())))
-def test_a_slug_is_short_and_plain(text):
-    """Whatever the prompt, a slug leaves room for an index and an id beside it."""
+def test_slug_of_any_text(text):
+    """A slug has 1 to 80 bytes and no separators."""
     made = slug(text)
     assert 1 <= len(made.encode()) <= 80
     assert not any(char in "./\\: " for char in made)
 
 
-def test_a_template_names_the_files_of_a_batch():
-    """The index is padded, the slug readable, the id exact."""
-    name = render("{index:04d}-{slug}-{id}.{ext}", index=7, prompt="A cat", generation_id="abc_1", extension="mp4")
+def test_batch_file_name():
+    """A template is filled with the index, the slug, the id and the extension."""
+    name = batch_file_name(
+        "{index:04d}-{slug}-{id}.{ext}", index=7, prompt="A cat", generation_id="abc_1", extension="mp4"
+    )
     assert name == "0007-a-cat-abc_1.mp4"
-    assert render("{id}", index=0, prompt="", generation_id="abc", extension="mp4") == "abc"
-    assert render("{index}", index=12, prompt="", generation_id="abc", extension="mp4") == "12"
+    assert batch_file_name("{id}", index=0, prompt="", generation_id="abc", extension="mp4") == "abc"
+    assert batch_file_name("{index}", index=12, prompt="", generation_id="abc", extension="mp4") == "12"
 
 
 @given(
@@ -136,14 +136,14 @@ def test_a_template_names_the_files_of_a_batch():
     st.text(alphabet=st.characters(exclude_categories=())),
     st.from_regex(r"[A-Za-z0-9_-]{1,128}", fullmatch=True),
 )
-def test_a_rendered_name_keeps_the_index_and_the_id(index, prompt, generation_id):
-    """However long the prompt, what tells two files apart is never cut away."""
-    name = render(
+def test_batch_file_name_is_unique(index, prompt, generation_id):
+    """However long the prompt, the index and the id are never shortened."""
+    name = batch_file_name(
         "{index:04d}-{slug}-{id}.{ext}", index=index, prompt=prompt, generation_id=generation_id, extension="mp4"
     )
     assert name.startswith(f"{index:04d}-")
     assert name.endswith(f"-{generation_id}.mp4")
-    assert len(name.encode()) <= LONGEST_NAME_BYTES
+    assert len(name.encode()) <= MAX_NAME_BYTES
 
 
 @pytest.mark.parametrize(
@@ -168,22 +168,22 @@ def test_a_rendered_name_keeps_the_index_and_the_id(index, prompt, generation_id
         7,
     ],
 )
-def test_a_template_that_cannot_be_right_is_refused(template):
-    """No foreign fields, no attributes, no widths of gigabytes, no folders, and no two files of one name."""
-    with pytest.raises(InvalidInput, match="template"):
-        check_template(template)
+def test_invalid_file_name(template):
+    """Unknown fields, attributes, huge widths, folders, and templates without an index or an id are refused."""
+    with pytest.raises(InvalidInput, match="file_name"):
+        check_file_name(template)
 
 
 @pytest.mark.parametrize(
     "template", ["{index}", "{id}", "{index:4}", "{index:04d}_{id}", "{{{id}}}", "take {index:2d}"]
 )
-def test_a_template_that_tells_files_apart_is_taken(template):
-    """An index or an id is enough."""
-    check_template(template)
+def test_valid_file_name(template):
+    """A template needs an index or an id."""
+    check_file_name(template)
 
 
-def test_collisions_are_found_as_a_file_system_sees_them():
-    """Case and the spelling of accents do not tell two files apart everywhere."""
+def test_collisions():
+    """Names that differ in case or in the Unicode normal form collide."""
     names = ["a.mp4", "b.mp4", "A.MP4", "é.mp4", "e\u0301.mp4", "c.mp4", "a.mp4", "ß.mp4", "SS.mp4"]
     assert collisions(names) == {"a.mp4": (0, 2, 6), "é.mp4": (3, 4), "ß.mp4": (7, 8)}
     assert collisions(["a", "b"]) == {}
@@ -191,31 +191,17 @@ def test_collisions_are_found_as_a_file_system_sees_them():
 
 
 @given(st.lists(st.text(max_size=3)))
-def test_without_collisions_all_names_differ(names):
-    """What is not reported is a name of its own; what is reported covers the rest."""
+def test_collisions_of_any_names(names):
+    """Names that are not reported differ from each other."""
     found = collisions(names)
     colliding = {place for places in found.values() for place in places}
     alone = [name.casefold() for place, name in enumerate(names) if place not in colliding]
     assert len(set(alone)) == len(alone)
 
 
-PLACES = [
-    (PathKind.NOTHING, True, False, None),
-    (PathKind.NOTHING, True, True, None),
-    (PathKind.NOTHING, False, True, "no folder"),
-    (PathKind.FILE, True, False, "exists"),
-    (PathKind.FILE, True, True, None),
-    (PathKind.FOLDER, True, True, "is a folder"),
-    (PathKind.OTHER, True, True, "not a regular file"),
-]
-
-
-@pytest.mark.parametrize(("standing", "has_folder", "overwrite", "complaint"), PLACES)
-def test_a_place_is_taken_or_refused(standing, has_folder, overwrite, complaint):
-    """Nothing is overwritten unasked, and a device or a folder never."""
-    if complaint is None:
-        check_destination("x.mp4", standing=standing, has_folder=has_folder, overwrite=overwrite)
-        return
-    with pytest.raises(InvalidInput, match=complaint) as caught:
-        check_destination("x.mp4", standing=standing, has_folder=has_folder, overwrite=overwrite)
-    assert caught.value.field == "dest"
+@pytest.mark.parametrize(("template", "field"), [("{prompt}-{id}", "prompt"), ("{id}{}", ""), ("{id.size}", "id.size")])
+def test_unknown_field(template, field):
+    """The error names the unknown field and the fields that exist."""
+    with pytest.raises(InvalidInput) as caught:
+        check_file_name(template)
+    assert f"{{{field}}}; there are {{index}}, {{slug}}, {{id}} and {{ext}}" in str(caught.value)
