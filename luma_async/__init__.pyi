@@ -18,6 +18,7 @@ from ._journal.sqlite.journal import SqliteJournal as SqliteJournal
 from ._wire.dream_machine.dialect import DreamMachine as DreamMachine
 from ._wire.rixapi.dialect import RixAPI as RixAPI
 from .account import Account as Account
+from .account import Library as Library
 from .handle import (
     GenerationHandle as GenerationHandle,
 )
@@ -30,7 +31,6 @@ from .handle import (
 from .handle import (
     WaitTimeout as WaitTimeout,
 )
-from .library import Library as Library
 from .prompts import (
     PromptRow as PromptRow,
 )

@@ -152,7 +152,7 @@ class Engine:
     @cached_property
     def listing(self) -> Listing:
         """The service's own list of generations."""
-        return Listing(ask=self.queries.ask, dialect=self.dialect)
+        return Listing(self.queries, self.dialect)
 
     def track(self, purchase: Purchase) -> Tracked:
         """Return what is known of a purchased generation, for the watcher to poll."""
@@ -235,7 +235,7 @@ class Engine:
 
     async def _ask_link(self, generation_id: str) -> str:
         self.check_open()
-        return self.dialect.read_link(await self.queries.look(self.dialect.link(generation_id)))
+        return await self.queries.ask_once(self.dialect.link(generation_id))
 
     async def _close_downloads(self) -> None:
         if "downloader" in vars(self):

@@ -111,7 +111,7 @@ def read_prompts(
             and `frame0` and `frame1` (a URL, an image file, or `id:` and the id of a generation), `key` (your key of
             the submit) and `output` (the path of the result, relative to the folder of the batch).
         format: None takes it from the extension: `.txt`, `.csv`, `.jsonl` or `.ndjson`.
-        check: called with each request. `check=RixAPI().submit` finds fields that the dialect does not support.
+        check: called with each request. `check=RixAPI().submit_call` finds fields that the dialect does not support.
 
     Raises:
         InvalidInput: a row is invalid; the message lists every invalid row with its line and field. Or the format is

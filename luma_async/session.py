@@ -11,9 +11,8 @@ from luma_async._engine import Engine, SessionConfig, start_engine
 from luma_async._http.address import check_api_key, check_base_url, resolve
 from luma_async._submit.attempt import Purchase
 from luma_async._wire.rixapi.dialect import RixAPI
-from luma_async.account import Account
+from luma_async.account import Account, Library
 from luma_async.handle import GenerationHandle, as_completed, submit
-from luma_async.library import Library
 from luma_async.values.entries import Phase
 from luma_async.values.errors import ConfigurationError, SessionClosed
 from luma_async.values.events import Emitter
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
     from luma_async._batch.registry import Registry
     from luma_async._batch.source import BatchKeys, BatchRequests
     from luma_async._doubts.doubts import Doubts
-    from luma_async._http.queries import Queries
     from luma_async._journal.protocol import Journal
     from luma_async._wire.dialect import Dialect
     from luma_async.handle import Outcome
@@ -483,12 +481,12 @@ class LumaSession:
     @property
     def account(self) -> Account:
         """The balances that the service reports."""
-        return Account(self._queries, self._dialect)
+        return Account(self._open())
 
     @property
     def library(self) -> Library:
         """The generations that the service lists for the account."""
-        return Library(self._queries, self._dialect)
+        return Library(self._open())
 
     async def ping(self) -> None:
         """Send the service's ping request, with the API key.
@@ -504,15 +502,12 @@ class LumaSession:
         Cancellation:
             Safe.
         """
-        call = self._dialect.ping()
-        await self._queries().ask(call)
+        query = self._dialect.ping()
+        await self._open().queries.ask(query)
 
     def supports(self, operation: str, /) -> bool:
         """Whether the dialect has an operation, such as `extend`, `add_audio`, `upscale`, `query_many` or `user`."""
         return self._dialect.supports(operation)
-
-    def _queries(self) -> Queries:
-        return self._open().queries
 
     def _batches(self) -> Registry:
         from luma_async._batch.registry import Registry  # noqa: PLC0415 - most sessions have none

@@ -48,7 +48,7 @@ async def preview(source: Source, *, options: BatchOptions, engine: Engine) -> A
         entry = None
         if item.request is not None:
             try:
-                engine.dialect.submit(item.request)
+                engine.dialect.submit_call(item.request)
             except LumaError as unsupported:
                 error = unsupported
             entry = await _newest(item.key, engine.journal)

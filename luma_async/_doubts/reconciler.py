@@ -79,7 +79,7 @@ class Reconciler:
         """Read the list back to a moment."""
         recent: list[Generation] = []
         descent = ListOrder()
-        async with aclosing(self._listing.generations()) as generations:
+        async with aclosing(self._listing.fetch_all()) as generations:
             async for generation in generations:
                 descent = descent.after(generation.created_at)
                 if descent.below(since):
@@ -90,7 +90,7 @@ class Reconciler:
     def _likeness(self, generation: Generation, entry: Entry, request: Request | None) -> Match:
         try:
             if request is not None:
-                return self._dialect.likeness(generation.raw, request)
+                return self._dialect.match(generation.raw, request)
         except InvalidInput:
             # An earlier version sent what this one would refuse.
             pass

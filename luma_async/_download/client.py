@@ -10,7 +10,7 @@ import aiohttp
 from yarl import URL
 
 from luma_async._download.response import ResponseHead, follow
-from luma_async._wire.headers import read_retry_after_s
+from luma_async._wire.answer import read_retry_after_s
 from luma_async.values.errors import DownloadError
 
 if TYPE_CHECKING:

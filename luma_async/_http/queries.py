@@ -1,28 +1,32 @@
-"""Calls that cost nothing: queries, links and balances, repeated where that helps."""
+"""Calls that are free of charge: status requests, links and balances, repeated where that helps."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from luma_async._aio import loop_now
 from luma_async._http.retry import RetryQuota, repeat_safe_call
-from luma_async._wire.answer import Document, Shape, parse
+from luma_async._http.transport import Unanswered, Unsent
+from luma_async._wire.answer import Shape, parse
 from luma_async._wire.refusal import refusal
-from luma_async.values.errors import LumaError, UnreadableResponse
+from luma_async.values.errors import LumaError, NoResponse, NotSent, UnreadableResponse
 from luma_async.values.events import Retried
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from luma_async._http.transport import Transport
-    from luma_async._wire.dialect import Call, Dialect
+    from luma_async._wire.answer import Document
+    from luma_async._wire.dialect import Call, Dialect, Query
     from luma_async.values.events import Emitter
     from luma_async.values.settings import RetryPolicy
 
+T = TypeVar("T")
+
 
 class Queries:
-    """Asks a service what costs nothing."""
+    """Asks a service for what is free of charge."""
 
     def __init__(
         self,
@@ -42,57 +46,65 @@ class Queries:
         self._events = events
         self._quota = RetryQuota()
 
-    async def look(self, call: Call) -> Document:
-        """Ask once.
-
-        Returns:
-            A success that holds one JSON document and no error, or says that there is nothing to hold (204).
+    async def ask_once(self, query: Query[T]) -> T:
+        """Ask without repeating.
 
         Raises:
             NotSent, NoResponse: no complete answer came.
-            Refused: the service said no, in one of its kinds.
-            UnreadableResponse: the success is not one JSON document; `paths` is empty then.
+            Refused: the service said no; the class tells the kind.
+            UnreadableResponse: the answer does not hold what was asked for. `paths` is empty if it is not even a
+                JSON document.
         """
-        document = parse(await self._transport.query(call))
-        error = self._dialect.read_error(document)
-        if document.ok and (error is None or (error.beside_id and self._tells_an_end(document))):
-            if document.shape is Shape.JSON or document.status == 204:
-                return document
-            raise _unreadable(document)
-        raise refusal(document, error)
+        return query.read(await self._send(query.call))
 
-    def _tells_an_end(self, document: Document) -> bool:
-        """Whether it is a generation that has ended: what it complains of is the reason, and no trouble of the call."""
-        row = self._dialect.read_submit(document) if document.shape is Shape.JSON else None
-        try:
-            return row is not None and self._dialect.generation(row.raw).final
-        except UnreadableResponse:
-            return False
-
-    async def ask(self, call: Call) -> Document:
-        """Ask, and ask again while that may help: one deadline and one quota bound it.
+    async def ask(self, query: Query[T]) -> T:
+        """Ask, and repeat as long as that may help, within a deadline for all attempts and a quota for all calls.
 
         Raises:
-            The same as `look()`, once repeating no longer helps.
+            The same as `ask_once()`, once repeating no longer helps.
         """
         began_at = loop_now()
         attempt = 0
         while True:
             attempt += 1
             try:
-                document = await self.look(call)
+                document = await self._send(query.call)
             except LumaError as error:
                 failure = error
             else:
                 self._quota = self._quota.refund()
-                return document
-            delay_s = self._delay(failure, attempt, loop_now() - began_at)
+                return query.read(document)
+            delay_s = self._delay_s(failure, attempt, loop_now() - began_at)
             if delay_s is None:
                 raise failure
-            self._events.emit(Retried(what=call.name, attempt=attempt, delay_s=delay_s, error=failure))
+            self._events.emit(Retried(what=query.call.name, attempt=attempt, delay_s=delay_s, error=failure))
             await asyncio.sleep(delay_s)
 
-    def _delay(self, failure: LumaError, attempt: int, elapsed_s: float) -> float | None:
+    async def _send(self, call: Call) -> Document:
+        """Return a success: a JSON document without an error, or HTTP 204, which has no body."""
+        result = await self._transport.query(call)
+        if isinstance(result, Unsent):
+            raise NotSent(message=result.message)
+        if isinstance(result, Unanswered):
+            raise NoResponse(message=result.message)
+        document = parse(result)
+        error = self._dialect.read_error(document)
+        if document.ok and (error is None or (error.beside_id and self._has_ended(document))):
+            if document.shape is Shape.JSON or document.status == 204:
+                return document
+            html = document.shape is Shape.HTML
+            raise document.unreadable("it is an HTML page: check base_url" if html else f"the body is {document.shape}")
+        raise refusal(document, error)
+
+    def _has_ended(self, document: Document) -> bool:
+        """Whether it is a generation that has ended. Then the error in it is the reason, not a failure of the call."""
+        row = self._dialect.read_submit(document) if document.shape is Shape.JSON else None
+        try:
+            return row is not None and self._dialect.generation(row.raw).final
+        except UnreadableResponse:
+            return False
+
+    def _delay_s(self, failure: LumaError, attempt: int, elapsed_s: float) -> float | None:
         delay_s = repeat_safe_call(
             failure,
             attempt=attempt,
@@ -106,12 +118,3 @@ class Queries:
             return None
         self._quota = quota
         return delay_s
-
-
-def _unreadable(document: Document) -> UnreadableResponse:
-    what = (
-        "the answer is an HTML page: check base_url"
-        if document.shape is Shape.HTML
-        else f"the body is {document.shape}"
-    )
-    return UnreadableResponse(message=what, status=document.status, body_excerpt=document.excerpt)

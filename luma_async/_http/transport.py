@@ -1,11 +1,12 @@
-"""HTTP to one service: what leaves, and what provably did not.
+"""HTTP to one service: what was sent, and what provably was not.
 
-The whole question about a paid POST that got no answer is whether it left. aiohttp's exceptions do not tell (the
-same ones stand for both), but its connector does: no byte leaves but over a connection that it has handed out. So the
-claim of a paid submit is made when there is a connection and before it is handed out, and "it was not handed out" is
-the proof that nothing left. (A trace tells the same, and costs a tenth of a request.)
+If a paid POST gets no answer, everything depends on whether it left this machine. aiohttp's exceptions do not show
+that (the same exceptions stand for both), but its connector does: bytes only leave over a connection that the
+connector has handed out. So a paid submit is claimed after its connection is open and before the connection is
+handed out, and a connection that was not handed out proves that nothing was sent. (A trace shows the same, and costs
+a tenth of a request.)
 
-aiohttp's exceptions never get out of here: their repr holds the request's headers, and with them the API key.
+aiohttp's exceptions do not leave this module: their repr holds the request's headers, and so the API key.
 """
 
 from __future__ import annotations
@@ -15,15 +16,13 @@ import io
 import json
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
 import attrs
 from yarl import URL
 
-from luma_async._wire.answer import Answer
-from luma_async._wire.headers import read_request_id, read_retry_after_s
-from luma_async.values.errors import NoResponse, NotSent
+from luma_async._wire.answer import Answer, read_request_id, read_retry_after_s
 from luma_async.values.redaction import Secret, clip
 
 if TYPE_CHECKING:
@@ -37,42 +36,62 @@ if TYPE_CHECKING:
     from luma_async.values.settings import Timeouts
 
 BODY_CAP_BYTES = 4 * 1024 * 1024
-"""More than a thousand generations in one answer; what is longer is an attack or a mistake."""
+"""More than a thousand generations in one answer; a longer answer is an attack or a mistake."""
 
 _STREAMED_BYTES = 512 * 1024
 
 
+@attrs.frozen(kw_only=True)
+class Unsent:
+    """Nothing left this machine."""
+
+    message: str
+    """Why, in a sentence."""
+
+
+@attrs.frozen(kw_only=True)
+class Unanswered:
+    """The request may have left this machine, and no complete answer came."""
+
+    message: str
+    """Why, in a sentence."""
+
+
+Result: TypeAlias = Answer | Unsent | Unanswered
+"""How a request ended."""
+
+
 @attrs.define(kw_only=True)
-class _Flight:
-    """One paid POST on its way to a connection."""
+class _PaidPost:
+    """A paid POST that waits for its connection."""
 
     before_sending: Callable[[], Awaitable[None]] | None
-    """Claims it; None once that is over, since a connection keeps for life what it was opened for."""
+    """Claims it; None after the request, since a connection keeps a reference to the request that opened it."""
     sent: bool = False
     """Whether a connection was handed out for it."""
-    fault: Exception | None = None
-    """What kept it from being sent."""
+    failure: Exception | None = None
+    """What `before_sending` raised."""
 
 
-_flight: ContextVar[_Flight | None] = ContextVar("_flight", default=None)
-"""The paid POST that this task is about to send."""
+_paid_post: ContextVar[_PaidPost | None] = ContextVar("_paid_post", default=None)
+"""The paid POST that the current task is about to send."""
 
 
-class _NotToBeSent(Exception):
-    """Keeps aiohttp from sending a request that must not be."""
+class _DoNotSend(Exception):
+    """Keeps aiohttp from sending a request."""
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Reuses no connection on which something came that nobody had asked for.
+    """Does not reuse a connection on which unrequested bytes arrived.
 
-    aiohttp would take it for the answer to the next request, and a purchase would go by another one's id.
+    aiohttp would take them for the answer to the next request, so a submit could be given the id of another.
     """
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
-        """Return a connection with nothing left on it."""
-        # Once for each that may be stale, and once for a new one.
+        """Return a connection without unread bytes."""
+        # One attempt for each connection that may be stale, and one for a new connection.
         for _ in range(self.limit + 1):
             connection = await super().connect(req, traces, timeout)
             if _is_clean(connection):
@@ -82,36 +101,38 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class _SubmitConnector(_Connector):
-    """Hands out a connection for a paid POST once that is claimed, and for each only one."""
+    """Hands out a connection for a paid POST after the POST was claimed, and only one for each POST."""
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
         """Return a connection over which the paid POST of this task may leave."""
         connection = await super().connect(req, traces, timeout)
-        flight = _flight.get()
-        if flight is None or flight.before_sending is None or flight.sent:
+        post = _paid_post.get()
+        # Without a POST, after its end, or for its second connection (aiohttp repeats requests), nothing may leave.
+        if post is None or post.before_sending is None or post.sent:
             connection.release()
-            raise _NotToBeSent
+            raise _DoNotSend
         try:
-            await _claim(flight, flight.before_sending)
+            await _claim(post, post.before_sending)
             if not _is_clean(connection):
                 raise aiohttp.ClientConnectionError("it closed while the claim was written")
-            flight.sent = True
+            post.sent = True
         finally:
-            if not flight.sent:
+            if not post.sent:
                 connection.release()
         return connection
 
 
-async def _claim(flight: _Flight, before_sending: Callable[[], Awaitable[None]]) -> None:
+async def _claim(post: _PaidPost, before_sending: Callable[[], Awaitable[None]]) -> None:
     try:
         await before_sending()
-    except Exception as fault:
-        # This frame and aiohttp's hold the key, and some reporters print what frames hold: a twin goes through them.
-        frames = fault.__traceback__
-        flight.fault = fault.with_traceback(frames.tb_next if frames is not None else None)
-        raise _NotToBeSent from None
+    except Exception as failure:
+        # This frame and aiohttp's hold the key, and some reporters print the variables of frames. So the exception
+        # is kept without them, and another exception goes through aiohttp.
+        frames = failure.__traceback__
+        post.failure = failure.with_traceback(frames.tb_next if frames is not None else None)
+        raise _DoNotSend from None
 
 
 def _is_clean(connection: Connection) -> bool:
@@ -120,7 +141,7 @@ def _is_clean(connection: Connection) -> bool:
 
 
 class Transport:
-    """The connections to one service. The API key goes to its origin alone, request by request."""
+    """The connections to one service. Each request carries the API key, which goes to the service's origin only."""
 
     def __init__(
         self,
@@ -133,7 +154,7 @@ class Transport:
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
         self.requests: int = 0
-        """How many were made."""
+        """How many requests were made."""
         self._base_url = base_url
         self._api_key = api_key
         self._proxies = proxies
@@ -143,7 +164,7 @@ class Transport:
             "trace_configs": list(trace_configs),
             # `asyncio.timeout` bounds a whole exchange, the look for a proxy included.
             "timeout": aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect),
-            # No key among these: a proxy is sent them as well.
+            # These do not hold the key, since they are sent to a proxy as well.
             "headers": {"Accept": "application/json", "User-Agent": "luma_async"},
         }
         self._calls = aiohttp.ClientSession(
@@ -155,47 +176,29 @@ class Transport:
             **shared,
         )
 
-    async def submit(self, call: Call, *, before_sending: Callable[[], Awaitable[None]]) -> Answer:
+    async def post_once(self, call: Call, *, before_sending: Callable[[], Awaitable[None]]) -> Result:
         """Send a paid POST once.
 
         Args:
             call: what to send.
-            before_sending: awaited when a connection is in hand, before the first byte leaves; raising in it sends
-                nothing, and the exception comes out of here.
-
-        Raises:
-            NotSent: nothing left this machine.
-            NoResponse: something left, and no complete answer came.
+            before_sending: awaited when the connection is open, before the first byte leaves. If it raises, nothing
+                is sent, and the exception is raised here.
         """
-        flight = _Flight(before_sending=before_sending)
-        token = _flight.set(flight)
+        post = _PaidPost(before_sending=before_sending)
+        token = _paid_post.set(post)
         try:
-            answer, trouble = await self._exchange(self._submits, call, flight)
+            result = await self._exchange(self._submits, call, post)
         finally:
-            _flight.reset(token)
-            flight.before_sending = None
-        if answer is not None:
-            return answer
-        fault, flight.fault = flight.fault, None
-        if fault is not None:
-            raise fault
-        if flight.sent:
-            raise NoResponse(message=trouble)
-        raise NotSent(message=trouble)
+            _paid_post.reset(token)
+            post.before_sending = None
+        failure, post.failure = post.failure, None
+        if failure is not None and not isinstance(result, Answer):
+            raise failure
+        return result
 
-    async def query(self, call: Call) -> Answer:
-        """Send a call that costs nothing, once.
-
-        Raises:
-            NotSent: there was no connection.
-            NoResponse: no complete answer came.
-        """
-        answer, trouble = await self._exchange(self._calls, call, None)
-        if answer is not None:
-            return answer
-        if trouble.startswith(_NO_CONNECTION):
-            raise NotSent(message=trouble)
-        raise NoResponse(message=trouble)
+    async def query(self, call: Call) -> Result:
+        """Send a call that is free of charge, once."""
+        return await self._exchange(self._calls, call, None)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -204,14 +207,12 @@ class Transport:
         finally:
             await self._calls.close()
 
-    async def _exchange(
-        self, session: aiohttp.ClientSession, call: Call, flight: _Flight | None
-    ) -> tuple[Answer | None, str]:
-        """Send and read to the end; instead of an exception return what went wrong, without address or key."""
+    async def _exchange(self, session: aiohttp.ClientSession, call: Call, post: _PaidPost | None) -> Result:
+        """Send a request and read its answer to the end; the messages of the results hold neither path nor key."""
         self.requests += 1
-        longest_s = call.sync_wait_s + (self._timeouts.request if flight is None else self._timeouts.submit)
+        max_s = call.sync_wait_s + (self._timeouts.request if post is None else self._timeouts.submit)
         try:
-            async with asyncio.timeout(longest_s):
+            async with asyncio.timeout(max_s):
                 url = self._url(call)
                 async with session.request(
                     call.method,
@@ -221,15 +222,22 @@ class Transport:
                     allow_redirects=False,
                     proxy=await self._proxies.before(url),
                 ) as response:
-                    return await self._answer(response, call), ""
+                    return await self._answer(response, call)
         except asyncio.CancelledError as cancelled:
-            if _cancelled():
-                # Without aiohttp's frames: they hold the key, and some reporters print what frames hold.
+            if _is_cancelled():
+                # Without aiohttp's frames: they hold the key, and some reporters print the variables of frames.
                 raise cancelled.with_traceback(None) from None
-            # A connector that closes cancels those who wait for its connections; nobody cancelled us.
-            return None, f"{_NO_CONNECTION} {URL(self._base_url).origin()}: the session closed."
+            # A connector that closes cancels the tasks that wait for its connections; this task was not cancelled.
+            return _ended(
+                f"{_CANNOT_CONNECT} {self._origin}: the session closed.", unsent=post is None or not post.sent
+            )
         except Exception as error:
-            return None, self._describe(error, unsent=flight is not None and not flight.sent)
+            unsent = isinstance(error, _CONNECT_ERRORS) if post is None else not post.sent
+            return _ended(self._describe(error, unsent=unsent), unsent=unsent)
+
+    @property
+    def _origin(self) -> URL:
+        return URL(self._base_url).origin()
 
     def _url(self, call: Call) -> URL:
         url = URL(self._base_url + call.path, encoded=True)
@@ -243,7 +251,7 @@ class Transport:
         }
 
     async def _answer(self, response: aiohttp.ClientResponse, call: Call) -> Answer:
-        """Read an answer to its end; a service that repeats a secret has it blotted out."""
+        """Read an answer to its end, and replace a secret that the service repeats."""
         body = await _read(response)
         request_id = read_request_id(response.headers)
         return Answer(
@@ -258,37 +266,43 @@ class Transport:
         return Secret(call.bearer).scrub(text) if call.bearer else text
 
     def _describe(self, error: Exception, *, unsent: bool) -> str:
-        """Say what went wrong, for people: whether it was sent is decided elsewhere."""
-        origin = URL(self._base_url).origin()
+        """Say what went wrong, for people; no code depends on the words."""
+        origin = self._origin
         if isinstance(error, aiohttp.ClientConnectorError):
             why = error.os_error.strerror or str(error.os_error) or type(error.os_error).__name__
-            return f"{_NO_CONNECTION} {origin}: {clip(why)}."
+            return f"{_CANNOT_CONNECT} {origin}: {clip(why)}."
         if isinstance(error, aiohttp.ClientHttpProxyError):
-            return f"{_NO_CONNECTION} {origin}: the proxy answered HTTP {error.status}."
+            return f"{_CANNOT_CONNECT} {origin}: the proxy answered HTTP {error.status}."
         if isinstance(error, aiohttp.ConnectionTimeoutError) or (unsent and isinstance(error, TimeoutError)):
-            return f"{_NO_CONNECTION} {origin} in time."
+            return f"Connecting to {origin} timed out."
         if unsent:
-            return f"{_NO_CONNECTION} {origin} ({type(error).__name__})."
+            return f"{_CANNOT_CONNECT} {origin} ({type(error).__name__})."
         if isinstance(error, TimeoutError):
             return f"{origin} did not answer in time."
         if isinstance(error, aiohttp.ClientPayloadError):
-            return f"The answer of {origin} was cut off."
+            return f"The response of {origin} was cut off."
         if isinstance(error, aiohttp.ClientResponseError):
-            return f"The answer of {origin} is not HTTP."
+            return f"The response of {origin} is not HTTP."
         return f"The connection to {origin} broke ({type(error).__name__})."
 
 
-_NO_CONNECTION = "There is no connection to"
+_CANNOT_CONNECT = "Cannot connect to"
+_CONNECT_ERRORS = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.ConnectionTimeoutError)
+"""Exceptions of aiohttp that only occur before a connection is open."""
 
 
-def _cancelled() -> bool:
-    """Whether the task that runs this was itself cancelled."""
+def _ended(message: str, *, unsent: bool) -> Unsent | Unanswered:
+    return Unsent(message=message) if unsent else Unanswered(message=message)
+
+
+def _is_cancelled() -> bool:
+    """Whether the current task was itself cancelled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:
-    """Read a body, decompressed, up to the cap."""
+    """Read a decompressed body; None if it is larger than the cap."""
     pieces: list[bytes] = []
     room = BODY_CAP_BYTES
     while piece := await response.content.readany():
@@ -301,7 +315,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
 
 
 def _body(call: Call) -> bytes | io.BytesIO | None:
-    """Spell a body; one that holds an inline image goes out as a stream, since aiohttp warns of its size."""
+    """Encode a body. With an inline image it is sent as a stream, since aiohttp warns about large byte strings."""
     if call.body is None:
         return None
     payload = json.dumps(call.body).encode()

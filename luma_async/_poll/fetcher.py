@@ -21,11 +21,10 @@ from luma_async.values.events import Polled
 from luma_async.values.validators import check_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from luma_async._http.queries import Queries
-    from luma_async._wire.answer import Document
-    from luma_async._wire.dialect import Call
+    from luma_async._wire.dialect import Query
     from luma_async.values.events import Emitter
     from luma_async.values.models import Generation
 
@@ -108,13 +107,7 @@ class Fetcher:
 
     async def fetch_one(self, generation_id: str, *, retry: bool) -> FetchResult:
         """Fetch one generation in a request of its own."""
-        dialect = self._dialect
-        return await self._requests.send(
-            dialect.query(generation_id),
-            lambda document: dialect.read_query(document, generation_id),
-            (generation_id,),
-            retry=retry,
-        )
+        return await self._requests.send(self._dialect.get(generation_id), (generation_id,), retry=retry)
 
     async def _fetch_alone(self, generation_id: str, *, retry: bool) -> dict[str, FetchResult]:
         return {generation_id: await self.fetch_one(generation_id, retry=retry)}
@@ -133,15 +126,12 @@ class _StatusRequests:
         self._slots = asyncio.Semaphore(concurrency)
         self._events = events
 
-    async def send(
-        self, call: Call, read: Callable[[Document], _T], ids: tuple[str, ...], *, retry: bool
-    ) -> _T | LumaError:
-        """Send a call, and return what it says about `ids`, or the error that came instead."""
-        send = self._queries.ask if retry else self._queries.look
+    async def send(self, query: Query[_T], ids: tuple[str, ...], *, retry: bool) -> _T | LumaError:
+        """Send a query, and return what it says about `ids`, or the error that came instead."""
         result: _T | LumaError
         async with self._slots:
             try:
-                result = read(await send(call))
+                result = await (self._queries.ask(query) if retry else self._queries.ask_once(query))
             except LumaError as error:
                 result = error
         self._events.emit(Polled(ids=ids, error=result if isinstance(result, LumaError) else None))
@@ -154,7 +144,7 @@ class BatchQuery:
     def __init__(self, requests: _StatusRequests, dialect: Dialect) -> None:
         self._requests = requests
         self._dialect = dialect
-        self.capacity: Capacity = Capacity(dialect.batch_size)
+        self.capacity: Capacity = Capacity(dialect.max_ids)
 
     @property
     def max_ids(self) -> int:
@@ -166,9 +156,7 @@ class BatchQuery:
         return await gather_dicts(self._fetch_chunk(chunk, retry=retry) for chunk in chunks(ids, self.capacity.size))
 
     async def _fetch_chunk(self, ids: Sequence[str], *, retry: bool) -> dict[str, FetchResult]:
-        rows = await self._requests.send(
-            self._dialect.query_many(ids), self._dialect.read_many, tuple(ids), retry=retry
-        )
+        rows = await self._requests.send(self._dialect.get_many(ids), tuple(ids), retry=retry)
         if not isinstance(rows, LumaError):
             wanted = set(ids)
             return {row.id: row for row in rows if row.id in wanted}
@@ -215,6 +203,4 @@ class ListScan:
             offset += len(page.rows)
 
     async def _page(self, limit: int, offset: int, ids: tuple[str, ...], *, retry: bool) -> Page | LumaError:
-        return await self._requests.send(
-            self._dialect.list_page(limit, offset), self._dialect.read_page, ids, retry=retry
-        )
+        return await self._requests.send(self._dialect.list_page(limit, offset), ids, retry=retry)

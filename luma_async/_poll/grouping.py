@@ -46,7 +46,7 @@ class Capacity:
         """
         if isinstance(error, UnreadableResponse):
             # A JSON list that does not read as expected has `paths`; the next one may be readable.
-            return self if error.paths or not error.body_excerpt.startswith("<") else SINGLE
+            return SINGLE if error.html and not error.paths else self
         if not isinstance(error, Refused):
             return self
         if error.status in _CALL_IS_MISSING:

@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 from luma_async._aio import loop_now, wall_now
+from luma_async._http.transport import Unanswered, Unsent
 from luma_async._journal import lifecycle
 from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge_submit
-from luma_async._wire.answer import parse
+from luma_async._wire.answer import Answer, parse
 from luma_async._wire.dialect import Call, Row
 from luma_async.values.entries import Entry, Phase
-from luma_async.values.errors import JournalError, KeyConflict, LumaError, NoResponse, NotSent, SubmitInDoubt
+from luma_async.values.errors import JournalError, KeyConflict, LumaError, NotSent, SubmitInDoubt
 
 if TYPE_CHECKING:
     from luma_async._http.transport import Transport
     from luma_async._journal.protocol import Journal
     from luma_async._submit.verdict import Verdict
-    from luma_async._wire.answer import Answer, Document
+    from luma_async._wire.answer import Document
     from luma_async._wire.dialect import Dialect
 
 _log = logging.getLogger("luma_async")
@@ -145,20 +146,19 @@ class Attempts:
                 raise Withdrawn
 
         try:
-            answer = await self._transport.submit(intent.call, before_sending=before_sending)
-        except (NotSent, NoResponse) as error:
-            # Handled below, outside of this block: an error raised here would carry the request's headers with it
-            # as its __context__.
-            failure = error
+            result = await self._transport.post_once(intent.call, before_sending=before_sending)
         except Withdrawn:
             await self._withdraw(intent)
             raise
-        else:
-            return await self._handle_answer(intent, answer, claimed=claimed)
-        if isinstance(failure, NoResponse):
-            raise await self._doubt(intent, failure.message)
-        await self._withdraw(intent)
-        return NotPurchased(error=failure, repeat=True)
+        match result:
+            case Answer():
+                # An answer proves that it was sent, even without a claim.
+                return await self._handle_answer(intent, result, claimed=claimed)
+            case Unanswered(message=reason):
+                raise await self._doubt(intent, reason)
+            case Unsent(message=reason):
+                await self._withdraw(intent)
+                return NotPurchased(error=NotSent(message=reason), repeat=True)
 
     async def _claim(self, intent: Intent) -> None:
         """Write the claim. The request may leave as soon as this returns."""

@@ -100,7 +100,7 @@ class Submitter:
             Returns at once. What was not sent is withdrawn; the answer to what was sent is recorded in the background.
         """
         entry = self._new_entry(request, key)
-        call = self._dialect.submit(request)
+        call = self._dialect.submit_call(request)
         return await self._join(Intent(entry=entry, call=call, named=key is not None), yield_on_429=yield_on_429)
 
     async def resubmit(self, doubt: Entry, request: Request) -> Purchase:
@@ -108,7 +108,7 @@ class Submitter:
         entry = self._new_entry(request, doubt.key)
         if entry.digest != doubt.digest:
             raise KeyConflict(entry=doubt, reason="it stands for a different request.")
-        return await self._join(Intent(entry=entry, call=self._dialect.submit(request), named=False, doubt=doubt))
+        return await self._join(Intent(entry=entry, call=self._dialect.submit_call(request), named=False, doubt=doubt))
 
     @property
     def unwritten(self) -> Collection[str]:

@@ -1,9 +1,8 @@
-"""From JSON to values: the one cattrs converter.
+"""From JSON to values: the only cattrs converter.
 
-A dialect hands over what its service said under the names of our fields. cattrs by itself would coerce (`None`
-becomes the text "None") and refuse a whole answer for one odd field. Here every hook returns None for what it
-cannot read, and such a field keeps its default: one drifted field degrades alone. Only what a value cannot do
-without is an error.
+A dialect passes what its service said under the names of our fields. cattrs by itself would coerce (`None` becomes
+the string "None") and refuse a whole answer for a single odd field. Here every hook returns None for what it cannot
+read, and such a field keeps its default. Only a missing field without a default is an error.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter
 
-from luma_async._wire.json_shapes import is_object
+from luma_async._wire.answer import is_object
 from luma_async._wire.states import read_state
 from luma_async.values.errors import UnreadableResponse
 from luma_async.values.models import Credits, Generation, Image, Json, KeyUsage, State, User, Video
@@ -24,60 +23,45 @@ from luma_async.values.models import Credits, Generation, Image, Json, KeyUsage,
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_SPELLINGS = {"duration_s": "duration", "thumbnail_url": "thumbnail"}
-"""Fields of files whose name on the wire is another one, in all formats."""
+T = TypeVar("T")
+
+_WIRE_NAMES = {"duration_s": "duration", "thumbnail_url": "thumbnail"}
+"""Fields of files that have another name on the wire, in all formats."""
 
 _WEB = ("http://", "https://")
 
 
-def generation(fields: Mapping[str, Any]) -> Generation:
-    """Structure a generation.
+def structure(cls: type[T], fields: Mapping[str, Any]) -> T:
+    """Build a value from what a service said.
 
     Args:
-        fields: what the service said, by the names of `Generation`'s fields, `raw` among them. Files keep their
-            spelling on the wire, which all formats share.
+        cls: `Generation`, `User`, `KeyUsage` or `Credits`.
+        fields: what the service said, by the names of the class's fields, `raw` among them. Files keep their names
+            on the wire, which all formats share.
 
     Raises:
-        UnreadableResponse: there is no id or no state; `paths` names which.
+        UnreadableResponse: a field without a default is missing; `paths` names it.
     """
-    structured: Generation = _HOOKS[Generation](fields, Generation)
-    return structured
-
-
-def user(fields: Mapping[str, Any]) -> User:
-    """Structure an account; see `generation()`."""
-    structured: User = _HOOKS[User](fields, User)
-    return structured
-
-
-def key_usage(fields: Mapping[str, Any]) -> KeyUsage:
-    """Structure an API key's quota; see `generation()`."""
-    structured: KeyUsage = _HOOKS[KeyUsage](fields, KeyUsage)
-    return structured
-
-
-def balance(fields: Mapping[str, Any]) -> Credits:
-    """Structure a balance; see `generation()`."""
-    structured: Credits = _HOOKS[Credits](fields, Credits)
-    return structured
+    value: T = _HOOKS[cls](fields, cls)
+    return value
 
 
 def _text(value: Any, _: Any) -> str | None:
-    """Numbers stand where a text was promised; an empty text says nothing."""
+    """Some services send integers in place of strings; an empty string counts as missing."""
     if isinstance(value, str):
         return value or None
     return str(value) if type(value) is int else None
 
 
 def _link(value: Any, _: Any) -> str | None:
-    """A link is a text in one place and an object with a `url` in the next; what nobody can fetch is none."""
+    """A link is a string, or an object with a `url`; what is not http(s) cannot be fetched."""
     if is_object(value):
         value = value.get("url")
     return value if isinstance(value, str) and value.startswith(_WEB) else None
 
 
 def _number(value: Any, _: Any) -> float | None:
-    """Numbers come as texts too. JSON as Python reads it has NaN and infinities, which are none."""
+    """Numbers come as strings too. Python's JSON has NaN and infinities, which count as missing."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -88,7 +72,7 @@ def _number(value: Any, _: Any) -> float | None:
 
 
 def _whole(value: Any, kind: Any) -> int | None:
-    """Whole numbers come as `656.0` and as texts too."""
+    """Integers come as `656.0` and as strings too."""
     if type(value) is int:
         return value
     number = _number(value, kind)
@@ -96,19 +80,19 @@ def _whole(value: Any, kind: Any) -> int | None:
 
 
 def _flag(value: Any, _: Any) -> bool | None:
-    """Any text is true to Python, so only a JSON boolean counts."""
+    """Any string is true in Python, so only a JSON boolean counts."""
     return value if isinstance(value, bool) else None
 
 
 def _state(value: Any, _: Any) -> State | None:
-    """A word of tomorrow is a state too, and not a final one."""
+    """An unknown word is `State.UNKNOWN`, which is not final."""
     return read_state(value)
 
 
 def _moment(value: Any, kind: Any) -> datetime | None:
-    """Moments are ISO texts of any precision or Unix seconds; 0 and the year 1 are Go's words for "not yet".
+    """Moments are ISO strings of any precision or Unix seconds; 0 and the year 1 are Go's zero values: not set.
 
-    Assumed: a text without a zone is UTC, as all recorded ones are.
+    Assumed: a string without a zone is UTC, as in all recorded answers.
     """
     try:
         if isinstance(value, str) and not value.isdigit():
@@ -122,7 +106,7 @@ def _moment(value: Any, kind: Any) -> datetime | None:
 
 
 def _progress(value: Any, kind: Any) -> float | None:
-    """Progress is `37%`. Assumed: a bare number is a share, unless it is more than 1, which can only be percent."""
+    """Progress is `37%`. Assumed: a bare number is a fraction, unless it is more than 1: then it is percent."""
     percent = isinstance(value, str) and value.endswith("%")
     number = _number(value.rstrip("%") if percent else value, kind)
     if number is None or not 0 <= number <= 100:
@@ -136,16 +120,16 @@ def _raw(value: Any, _: Any) -> Json:
 
 
 def _build_value(cls: type[Any], converter: Converter) -> Callable[[Any, Any], Any]:
-    """Build the hook of a class once: `X | None` is unwrapped here, not at each answer."""
+    """Build the hook of a class: `X | None` is unwrapped here once, not at each answer."""
     attrs.resolve_types(cls)
     fields = attrs.fields(cls)
-    readers = {_SPELLINGS.get(field.name, field.name): (field.name, *_hook_of(field, converter)) for field in fields}
+    readers = {_WIRE_NAMES.get(field.name, field.name): (field.name, *_hook_of(field, converter)) for field in fields}
     required = {field.name for field in fields if field.default is attrs.NOTHING}
 
     def structure(value: Any, _: Any) -> Any:
         readable: dict[str, Any] = {}
-        for spelling, item in value.items():
-            if item is None or (reader := readers.get(spelling)) is None:
+        for wire_name, item in value.items():
+            if item is None or (reader := readers.get(wire_name)) is None:
                 continue
             name, hook, kind = reader
             read = hook(item, kind)
@@ -153,7 +137,7 @@ def _build_value(cls: type[Any], converter: Converter) -> Callable[[Any, Any], A
                 readable[name] = read
         if required and not required <= readable.keys():
             missing = tuple(field.name for field in fields if field.name in required - readable.keys())
-            raise UnreadableResponse(message="the answer lacks what it is about", paths=missing)
+            raise UnreadableResponse(message=f"the response has no {' and no '.join(missing)}", paths=missing)
         return cls(**readable)
 
     return structure
@@ -171,7 +155,7 @@ def _hook_of(field: attrs.Attribute[Any], converter: Converter) -> tuple[Callabl
 
 
 def _build_file(cls: type[Any], converter: Converter) -> Callable[[Any, Any], Any]:
-    """A file is an object, or its bare link; one without any link is none."""
+    """A file is an object, or its bare link; without any link it counts as missing."""
     structure = _build_value(cls, converter)
 
     def structure_file(value: Any, kind: Any) -> Any:

@@ -1,27 +1,31 @@
-"""What a dialect is: how one format spells our calls, and how its answers read.
+"""What a dialect is: how one format writes our calls, and how its answers read.
 
-A dialect touches nothing: it turns requests into `Call`s, and parsed `Document`s into values. Everything that two
-services spell differently stands behind this protocol, so a vendor's change touches one file.
+A dialect does no I/O. It turns requests into `Call`s and parsed `Document`s into values. Everything that differs
+between two formats is behind this class, so that a change at a vendor touches one folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import attrs
 
+from luma_async._wire.answer import Document
+from luma_async.values.errors import InvalidInput, UnsupportedOperation
 from luma_async.values.models import Generation, State
+from luma_async.values.settings import KnownLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from luma_async._wire.answer import Document
     from luma_async._wire.refusal import ErrorBody
     from luma_async.values.models import Credits, KeyUsage, User
     from luma_async.values.requests import Request
-    from luma_async.values.settings import KnownLimits
+
+T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
@@ -41,14 +45,28 @@ class Call:
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     """Further headers."""
     bearer: str | None = attrs.field(default=None, repr=False)
-    """Another token than the API key, for the calls that need one."""
+    """Another token than the API key, for the calls that need it."""
     sync_wait_s: float = 0.0
-    """Seconds for which the service was asked to hold the answer back; they are no silence."""
+    """Seconds for which the service was asked to delay its answer; they do not count as silence."""
+
+
+@attrs.frozen(kw_only=True)
+class Query(Generic[T]):
+    """A call that is free of charge, and how its answer reads."""
+
+    call: Call
+    """The call."""
+    read: Callable[[Document], T]
+    """Reads the answer.
+
+    Raises:
+        UnreadableResponse: the answer does not hold what was asked for.
+    """
 
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """One generation in an answer, not yet structured: an unchanged row never is again."""
+    """One generation in an answer, not yet structured, since an unchanged row need not be structured again."""
 
     id: str
     """The service's id."""
@@ -58,14 +76,14 @@ class Row:
 
 @attrs.frozen(kw_only=True)
 class StillRunning:
-    """What a glance at the JSON of a generation tells that runs on."""
+    """What `peek()` finds in the JSON of a generation that is still running."""
 
     estimate_wait_s: float | None = None
-    """Seconds the service expects it to take from now, where it tells."""
+    """Seconds that the service expects it to take from now, where it says so."""
 
 
 STILL_RUNNING = StillRunning()
-"""It runs on, for nobody knows how long."""
+"""It is still running, and the service does not say for how long."""
 
 
 @attrs.frozen(kw_only=True)
@@ -73,7 +91,7 @@ class Page:
     """One page of a service's own list of generations."""
 
     rows: tuple[Row, ...]
-    """In the service's order; what has no id is left out."""
+    """In the service's order; rows without an id are left out."""
     has_more: bool
     """Whether another page may follow."""
 
@@ -89,192 +107,135 @@ class Match(Enum):
     """It was made from another request."""
 
 
-class Dialect(Protocol):
-    """How one format spells calls and answers."""
+class Dialect(ABC):
+    """How one format writes calls and reads answers.
+
+    A format has to define the abstract methods. Every other call raises `UnsupportedOperation` until it is overridden.
+    """
+
+    __slots__ = ()
+    _HINTS: ClassVar[Mapping[str, str]] = {}
+    """What to do instead of a missing call, by the name of the operation."""
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """The format's name, part of a journal entry's service."""
-        ...
 
     @property
+    @abstractmethod
     def default_base_url(self) -> str | None:
-        """Where the service is, when there is only one; None when the user has to say."""
-        ...
+        """The address of the service if there is only one; None when the user has to name it."""
 
     @property
-    def batch_size(self) -> int:
-        """How many generations one look may ask for; 1 for single queries only."""
-        ...
+    def max_ids(self) -> int:
+        """How many generations `get_many()` may ask for; 1 where there is only `get()`."""
+        return 1
 
     @property
     def page_size(self) -> int:
-        """How many generations one page of the service's list may have; 0 where there is no list."""
-        ...
+        """How many generations a page of the service's list may have; 0 where there is no list."""
+        return 0
 
     @property
     def limits(self) -> KnownLimits:
-        """What the service is known to bear, where a session is told nothing else."""
-        ...
+        """What the service is known to accept, for a session that is given no limits."""
+        return KnownLimits()
 
+    @abstractmethod
     def supports(self, operation: str) -> bool:
         """Whether there is such a call: a method's name such as `upscale`, `user`, `query_many`."""
-        ...
 
-    def submit(self, request: Request) -> Call:
-        """Spell a paid submit.
+    def unsupported(self, operation: str) -> UnsupportedOperation:
+        """Build the error about a call that the format does not have."""
+        return UnsupportedOperation(operation=operation, service=self.name, hint=self._HINTS.get(operation, ""))
+
+    @abstractmethod
+    def submit_call(self, request: Request) -> Call:
+        """Build the call of a paid submit.
 
         Raises:
             UnsupportedOperation: the format has no such call.
-            InvalidInput: it cannot carry one of the fields, which is named.
+            InvalidInput: the format has no such field; `field` names it.
         """
-        ...
 
-    def query(self, generation_id: str) -> Call:
-        """Spell a look at one generation."""
-        ...
+    @abstractmethod
+    def read_submit(self, document: Document) -> Row | None:
+        """Find the new generation in the answer to a submit; None when it names none."""
 
-    def query_many(self, generation_ids: Sequence[str]) -> Call:
-        """Spell a look at several."""
-        ...
+    @abstractmethod
+    def read_error(self, document: Document) -> ErrorBody | None:
+        """Find the error in an answer, whatever its status; None when it holds none."""
 
-    def link(self, generation_id: str) -> Call:
-        """Spell the question for the watermark-free link."""
-        ...
+    @abstractmethod
+    def get(self, generation_id: str) -> Query[Row]:
+        """Ask for one generation; an answer about another generation is unreadable."""
 
-    def list_page(self, limit: int, offset: int) -> Call:
-        """Spell the question for a page of the service's list.
+    def get_many(self, generation_ids: Sequence[str]) -> Query[tuple[Row, ...]]:
+        """Ask for several generations; rows without an id are left out."""
+        raise self.unsupported("query_many")
+
+    def link(self, generation_id: str) -> Query[str]:
+        """Ask for the watermark-free link."""
+        raise self.unsupported("link")
+
+    def list_page(self, limit: int, offset: int) -> Query[Page]:
+        """Ask for a page of the service's list.
 
         Raises:
             UnsupportedOperation: there is no list.
-            InvalidInput: no page has that many, or begins there.
+            InvalidInput: no page has that length or offset.
         """
-        ...
+        raise self.unsupported("list")
 
-    def delete(self, generation_id: str) -> Call:
-        """Spell the wish that the service forgets a generation.
+    def delete(self, generation_id: str) -> Query[None]:
+        """Ask the service to delete a generation."""
+        raise self.unsupported("delete")
 
-        Raises:
-            UnsupportedOperation: the format has no such call.
-        """
-        ...
+    def concepts(self) -> Query[tuple[str, ...]]:
+        """Ask for the names of concepts."""
+        raise self.unsupported("concepts")
 
-    def concepts(self) -> Call:
-        """Spell the question for the names of concepts.
+    def camera_motions(self) -> Query[tuple[str, ...]]:
+        """Ask for the phrases of camera motions."""
+        raise self.unsupported("camera_motions")
 
-        Raises:
-            UnsupportedOperation: the format has no such call.
-        """
-        ...
+    def ping(self) -> Query[None]:
+        """Ask whether the service is there and takes the key."""
+        raise self.unsupported("ping")
 
-    def camera_motions(self) -> Call:
-        """Spell the question for the phrases of camera motions.
+    def user(self) -> Query[User]:
+        """Ask for the account."""
+        raise self.unsupported("user")
 
-        Raises:
-            UnsupportedOperation: the format has no such call.
-        """
-        ...
+    def key(self) -> Query[KeyUsage]:
+        """Ask for the API key's quota."""
+        raise self.unsupported("key")
 
-    def ping(self) -> Call:
-        """Spell the question whether anybody is there.
+    def credits(self) -> Query[Credits]:
+        """Ask for the balance."""
+        raise self.unsupported("credits")
 
-        Raises:
-            UnsupportedOperation: the format has no such call.
-        """
-        ...
-
-    def user(self) -> Call:
-        """Spell the question for the account."""
-        ...
-
-    def key(self) -> Call:
-        """Spell the question for the API key's quota."""
-        ...
-
-    def credits(self) -> Call:
-        """Spell the question for the balance."""
-        ...
-
-    def read_error(self, document: Document) -> ErrorBody | None:
-        """Find the error in an answer, whatever its status; None when it holds none."""
-        ...
-
-    def read_submit(self, document: Document) -> Row | None:
-        """Find the new generation in the answer to a submit; None when it names none."""
-        ...
-
-    def read_query(self, document: Document, generation_id: str) -> Row:
-        """Find the generation in the answer to a single look.
-
-        Raises:
-            UnreadableResponse: it is not there, or it is another one.
-        """
-        ...
-
-    def read_many(self, document: Document) -> tuple[Row, ...]:
-        """Find the generations in the answer to a look at several; rows without an id are left out.
-
-        Raises:
-            UnreadableResponse: it holds no list of them.
-        """
-        ...
-
-    def read_page(self, document: Document) -> Page:
-        """Find the generations of a page of the service's list.
-
-        Raises:
-            UnreadableResponse: it holds no list of them.
-        """
-        ...
-
-    def read_names(self, document: Document) -> tuple[str, ...]:
-        """Find the names of concepts or camera motions.
-
-        Raises:
-            UnreadableResponse: it holds no list of them.
-        """
-        ...
-
-    def likeness(self, raw: Mapping[str, Any], request: Request) -> Match:
-        """Compare a listed generation to a request, by what the service repeats of its own.
+    def match(self, raw: Mapping[str, Any], request: Request) -> Match:
+        """Compare a listed generation to a request, as far as the service repeats the request.
 
         Raises:
             UnsupportedOperation: there is no list.
             InvalidInput: the format cannot carry the request.
         """
-        ...
+        raise self.unsupported("list")
 
-    def read_link(self, document: Document) -> str:
-        """Find the link.
-
-        Raises:
-            UnreadableResponse: there is none.
-        """
-        ...
-
-    def read_user(self, document: Document) -> User:
-        """Read the account."""
-        ...
-
-    def read_key(self, document: Document) -> KeyUsage:
-        """Read the API key's quota."""
-        ...
-
-    def read_credits(self, document: Document) -> Credits:
-        """Read the balance."""
-        ...
-
+    @abstractmethod
     def peek(self, raw: Mapping[str, Any]) -> StillRunning | None:
-        """Say whether a row's JSON is surely that of a generation that runs on; None when it has to be read."""
-        ...
+        """Tell whether a row's JSON is certainly that of a running generation; None when it has to be structured."""
 
+    @abstractmethod
     def generation(self, raw: Mapping[str, Any]) -> Generation:
-        """Structure a row's JSON; one drifted field degrades alone.
+        """Structure a row's JSON; a field that cannot be read keeps its default.
 
         Raises:
-            UnreadableResponse: not even its id and state can be read.
+            UnreadableResponse: its id or its state cannot be read.
         """
-        ...
 
 
 def read_row(dialect: Dialect, row: Row) -> Generation:
@@ -283,3 +244,24 @@ def read_row(dialect: Dialect, row: Row) -> Generation:
         return dialect.generation(row.raw)
     except Exception:  # a bug in a dialect must not lose the id, which may be paid
         return Generation(id=row.id, state=State.UNKNOWN, raw=dict(row.raw))
+
+
+def merge_extra(fields: Mapping[str, Any], extra: Mapping[str, Any], *, also: Iterable[str] = ()) -> dict[str, Any]:
+    """Build the body of a submit from its own fields and the caller's `extra`; fields that are None are left out.
+
+    Args:
+        fields: every field that this kind of request can write, None where it is not set.
+        extra: further fields, in the service's own words.
+        also: further names that `extra` must not hold.
+
+    Raises:
+        InvalidInput: `extra` holds a field that has its own argument.
+    """
+    known = {*fields, *also}
+    for name in extra:
+        if name in known:
+            raise InvalidInput(
+                field=f"extra.{name}",
+                message="has an argument of its own; `extra` is for fields that the request does not have.",
+            )
+    return {name: value for name, value in fields.items() if value is not None} | dict(extra)

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from luma_async._wire.answer import Answer, Shape, parse
-from luma_async._wire.json_shapes import is_list, is_object
+from luma_async._wire.answer import Answer, Shape, is_list, is_object, parse
 from luma_async._wire.refusal import ErrorBody, ErrorKind
 
 if TYPE_CHECKING:

@@ -1,36 +1,51 @@
-"""Where a relay's answers keep what we look for.
+"""The flat form of a generation, which all formats share, and where answers hold it.
 
 A generation comes in three forms: the flat task of a single query, a row of the query for many that may hold the
-flat task in `data`, and the bare bones that some relays answer a submit with. Ids are texts of a safe form; what
-else stands under their names, such as the number of a database row, is none.
+flat task in `data`, and the few fields that some relays answer a submit with. Ids are strings of a safe form;
+anything else under their names, such as the number of a database row, is no id.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from luma_async._wire.answer import is_object
 from luma_async._wire.dialect import STILL_RUNNING, Row, StillRunning
-from luma_async._wire.json_shapes import is_list, is_object
 from luma_async._wire.states import read_state
-from luma_async.values.errors import UnreadableResponse
 from luma_async.values.models import State
 from luma_async.values.validators import ID_PATTERN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from luma_async._wire.answer import Document
 
+T = TypeVar("T")
+
 _ROW_NAMES, _TASK_NAMES = ("task_id", "id"), ("id", "task_id")
-_LONGEST_PLAIN_S = 10**6
-"""Beyond that an estimate is read with care, as all that is no whole number is."""
+_MAX_PLAIN_ESTIMATE_S = 10**6
+"""A larger estimate goes through the converter, like everything that is not an integer."""
 _FILES = ("video", "video_raw", "thumbnail", "last_frame")
 _RUNNING = (State.PENDING, State.PROCESSING)
 _ENDED = (State.COMPLETED, State.FAILED)
 
 
+def structure(cls: type[T], fields: Mapping[str, Any]) -> T:
+    """Build a value from what a service said; see `converter.structure()`."""
+    value: T = _load_converter()(cls, fields)
+    return value
+
+
+@cache
+def _load_converter() -> Callable[[type[Any], Mapping[str, Any]], Any]:
+    from luma_async._wire.converter import structure  # noqa: PLC0415 - cattrs is loaded with the first answer
+
+    return structure
+
+
 def find_submitted(document: Document) -> Row | None:
-    """Find the new generation. Whether the answer proves that it exists is not decided here."""
+    """Find the new generation. What the answer proves is decided elsewhere."""
     return _find(document.payload)
 
 
@@ -38,77 +53,22 @@ def find_one(document: Document, generation_id: str) -> Row:
     """Find the generation that was asked for.
 
     Raises:
-        UnreadableResponse: it is not there, or it is another one.
+        UnreadableResponse: the answer names none, or another generation.
     """
     row = _find(document.payload)
     if row is not None and row.id == generation_id:
         return row
-    what = "the answer names no generation" if row is None else "the answer is about another generation"
-    raise _unreadable(document, what, "id")
-
-
-def find_many(document: Document) -> tuple[Row, ...]:
-    """Find the generations; what has no id is left out.
-
-    Raises:
-        UnreadableResponse: there is no list of them.
-    """
-    payload = document.payload
-    rows: Any = payload
-    if is_object(payload) and "data" in payload:
-        # An empty list is null in the language of relays.
-        rows = [] if payload["data"] is None else payload["data"]
-    if not is_list(rows):
-        raise _unreadable(document, "the answer holds no list of generations", "data")
-    return find_all(rows)
+    what = "names no generation" if row is None else "is about another generation"
+    raise document.unreadable(f"the response {what}", "id")
 
 
 def find_all(rows: Sequence[Any]) -> tuple[Row, ...]:
-    """Find the generations in a list; what has no id is left out."""
+    """Find the generations in a list; rows without an id are left out."""
     return tuple([row for row in map(_find, rows) if row is not None])
 
 
-def find_link(document: Document) -> str:
-    """Find the watermark-free link.
-
-    Raises:
-        UnreadableResponse: there is none.
-    """
-    payload = document.payload
-    link = payload.get("url") if is_object(payload) else None
-    if isinstance(link, str) and link.startswith(("http://", "https://")):
-        return link
-    raise _unreadable(document, "the answer holds no link", "url")
-
-
-def find_data(document: Document) -> dict[str, Any]:
-    """Find what an account page tells, without the account's access token.
-
-    Raises:
-        UnreadableResponse: there is nothing; it shows no excerpt, which could hold that token.
-    """
-    payload = document.payload
-    data = payload.get("data") if is_object(payload) else None
-    if not is_object(data):
-        raise UnreadableResponse(message="the answer holds no data", status=document.status, paths=("data",))
-    return {name: value for name, value in data.items() if name != "access_token"}
-
-
-def key_fields(data: dict[str, Any]) -> dict[str, Any]:
-    """Spell an API key's quota as the converter reads it."""
-    return {
-        "name": data.get("name"),
-        "granted": data.get("total_granted"),
-        "used": data.get("total_used"),
-        "available": data.get("total_available"),
-        "unlimited": data.get("unlimited_quota"),
-        "expires_at": data.get("expires_at"),
-        "raw": data,
-    }
-
-
 def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Spell a row's JSON as the converter reads it."""
+    """Return the fields of a row's JSON under the names that the converter reads."""
     data = raw.get("data")
     task = data if is_object(data) and data else raw
     state = _state_word(raw, task)
@@ -129,7 +89,7 @@ def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
     if not fields["prompt"] and is_object(request := task.get("request")):
         fields["prompt"] = request.get("prompt")
     if not fields["failure_reason"] and read_state(state) is State.FAILED:
-        # Old rows that succeeded hold the address of the result there.
+        # Old rows of a completed generation hold the address of the result there.
         fields["failure_reason"] = raw.get("fail_reason") or _complaint(task)
     if is_object(artifact := task.get("artifact")):
         for name in _FILES:
@@ -138,7 +98,7 @@ def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def peek(raw: Mapping[str, Any]) -> StillRunning | None:
-    """Say whether a row's JSON is surely that of a generation that runs on; None when it has to be read."""
+    """Tell whether a row's JSON is certainly that of a running generation; None when it has to be structured."""
     data = raw.get("data")
     task = data if is_object(data) and data else raw
     if read_state(_state_word(raw, task)) not in _RUNNING:
@@ -146,7 +106,7 @@ def peek(raw: Mapping[str, Any]) -> StillRunning | None:
     estimate_s = task.get("estimate_wait_seconds")
     if estimate_s is None:
         return STILL_RUNNING
-    plain = type(estimate_s) is int and abs(estimate_s) < _LONGEST_PLAIN_S
+    plain = type(estimate_s) is int and abs(estimate_s) < _MAX_PLAIN_ESTIMATE_S
     return StillRunning(estimate_wait_s=float(estimate_s)) if plain else None
 
 
@@ -174,8 +134,8 @@ def _id(raw: Mapping[str, Any]) -> str | None:
 def _state_word(row: Mapping[str, Any], task: Mapping[str, Any]) -> Any:
     """Choose between the task's word and the row's.
 
-    The task's own end counts first: it is what became of the video. Otherwise a row that ended counts, since a relay
-    that closes a task (after a day, say) never touches the task's word again.
+    If the task has ended, its own word counts, since it is about the video. Otherwise the word of an ended row counts,
+    since a relay that closes a task (after a day, for example) does not update the task's word.
     """
     own = task.get("state") or task.get("task_status")
     outer = row.get("status") or row.get("state")
@@ -184,20 +144,16 @@ def _state_word(row: Mapping[str, Any], task: Mapping[str, Any]) -> Any:
 
 
 def _complaint(task: Mapping[str, Any]) -> str | None:
-    """Find what went wrong where an error is told instead of a reason."""
+    """Find the message of an error that is given instead of a reason."""
     error = task.get("error")
-    told = error.get("message") if is_object(error) else error
-    return told if isinstance(told, str) else None
+    message = error.get("message") if is_object(error) else error
+    return message if isinstance(message, str) else None
 
 
 def _completed(shown: Any, spare: Any) -> Any:
-    """Complete a file's links by those of the artifact."""
+    """Add the links of the artifact to a file that lacks them."""
     if isinstance(shown, str) and shown and is_object(spare):
         shown = {"url": shown}
     if not is_object(shown) or not is_object(spare):
         return shown or spare
     return spare | {name: value for name, value in shown.items() if value}
-
-
-def _unreadable(document: Document, message: str, path: str) -> UnreadableResponse:
-    return UnreadableResponse(message=message, status=document.status, paths=(path,), body_excerpt=document.excerpt)

@@ -1,4 +1,4 @@
-"""The words for where a generation is, in all formats."""
+"""The words for the state of a generation, in all formats."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STATES = {
 
 
 def read_state(word: Any) -> State | None:
-    """Return the state that a word stands for: a word of tomorrow is unknown, and what is no word at all is None."""
+    """Return the state that a word stands for: `UNKNOWN` for an unknown word, None for an empty or non-string value."""
     return _state_of(word) if isinstance(word, str) else None
 
 

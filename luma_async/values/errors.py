@@ -290,6 +290,8 @@ class UnreadableResponse(LumaError):
     """The HTTP status."""
     body_excerpt: str = attrs.field(default="", converter=clip)
     """The beginning of the body, at most 200 characters."""
+    html: bool = False
+    """Whether the body is a web page."""
 
     def __str__(self) -> str:
         where = f" (at {', '.join(self.paths)})" if self.paths else ""

@@ -28,6 +28,10 @@ _RATIO_PATTERN = re.compile(r"[1-9][0-9]?:[1-9][0-9]?")
 _DATA_URI_PATTERN = re.compile(r"data:image/[a-z0-9.+-]+;base64,")
 
 
+PATH_SEGMENT = r"/[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
+"""A step of a path, as a pattern: nothing that could lead upwards or to another host."""
+
+
 def check_id(value: object, field: str = "id") -> str:
     """Return a generation's id if it is safe in a URL and a file name.
 
@@ -112,6 +116,16 @@ def check_whole(_: object, attribute: attrs.Attribute[Any], value: object) -> No
     """Take a whole number of 0 or more, or nothing."""
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
         raise InvalidInput(field=attribute.name, message="must be a whole number of 0 or more.")
+
+
+def matches(pattern: re.Pattern[str], message: str) -> Any:
+    """Build a validator that takes a string of this form."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise InvalidInput(field=attribute.name, message=message)
+
+    return check
 
 
 def as_number(value: Any) -> Any:

@@ -27,15 +27,18 @@ from luma_async import (
     UnsupportedOperation,
 )
 from luma_async._http.queries import Queries
+from luma_async._http.transport import Unanswered, Unsent
 from luma_async._wire.answer import Answer
-from luma_async._wire.dialect import Call
+from luma_async._wire.dialect import Call, Query
 from luma_async.testing import ALWAYS, completes_without_link, drop_after_reading, garbage, rate_limited, server_error
 from luma_async.testing import answer as spoiled
 from luma_async.values.events import Emitter
 
 pytestmark = pytest.mark.looptime
 
-CALL = Call(name="query", method="GET", path="/luma/generations/g1")
+QUERY = Query(
+    call=Call(name="query", method="GET", path="/luma/generations/g1"), read=lambda document: document.payload
+)
 TASK = {"id": "g1", "state": "pending"}
 
 
@@ -56,10 +59,7 @@ class Scripted:
 
     async def query(self, call):
         self.asked_at.append(asyncio.get_running_loop().time())
-        outcome = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        return self.script.pop(0) if len(self.script) > 1 else self.script[0]
 
 
 def queries(*script, jitter=0.5, retry=None, deadline_s=30.0):
@@ -76,8 +76,8 @@ def queries(*script, jitter=0.5, retry=None, deadline_s=30.0):
 
 
 PASSING = {
-    "not sent": NotSent(message="x"),
-    "no answer": NoResponse(message="x"),
+    "not sent": Unsent(message="x"),
+    "no answer": Unanswered(message="x"),
     "429": error(429),
     "500": error(500),
     "502 with a page": Answer(status=502, body=b"<html>"),
@@ -105,7 +105,7 @@ STANDING = {
 async def test_what_may_pass_is_asked_again(fault):
     """Two failures and a success: the answer, with a Retried event for each repetition."""
     asking, transport, events = queries(PASSING[fault], PASSING[fault], answer())
-    assert (await asking.ask(CALL)).payload == TASK
+    assert await asking.ask(QUERY) == TASK
     assert len(transport.asked_at) == 3
     assert [(event.what, event.attempt) for event in events if isinstance(event, Retried)] == [
         ("query", 1),
@@ -119,7 +119,7 @@ async def test_what_will_not_pass_is_reported_at_once(fault):
     outcome, kind = STANDING[fault]
     asking, transport, events = queries(outcome)
     with pytest.raises(kind):
-        await asking.ask(CALL)
+        await asking.ask(QUERY)
     assert len(transport.asked_at) == 1
     assert events == []
 
@@ -138,7 +138,7 @@ async def test_the_last_failure_is_the_one_reported(fault, kind):
     """After five sends: no complete answer, limited, or in trouble, each by its name."""
     asking, transport, _ = queries(PASSING[fault])
     with pytest.raises(kind) as caught:
-        await asking.ask(CALL)
+        await asking.ask(QUERY)
     assert type(caught.value) is kind
     assert len(transport.asked_at) == 5
 
@@ -148,16 +148,16 @@ async def test_the_last_failure_is_the_one_reported(fault, kind):
 )
 async def test_delays_are_full_jitter(jitter, expected):
     """Anything between nothing and a bound that doubles."""
-    asking, transport, _ = queries(NoResponse(message="x"), jitter=jitter)
+    asking, transport, _ = queries(Unanswered(message="x"), jitter=jitter)
     with pytest.raises(NoResponse):
-        await asking.ask(CALL)
+        await asking.ask(QUERY)
     assert transport.asked_at == pytest.approx(expected, abs=0.001)
 
 
 async def test_retry_after_is_obeyed():
     """The service's own delay comes before ours."""
     asking, transport, events = queries(error(429, retry_after_s=7.0), answer(), jitter=0.0)
-    await asking.ask(CALL)
+    await asking.ask(QUERY)
     assert transport.asked_at == pytest.approx([0, 7], abs=0.001)
     assert [event.delay_s for event in events] == [7.0]
 
@@ -167,7 +167,7 @@ async def test_a_delay_beyond_the_deadline_is_not_waited_for(named_s):
     """Nobody waits for a repetition that would come too late: the failure comes at once."""
     asking, transport, _ = queries(error(429, retry_after_s=named_s), deadline_s=20)
     with pytest.raises(RateLimited) as caught:
-        await asking.ask(CALL)
+        await asking.ask(QUERY)
     assert caught.value.retry_after_s == named_s
     assert (len(transport.asked_at), transport.asked_at[-1]) == (1, pytest.approx(0, abs=0.001))
 
@@ -175,35 +175,35 @@ async def test_a_delay_beyond_the_deadline_is_not_waited_for(named_s):
 async def test_one_deadline_bounds_all_attempts():
     """However many attempts the policy grants, none begins after the deadline."""
     asking, transport, _ = queries(
-        NoResponse(message="x"), jitter=1.0, retry=RetryPolicy(attempts=1000, max_delay=2), deadline_s=10
+        Unanswered(message="x"), jitter=1.0, retry=RetryPolicy(attempts=1000, max_delay=2), deadline_s=10
     )
     with pytest.raises(NoResponse):
-        await asking.ask(CALL)
+        await asking.ask(QUERY)
     assert len(transport.asked_at) > 4
     assert transport.asked_at[-1] < 10
 
 
 async def test_a_failing_service_is_not_flooded():
     """The quota is one for all calls: twenty repetitions, then one send a call until successes have paid for more."""
-    asking, transport, _ = queries(NoResponse(message="x"), jitter=0.0)
+    asking, transport, _ = queries(Unanswered(message="x"), jitter=0.0)
     for _ in range(50):
         with pytest.raises(NoResponse):
-            await asking.ask(CALL)
+            await asking.ask(QUERY)
     assert len(transport.asked_at) == 50 + 20
     transport.script = [answer()]
     for _ in range(5):
-        await asking.ask(CALL)
-    transport.script, transport.asked_at = [NoResponse(message="x")], []
+        await asking.ask(QUERY)
+    transport.script, transport.asked_at = [Unanswered(message="x")], []
     with pytest.raises(NoResponse):
-        await asking.ask(CALL)
+        await asking.ask(QUERY)
     assert len(transport.asked_at) == 2
 
 
 async def test_a_look_asks_once():
     """The watcher has its own patience: `look` repeats nothing."""
-    asking, transport, _ = queries(NoResponse(message="x"))
+    asking, transport, _ = queries(Unanswered(message="x"))
     with pytest.raises(NoResponse):
-        await asking.look(CALL)
+        await asking.ask_once(QUERY)
     assert len(transport.asked_at) == 1
 
 
@@ -226,16 +226,16 @@ async def test_a_look_that_tells_an_end_is_no_trouble_of_the_call(body, told):
     """A generation that failed and says why has been looked at; anything else that complains has not."""
     asking, _, _ = queries(answer(200, body))
     if told:
-        assert (await asking.look(CALL)).payload == body
+        assert await asking.ask_once(QUERY) == body
         return
     with pytest.raises(Refused):
-        await asking.look(CALL)
+        await asking.ask_once(QUERY)
 
 
 async def test_cancelling_ends_the_repeating():
     """Whoever leaves during a delay causes no further request."""
     asking, transport, _ = queries(error(429, retry_after_s=20.0))
-    asked = asyncio.ensure_future(asking.ask(CALL))
+    asked = asyncio.ensure_future(asking.ask(QUERY))
     await asyncio.sleep(5)
     asked.cancel()
     await asyncio.wait([asked])

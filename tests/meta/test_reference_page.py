@@ -42,7 +42,7 @@ ALIASES = {
 }
 TOPICS = {
     "Session and handles": ("session", "handle", "_batch"),
-    "Parts of a session": ("_doubts", "account", "library"),
+    "Parts of a session": ("_doubts", "account"),
     "Requests": ("values.requests", "values.keyframes", "prompts"),
     "Answers of a service": ("values.models",),
     "Dialects": ("_wire",),

@@ -24,7 +24,7 @@ from luma_async._poll.grouping import Capacity, chunks, joins, page_limit, room_
         (Refused(status=404), 50, 1),
         (Refused(status=405), 50, 1),
         (ServiceUnavailable(status=501), 50, 1),
-        (UnreadableResponse(message="a page", body_excerpt="<html>"), 50, 1),
+        (UnreadableResponse(message="a page", html=True), 50, 1),
         (UnreadableResponse(message="drifted", paths=("data",), body_excerpt="{}"), 50, 50),
         (UnreadableResponse(message="cut", body_excerpt='{"data": ['), 50, 50),
         (InvalidRequest(status=413), 50, 25),
@@ -71,7 +71,7 @@ def test_groups_of_like_intervals_join(now, interval, part):
     [
         (Refused(status=404), 1),
         (InvalidRequest(status=400), 1),
-        (UnreadableResponse(message="a page", body_excerpt="<html>"), 1),
+        (UnreadableResponse(message="a page", html=True), 1),
         (ServiceUnavailable(status=502), 100),
         (RateLimited(status=429), 100),
     ],

@@ -155,7 +155,7 @@ async def test_dialect_fails_on_single_query(gateway, caplog):
     """If reading the single query raises as well, the wait ends after `max_outage`."""
 
     class Broken(RixAPI):
-        def read_query(self, document, generation_id):
+        def get(self, generation_id):
             raise ZeroDivisionError
 
     def spoil(body):
@@ -509,7 +509,7 @@ async def test_failed_generations(luma, gateway, events):
     assert all("Job failed" in str(ended[handle.id].error) for handle in handles[:3])
 
 
-@pytest.mark.parametrize("name", ["read_query", "peek", "generation"])
+@pytest.mark.parametrize("name", ["get", "peek", "generation"])
 async def test_dialect_raises(gateway, caplog, name):
     """An unexpected exception of a dialect is a failed look: the wait ends after `max_outage`."""
 

@@ -206,11 +206,17 @@ async def test_what_cannot_be_right_is_refused_before_it_is_asked(luma, gateway)
 async def test_a_closed_session_lists_nothing(gateway):
     """Outside of its block a session refuses."""
     luma = session(gateway)
-    for ask in (luma.library.list, luma.library.concepts, lambda: luma.library.delete("some-id"), luma.ping):
+    with pytest.raises(SessionClosed):
+        _ = luma.library
+    with pytest.raises(SessionClosed):
+        await luma.ping()
+    async with luma:
+        library = luma.library
+    for ask in (library.list, library.concepts, lambda: library.delete("some-id")):
         with pytest.raises(SessionClosed):
             await ask()
     with pytest.raises(SessionClosed):
-        luma.library.all()
+        library.all()
 
 
 async def test_an_answer_that_is_no_list_is_unreadable(luma, gateway):

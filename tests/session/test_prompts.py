@@ -205,7 +205,7 @@ def test_check_finds_unsupported_fields():
     """`check=` runs the check of a dialect over each row, before anything is submitted."""
     text = "prompt,concepts\na cat,orbit\na dog,\n"
     assert len(parse(text)) == 2
-    (problem,) = problems_of(text, check=RixAPI().submit)
+    (problem,) = problems_of(text, check=RixAPI().submit_call)
     assert problem.startswith("line 2, concepts:")
 
 

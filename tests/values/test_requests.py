@@ -204,7 +204,7 @@ def test_character_refs(refs, field):
     if field is None:
         kept = ImageRequest("a cat", character_refs=refs)
         assert kept.character_refs == {"identity0": ("https://example.com/me.jpg",)}
-        assert DreamMachine().submit(kept).body["character_ref"] == {
+        assert DreamMachine().submit_call(kept).body["character_ref"] == {
             "identity0": {"images": ["https://example.com/me.jpg"]}
         }
         return

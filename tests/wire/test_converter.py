@@ -12,16 +12,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples_of import document, names, sample
 
-from luma_async import DreamMachine, Generation, Image, RixAPI, State, UnreadableResponse, Video
-from luma_async._wire import converter
+from luma_async import (
+    Credits,
+    DreamMachine,
+    Generation,
+    Image,
+    KeyUsage,
+    RixAPI,
+    State,
+    UnreadableResponse,
+    User,
+    Video,
+)
+from luma_async._wire.converter import structure
 from luma_async._wire.dialect import StillRunning
 
 RIX = RixAPI()
+ACCOUNT = RixAPI(access_token="at-secret", user_id=1)
 LINK, OTHER = "https://x.example/a.mp4", "https://x.example/b.jpg"
 
 
 def structured(**fields):
-    return converter.generation({"id": "some-id", "state": "completed", "raw": {}, **fields})
+    return structure(Generation, {"id": "some-id", "state": "completed", "raw": {}, **fields})
 
 
 TEXTS = {
@@ -208,20 +220,17 @@ def test_a_file(value, video):
 
 def test_what_a_value_cannot_do_without():
     """A missing id, state or balance is an error that names it, whatever else is there."""
-    for structure, paths in (
-        (converter.generation, ("id", "state")),
-        (converter.balance, ("balance_cents",)),
-    ):
-        with pytest.raises(UnreadableResponse, match="lacks") as caught:
-            structure({"raw": {"a": 1}})
+    for cls, paths in ((Generation, ("id", "state")), (Credits, ("balance_cents",))):
+        with pytest.raises(UnreadableResponse, match="has no") as caught:
+            structure(cls, {"raw": {"a": 1}})
         assert caught.value.paths == paths
 
 
 def test_balances():
     """A balance, an account and a key are structured by the same rules; only the balance needs its number."""
-    assert converter.balance({"balance_cents": "1234.5", "raw": {"a": 1}}).balance_cents == 1234.5
-    assert converter.user({"quota": "7", "username": None, "raw": {}}).quota == 7
-    assert converter.key_usage({"unlimited": "yes", "granted": True, "raw": {}}).unlimited is None
+    assert structure(Credits, {"balance_cents": "1234.5", "raw": {"a": 1}}).balance_cents == 1234.5
+    assert structure(User, {"quota": "7", "username": None, "raw": {}}).quota == 7
+    assert structure(KeyUsage, {"unlimited": "yes", "granted": True, "raw": {}}).unlimited is None
 
 
 # What is recorded and deliberately not read, by the answer it stands in. Envelopes count as their content.
@@ -288,10 +297,10 @@ def outcome(kind, payload):
     error = RIX.read_error(answer)
     try:
         if kind == "link":
-            return error, RIX.read_link(answer)
+            return error, RIX.link("some-id").read(answer)
         if kind in {"user", "key"}:
-            return error, attrs.evolve(getattr(RIX, f"read_{kind}")(answer), raw={})
-        rows = RIX.read_many(answer) if many(payload) else [RIX.read_submit(answer)]
+            return error, attrs.evolve(getattr(ACCOUNT, kind)().read(answer), raw={})
+        rows = RIX.get_many([]).read(answer) if many(payload) else [RIX.read_submit(answer)]
         return error, [(row.id, attrs.evolve(RIX.generation(row.raw), raw={})) if row else None for row in rows]
     except UnreadableResponse as unreadable:
         return error, unreadable.paths

@@ -515,11 +515,11 @@ def test_no_json_is_an_exception_to_the_other_readers(payload):
     """Whatever a safe call is answered with, it is understood or an UnreadableResponse."""
     answer = document(payload)
     for read_answer in (
-        lambda one: RIX.read_query(one, "some-id"),
-        RIX.read_many,
-        RIX.read_link,
-        RIX.read_user,
-        RIX.read_key,
+        RIX.get("some-id").read,
+        RIX.get_many([]).read,
+        RIX.link("some-id").read,
+        RixAPI(access_token="at", user_id=1).user().read,
+        RIX.key().read,
     ):
         with suppress(UnreadableResponse):
             read_answer(answer)

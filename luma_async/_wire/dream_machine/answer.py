@@ -1,8 +1,8 @@
-"""Where answers in the official format keep what we look for, at Luma and on relays.
+"""Where the answers of Luma's own format hold what we need, at Luma and on relays.
 
-Relays leave nothing out but say null for it, call the model `version`, and one answers a query with the flat body of
-its own format. So the flat form is read first, which holds nothing that the official one calls by the same name for
-something else, and what only the official one has is laid over it.
+Relays write null for missing fields, call the model `version`, and some answer a query with the flat body of the relay
+format. So the flat form is read first, and then the fields that only Luma's own format has. No name has different
+meanings in the two.
 
 Source: Luma's OpenAPI document 1.1.0, and recorded answers of a relay and of the older service.
 """
@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from luma_async._wire import generation as rix_answers
+from luma_async._wire import generation as flat
+from luma_async._wire.answer import is_list, is_object
 from luma_async._wire.dialect import Page
-from luma_async._wire.json_shapes import is_list, is_object
-from luma_async.values.errors import UnreadableResponse
+from luma_async._wire.generation import structure
+from luma_async.values.models import Credits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,15 +32,15 @@ FAILURE_CODES = {
     "job failed": "job_failed",
     "error processing callback": "callback_error",
 }
-"""The service gives reasons and no codes; these are ours for the reasons that it documents."""
+"""The service gives reasons and no codes; these are our codes for its documented reasons."""
 
 
 def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Spell a generation's JSON as the converter reads it."""
-    fields = rix_answers.generation_fields(raw)
+    """Return the fields of a generation's JSON under the names that the converter reads."""
+    fields = flat.generation_fields(raw)
     request = raw.get("request")
     if is_object(assets := raw.get("assets")):
-        # The service's own clip carries no watermark, so it is the one to download.
+        # The service's own video has no watermark, so it is also the one to download.
         if video := assets.get("video"):
             fields["video"] = {"url": video, "download_url": video}
         fields["image"] = assets.get("image")
@@ -58,10 +59,10 @@ def find_page(document: Document) -> Page:
     payload = document.payload
     listed = payload.get("generations") if is_object(payload) else None
     if not is_object(payload) or not is_list(listed):
-        raise _unreadable(document, "the answer holds no list of generations", "generations")
+        raise document.unreadable("the response holds no list of generations", "generations")
     has_more = payload.get("has_more")
-    # Nothing but the list is required: where nobody says, the next page will tell.
-    return Page(rows=rix_answers.find_all(listed), has_more=has_more if isinstance(has_more, bool) else bool(listed))
+    # Only the list is required; without `has_more` the next page shows whether there was more.
+    return Page(rows=flat.find_all(listed), has_more=has_more if isinstance(has_more, bool) else bool(listed))
 
 
 def find_names(document: Document) -> tuple[str, ...]:
@@ -72,15 +73,15 @@ def find_names(document: Document) -> tuple[str, ...]:
     """
     payload = document.payload
     if not is_list(payload):
-        raise _unreadable(document, "the answer holds no list of names")
+        raise document.unreadable("the response holds no list of names")
     return tuple(name for name in payload if isinstance(name, str))
 
 
-def balance_fields(document: Document) -> dict[str, Any]:
-    """Spell a balance as the converter reads it."""
+def read_credits(document: Document) -> Credits:
+    """Read the balance.
+
+    Raises:
+        UnreadableResponse: there is none.
+    """
     payload = document.payload if is_object(document.payload) else {}
-    return {"balance_cents": payload.get("credit_balance"), "raw": payload}
-
-
-def _unreadable(document: Document, message: str, *paths: str) -> UnreadableResponse:
-    return UnreadableResponse(message=message, status=document.status, paths=paths, body_excerpt=document.excerpt)
+    return structure(Credits, {"balance_cents": payload.get("credit_balance"), "raw": payload})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import attrs
 
-from luma_async._wire.extras import complete
+from luma_async._wire.dialect import merge_extra
 from luma_async.values.errors import InvalidInput
 from luma_async.values.keyframes import ImageKeyframe
 from luma_async.values.requests import (
@@ -34,9 +34,9 @@ VIDEO_MODEL = "ray-2"
 """What makes and changes videos where no model is named."""
 IMAGE_MODEL = "photon-1"
 """What makes and changes pictures where no model is named."""
-SYNC_TIMEOUT_S = 60.0
+DEFAULT_SYNC_TIMEOUT_S = 60.0
 """How long the service holds the answer to a synchronous request back where nobody says."""
-LONGEST_HELD_S = 3600.0
+MAX_SYNC_WAIT_S = 3600.0
 """Beyond that no connection lives."""
 
 _ONLY_KIND = {"first_frame": "video", "format": "image"}
@@ -59,7 +59,7 @@ class SubmitSpec:
     """Seconds for which the service holds its answer back."""
 
 
-def order(request: Request) -> SubmitSpec:
+def submit_spec(request: Request) -> SubmitSpec:
     """Spell a purchase.
 
     Raises:
@@ -81,9 +81,8 @@ def order(request: Request) -> SubmitSpec:
                 operation="upscale", path=f"/{request.source}/upscale", kind="upscale_video", body=_upscaling(request)
             )
         case ImageRequest():
-            sync_wait_s = float(min(request.sync_timeout or SYNC_TIMEOUT_S, LONGEST_HELD_S)) if request.sync else 0.0
             return SubmitSpec(
-                operation="image", path="/image", kind="image", body=_image(request), sync_wait_s=sync_wait_s
+                operation="image", path="/image", kind="image", body=_image(request), sync_wait_s=_sync_wait_s(request)
             )
         case ReframeRequest():
             path, kind = f"/{request.kind}/reframe", f"reframe_{request.kind}"
@@ -108,7 +107,7 @@ def _video(request: VideoRequest) -> dict[str, Any]:
         "concepts": [{"key": concept} for concept in request.concepts] or None,
         "callback_url": request.notify_hook,
     }
-    return complete(fields, request.extra, also=("generation_type",))
+    return merge_extra(fields, request.extra, also=("generation_type",))
 
 
 def _extension(request: ExtendRequest) -> dict[str, Any]:
@@ -122,7 +121,7 @@ def _extension(request: ExtendRequest) -> dict[str, Any]:
         "duration": request.duration,
         "callback_url": request.notify_hook,
     }
-    return complete(fields, request.extra, also=("generation_type",))
+    return merge_extra(fields, request.extra, also=("generation_type",))
 
 
 def _audio(request: AudioRequest) -> dict[str, Any]:
@@ -131,12 +130,12 @@ def _audio(request: AudioRequest) -> dict[str, Any]:
         "negative_prompt": request.negative_prompt,
         "callback_url": request.notify_hook,
     }
-    return complete(fields, request.extra, also=("generation_type",))
+    return merge_extra(fields, request.extra, also=("generation_type",))
 
 
 def _upscaling(request: UpscaleRequest) -> dict[str, Any]:
     fields = {"resolution": request.resolution, "callback_url": request.notify_hook}
-    return complete(fields, request.extra, also=("generation_type",))
+    return merge_extra(fields, request.extra, also=("generation_type",))
 
 
 def _image(request: ImageRequest) -> dict[str, Any]:
@@ -153,7 +152,13 @@ def _image(request: ImageRequest) -> dict[str, Any]:
         "sync_timeout": request.sync_timeout,
         "callback_url": request.notify_hook,
     }
-    return complete(fields, request.extra, also=("generation_type",))
+    return merge_extra(fields, request.extra, also=("generation_type",))
+
+
+def _sync_wait_s(request: ImageRequest) -> float:
+    if not request.sync:
+        return 0.0
+    return float(min(request.sync_timeout or DEFAULT_SYNC_TIMEOUT_S, MAX_SYNC_WAIT_S))
 
 
 def _reframing(request: ReframeRequest, kind: str) -> dict[str, Any]:
@@ -178,7 +183,7 @@ def _reframing(request: ReframeRequest, kind: str) -> dict[str, Any]:
         "y_end": request.y_end,
         "callback_url": request.notify_hook,
     }
-    return complete(fields, request.extra)
+    return merge_extra(fields, request.extra)
 
 
 def _modification(request: ModifyRequest) -> dict[str, Any]:
@@ -191,7 +196,7 @@ def _modification(request: ModifyRequest) -> dict[str, Any]:
         "first_frame": _media(request.first_frame),
         "callback_url": request.notify_hook,
     }
-    return complete(fields, request.extra)
+    return merge_extra(fields, request.extra)
 
 
 def _frames(keyframes: Keyframes | None) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The official format, Dream Machine v1: its paths and settings, as Luma speaks it and as relays pass it on.
+"""Luma's own format, Dream Machine v1: its paths and settings, at Luma and on relays that offer it.
 
 Source: Luma's OpenAPI document 1.1.0 and its documentation for what the document leaves out. What neither states is
 marked `Assumed:`.
@@ -7,23 +7,22 @@ marked `Assumed:`.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
-from luma_async._wire import generation as rix_answers
-from luma_async._wire.dialect import Call
-from luma_async._wire.dream_machine import answer as dream_answers
-from luma_async._wire.dream_machine import body as dream_bodies
-from luma_async._wire.dream_machine import match as dream_echo
+from luma_async._wire import generation as flat
+from luma_async._wire.dialect import Call, Dialect, Query
+from luma_async._wire.dream_machine import answer
+from luma_async._wire.dream_machine.body import submit_spec
+from luma_async._wire.dream_machine.match import compare
 from luma_async._wire.error_body import read_error
-from luma_async._wire.lacking import Lacking
-from luma_async._wire.setting_checks import SEGMENT, matches
-from luma_async._wire.structuring import structure
 from luma_async.values.errors import InvalidInput
+from luma_async.values.models import Generation
 from luma_async.values.public import public
 from luma_async.values.settings import KnownLimits
-from luma_async.values.validators import check_id
+from luma_async.values.validators import PATH_SEGMENT, check_id, matches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,43 +30,42 @@ if TYPE_CHECKING:
     from luma_async._wire.answer import Document
     from luma_async._wire.dialect import Match, Page, Row, StillRunning
     from luma_async._wire.refusal import ErrorBody
-    from luma_async.values.models import Credits, Generation
+    from luma_async.values.models import Credits
     from luma_async.values.requests import Request
 
 _ROOT = "/dream-machine/v1"
-_PAGE_SIZE = 100
+_MAX_PAGE_SIZE = 100
 _OPERATIONS = frozenset(
     {"submit", "extend", "add_audio", "upscale", "image", "reframe", "modify"}
     | {"get", "get_many", "video_url", "list", "delete", "concepts", "camera_motions", "credits", "ping"}
 )
-_CREATE_PATH = re.compile(rf"(?:{SEGMENT})+")
+_CREATE_PATH = re.compile(rf"(?:{PATH_SEGMENT})+")
 
 
 @public
 @attrs.frozen(kw_only=True)
-class DreamMachine(Lacking):
-    """Luma's own format. It is spoken at api.lumalabs.ai, and by relays below their own address.
+class DreamMachine(Dialect):
+    """Speak Luma's own format, at api.lumalabs.ai or on a relay that offers it below its own address.
 
-    Relays know two of its calls only: creating a video and looking at one. What else is asked of one is refused, and
-    costs nothing.
+    Relays implement two of its calls only: creating a video and querying it. Relays refuse the others free of charge.
     """
 
     _HINTS: ClassVar = {
         "user": "See account.credits().",
         "key": "See account.credits().",
-        "link": "A completed generation carries its link.",
+        "link": "A completed generation already holds its link.",
     }
 
     create_path: str = attrs.field(
         default="/generations", validator=matches(_CREATE_PATH, 'must be a path like "/generations/video".')
     )
-    """Where a video is bought, below `/dream-machine/v1`. The default is the older of two paths, since relays know no
-    other. Assumed: Luma, whose document names `/generations/video` today, goes on serving it; should it stop, a submit
-    is refused, and nothing is charged."""
+    """The path for creating a video, below `/dream-machine/v1`. The default is the older of two paths, since relays
+    have only that. Assumed: Luma, whose document names `/generations/video` today, keeps serving it. If Luma stops, a
+    submit is refused and not charged."""
 
     @property
     def name(self) -> str:
-        """The format's name. It holds no setting: what was bought under one is found under another."""
+        """The format's name, without settings: after a change of settings earlier submits are still found."""
         return "dream-machine"
 
     @property
@@ -76,20 +74,15 @@ class DreamMachine(Lacking):
         return "https://api.lumalabs.ai"
 
     @property
-    def batch_size(self) -> int:
-        """1: there is no query for many."""
-        return 1
-
-    @property
     def page_size(self) -> int:
-        """A hundred: the documented default. Assumed: it is the most as well."""
-        return _PAGE_SIZE
+        """A hundred: the documented default. Assumed: it is also the maximum."""
+        return _MAX_PAGE_SIZE
 
     @property
     def limits(self) -> KnownLimits:
-        """Luma's own for videos: ten at once, twenty a minute. Ten may start at once, since ten may run.
+        """Luma's own limits for videos: ten in flight, twenty a minute. Ten may start at once, since ten may run.
 
-        Pictures have 40 and 80, and a relay has its own: `Limits` tells a session.
+        Images have 40 and 80, and each relay has its own: pass `Limits` to the session.
         """
         return KnownLimits(max_in_flight=10, submits_per_minute=20, burst=10)
 
@@ -97,119 +90,91 @@ class DreamMachine(Lacking):
         """Whether there is such a call: a method's name such as `upscale`, `user`, `query_many`."""
         return operation in _OPERATIONS
 
-    def submit(self, request: Request) -> Call:
-        """Spell a paid submit.
+    def submit_call(self, request: Request) -> Call:
+        """Build the call of a paid submit.
 
         Raises:
-            InvalidInput: the format cannot carry one of the fields, which is named.
+            InvalidInput: the format has no such field; `field` names it.
         """
-        order = dream_bodies.order(request)
-        path = self.create_path if order.path is None else f"/generations{order.path}"
-        return Call(
-            name=order.operation, method="POST", path=_ROOT + path, body=order.body, sync_wait_s=order.sync_wait_s
-        )
+        spec = submit_spec(request)
+        path = self.create_path if spec.path is None else f"/generations{spec.path}"
+        return Call(name=spec.operation, method="POST", path=_ROOT + path, body=spec.body, sync_wait_s=spec.sync_wait_s)
 
-    def query(self, generation_id: str) -> Call:
-        """Spell a look at one generation."""
-        return Call(name="query", method="GET", path=_one(generation_id))
-
-    def list_page(self, limit: int, offset: int) -> Call:
-        """Spell the question for a page of the service's list.
-
-        Raises:
-            InvalidInput: no page has that many, or begins there.
-        """
-        _check_whole("limit", limit, 1, _PAGE_SIZE)
-        _check_whole("offset", offset, 0)
-        query = (("limit", str(limit)), ("offset", str(offset)))
-        return Call(name="list", method="GET", path=f"{_ROOT}/generations", query=query)
-
-    def delete(self, generation_id: str) -> Call:
-        """Spell the wish that the service forgets a generation."""
-        return Call(name="delete", method="DELETE", path=_one(generation_id))
-
-    def concepts(self) -> Call:
-        """Spell the question for the names of concepts."""
-        return Call(name="concepts", method="GET", path=f"{_ROOT}/generations/concepts/list")
-
-    def camera_motions(self) -> Call:
-        """Spell the question for the phrases of camera motions."""
-        return Call(name="camera_motions", method="GET", path=f"{_ROOT}/generations/camera_motion/list")
-
-    def ping(self) -> Call:
-        """Spell the question whether anybody is there."""
-        return Call(name="ping", method="GET", path=f"{_ROOT}/ping")
-
-    def credits(self) -> Call:
-        """Spell the question for the balance."""
-        return Call(name="credits", method="GET", path=f"{_ROOT}/credits")
+    def read_submit(self, document: Document) -> Row | None:
+        """Find the new generation in the answer to a submit; None when it names none."""
+        return flat.find_submitted(document)
 
     def read_error(self, document: Document) -> ErrorBody | None:
         """Find the error in an answer, whatever its status; None when it holds none."""
         return read_error(document)
 
-    def read_submit(self, document: Document) -> Row | None:
-        """Find the new generation in the answer to a submit; None when it names none."""
-        return rix_answers.find_submitted(document)
+    def get(self, generation_id: str) -> Query[Row]:
+        """Ask for one generation; an answer about another generation is unreadable."""
+        call = Call(name="query", method="GET", path=_path(generation_id))
+        return Query(call=call, read=partial(flat.find_one, generation_id=generation_id))
 
-    def read_query(self, document: Document, generation_id: str) -> Row:
-        """Find the generation in the answer to a single look.
-
-        Raises:
-            UnreadableResponse: it is not there, or it is another one.
-        """
-        return rix_answers.find_one(document, generation_id)
-
-    def read_page(self, document: Document) -> Page:
-        """Find the generations of a page of the service's list.
+    def list_page(self, limit: int, offset: int) -> Query[Page]:
+        """Ask for a page of the service's list.
 
         Raises:
-            UnreadableResponse: it holds no list of them.
+            InvalidInput: no page has that length or offset.
         """
-        return dream_answers.find_page(document)
+        _check_whole("limit", limit, 1, _MAX_PAGE_SIZE)
+        _check_whole("offset", offset, 0)
+        query = (("limit", str(limit)), ("offset", str(offset)))
+        call = Call(name="list", method="GET", path=f"{_ROOT}/generations", query=query)
+        return Query(call=call, read=answer.find_page)
 
-    def read_names(self, document: Document) -> tuple[str, ...]:
-        """Find the names of concepts or camera motions.
+    def delete(self, generation_id: str) -> Query[None]:
+        """Ask the service to delete a generation."""
+        return Query(call=Call(name="delete", method="DELETE", path=_path(generation_id)), read=_read_nothing)
 
-        Raises:
-            UnreadableResponse: it holds no list of them.
-        """
-        return dream_answers.find_names(document)
+    def concepts(self) -> Query[tuple[str, ...]]:
+        """Ask for the names of concepts."""
+        call = Call(name="concepts", method="GET", path=f"{_ROOT}/generations/concepts/list")
+        return Query(call=call, read=answer.find_names)
 
-    def read_credits(self, document: Document) -> Credits:
-        """Read the balance.
+    def camera_motions(self) -> Query[tuple[str, ...]]:
+        """Ask for the phrases of camera motions."""
+        call = Call(name="camera_motions", method="GET", path=f"{_ROOT}/generations/camera_motion/list")
+        return Query(call=call, read=answer.find_names)
 
-        Raises:
-            UnreadableResponse: there is none.
-        """
-        from luma_async._wire.converter import balance  # noqa: PLC0415 - cattrs is loaded with the first answer
+    def ping(self) -> Query[None]:
+        """Ask whether the service is there and takes the key."""
+        return Query(call=Call(name="ping", method="GET", path=f"{_ROOT}/ping"), read=_read_nothing)
 
-        return balance(dream_answers.balance_fields(document))
+    def credits(self) -> Query[Credits]:
+        """Ask for the balance."""
+        return Query(call=Call(name="credits", method="GET", path=f"{_ROOT}/credits"), read=answer.read_credits)
+
+    def match(self, raw: Mapping[str, Any], request: Request) -> Match:
+        """Compare a listed generation to a request, as far as the service repeats the request."""
+        return compare(raw, submit_spec(request))
 
     def peek(self, raw: Mapping[str, Any]) -> StillRunning | None:
-        """Say whether a row's JSON is surely that of a generation that runs on; None when it has to be read."""
-        return rix_answers.peek(raw)
+        """Tell whether a row's JSON is certainly that of a running generation; None when it has to be structured."""
+        return flat.peek(raw)
 
     def generation(self, raw: Mapping[str, Any]) -> Generation:
-        """Structure a row's JSON; one drifted field degrades alone.
+        """Structure a row's JSON; a field that cannot be read keeps its default.
 
         Raises:
-            UnreadableResponse: not even its id and state can be read.
+            UnreadableResponse: its id or its state cannot be read.
         """
-        return structure()(dream_answers.generation_fields(raw))
-
-    def likeness(self, raw: Mapping[str, Any], request: Request) -> Match:
-        """Compare a listed generation to a request, by what the service repeats of its own."""
-        return dream_echo.likeness(raw, dream_bodies.order(request))
+        return flat.structure(Generation, answer.generation_fields(raw))
 
 
-def _one(generation_id: str) -> str:
+def _path(generation_id: str) -> str:
     return f"{_ROOT}/generations/{check_id(generation_id)}"
 
 
+def _read_nothing(document: Document) -> None:
+    """A success is all that counts."""
+
+
 def _check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
-    """Refuse what no page can be asked with."""
+    """Refuse a number that no page has."""
     number = value if isinstance(value, int) and not isinstance(value, bool) else -1
     if number < least or (most is not None and number > most):
-        bound = f"of {least} or more" if most is None else f"from {least} to {most}; library.all() reads on"
-        raise InvalidInput(field=name, message=f"must be a whole number {bound}.")
+        bound = f">= {least}" if most is None else f"from {least} to {most}; use library.all() for more"
+        raise InvalidInput(field=name, message=f"must be an integer {bound}.")

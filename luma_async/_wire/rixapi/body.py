@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from luma_async._wire.extras import complete
+from luma_async._wire.dialect import merge_extra
 from luma_async.values.errors import InvalidInput
 from luma_async.values.keyframes import ImageKeyframe, Keyframes
 from luma_async.values.requests import AudioRequest, ExtendRequest, VideoRequest
@@ -25,7 +25,7 @@ _UNCARRIED: dict[Edition, tuple[str, ...]] = {
 }
 
 
-def spell(request: VideoRequest | ExtendRequest | AudioRequest, edition: Edition) -> dict[str, Any]:
+def submit_body(request: VideoRequest | ExtendRequest | AudioRequest, edition: Edition) -> dict[str, Any]:
     """Spell the body of a submit; what the request leaves open is left out.
 
     Raises:
@@ -41,7 +41,7 @@ def spell(request: VideoRequest | ExtendRequest | AudioRequest, edition: Edition
         fields |= {"expand_prompt": request.expand_prompt, "loop": request.loop}
         fields |= _rest_2025(request) if edition == "2025" else _rest_2024(request)
     fields["notify_hook"] = request.notify_hook
-    return complete(fields, request.extra, also={"task_id"})
+    return merge_extra(fields, request.extra, also={"task_id"})
 
 
 def _rest_2025(request: VideoRequest | ExtendRequest) -> dict[str, Any]:

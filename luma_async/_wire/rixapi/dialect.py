@@ -1,4 +1,4 @@
-"""The relay format ("RixAPI"): its paths and settings, and the dialect that a session speaks by default.
+"""The relay format ("RixAPI"): its paths and settings. It is the dialect that a session speaks by default.
 
 Source: the relay's own documentation in its editions of 2024 and 2025, and that of relays of the same family. What
 no page states is marked `Assumed:`.
@@ -7,23 +7,22 @@ no page states is marked `Assumed:`.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
 
-from luma_async._wire import generation as rix_answers
-from luma_async._wire.dialect import Call
+from luma_async._wire import generation as flat
+from luma_async._wire.dialect import Call, Dialect, Query
 from luma_async._wire.error_body import read_error
-from luma_async._wire.lacking import Lacking
-from luma_async._wire.rixapi import body as rix_bodies
-from luma_async._wire.setting_checks import SEGMENT, matches
-from luma_async._wire.structuring import structure
+from luma_async._wire.rixapi import answer
+from luma_async._wire.rixapi.body import submit_body
 from luma_async.values.errors import ConfigurationError, InvalidInput
+from luma_async.values.models import Generation
 from luma_async.values.public import public
 from luma_async.values.redaction import Secret
 from luma_async.values.requests import AudioRequest, ExtendRequest, VideoRequest
-from luma_async.values.settings import KnownLimits
-from luma_async.values.validators import check_id
+from luma_async.values.validators import PATH_SEGMENT, check_id, matches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,22 +30,22 @@ if TYPE_CHECKING:
     from luma_async._wire.answer import Document
     from luma_async._wire.dialect import Row, StillRunning
     from luma_async._wire.refusal import ErrorBody
-    from luma_async.values.models import Generation, KeyUsage, User
+    from luma_async.values.models import KeyUsage, User
     from luma_async.values.requests import Request
 
 _OPERATIONS = frozenset(
     {"submit", "extend", "add_audio", "get", "get_many", "link", "video_url", "user", "key"},
 )
-_LUMAS_OWN = "Luma's own format has: dialect=DreamMachine() (--dialect dream-machine)."
-_PREFIX = re.compile(rf"(?:{SEGMENT})*")
-_AUDIO_PATH = re.compile(rf"(?:{SEGMENT}|/\{{id\}})+")
+_IN_DREAM_MACHINE = "Use Luma's own format: dialect=DreamMachine() (--dialect dream-machine)."
+_PREFIX = re.compile(rf"(?:{PATH_SEGMENT})*")
+_AUDIO_PATH = re.compile(rf"(?:{PATH_SEGMENT}|/\{{id\}})+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 _HEADER_VALUE = re.compile(r"[!-~]+")
 
 
 def _check_batch_size(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidInput(field=attribute.name, message="must be a whole number, 1 or more.")
+        raise InvalidInput(field=attribute.name, message="must be an integer >= 1.")
 
 
 def _check_edition(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -56,7 +55,7 @@ def _check_edition(_: object, attribute: attrs.Attribute[Any], value: object) ->
 
 def _check_token(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if value is not None and not (isinstance(value, Secret) and _HEADER_VALUE.fullmatch(value.reveal())):
-        raise InvalidInput(field=attribute.name, message="must be the token alone: visible ASCII without blanks.")
+        raise InvalidInput(field=attribute.name, message="must be the bare token: printable ASCII, no spaces.")
 
 
 def _as_secret(value: str | Secret | None) -> Secret | None:
@@ -69,105 +68,118 @@ def _as_user_id(value: int | str | None) -> str | None:
 
 @public
 @attrs.frozen(kw_only=True)
-class RixAPI(Lacking):
-    """The format of relays. The defaults are those of its documentation; relays differ, so each difference can be set.
+class RixAPI(Dialect):
+    """Speak the format of relays. The defaults are those of its documentation; where relays differ, there is a setting.
 
-    A journal knows purchases by the format and the base URL, so a change of these settings loses none.
+    A journal records the format and the base URL, not these settings: after a change, earlier submits are still found.
     """
 
     _HINTS: ClassVar = {
         "credits": "A relay counts quota: see account.key() and account.user().",
-        "list": "The journal knows what was bought (`luma-async status`), and a doubt is for a person to decide.",
-        "ping": "account.key() costs nothing either.",
-        **dict.fromkeys(("image", "upscale", "reframe", "modify", "delete", "concepts", "camera_motions"), _LUMAS_OWN),
+        "list": "The journal records what was bought (`luma-async status`); settle a doubt by hand.",
+        "ping": "account.key() is free as well.",
+        **dict.fromkeys(
+            ("image", "upscale", "reframe", "modify", "delete", "concepts", "camera_motions"), _IN_DREAM_MACHINE
+        ),
     }
 
     edition: Literal["2025", "2024"] = attrs.field(default="2025", validator=_check_edition)
-    """Of the documentation that submits follow. 2025 takes keyframes as objects; 2024 takes two picture addresses,
-    and on most relays a model, a resolution and a duration."""
+    """The edition of the documentation that submits follow. 2025 takes keyframes as objects; 2024 takes two image
+    addresses, and on most relays a model, a resolution and a duration."""
     prefix: str = attrs.field(
         default="/luma",
         validator=matches(_PREFIX, 'must be empty, or a path like "/luma" without a slash at its end.'),
     )
-    """What paths begin with, below the base URL."""
+    """The beginning of all paths, below the base URL."""
     audio_path: str | None = attrs.field(
         default=None,
         validator=attrs.validators.optional(
             matches(_AUDIO_PATH, 'must be a path like "/luma/generations/{id}/audio".')
         ),
     )
-    """Where sound is bought, below the base URL; `{id}` stands for the video's id. None is the path of a submit.
+    """The path for adding audio, below the base URL; `{id}` stands for the video's id. None is the path of a submit.
     The body names the video as `task_id` in any case. Assumed: no page names the path."""
     batch_size: int = attrs.field(default=50, validator=_check_batch_size)
-    """How many generations one look may ask for. No page names a bound, so fifty is a choice: some 100 KB an answer.
-    1 asks for each by itself, which is the only query that every relay documents alike."""
+    """How many generations a status request may ask for. No page names a bound; fifty make about 100 KB an answer.
+    With 1 each generation is asked for by itself, the only query that every relay documents alike."""
     access_token: Secret | None = attrs.field(default=None, converter=_as_secret, validator=_check_token)
-    """The account's system access token, for `account.user()` alone. It is not the API key."""
+    """The account's system access token, for `account.user()` only. It is not the API key."""
     user_id: str | None = attrs.field(
         default=None,
         converter=_as_user_id,
         validator=attrs.validators.optional(matches(_HEADER_VALUE, "must be the number of the account.")),
     )
-    """The account's number, for `account.user()` alone."""
+    """The account's number, for `account.user()` only."""
     user_id_header: str = attrs.field(
         default="New-Api-User", validator=matches(_HEADER_NAME, "must be the name of a header.")
     )
-    """The header that carries it; relays have named it after themselves."""
+    """The header for the account's number; some relays have given it their own name."""
 
     @property
     def name(self) -> str:
-        """The format's name. It holds no setting: what was bought under one is found under another."""
+        """The format's name, without settings: after a change of settings earlier submits are still found."""
         return "rixapi"
 
     @property
     def default_base_url(self) -> str | None:
-        """None: every relay has its own."""
+        """None: every relay has its own address."""
         return None
 
     @property
-    def limits(self) -> KnownLimits:
-        """No page names any, and relays differ: a batch finds out by itself."""
-        return KnownLimits()
+    def max_ids(self) -> int:
+        """How many generations `get_many()` may ask for; see `batch_size`."""
+        return self.batch_size
 
     def supports(self, operation: str) -> bool:
         """Whether there is such a call: a method's name such as `upscale`, `user`, `query_many`."""
         return operation in _OPERATIONS or (operation == "query_many" and self.batch_size > 1)
 
-    def submit(self, request: Request) -> Call:
-        """Spell a paid submit.
+    def submit_call(self, request: Request) -> Call:
+        """Build the call of a paid submit.
 
         Raises:
             UnsupportedOperation: the format has no such call.
-            InvalidInput: the edition cannot carry one of the fields, which is named.
+            InvalidInput: the edition has no such field; `field` names it.
         """
         match request:
             case VideoRequest():
                 name, path = "submit", f"{self.prefix}/generations"
             case ExtendRequest():
-                name, path = "extend", f"{self._one(request.source)}/extend"
+                name, path = "extend", f"{self._path(request.source)}/extend"
             case AudioRequest():
-                # Assumed: the page of sound names no path; its body is that of a submit, with the video as task_id.
+                # Assumed: the page about audio names no path; its body is that of a submit, with the video as task_id.
                 path = self.audio_path or f"{self.prefix}/generations"
                 name, path = "add_audio", path.replace("{id}", request.source)
             case _:
                 raise self.unsupported(type(request).__name__.removesuffix("Request").lower())
-        return Call(name=name, method="POST", path=path, body=rix_bodies.spell(request, self.edition))
+        return Call(name=name, method="POST", path=path, body=submit_body(request, self.edition))
 
-    def query(self, generation_id: str) -> Call:
-        """Spell a look at one generation."""
-        return Call(name="query", method="GET", path=self._one(generation_id))
+    def read_submit(self, document: Document) -> Row | None:
+        """Find the new generation in the answer to a submit; None when it names none."""
+        return flat.find_submitted(document)
 
-    def query_many(self, generation_ids: Sequence[str]) -> Call:
-        """Spell a look at several."""
-        ids = [check_id(one) for one in generation_ids]
-        return Call(name="query_many", method="POST", path=f"{self.prefix}/tasks", body={"ids": ids})
+    def read_error(self, document: Document) -> ErrorBody | None:
+        """Find the error in an answer, whatever its status; None when it holds none."""
+        return read_error(document)
 
-    def link(self, generation_id: str) -> Call:
-        """Spell the question for the watermark-free link."""
-        return Call(name="link", method="GET", path=f"{self._one(generation_id)}/download_video_url")
+    def get(self, generation_id: str) -> Query[Row]:
+        """Ask for one generation; an answer about another generation is unreadable."""
+        call = Call(name="query", method="GET", path=self._path(generation_id))
+        return Query(call=call, read=partial(flat.find_one, generation_id=generation_id))
 
-    def user(self) -> Call:
-        """Spell the question for the account.
+    def get_many(self, generation_ids: Sequence[str]) -> Query[tuple[Row, ...]]:
+        """Ask for several generations; rows without an id are left out."""
+        ids = [check_id(generation_id) for generation_id in generation_ids]
+        call = Call(name="query_many", method="POST", path=f"{self.prefix}/tasks", body={"ids": ids})
+        return Query(call=call, read=answer.find_many)
+
+    def link(self, generation_id: str) -> Query[str]:
+        """Ask for the watermark-free link."""
+        call = Call(name="link", method="GET", path=f"{self._path(generation_id)}/download_video_url")
+        return Query(call=call, read=answer.find_link)
+
+    def user(self) -> Query[User]:
+        """Ask for the account.
 
         Raises:
             ConfigurationError: the access token or the account's number is not set.
@@ -175,88 +187,35 @@ class RixAPI(Lacking):
         if self.access_token is None or self.user_id is None:
             missing = "access_token" if self.access_token is None else "user_id"
             raise ConfigurationError(
-                message=f"{missing} is missing: the account wants RixAPI(access_token=…, user_id=…), "
-                "as the relay's website shows them. The API key does not open it."
+                message=f"{missing} is missing: pass RixAPI(access_token=…, user_id=…), as the relay's website "
+                "shows them. The API key does not give access to the account."
             )
-        # Assumed: the path and the header are those of the relay's published relatives.
-        return Call(
+        # Assumed: the path and the header are those of the published relays of the same family.
+        call = Call(
             name="user",
             method="GET",
             path="/api/user/self",
             headers=((self.user_id_header, self.user_id),),
             bearer=self.access_token.reveal(),
         )
+        return Query(call=call, read=answer.read_user)
 
-    def key(self) -> Call:
-        """Spell the question for the API key's quota."""
-        # Assumed: the path is that of the relay's published relatives.
-        return Call(name="key", method="GET", path="/api/usage/token")
-
-    def read_error(self, document: Document) -> ErrorBody | None:
-        """Find the error in an answer, whatever its status; None when it holds none."""
-        return read_error(document)
-
-    def read_submit(self, document: Document) -> Row | None:
-        """Find the new generation in the answer to a submit; None when it names none."""
-        return rix_answers.find_submitted(document)
-
-    def read_query(self, document: Document, generation_id: str) -> Row:
-        """Find the generation in the answer to a single look.
-
-        Raises:
-            UnreadableResponse: it is not there, or it is another one.
-        """
-        return rix_answers.find_one(document, generation_id)
-
-    def read_many(self, document: Document) -> tuple[Row, ...]:
-        """Find the generations in the answer to a look at several; rows without an id are left out.
-
-        Raises:
-            UnreadableResponse: it holds no list of them.
-        """
-        return rix_answers.find_many(document)
-
-    def read_link(self, document: Document) -> str:
-        """Find the link.
-
-        Raises:
-            UnreadableResponse: there is none.
-        """
-        return rix_answers.find_link(document)
-
-    def read_user(self, document: Document) -> User:
-        """Read the account.
-
-        Raises:
-            UnreadableResponse: there is none.
-        """
-        from luma_async._wire.converter import user  # noqa: PLC0415 - cattrs is loaded with the first answer
-
-        data = rix_answers.find_data(document)
-        return user({**data, "raw": data})
-
-    def read_key(self, document: Document) -> KeyUsage:
-        """Read the API key's quota.
-
-        Raises:
-            UnreadableResponse: there is none.
-        """
-        from luma_async._wire.converter import key_usage  # noqa: PLC0415 - the same
-
-        data = rix_answers.find_data(document)
-        return key_usage(rix_answers.key_fields(data))
+    def key(self) -> Query[KeyUsage]:
+        """Ask for the API key's quota."""
+        # Assumed: the path is that of the published relays of the same family.
+        return Query(call=Call(name="key", method="GET", path="/api/usage/token"), read=answer.read_key)
 
     def peek(self, raw: Mapping[str, Any]) -> StillRunning | None:
-        """Say whether a row's JSON is surely that of a generation that runs on; None when it has to be read."""
-        return rix_answers.peek(raw)
+        """Tell whether a row's JSON is certainly that of a running generation; None when it has to be structured."""
+        return flat.peek(raw)
 
     def generation(self, raw: Mapping[str, Any]) -> Generation:
-        """Structure a row's JSON; one drifted field degrades alone.
+        """Structure a row's JSON; a field that cannot be read keeps its default.
 
         Raises:
-            UnreadableResponse: not even its id and state can be read.
+            UnreadableResponse: its id or its state cannot be read.
         """
-        return structure()(rix_answers.generation_fields(raw))
+        return flat.structure(Generation, flat.generation_fields(raw))
 
-    def _one(self, generation_id: str) -> str:
+    def _path(self, generation_id: str) -> str:
         return f"{self.prefix}/generations/{check_id(generation_id)}"

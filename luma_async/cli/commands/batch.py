@@ -96,10 +96,10 @@ async def run(arguments: argparse.Namespace) -> int:
 def _read_prompts(arguments: argparse.Namespace, dialect: RixAPI | DreamMachine) -> Prompts:
     if arguments.file == "-":
         return parse_prompts(
-            arguments.data, format=arguments.format or "text", name="standard input", check=dialect.submit
+            arguments.data, format=arguments.format or "text", name="standard input", check=dialect.submit_call
         )
     try:
-        return read_prompts(arguments.file, format=arguments.format, check=dialect.submit)
+        return read_prompts(arguments.file, format=arguments.format, check=dialect.submit_call)
     except OSError as error:
         why = error.strerror or str(error)
     raise InvalidInput(field="FILE", message=f"{arguments.file}: {why}.")

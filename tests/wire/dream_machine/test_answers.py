@@ -74,7 +74,7 @@ def generation_of(body):
 def test_a_recorded_generation(name):
     """Each recorded generation is read as its page means it, by itself and as the answer to a submit."""
     recorded = sample("dream_machine", name)
-    row = LUMA.read_query(document(recorded), recorded["id"])
+    row = LUMA.get(recorded["id"]).read(document(recorded))
     assert plain(LUMA.generation(row.raw)) == READ[name]
     assert LUMA.generation(row.raw).raw == recorded
     submitted = LUMA.read_submit(document(recorded, 201))
@@ -83,7 +83,7 @@ def test_a_recorded_generation(name):
 
 def test_a_recorded_list():
     """The recorded page holds one generation of an older model, and nothing follows."""
-    page = LUMA.read_page(document(sample("dream_machine", "list")))
+    page = LUMA.list_page(1, 0).read(document(sample("dream_machine", "list")))
     assert not page.has_more
     [row] = page.rows
     assert plain(LUMA.generation(row.raw)) == attrs.evolve(READ["get-completed"], model="v1.6")
@@ -92,7 +92,7 @@ def test_a_recorded_list():
 def test_a_recorded_balance():
     """The balance is in cents, and keeps its JSON."""
     recorded = sample("dream_machine", "credits")
-    assert LUMA.read_credits(document(recorded)) == Credits(balance_cents=1234.5, raw=recorded)
+    assert LUMA.credits().read(document(recorded)) == Credits(balance_cents=1234.5, raw=recorded)
 
 
 def test_every_sample_is_read():
@@ -106,7 +106,7 @@ def test_every_sample_is_read():
 def test_a_relays_own_body_is_read_as_in_its_own_format(name):
     """A relay that answers the official query with its flat body says the same as at its own path."""
     recorded = sample("rixapi", name)
-    flat = LUMA.generation(LUMA.read_query(document(recorded), recorded["id"]).raw)
+    flat = LUMA.generation(LUMA.get(recorded["id"]).read(document(recorded)).raw)
     expected = RixAPI().generation(recorded)
     code = "prompt_moderation" if expected.failure_reason else None
     assert flat == attrs.evolve(expected, failure_code=code)
@@ -200,7 +200,7 @@ PAGES = {
 @pytest.mark.parametrize(("body", "ids", "has_more"), PAGES.values(), ids=PAGES.keys())
 def test_a_page(body, ids, has_more):
     """Only the list is required: where nobody says whether more follows, the next page will tell."""
-    page = LUMA.read_page(document(body))
+    page = LUMA.list_page(1, 0).read(document(body))
     assert ([row.id for row in page.rows], page.has_more) == (ids, has_more)
 
 
@@ -208,29 +208,29 @@ def test_a_page(body, ids, has_more):
 def test_a_page_without_a_list_is_unreadable(body):
     """What holds no list of generations is no page, and the field at fault is named."""
     with pytest.raises(UnreadableResponse) as caught:
-        LUMA.read_page(document(body))
+        LUMA.list_page(1, 0).read(document(body))
     assert caught.value.paths == ("generations",)
 
 
 def test_names():
     """Names come as they are, in order; what is no name is left out, and what is no list is unreadable."""
-    assert LUMA.read_names(document(["dolly_zoom", 7, "static"])) == ("dolly_zoom", "static")
+    assert LUMA.concepts().read(document(["dolly_zoom", 7, "static"])) == ("dolly_zoom", "static")
     for body in ({"concepts": ["static"]}, "static"):
         with pytest.raises(UnreadableResponse):
-            LUMA.read_names(document(body))
+            LUMA.concepts().read(document(body))
 
 
 @pytest.mark.parametrize("body", [{}, {"credit_balance": None}, [], 7])
 def test_a_balance_that_is_none_is_unreadable(body):
     """Without its number there is no balance."""
     with pytest.raises(UnreadableResponse):
-        LUMA.read_credits(document(body))
+        LUMA.credits().read(document(body))
 
 
 def test_another_generation_is_unreadable():
     """An answer about another generation is not taken for the one that was asked for."""
     with pytest.raises(UnreadableResponse):
-        LUMA.read_query(document(ONE), "g2")
+        LUMA.get("g2").read(document(ONE))
 
 
 def verdict_of(answer):

@@ -128,7 +128,7 @@ ECHOES = {
 @pytest.mark.parametrize(("request_", "echo", "likeness"), ECHOES.values(), ids=ECHOES.keys())
 def test_a_generation_is_compared_by_what_it_repeats(request_, echo, likeness):
     """The same is what differs in nothing; other is what differs in something told; what is not told is alike."""
-    assert LUMA.likeness({"id": "g1", "state": "queued", "request": echo}, request_) is likeness
+    assert LUMA.match({"id": "g1", "state": "queued", "request": echo}, request_) is likeness
 
 
 KINDS = {
@@ -143,7 +143,7 @@ KINDS = {
 @pytest.mark.parametrize(("raw", "likeness"), KINDS.values(), ids=KINDS.keys())
 def test_the_generations_own_kind_counts_where_its_request_has_none(raw, likeness):
     """A picture was not made from a video's request, whatever else is told."""
-    assert LUMA.likeness({"id": "g1", "request": {}, **raw}, VIDEO) is likeness
+    assert LUMA.match({"id": "g1", "request": {}, **raw}, VIDEO) is likeness
 
 
 def test_assumed_a_recorded_generation_is_recognized():
@@ -156,14 +156,14 @@ def test_assumed_a_recorded_generation_is_recognized():
         model="ray-1-6",
     )
     # The recorded one repeats no model.
-    assert LUMA.likeness(recorded, lake) is POSSIBLE
+    assert LUMA.match(recorded, lake) is POSSIBLE
     recorded["request"]["model"] = "ray-1-6"
-    assert LUMA.likeness(recorded, lake) is EXACT
+    assert LUMA.match(recorded, lake) is EXACT
     warrior = ImageRequest("man as a warrior", character_refs={"identity0": ("https://image.example/in.jpg",)})
-    assert LUMA.likeness(sample("dream_machine", "get-completed-image"), warrior) is EXACT
+    assert LUMA.match(sample("dream_machine", "get-completed-image"), warrior) is EXACT
 
 
 def test_a_request_that_cannot_be_sent_cannot_be_compared():
     """A request that the format refuses is refused here too."""
     with pytest.raises(InvalidInput):
-        LUMA.likeness({"id": "g1", "request": CAT}, VideoRequest("cat dance", expand_prompt=True))
+        LUMA.match({"id": "g1", "request": CAT}, VideoRequest("cat dance", expand_prompt=True))

@@ -253,7 +253,7 @@ PURCHASES = {
 @pytest.mark.parametrize(("request_", "name", "below", "body"), PURCHASES.values(), ids=PURCHASES.keys())
 def test_a_purchase(request_, name, below, body):
     """Each kind of purchase is one POST to its path, with the fields that were given and those that are required."""
-    call = LUMA.submit(request_)
+    call = LUMA.submit_call(request_)
     assert (call.name, call.method, call.path, call.body) == (name, "POST", f"{EVERY}{below}", body)
     assert (call.query, call.headers, call.bearer) == ((), (), None)
     assert LUMA.supports(name)
@@ -297,12 +297,12 @@ def test_every_field_of_every_request_is_carried_or_refused():
         "extra": {"seed": 7},
     }
     for cls, request in bare.items():
-        before = LUMA.submit(request)
+        before = LUMA.submit_call(request)
         for field in attrs.fields(cls):
             changed = attrs.evolve(request, **{field.name: other.get(field.name, 8)})
             refused = None
             try:
-                after = LUMA.submit(changed)
+                after = LUMA.submit_call(changed)
             except InvalidInput as error:
                 refused = error.field
             assert refused == field.name or (after.path, after.body) != (before.path, before.body), field.name
@@ -334,34 +334,34 @@ UNCARRIED = {
 def test_what_the_format_cannot_carry_is_refused_by_name(request_, field):
     """A field that would be paid for and not be done, or be written twice, is refused before any I/O."""
     with pytest.raises(InvalidInput) as caught:
-        LUMA.submit(request_)
+        LUMA.submit_call(request_)
     assert caught.value.field == field
 
 
 def test_assumed_a_video_of_no_model_is_made_by_ray_2():
     """Assumed: the model that the service requires is the one that Luma's own tools take."""
-    assert LUMA.submit(VideoRequest("x")).body["model"] == "ray-2"
-    assert LUMA.submit(ImageRequest("x")).body["model"] == "photon-1"
+    assert LUMA.submit_call(VideoRequest("x")).body["model"] == "ray-2"
+    assert LUMA.submit_call(ImageRequest("x")).body["model"] == "photon-1"
 
 
 def test_assumed_an_inline_picture_goes_where_its_address_would():
     """Assumed: the `url` of a frame takes a `data:` URI."""
-    body = LUMA.submit(VideoRequest("x", keyframes=Keyframes(INLINE))).body
+    body = LUMA.submit_call(VideoRequest("x", keyframes=Keyframes(INLINE))).body
     assert body["keyframes"]["frame0"] == {"type": "image", "url": INLINE.url}
 
 
 def test_assumed_the_older_path_works_everywhere():
     """Assumed: videos are bought at the path that relays know, and that Luma still serves."""
-    assert LUMA.submit(VideoRequest("x")).path == f"{ROOT}/generations"
+    assert LUMA.submit_call(VideoRequest("x")).path == f"{ROOT}/generations"
 
 
 def test_the_path_of_a_video_can_be_set():
     """The path of today is a setting; it moves videos and continuations, and nothing else."""
     today = DreamMachine(create_path="/generations/video")
-    assert today.submit(VideoRequest("x")).path == f"{ROOT}/generations/video"
-    assert today.submit(ExtendRequest("some-id", "x")).path == f"{ROOT}/generations/video"
-    assert today.submit(ImageRequest("x")).path == f"{ROOT}/generations/image"
-    assert today.query("some-id").path == f"{ROOT}/generations/some-id"
+    assert today.submit_call(VideoRequest("x")).path == f"{ROOT}/generations/video"
+    assert today.submit_call(ExtendRequest("some-id", "x")).path == f"{ROOT}/generations/video"
+    assert today.submit_call(ImageRequest("x")).path == f"{ROOT}/generations/image"
+    assert today.get("some-id").call.path == f"{ROOT}/generations/some-id"
 
 
 @pytest.mark.parametrize("path", ["", "/", "generations", "/generations/", "/a/../b", "/a?b", "/{id}", None, 7])
@@ -373,7 +373,7 @@ def test_a_path_that_is_none_is_refused(path):
 
 
 QUESTIONS = {
-    "query": (LUMA.query("some-id"), "GET", "/generations/some-id", ()),
+    "query": (LUMA.get("some-id"), "GET", "/generations/some-id", ()),
     "list": (LUMA.list_page(100, 0), "GET", "/generations", (("limit", "100"), ("offset", "0"))),
     "list, further on": (LUMA.list_page(1, 250), "GET", "/generations", (("limit", "1"), ("offset", "250"))),
     "delete": (LUMA.delete("some-id"), "DELETE", "/generations/some-id", ()),
@@ -384,9 +384,10 @@ QUESTIONS = {
 }
 
 
-@pytest.mark.parametrize(("call", "method", "path", "query"), QUESTIONS.values(), ids=QUESTIONS.keys())
-def test_a_question(call, method, path, query):
+@pytest.mark.parametrize(("asked", "method", "path", "query"), QUESTIONS.values(), ids=QUESTIONS.keys())
+def test_query_call(asked, method, path, query):
     """What costs nothing has the documented path, and needs nothing but the API key."""
+    call = asked.call
     assert (call.method, call.path, call.query, call.body) == (method, ROOT + path, query, None)
     assert (call.headers, call.bearer) == ((), None)
 
@@ -408,26 +409,25 @@ def test_a_page_that_is_none_is_refused(limit, offset, field):
 @pytest.mark.parametrize("generation_id", ["", "../../admin", "a/b", "a?b", "ü", "x" * 129, None, 7])
 def test_an_id_that_could_bend_an_address_is_refused(generation_id):
     """No path is built from an id of an unsafe form."""
-    for spell in (LUMA.query, LUMA.delete):
+    for build in (LUMA.get, LUMA.delete):
         with pytest.raises(InvalidInput):
-            spell(generation_id)
+            build(generation_id)
 
 
 LACKING = {
-    "query_many": (lambda: LUMA.query_many(["some-id"]), lambda: LUMA.read_many(None)),
-    "link": (lambda: LUMA.link("some-id"), lambda: LUMA.read_link(None)),
-    "user": (LUMA.user, lambda: LUMA.read_user(None)),
-    "key": (LUMA.key, lambda: LUMA.read_key(None)),
+    "query_many": lambda: LUMA.get_many(["some-id"]),
+    "link": lambda: LUMA.link("some-id"),
+    "user": LUMA.user,
+    "key": LUMA.key,
 }
 
 
-@pytest.mark.parametrize(("operation", "calls"), LACKING.items(), ids=LACKING.keys())
-def test_what_the_format_lacks_is_refused_by_name(operation, calls):
-    """Neither the call nor the reading of its answer exists, and the error names the operation as `supports` does."""
-    for call in calls:
-        with pytest.raises(UnsupportedOperation) as caught:
-            call()
-        assert (caught.value.operation, caught.value.service) == (operation, "dream-machine")
+@pytest.mark.parametrize(("operation", "call"), LACKING.items(), ids=LACKING.keys())
+def test_calls_that_luma_lacks(operation, call):
+    """A missing call raises before any I/O, with the name of the operation that `supports()` knows."""
+    with pytest.raises(UnsupportedOperation) as caught:
+        call()
+    assert (caught.value.operation, caught.value.service) == (operation, "dream-machine")
     assert not LUMA.supports(operation)
 
 
@@ -447,7 +447,7 @@ def test_supports_answers_beforehand(operation):
 def test_what_a_session_goes_by():
     """The format's name, address, sizes and limits are those of Luma's own service."""
     assert (LUMA.name, LUMA.default_base_url) == ("dream-machine", "https://api.lumalabs.ai")
-    assert (LUMA.batch_size, LUMA.page_size) == (1, 100)
+    assert (LUMA.max_ids, LUMA.page_size) == (1, 100)
     limits = LUMA.limits
     assert (limits.max_in_flight, limits.submits_per_minute, limits.burst) == (10, 20, 10)
 
@@ -473,4 +473,4 @@ def test_a_dialect_is_a_value():
 )
 def test_a_synchronous_answer_takes_its_time(fields, sync_wait_s):
     """The service holds the answer back for as long as it was told, or for a minute; that is no silence."""
-    assert LUMA.submit(ImageRequest("a cat", **fields)).sync_wait_s == sync_wait_s
+    assert LUMA.submit_call(ImageRequest("a cat", **fields)).sync_wait_s == sync_wait_s

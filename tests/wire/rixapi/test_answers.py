@@ -11,6 +11,7 @@ from samples_of import document, names, raw_document, sample
 from luma_async import Generation, Image, KeyUsage, RixAPI, State, UnreadableResponse, User, Video
 
 RIX = RixAPI()
+ACCOUNT = RixAPI(access_token="at-secret", user_id=1)
 CDN = "https://storage.cdn-luma.com"
 SIZE_2025 = {"width": 1360, "height": 752}
 FOLDER_2025 = f"{CDN}/dream-machine/b0d67582-c6f0-4973-a89c-3fea9d46d5e9"
@@ -175,7 +176,7 @@ def test_an_answer_to_a_query(name, expected):
     """Every recorded answer to a query is read in full, and keeps its JSON untouched."""
     answer = document(sample("rixapi", name))
     assert RIX.read_error(answer) is None
-    generation = RIX.generation(RIX.read_query(answer, expected.id).raw)
+    generation = RIX.generation(RIX.get(expected.id).read(answer).raw)
     assert plain(generation) == expected
     assert generation.raw == sample("rixapi", name)
 
@@ -185,7 +186,7 @@ def test_an_answer_to_a_query_for_many(name, expected):
     """Both forms of the answer, the envelope and the bare list, give the generation under its own id."""
     answer = document(sample("rixapi", name))
     assert RIX.read_error(answer) is None
-    (row,) = RIX.read_many(answer)
+    (row,) = RIX.get_many([]).read(answer)
     assert row.id == expected.id
     assert plain(RIX.generation(row.raw)) == expected
 
@@ -194,7 +195,7 @@ def test_the_link():
     """The watermark-free link is the answer's `url`."""
     answer = document(sample("rixapi", "download-url"))
     assert RIX.read_error(answer) is None
-    assert RIX.read_link(answer).startswith("https://example.r2.cloudflarestorage.com/ai-lumalabs-storage/")
+    assert RIX.link("some-id").read(answer).startswith("https://example.r2.cloudflarestorage.com/ai-lumalabs-storage/")
 
 
 def test_the_account():
@@ -203,7 +204,7 @@ def test_the_account():
     recorded["data"]["access_token"] = "at-secret"
     answer = document(recorded)
     assert RIX.read_error(answer) is None
-    user = RIX.read_user(answer)
+    user = ACCOUNT.user().read(answer)
     expected = User(id=1, username="user123", group="default", quota=500_000, used_quota=123_456, request_count=2_048)
     assert attrs.evolve(user, raw={}) == expected
     assert user.raw == sample("rixapi", "user-self")["data"]
@@ -213,7 +214,7 @@ def test_the_keys_quota():
     """The key's quota is read; `expires_at: 0` is never, and the boolean `code` is no error."""
     answer = document(sample("rixapi", "usage-token"))
     assert RIX.read_error(answer) is None
-    usage = RIX.read_key(answer)
+    usage = RIX.key().read(answer)
     expected = KeyUsage(name="Default Token", granted=1_000_000, used=12_345, available=987_655, unlimited=False)
     assert attrs.evolve(usage, raw={}) == expected
     assert usage.raw == sample("rixapi", "usage-token")["data"]
@@ -223,10 +224,10 @@ def test_a_key_that_ends():
     """A key's end is a moment, given in Unix seconds."""
     recorded = sample("rixapi", "usage-token")
     recorded["data"]["expires_at"] = 1_719_819_313
-    assert RIX.read_key(document(recorded)).expires_at == utc(2024, 7, 1, 7, 35, 13)
+    assert RIX.key().read(document(recorded)).expires_at == utc(2024, 7, 1, 7, 35, 13)
 
 
-@pytest.mark.parametrize("read", [RIX.read_user, RIX.read_key], ids=["user", "key"])
+@pytest.mark.parametrize("read", [ACCOUNT.user().read, RIX.key().read], ids=["user", "key"])
 @pytest.mark.parametrize("payload", [[], None, "x", {}, {"data": None}, {"data": ["at-secret"]}])
 def test_a_balance_that_is_not_there(read, payload):
     """An account page without data is unreadable; the error quotes nothing, since the page may hold a token."""
@@ -238,14 +239,14 @@ def test_a_balance_that_is_not_there(read, payload):
 
 def test_a_link_without_tls():
     """A relay that gives out http:// links is taken at its word."""
-    assert RIX.read_link(document({"url": "http://x.example/v.mp4"})) == "http://x.example/v.mp4"
+    assert RIX.link("some-id").read(document({"url": "http://x.example/v.mp4"})) == "http://x.example/v.mp4"
 
 
 @pytest.mark.parametrize("payload", [{}, {"url": None}, {"url": ""}, {"url": "soon"}, {"url": 7}, [], "https://x"])
 def test_a_link_that_is_none(payload):
     """What cannot be fetched is no link."""
     with pytest.raises(UnreadableResponse, match="no link") as caught:
-        RIX.read_link(document(payload))
+        RIX.link("some-id").read(document(payload))
     assert caught.value.paths == ("url",)
 
 
@@ -286,7 +287,7 @@ def test_an_id_is_found_in_whatever_came_first():
 def test_a_look_at_one_may_come_in_an_envelope():
     """Relays that answer a single query with a row are understood."""
     recorded = sample("rixapi", "tasks-envelope")
-    row = RIX.read_query(document({**recorded, "data": recorded["data"][0]}), LISTED["tasks-envelope"].id)
+    row = RIX.get(LISTED["tasks-envelope"].id).read(document({**recorded, "data": recorded["data"][0]}))
     assert plain(RIX.generation(row.raw)) == LISTED["tasks-envelope"]
 
 
@@ -302,7 +303,7 @@ def test_a_look_at_one_may_come_in_an_envelope():
 def test_a_look_that_is_about_something_else(payload, what):
     """An answer about another generation, or about none, is unreadable rather than taken for this one."""
     with pytest.raises(UnreadableResponse, match=what) as caught:
-        RIX.read_query(document(payload), "some-id")
+        RIX.get("some-id").read(document(payload))
     assert caught.value.paths == ("id",)
     assert caught.value.body_excerpt
 
@@ -323,14 +324,14 @@ MANY = {
 @pytest.mark.parametrize(("payload", "ids"), MANY.values(), ids=MANY.keys())
 def test_which_rows_are_found(payload, ids):
     """Rows are found by id, in the answer's order; what has none is left out."""
-    assert [row.id for row in RIX.read_many(document(payload))] == ids
+    assert [row.id for row in RIX.get_many([]).read(document(payload))] == ids
 
 
 @pytest.mark.parametrize("payload", [{}, {"data": {}}, {"data": "x"}, {"data": 0}, "x", 7, None])
 def test_a_look_at_many_without_rows(payload):
     """An answer without any list is unreadable."""
     with pytest.raises(UnreadableResponse, match="no list of generations") as caught:
-        RIX.read_many(document(payload))
+        RIX.get_many([]).read(document(payload))
     assert caught.value.paths == ("data",)
 
 
@@ -424,7 +425,7 @@ def test_when_a_row_began(fields, moment):
 def test_a_row_under_another_id_than_its_task():
     """A row is keyed by its own `task_id`, the id that can be asked for."""
     raw = {"id": 13917, "task_id": "task_1", "status": "IN_PROGRESS", "data": task("processing")}
-    (found,) = RIX.read_many(document([raw]))
+    (found,) = RIX.get_many([]).read(document([raw]))
     assert found.id == RIX.generation(found.raw).id == "task_1"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from luma_async._http.paging import MOST_FRUITLESS, Reader
+from luma_async._http.listing import MAX_REPEATED_PAGES, PageReader
 
 
 def page_of(held, reader, size):
@@ -14,7 +14,7 @@ def page_of(held, reader, size):
 
 def read(held, size, *, between=lambda _: None, tells=True, most=1000):
     """Read a list of ids; `between` changes it after each page. Return what came, and how many pages that took."""
-    reader, came, pages = Reader(size), [], 0
+    reader, came, pages = PageReader(size), [], 0
     while reader.offset is not None:
         page = page_of(held, reader, size)
         more = reader.offset + size < len(held) if tells else bool(page)
@@ -60,7 +60,7 @@ def test_a_list_that_changes_shows_nothing_twice_and_skips_nothing(data, size, t
 def test_a_reader_that_deletes_what_it_reads_reads_all(length, size):
     """Deleting each page as it comes, which moves all others forward, leaves nothing behind."""
     held = [f"g{number}" for number in range(length)]
-    reader, came = Reader(size), []
+    reader, came = PageReader(size), []
     while reader.offset is not None:
         page = page_of(held, reader, size)
         new = reader.take(page, has_more=reader.offset + size < len(held))
@@ -72,25 +72,25 @@ def test_a_reader_that_deletes_what_it_reads_reads_all(length, size):
 
 def test_a_service_that_ignores_the_offset_is_not_read_for_ever():
     """The same page again and again ends the reading, and shows nothing twice."""
-    reader, came, pages = Reader(2), [], 0
+    reader, came, pages = PageReader(2), [], 0
     while reader.offset is not None:
         came += reader.take(["a", "b"], has_more=True)
         pages += 1
     assert came == ["a", "b"]
-    assert pages == 1 + MOST_FRUITLESS
+    assert pages == 1 + MAX_REPEATED_PAGES
 
 
 def test_a_page_that_repeats_itself_shows_each_once():
     """A generation that is twice on one page comes once."""
-    assert Reader(3).take(["a", "a", "b"], has_more=False) == ["a", "b"]
+    assert PageReader(3).take(["a", "a", "b"], has_more=False) == ["a", "b"]
 
 
 def test_a_service_that_promises_more_than_it_has_comes_to_an_end():
     """An empty page is the end, whatever it says, but behind a gap the reading goes back first."""
-    reader = Reader(2)
+    reader = PageReader(2)
     assert reader.take([], has_more=True) == []
     assert reader.offset is None
-    reader = Reader(2)
+    reader = PageReader(2)
     assert reader.take(["a", "b"], has_more=True) == ["a", "b"]
     assert reader.take([], has_more=True) == []
     assert reader.offset == 0
