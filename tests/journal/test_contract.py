@@ -45,17 +45,17 @@ def intent(key="cat", owner="0" * 16, **fields):
 
 
 def put(entry):
-    """A step that replaces whatever stands."""
+    """Return a step that replaces the present entry."""
     return lambda _: entry
 
 
 async def bought(journal, key, generation_id, service=SERVICE):
-    """Claim and accept."""
+    """Claim a key and record its generation."""
     await journal.change(key, lifecycle.claim(intent(key, service=service), at=NOW))
     return await journal.change(key, lifecycle.accept(generation_id, at=NOW))
 
 
-def test_they_are_journals(tmp_path):
+def test_journals_match_protocol(tmp_path):
     """Both are what the protocol says, without being opened."""
     assert isinstance(MemoryJournal(), Journal)
     assert isinstance(SqliteJournal(tmp_path / "jobs.db"), Journal)
@@ -88,8 +88,8 @@ async def test_batch_name_by_lasting(gateway):
             luma.batch(["cat dance"])
 
 
-async def test_what_is_written_is_found(journal):
-    """An entry is found by its key and by what it bought, and in no other way."""
+async def test_entry_found(journal):
+    """An entry is found by its key and by its generation of the same service."""
     assert await journal.get("cat") is None
     entry = await bought(journal, "cat", "gen-1")
     assert entry.phase is Phase.ACCEPTED
@@ -100,8 +100,8 @@ async def test_what_is_written_is_found(journal):
     assert await journal.get("dog") is None
 
 
-async def test_a_step_sees_what_stands_and_what_it_returns_stands(journal):
-    """The step is handed the entry, None at first; the call returns the new one."""
+async def test_change_step(journal):
+    """The step gets the present entry, None at first; its result is the next entry and is returned."""
     seen = []
 
     def step(standing):
@@ -114,8 +114,8 @@ async def test_a_step_sees_what_stands_and_what_it_returns_stands(journal):
     assert await journal.get("cat") == second == intent(attempts=2)
 
 
-async def test_returning_what_stands_changes_nothing(journal):
-    """A step may leave things as they are, or leave nothing where nothing is."""
+async def test_change_without_change(journal):
+    """A step that returns its argument changes nothing."""
     assert await journal.change("cat", lambda standing: standing) is None
     assert await journal.entries() == []
     entry = await bought(journal, "cat", "gen-1")
@@ -123,8 +123,8 @@ async def test_returning_what_stands_changes_nothing(journal):
     assert await journal.change("cat", attrs.evolve) == entry
 
 
-async def test_a_step_that_raises_changes_nothing(journal):
-    """Its exception reaches the caller as it is, and the entry stays."""
+async def test_change_step_raises(journal):
+    """The exception of a step reaches the caller unchanged, and the entry stays."""
     entry = await bought(journal, "cat", "gen-1")
 
     def step(_):
@@ -137,8 +137,8 @@ async def test_a_step_that_raises_changes_nothing(journal):
     assert await journal.entries() == [entry]
 
 
-async def test_a_failing_step_fails_only_its_own_caller(journal):
-    """Of many changes at once each stands or falls alone."""
+async def test_change_one_step_fails(journal):
+    """Of many concurrent changes a failing step fails its own caller only."""
 
     def step_of(number):
         def step(_):
@@ -157,8 +157,8 @@ async def test_a_failing_step_fails_only_its_own_caller(journal):
     assert len(await journal.entries()) == 11
 
 
-async def test_a_generation_belongs_to_one_key(journal):
-    """A second key that names the same generation of the same service is a conflict that names the holder."""
+async def test_generation_of_another_key(journal):
+    """A second key with the same generation of the same service is a conflict that names the holder."""
     holder = await bought(journal, "cat", "gen-1")
     await journal.change("dog", lifecycle.claim(intent("dog"), at=NOW))
     with pytest.raises(KeyConflict, match="holds generation gen-1") as caught:
@@ -169,8 +169,8 @@ async def test_a_generation_belongs_to_one_key(journal):
     assert (await bought(journal, "bird", "gen-1", service=ELSEWHERE)).generation_id == "gen-1"
 
 
-async def test_of_many_claims_of_one_key_one_succeeds(journal):
-    """However many ask at once, the key is claimed once."""
+async def test_concurrent_claims(journal):
+    """Of many concurrent claims of a key exactly one succeeds."""
     calls = [
         asyncio.ensure_future(journal.change("cat", lifecycle.claim(intent(owner=f"{number:016x}"), at=NOW)))
         for number in range(50)
@@ -181,8 +181,8 @@ async def test_of_many_claims_of_one_key_one_succeeds(journal):
     assert all(isinstance(call.exception(), KeyConflict) for call in calls if call.exception() is not None)
 
 
-async def test_entries_come_oldest_first_however_they_change(journal):
-    """The order is that of the first claims; filters leave it alone."""
+async def test_entries_order(journal):
+    """Entries are in the order of their first claims, with and without filters, however they change."""
     for number in range(5):
         await journal.change(f"key-{number}", lifecycle.claim(intent(f"key-{number}"), at=NOW))
     for number in (3, 1):
@@ -200,8 +200,8 @@ async def test_entries_come_oldest_first_however_they_change(journal):
     assert await keys(phases=()) == []
 
 
-async def test_an_owner_lives_until_it_leaves(journal):
-    """Owners are told apart, and names that nobody has are dead, whatever they look like."""
+async def test_owner_alive(journal):
+    """An owner is alive until it leaves; unknown names are dead, whatever they look like."""
     first, second = await journal.enter(), await journal.enter()
     assert first != second
     assert await journal.alive(first)
@@ -215,8 +215,8 @@ async def test_an_owner_lives_until_it_leaves(journal):
     await journal.leave(second)
 
 
-async def test_closing_twice_is_fine_and_entering_opens_again(journal):
-    """What was written is there when the journal is used again, and owners of before are dead."""
+async def test_journal_reopened(journal):
+    """Closing twice is fine. A reopened journal has its entries, and the earlier owners are dead."""
     before = await journal.enter()
     entry = await bought(journal, "cat", "gen-1")
     await journal.leave(before)
@@ -230,8 +230,8 @@ async def test_closing_twice_is_fine_and_entering_opens_again(journal):
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-def test_event_loops_may_come_one_after_the_other(kind, tmp_path):
-    """A journal that one loop has left serves the next."""
+def test_journal_in_two_event_loops(kind, tmp_path):
+    """A journal that was used in one event loop can be used in the next."""
     journal = MemoryJournal() if kind == "memory" else SqliteJournal(tmp_path / "jobs.db")
 
     async def buy(number):
@@ -244,8 +244,8 @@ def test_event_loops_may_come_one_after_the_other(kind, tmp_path):
     asyncio.run(journal.aclose())
 
 
-async def test_a_cancelled_caller_is_free_and_leaves_nothing_by_halves(journal):
-    """Cancelled at any moment, a change is made or not, others are not disturbed, and the journal serves on."""
+async def test_change_cancelled(journal):
+    """Cancelled at any moment, a change is made completely or not at all, and other calls are not affected."""
     for number in range(30):
         calls = [
             asyncio.ensure_future(bought(journal, f"{name}-{number}", f"{name}-{number}")) for name in ("gone", "stays")
@@ -308,16 +308,16 @@ ENTRY_FIELDS = {
 
 
 @pytest.mark.parametrize(("cls", "fields"), [(Entry, ENTRY_FIELDS), (Generation, GENERATION_FIELDS)])
-def test_no_field_of_an_entry_is_left_out_below(cls, fields):
-    """A field of tomorrow has to be made up too, or nothing would show that a journal drops it."""
+def test_entry_strategy_complete(cls, fields):
+    """The strategy below makes every field of an entry, so that no journal can drop a field unnoticed."""
     assert set(fields) == set(attrs.fields_dict(cls))
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example([intent(reason="half a surrogate \udcff", path="clips/\udcff.mp4", request={"\ud800": "\udfff"})])
 @given(st.lists(st.builds(Entry, **ENTRY_FIELDS), min_size=1, max_size=3))
-async def test_whatever_an_entry_holds_comes_back_equal(tmp_path, entries):
-    """Any text, time, request and result: what is read from the file again is what was written, raw JSON included."""
+async def test_entry_round_trip(tmp_path, entries):
+    """Any text, time, request and result is read back as it was written, raw JSON included."""
     journal = SqliteJournal(tmp_path / "jobs.db")
     for entry in entries:
         assert await journal.change("cat", put(entry)) == entry

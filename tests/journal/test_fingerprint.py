@@ -72,28 +72,28 @@ GOLDEN_PICTURE = "873710168906296c9b041b954bff1b17a56962dc87268a2d5c5fdae6dfe68c
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_the_digest_of_a_request_never_changes(name):
-    """A digest that changed would make every purchase of yesterday look new, and buy it again."""
+def test_digest_golden(name):
+    """A digest never changes: a new digest would buy every earlier purchase again."""
     assert digest(canonical_form(REQUESTS[name])) == GOLDEN[name]
 
 
-def test_an_inline_picture_has_the_digest_it_always_had():
-    """The same for a request whose picture travels in it."""
+def test_digest_golden_inline_image():
+    """The digest of a request with an inline image never changes either."""
     form = canonical_form(VideoRequest("cat dance", keyframes=Keyframes(frame0=PICTURE)))
     assert digest(form) == GOLDEN_PICTURE
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
-def test_a_form_gives_its_request_back(request_):
-    """What a journal keeps, once through JSON, is the request again, with the same digest."""
+def test_form_round_trip(request_):
+    """A form that went through JSON gives the same request, with the same digest."""
     form = json.loads(json.dumps(canonical_form(request_)))
     restored = request_from_form(form)
     assert restored == request_
     assert digest(canonical_form(restored)) == digest(form)
 
 
-def test_equal_requests_are_one_purchase():
-    """A weight may be written as a whole number."""
+def test_digest_integer_weight():
+    """A weight of 1 and a weight of 1.0 are the same purchase."""
     whole, broken = (
         ImageRequest("a cat", image_refs=[ImageReference("https://pictures.example/cat.jpg", weight=weight)])
         for weight in (1, 1.0)
@@ -102,13 +102,13 @@ def test_equal_requests_are_one_purchase():
     assert digest(canonical_form(whole)) == digest(canonical_form(broken))
 
 
-def test_requests_that_differ_have_different_digests():
-    """No two of the requests of this page are the same purchase."""
+def test_digests_differ():
+    """No two of the requests of this module have the same digest."""
     assert len({digest(canonical_form(request)) for request in REQUESTS.values()}) == len(REQUESTS)
 
 
-def test_a_default_that_is_spelled_out_is_the_same_purchase():
-    """Fields that say what they would say anyway change nothing, but the aspect ratio is always kept."""
+def test_digest_explicit_default():
+    """A field that is set to its default changes nothing; the aspect ratio is always part of the form."""
     assert canonical_form(VideoRequest("cat", loop=None, extra={})) == canonical_form(VideoRequest("cat"))
     assert canonical_form(VideoRequest("cat"))["aspect_ratio"] == "16:9"
 
@@ -132,16 +132,16 @@ def test_a_default_that_is_spelled_out_is_the_same_purchase():
         "of many words",
     ],
 )
-def test_an_inline_picture_is_never_kept_and_never_made_up(request_):
-    """The form holds its digest alone, and the request is not built again from that, which would buy nonsense."""
+def test_form_inline_image(request_):
+    """The form has only the digest of an inline image, and no request is restored from it."""
     form = canonical_form(request_)
     assert "base64" not in json.dumps(form)
     with pytest.raises(InvalidInput, match="pass the request again"):
         request_from_form(form)
 
 
-def test_the_same_picture_is_the_same_purchase():
-    """Two requests with one inline picture have one digest; another picture has another."""
+def test_digest_same_image():
+    """Two requests with the same inline image have the same digest; another image has another."""
     other = ImageKeyframe.from_bytes(b"\xff\xd8\xff another")
     first, again, third = (
         digest(canonical_form(VideoRequest("cat dance", keyframes=Keyframes(frame0=frame))))
@@ -160,14 +160,14 @@ def test_the_same_picture_is_the_same_purchase():
     ],
     ids=["class", "field", "field inside"],
 )
-def test_what_a_later_version_wrote_is_not_guessed_at(form):
-    """A class or a field of tomorrow is refused, rather than bought without it."""
+def test_form_of_later_version(form):
+    """A form with an unknown class or field is refused, rather than bought without it."""
     with pytest.raises(InvalidInput, match="update luma_async"):
         request_from_form(form)
 
 
 def texts(value):
-    """Return the texts in a JSON value; names are no values."""
+    """Return the strings in a JSON value, without the names of its fields."""
     if isinstance(value, dict | list):
         inner = value.values() if isinstance(value, dict) else value
         return [text for one in inner for text in texts(one)]
@@ -180,15 +180,15 @@ def texts(value):
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_no_picture_is_left_in_any_json(value):
-    """However deep it lies, a `data:` URI is replaced by its digest; doing it twice is doing it once."""
+def test_images_removed_from_json(value):
+    """A `data:` URI at any depth is replaced by its digest; doing it twice changes nothing more."""
     kept = without_images(value)
     assert not [text for text in texts(kept) if text.startswith("data:image/")]
     assert without_images(kept) == kept
 
 
-def test_generations_are_learned_from_together_that_last_alike():
-    """Class, model, resolution and duration name the law of a duration; nothing else does."""
+def test_duration_kind():
+    """Class, model, resolution and duration make the kind of a duration; nothing else does."""
     assert duration_kind(canonical_form(REQUESTS["every field"])) == "VideoRequest|ray-2|720p|5s"
     assert duration_kind(canonical_form(VideoRequest("cat"))) == duration_kind(
         canonical_form(VideoRequest("dog", loop=True))

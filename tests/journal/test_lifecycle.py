@@ -27,14 +27,14 @@ INTENT = entry(owner=MINE, sent_at=None, updated_at=None)
 
 
 def standing_in(phase):
-    """An entry as it stands in a phase; None for a key that nobody has used."""
+    """Return an entry in a phase; None for a key that is not in the journal."""
     if phase is None:
         return None
     return entry(phase, generation_id="gen-1" if phase in PAID else None)
 
 
 def reachable(start, *, without=()):
-    """Every phase that steps lead to."""
+    """Return every phase that steps lead to."""
     found, todo = set(), [start]
     while todo:
         here = todo.pop()
@@ -48,8 +48,8 @@ def reachable(start, *, without=()):
 class TestTheTable:
     @pytest.mark.parametrize("phase", [None, *Phase])
     @pytest.mark.parametrize("step", Step)
-    def test_it_is_total(self, phase, step):
-        """Every step from everywhere leads somewhere, or is refused by an error that says why; nothing is undefined."""
+    def test_transitions_total(self, phase, step):
+        """Every step from every phase leads to a phase, or raises an error that says why it does not."""
         standing = standing_in(phase)
         if (phase, step) in TRANSITIONS:
             assert lifecycle.next_phase(standing, step) is TRANSITIONS[phase, step]
@@ -58,14 +58,14 @@ class TestTheTable:
                 lifecycle.next_phase(standing, step)
 
     @pytest.mark.parametrize("phase", [None, *Phase])
-    def test_every_phase_reaches_an_end(self, phase):
-        """From everywhere a way leads to a finished generation; finished ones stay as they are."""
+    def test_transitions_end(self, phase):
+        """From every phase there is a way to a finished generation; finished generations stay finished."""
         ends = {Phase.COMPLETED, Phase.FAILED}
         assert ends & reachable(phase) or phase in ends
         assert not any(before in ends for before, _ in TRANSITIONS)
 
-    def test_only_a_claim_or_a_person_leads_to_sending(self):
-        """Sending begins where provably nothing was paid, or where a person takes the risk: there is no other way."""
+    def test_ways_to_sending(self):
+        """Only a claim after provably nothing was paid, or the decision of a person, leads to *sending*."""
         into = {edge for edge, after in TRANSITIONS.items() if after is Phase.SENDING}
         assert into == {
             (None, Step.CLAIM),
@@ -76,31 +76,31 @@ class TestTheTable:
         }
 
     @pytest.mark.parametrize("phase", sorted(PAID))
-    def test_what_is_paid_is_never_sent_again(self, phase):
-        """No path leads from a paid phase back to sending, not even with a person's help."""
+    def test_paid_never_sent_again(self, phase):
+        """No path leads from a paid phase back to *sending*, not even with the decision of a person."""
         assert Phase.SENDING not in reachable(phase)
         assert reachable(phase) <= PAID
 
     @pytest.mark.parametrize("phase", [Phase.IN_DOUBT, Phase.ABANDONED])
-    def test_a_doubt_is_never_sent_again_by_itself(self, phase):
-        """Without a person's resubmit no path leads from a doubt to sending; an abandoned one has none at all."""
+    def test_doubt_never_sent_again(self, phase):
+        """Without a resubmit no path leads from a doubt to *sending*; from *abandoned* there is no path at all."""
         assert Phase.SENDING not in reachable(phase, without={Step.RESUBMIT})
         assert Phase.SENDING not in reachable(Phase.ABANDONED)
 
-    def test_a_late_answer_turns_every_doubt_into_knowledge(self):
-        """Knowing that something was paid is possible from wherever it may have been."""
+    def test_late_answer_in_a_doubt(self):
+        """From every phase in which something may have been paid, the generation can be recorded."""
         for phase in (Phase.SENDING, Phase.IN_DOUBT, Phase.ABANDONED):
             for step in (Step.ACCEPT, Step.RESOLVE):
                 assert TRANSITIONS[phase, step] is Phase.ACCEPTED
 
-    def test_every_phase_is_paid_unpaid_undecided_or_abandoned(self):
-        """The sets that decide about money leave no phase out, and no phase is in two."""
+    def test_phase_sets(self):
+        """Each phase is in exactly one of the sets paid, unpaid, undecided and abandoned."""
         assert PAID | UNPAID | UNDECIDED | {Phase.ABANDONED} == set(Phase)
         assert len(PAID) + len(UNPAID) + len(UNDECIDED) + 1 == len(Phase)
 
     @given(st.lists(st.sampled_from(Step), max_size=30))
     def test_no_history_pays_twice(self, steps):
-        """In any order of events, a second send follows a proof that the first cost nothing, or a person's word."""
+        """In any order of events, a second send follows proof that the first cost nothing, or a person's decision."""
         phase, maybe_paid = None, False
         for step in steps:
             after = TRANSITIONS.get((phase, step))
@@ -117,8 +117,8 @@ class TestTheTable:
 class TestAdmission:
     @pytest.mark.parametrize("alive", [True, False])
     @pytest.mark.parametrize("phase", [None, *Phase])
-    def test_a_key_is_admitted_by_where_its_entry_stands(self, phase, alive):
-        """Unpaid is sent, paid is returned, a living claim is waited for, everything else is refused."""
+    def test_admit_by_phase(self, phase, alive):
+        """An unpaid entry is sent, a paid entry returned, a living claim waited for; all else is refused."""
         standing = standing_in(phase)
         expected = {
             None: Send(),
@@ -137,14 +137,14 @@ class TestAdmission:
 
     @pytest.mark.parametrize("phase", list(Phase))
     @pytest.mark.parametrize("other", [{"service": "rixapi https://elsewhere.example"}, {"digest": "e"}])
-    def test_a_key_of_another_purchase_is_a_conflict(self, phase, other):
-        """Another service or another request under the same key is refused, whatever became of the first."""
+    def test_admit_other_purchase(self, phase, other):
+        """Another service or another request under the same key is refused in every phase."""
         with pytest.raises(KeyConflict) as caught:
             lifecycle.admit(standing_in(phase), attrs.evolve(INTENT, **other), owner_alive=True)
         assert caught.value.entry.phase is phase
 
-    def test_a_doubt_says_why_and_since_when(self):
-        """The error carries the key, the moment, and the reason; a dead owner's claim has one too."""
+    def test_doubt_error(self):
+        """The error has the key, the time and the reason, also for the claim of a dead owner."""
         error = lifecycle.in_doubt(entry(Phase.IN_DOUBT, reason="the answer was cut off"))
         assert (error.key, error.sent_at, error.reason) == ("cat", THEN, "the answer was cut off")
         assert "ended before the answer came" in lifecycle.in_doubt(entry()).reason
@@ -152,25 +152,25 @@ class TestAdmission:
 
 class TestClaims:
     @pytest.mark.parametrize("phase", [None, *sorted(UNPAID)])
-    def test_a_claim_is_the_callers_and_counted(self, phase):
-        """What was unpaid becomes a claim of the new owner, one attempt further."""
+    def test_claim_of_unpaid(self, phase):
+        """A claim of an unpaid entry belongs to the new owner and counts another attempt."""
         claimed = lifecycle.claim(INTENT, at=NOW)(standing_in(phase))
         assert (claimed.phase, claimed.owner, claimed.sent_at, claimed.updated_at) == (Phase.SENDING, MINE, NOW, NOW)
         assert claimed.attempts == (1 if phase is None else 2)
 
     @pytest.mark.parametrize("phase", [*sorted(PAID), Phase.SENDING, Phase.ABANDONED])
-    def test_a_claim_of_what_is_held_is_a_conflict(self, phase):
-        """Between looking and claiming another session may have come first: then nothing is sent."""
+    def test_claim_of_held_key(self, phase):
+        """If another session claimed the key in the meantime, a claim is a conflict and nothing is sent."""
         with pytest.raises(KeyConflict):
             lifecycle.claim(INTENT, at=NOW)(standing_in(phase))
 
-    def test_a_claim_of_a_doubt_is_a_doubt(self):
-        """A doubt stays one, however it is asked for."""
+    def test_claim_of_a_doubt(self):
+        """A claim of a doubt raises the doubt."""
         with pytest.raises(SubmitInDoubt):
             lifecycle.claim(INTENT, at=NOW)(standing_in(Phase.IN_DOUBT))
 
-    def test_only_ones_own_claim_is_withdrawn(self):
-        """Taking back leaves alone what is gone, is another's, or has been decided."""
+    def test_withdraw_own_claim_only(self):
+        """Withdrawing leaves entries alone that are missing, decided, or claimed by another owner."""
         withdraw = lifecycle.withdraw(MINE, at=NOW)
         assert withdraw(entry(owner=MINE)).phase is Phase.NOT_SENT
         for other in (None, entry(), entry(Phase.ACCEPTED, owner=MINE)):
@@ -179,52 +179,52 @@ class TestClaims:
 
 class TestOutcomes:
     @pytest.mark.parametrize("phase", [Phase.SENDING, Phase.IN_DOUBT, Phase.ABANDONED])
-    def test_an_answer_is_noted_however_late(self, phase):
-        """An id that comes while sending, in doubt or after abandoning is kept, and the doubt's reason goes."""
+    def test_accept_late(self, phase):
+        """An id that comes while sending, in doubt or abandoned is recorded, and the doubt's reason is removed."""
         accepted = lifecycle.accept("gen-1", at=NOW)(entry(phase, reason="no answer"))
         assert (accepted.phase, accepted.generation_id, accepted.reason) == (Phase.ACCEPTED, "gen-1", "")
         assert accepted.updated_at == NOW
         assert accepted.sent_at == THEN
 
     @pytest.mark.parametrize("phase", sorted(PAID))
-    def test_an_answer_that_comes_twice_changes_nothing(self, phase):
-        """The same id again is no news; another id under a paid key is a conflict."""
+    def test_accept_twice(self, phase):
+        """The same id again changes nothing; another id under a paid key is a conflict."""
         standing = standing_in(phase)
         assert lifecycle.accept("gen-1", at=NOW)(standing) is standing
         with pytest.raises(KeyConflict):
             lifecycle.accept("gen-2", at=NOW)(standing)
 
     @pytest.mark.parametrize(("step", "phase"), [(Step.REFUSE, Phase.REFUSED), (Step.DOUBT, Phase.IN_DOUBT)])
-    def test_an_end_without_a_generation_says_why(self, step, phase):
+    def test_refusal_and_doubt_reason(self, step, phase):
         """A refusal and a doubt keep their reason."""
         settled = lifecycle.end_without_generation(step, "HTTP 403", at=NOW)(entry())
         assert (settled.phase, settled.reason, settled.updated_at) == (phase, "HTTP 403", NOW)
 
     @pytest.mark.parametrize(("state", "phase"), [(State.COMPLETED, Phase.COMPLETED), (State.FAILED, Phase.FAILED)])
     @pytest.mark.parametrize("before", [Phase.ACCEPTED, Phase.LOST])
-    def test_a_finished_generation_is_kept(self, state, phase, before):
-        """How it ended and why stand in the entry, also when the service had lost it for a while."""
+    def test_finish(self, state, phase, before):
+        """The generation and the reason of its failure are recorded, also after the service had lost the id."""
         ended = Generation(id="gen-1", state=state, failure_reason="moderated")
         finished = lifecycle.finish(ended, at=NOW)(standing_in(before))
         assert (finished.phase, finished.generation, finished.reason) == (phase, ended, "moderated")
 
     @pytest.mark.parametrize("before", [Phase.COMPLETED, Phase.FAILED])
-    def test_a_final_look_is_final(self, before):
-        """Late and repeated looks change nothing, nor does a service that forgets."""
+    def test_finish_is_final(self, before):
+        """Late and repeated answers change nothing, nor does a service that loses the id."""
         standing = standing_in(before)
         assert lifecycle.finish(Generation(id="gen-1", state=State.FAILED), at=NOW)(standing) is standing
         assert lifecycle.lose(at=NOW)(standing) is standing
 
-    def test_a_lost_id_is_closed_and_stays_paid(self):
-        """What the service no longer knows is lost, says so, and cannot be claimed."""
+    def test_lose(self):
+        """An id that the service no longer knows is *lost* with a reason, and its key cannot be claimed."""
         lost = lifecycle.lose(at=NOW)(standing_in(Phase.ACCEPTED))
         assert (lost.phase, lost.generation_id) == (Phase.LOST, "gen-1")
         assert "no longer knows" in lost.reason
         with pytest.raises(KeyConflict):
             lifecycle.claim(INTENT, at=NOW)(lost)
 
-    def test_a_step_keeps_what_it_does_not_name(self):
-        """Every field of an entry goes through a step, the ones that are added tomorrow too."""
+    def test_steps_keep_other_fields(self):
+        """Every field that a step does not name stays, including fields of later versions."""
         whole = attrs.evolve(
             entry(Phase.SENDING, owner=MINE),
             request={"class": "VideoRequest"},
@@ -238,8 +238,8 @@ class TestOutcomes:
         moved = lifecycle.withdraw(MINE, at=NOW)(whole)
         assert moved == attrs.evolve(whole, phase=Phase.NOT_SENT, updated_at=NOW)
 
-    def test_a_file_is_noted_in_any_phase(self):
-        """Where the file is does not move the entry."""
+    def test_keep_file(self):
+        """The path of the file is recorded in any phase, and changes no phase."""
         kept = lifecycle.keep_file("clips/cat.mp4", at=NOW)(standing_in(Phase.ACCEPTED))
         assert (kept.path, kept.phase) == ("clips/cat.mp4", Phase.ACCEPTED)
 
@@ -254,8 +254,8 @@ class TestOutcomes:
         ],
         ids=["accept", "settle", "finish", "lose", "keep_file"],
     )
-    def test_an_entry_that_is_gone_is_an_error(self, change):
-        """A journal whose file was replaced under a running program is not written to as if nothing had happened."""
+    def test_step_without_entry(self, change):
+        """A step on an entry that is missing raises JournalError: the file was replaced."""
         with pytest.raises(JournalError):
             change(None)
 
@@ -268,8 +268,8 @@ class TestDecisions:
     )
 
     @pytest.mark.parametrize("phase", [Phase.SENDING, Phase.IN_DOUBT])
-    def test_a_person_decides(self, phase):
-        """A doubt, written down or left by a dead owner, is sent again, resolved or abandoned."""
+    def test_decisions_on_a_doubt(self, phase):
+        """A doubt, written or left by a dead owner, is sent again, resolved or abandoned."""
         doubt = entry(phase)
         again, resolved, abandoned = (decide(doubt)(doubt) for decide in self.DECISIONS)
         assert (again.phase, again.owner, again.attempts) == (Phase.SENDING, MINE, 2)
@@ -282,13 +282,13 @@ class TestDecisions:
         [None, entry(attempts=2), standing_in(Phase.ACCEPTED), entry(Phase.ABANDONED), entry(Phase.NOT_SENT)],
         ids=["gone", "sent again", "accepted", "abandoned", "withdrawn"],
     )
-    def test_two_people_do_not_decide_at_once(self, decide, standing):
-        """A decision holds for the doubt that was looked at: once somebody else has settled it, it is a conflict."""
+    def test_decision_on_a_changed_doubt(self, decide, standing):
+        """A decision about a doubt that was settled in the meantime is a conflict."""
         with pytest.raises(KeyConflict, match="Look at it again"):
             decide(entry())(standing)
 
-    def test_an_abandoned_doubt_may_still_be_resolved_and_nothing_else(self):
-        """The generation may turn up after all; buying again under that key stays impossible."""
+    def test_abandoned_doubt_resolved(self):
+        """An abandoned doubt can be resolved, but its key never buys again."""
         doubt = entry(Phase.ABANDONED)
         again, resolve, abandon = (decide(doubt) for decide in self.DECISIONS)
         assert resolve(doubt).phase is Phase.ACCEPTED

@@ -27,7 +27,7 @@ KEYS = st.sampled_from(["cat", "dog", "bird"])
 
 @attrs.define
 class Session:
-    """One session: a journal of its own, an owner, and the POSTs that are on their way."""
+    """One session: its own journal object, an owner, and its POSTs without an answer."""
 
     journal: SqliteJournal
     owner: str
@@ -36,7 +36,7 @@ class Session:
 
 
 class Purchases(RuleBasedStateMachine):
-    """What the service charged is the truth; the journal may know less, and must never cause more."""
+    """The service's charges are the truth. The journal may know less, but must never cause another charge."""
 
     def __init__(self):
         super().__init__()
@@ -51,7 +51,7 @@ class Purchases(RuleBasedStateMachine):
         return self.runner.run(call)
 
     async def _changed(self, session, key, step):
-        """Change an entry, and notice when the journal sees a key for the first time."""
+        """Change an entry, and remember the order in which keys first appear."""
         entry = await session.journal.change(key, step)
         if key not in self.order:
             self.order.append(key)
@@ -63,7 +63,7 @@ class Purchases(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def open(self, name):
-        """A session begins, after another in its place was closed or crashed."""
+        """Open a session, possibly after another was closed or crashed."""
         if name not in self.sessions:
             journal = SqliteJournal(self.folder / "jobs.db")
             self.sessions[name] = Session(journal, self.run(journal.enter()))
@@ -71,7 +71,7 @@ class Purchases(RuleBasedStateMachine):
     @precondition(lambda self: self.sessions)
     @rule(name=NAMES, key=KEYS, charged=st.booleans())
     def submit(self, name, key, charged):
-        """A submit, as the sender makes it: claim, and if that stands, POST."""
+        """Submit as the submitter does: claim, then POST if the claim succeeded."""
         session = self.sessions.get(name)
         if session is None:
             return
@@ -95,7 +95,7 @@ class Purchases(RuleBasedStateMachine):
     @precondition(lambda self: any(session.under_way for session in self.sessions.values()))
     @rule(name=NAMES, lost=st.booleans(), data=st.data())
     def answer(self, name, lost, data):
-        """An answer comes, or is lost; a service that charged does not say no."""
+        """Receive an answer or lose it. A service that charged does not reject."""
         session = self.sessions.get(name)
         if session is None or not session.under_way:
             return
@@ -119,7 +119,7 @@ class Purchases(RuleBasedStateMachine):
     @precondition(lambda self: self.sessions)
     @rule(name=NAMES)
     def crash(self, name):
-        """A process dies: its locks go, its answers come to nobody, and nothing is written."""
+        """Kill a process: its locks are released, its answers are lost, and nothing is written."""
         session = self.sessions.pop(name, None)
         if session is not None:
             session.journal._locks.abandon()
@@ -128,7 +128,7 @@ class Purchases(RuleBasedStateMachine):
     @precondition(lambda self: self.sessions)
     @rule(name=NAMES)
     def close(self, name):
-        """A session closes without waiting for what is under way."""
+        """Close a session without waiting for its outstanding answers."""
         session = self.sessions.pop(name, None)
         if session is not None:
             self.run(session.journal.leave(session.owner))
@@ -136,7 +136,7 @@ class Purchases(RuleBasedStateMachine):
     @precondition(lambda self: self.sessions)
     @rule(key=KEYS, decision=st.sampled_from(["resolve", "resubmit", "abandon"]), charged=st.booleans())
     def decide(self, key, decision, charged):
-        """A person settles a doubt, with what the service shows; what is being sent is not theirs to decide."""
+        """Settle a doubt as a person does, by what the service shows; a claim of a living session cannot be settled."""
         session = next(iter(self.sessions.values()))
         doubt = self.run(session.journal.get(key))
         if doubt is None or (doubt.phase is Phase.SENDING and self.run(session.journal.alive(doubt.owner))):
@@ -160,7 +160,7 @@ class Purchases(RuleBasedStateMachine):
     @precondition(lambda self: self.sessions)
     @rule(key=KEYS, failed=st.booleans(), lost=st.booleans())
     def look(self, key, failed, lost):
-        """Somebody looks at what was bought, and it has ended, or the service has lost it."""
+        """See that a generation has ended, or that the service has lost it."""
         session = next(iter(self.sessions.values()))
         entry = self.run(session.journal.get(key))
         if entry is None or entry.generation_id is None:
@@ -171,13 +171,13 @@ class Purchases(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_paid_twice_by_itself(self):
-        """Each key is charged once at most, and once more for each risk that a person took."""
+        """Each key is charged at most once, plus once for each risk that a person accepted."""
         for key, charges in self.charges.items():
             assert charges <= 1 + self.risks_taken[key], f"{key} was paid {charges} times"
 
     @invariant()
     def nothing_paid_is_forgotten(self):
-        """What was charged is accepted, or may be; what the journal calls bought was bought; order is kept."""
+        """Each charge is recorded as accepted or as possible, no purchase is invented, and the order is kept."""
         if not self.sessions:
             return
         journal = next(iter(self.sessions.values())).journal

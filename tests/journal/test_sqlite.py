@@ -46,14 +46,14 @@ def claim(key, owner="0" * 16):
 
 
 async def used(path):
-    """Make a journal that has been in use, and close it."""
+    """Make a journal, write an entry, and close it."""
     journal = SqliteJournal(path)
     await journal.change("cat", claim("cat"))
     await journal.aclose()
 
 
 def raw(path, *statements):
-    """Change a database behind the journal's back."""
+    """Change a database without the journal."""
     connection = sqlite3.connect(path, isolation_level=None)
     for statement in statements:
         connection.execute(statement)
@@ -65,7 +65,7 @@ def mode_of(path):
 
 
 async def refusal(path):
-    """What a session says that is to use this file; it must not get as far as being open."""
+    """Return the error of a session that cannot use this file."""
     session = LumaSession("sk-test", base_url="http://127.0.0.1:9", journal=path)
     with pytest.raises(JournalError) as caught:
         async with session:
@@ -75,8 +75,8 @@ async def refusal(path):
     return caught.value
 
 
-async def test_the_files_are_for_their_user_only(journal, path):
-    """The database, what SQLite puts beside it, and the owners are readable by nobody else, whatever the umask."""
+async def test_file_permissions(journal, path):
+    """The database, SQLite's files next to it and the owners are readable by their user only, with any umask."""
     before = os.umask(0)
     try:
         owner = await journal.enter()
@@ -90,7 +90,7 @@ async def test_the_files_are_for_their_user_only(journal, path):
     assert [file.name for file in path.parent.iterdir()] == ["jobs.db"]
 
 
-async def test_what_is_committed_is_synced(path):
+async def test_commits_are_synced(path):
     """Write-ahead logging with a sync at each commit: a power cut loses no claim whose POST has left."""
     connection = sqlite_schema.open_file(path)
     modes = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
@@ -109,8 +109,8 @@ NOT_OURS = {
 
 
 @pytest.mark.parametrize("make", NOT_OURS.values(), ids=NOT_OURS)
-async def test_a_file_of_others_is_left_alone(path, make):
-    """What is not a journal is refused by name and not changed by a byte."""
+async def test_file_not_a_journal(path, make):
+    """A file that is not a journal is refused and not changed."""
     make(path)
     before = path.read_bytes()
     assert "not a journal" in str(await refusal(path))
@@ -118,31 +118,31 @@ async def test_a_file_of_others_is_left_alone(path, make):
     assert not (path.parent / "jobs.db.owners").exists()
 
 
-async def test_a_folder_is_not_a_file(tmp_path):
-    """A folder as a path says so."""
+async def test_path_is_a_folder(tmp_path):
+    """A path of a folder is refused with a message that says so."""
     assert "folder" in str(await refusal(tmp_path))
 
 
-async def test_a_pipe_is_not_a_file(path):
-    """What is neither file nor folder is refused, rather than waited at."""
+async def test_path_is_a_pipe(path):
+    """A path that is neither file nor folder is refused; opening it does not block."""
     os.mkfifo(path)
     assert "not a journal" in str(await refusal(path))
 
 
-async def test_a_folder_that_does_not_exist_is_not_made(tmp_path):
-    """A missing folder is most likely a slip of the pen: it is named, not made."""
+async def test_folder_missing(tmp_path):
+    """A missing folder is most likely a typing error: it is named, not created."""
     assert "create it first" in str(await refusal(tmp_path / "nowhere" / "jobs.db"))
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_file_is_not_a_folder(tmp_path):
-    """A path through a file is refused."""
+async def test_folder_is_a_file(tmp_path):
+    """A path below a file is refused."""
     (tmp_path / "file").touch()
     assert "its folder is a file" in str(await refusal(tmp_path / "file" / "jobs.db"))
 
 
-async def test_a_newer_schema_is_not_touched(path):
-    """A file of a later version is refused by an error of its own, which says to update."""
+async def test_newer_schema(path):
+    """A file of a later version raises JournalTooNew, which says to update."""
     await used(path)
     raw(path, "PRAGMA user_version = 99")
     error = await refusal(path)
@@ -151,8 +151,8 @@ async def test_a_newer_schema_is_not_touched(path):
 
 
 @pytest.mark.parametrize("left", ["nothing", "an empty file", "a database without tables"])
-async def test_a_making_that_was_cut_short_is_finished(path, left):
-    """A crash between making the file and making its tables leaves nothing to mend by hand."""
+async def test_creation_after_a_crash(path, left):
+    """A file that a crash left without tables gets its tables."""
     if left == "an empty file":
         path.touch(mode=0o600)
     elif left == "a database without tables":
@@ -163,8 +163,8 @@ async def test_a_making_that_was_cut_short_is_finished(path, left):
     await journal.aclose()
 
 
-async def test_a_damaged_file_sends_nothing(path):
-    """Pages of garbage are noticed before a claim is believed, and the message says what to do."""
+async def test_damaged_file(path):
+    """A claim in a damaged file raises an error that says what to do."""
     await used(path)
     with path.open("r+b") as file:
         file.seek(4096)
@@ -176,8 +176,8 @@ async def test_a_damaged_file_sends_nothing(path):
 
 
 @pytest.mark.parametrize("column", ["phase", "request", "generation", "sent_at"])
-async def test_an_entry_that_makes_no_sense_sends_nothing(journal, path, column):
-    """An entry that cannot be read is named, and counts neither as paid nor as free to buy."""
+async def test_damaged_entry(journal, path, column):
+    """An entry that cannot be read is named, and counts neither as paid nor as unpaid."""
     await journal.change("cat", claim("cat"))
     raw(path, f"UPDATE entries SET {column} = 'mauled'")
     for call in (journal.get("cat"), journal.change("cat", claim("cat")), journal.entries()):
@@ -185,8 +185,8 @@ async def test_an_entry_that_makes_no_sense_sends_nothing(journal, path, column)
             await call
 
 
-async def test_a_file_that_another_program_holds_is_busy(journal, path, monkeypatch):
-    """Held for too long, the file is reported busy; nothing changed, and afterwards it serves again."""
+async def test_file_locked(journal, path, monkeypatch):
+    """A file that is locked for too long raises JournalBusy, is unchanged, and is usable afterwards."""
     monkeypatch.setattr(sqlite_schema, "BUSY_S", 0.2)
     await journal.change("cat", claim("cat"))
     holder = sqlite3.connect(path, isolation_level=None)
@@ -199,8 +199,8 @@ async def test_a_file_that_another_program_holds_is_busy(journal, path, monkeypa
     holder.close()
 
 
-async def test_a_new_file_that_another_program_holds_is_busy(path, monkeypatch):
-    """The same while the tables are to be made."""
+async def test_new_file_locked(path, monkeypatch):
+    """A file that is locked before it has tables raises JournalBusy."""
     monkeypatch.setattr(sqlite_schema, "BUSY_S", 0.2)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
@@ -208,8 +208,8 @@ async def test_a_new_file_that_another_program_holds_is_busy(path, monkeypatch):
     holder.close()
 
 
-def test_many_that_make_a_file_at_once_make_it_once(path):
-    """A new file that several open in the same moment gets its tables from one of them, and serves all."""
+def test_concurrent_creation(path):
+    """A new file that several threads open at once gets its tables once, and works for all."""
     start = threading.Barrier(8)
 
     def make(_):
@@ -221,8 +221,8 @@ def test_many_that_make_a_file_at_once_make_it_once(path):
         assert list(pool.map(make, range(8))) == [0] * 8
 
 
-async def test_two_that_make_a_file_at_once_wait_for_each_other(path, monkeypatch):
-    """The switch to write-ahead logging is tried again while another process is in the middle of its own."""
+async def test_wal_switch_retried(path, monkeypatch):
+    """The switch to write-ahead logging is retried while another process makes its own."""
     real, attempts = sqlite_schema.sqlite3.connect, []
 
     class Hasty(sqlite3.Connection):
@@ -241,8 +241,8 @@ async def test_two_that_make_a_file_at_once_wait_for_each_other(path, monkeypatc
     connection.close()
 
 
-async def test_a_full_disk_refuses_the_claim_and_changes_nothing(journal, path):
-    """What does not fit on the disk is refused as a whole; the rest stays readable; with room again it serves again."""
+async def test_full_disk(journal, path):
+    """Claims that do not fit on the disk fail, entries stay readable, and with room it works again."""
     await journal.change("cat", claim("cat"))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     wal = path.with_name("jobs.db-wal")
@@ -260,8 +260,8 @@ async def test_a_full_disk_refuses_the_claim_and_changes_nothing(journal, path):
     assert (await journal.change("dog", claim("dog"))).phase is Phase.SENDING
 
 
-async def test_a_disk_that_is_full_by_sqlites_own_word(journal, path, monkeypatch):
-    """SQLITE_FULL takes the whole transaction back, and nobody in it is told that it stands."""
+async def test_sqlite_full(journal, path, monkeypatch):
+    """SQLITE_FULL undoes the whole transaction, and each of its callers gets the error."""
     real = writer_thread.open_file
 
     def tiny(path):
@@ -278,8 +278,8 @@ async def test_a_disk_that_is_full_by_sqlites_own_word(journal, path, monkeypatc
     assert all("make room" in str(call.exception()) for call in calls if call not in stood)
 
 
-async def test_a_file_that_may_only_be_read_refuses_claims(journal, monkeypatch):
-    """What may be read can be looked at; a claim says what is missing."""
+async def test_read_only_file(journal, monkeypatch):
+    """A read-only file can be read; a claim raises an error that says what is missing."""
     await journal.change("cat", claim("cat"))
     await journal.aclose()
     real = writer_thread.open_file
@@ -317,8 +317,8 @@ AS_NOBODY = """
 
 
 @pytest.mark.parametrize(("file_mode", "folder_mode"), [(None, 0o555), (0o444, 0o755), (0o000, 0o755)])
-def test_a_user_who_may_not_write_is_told_so(tmp_path_factory, tmp_path, file_mode, folder_mode):
-    """A read-only folder, a read-only file and an unreadable file each say what to allow."""
+def test_missing_permissions(tmp_path_factory, tmp_path, file_mode, folder_mode):
+    """A read-only folder, a read-only file and an unreadable file each raise an error that says what to allow."""
     folder = tmp_path_factory.getbasetemp() / tmp_path.name / "shared"
     folder.mkdir()
     for above in (folder, *folder.parents[:4]):
@@ -335,8 +335,8 @@ def test_a_user_who_may_not_write_is_told_so(tmp_path_factory, tmp_path, file_mo
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-async def test_the_end_of_the_thread_reaches_everybody(journal, monkeypatch):
-    """Whatever ends the writer, nobody waits for ever, and the next call starts another."""
+async def test_thread_ends(journal, monkeypatch):
+    """If the thread ends, each caller gets an error, and the next call starts another thread."""
     await journal.change("cat", claim("cat"))
 
     def end(*_):
@@ -353,8 +353,8 @@ async def test_the_end_of_the_thread_reaches_everybody(journal, monkeypatch):
     assert [entry.key for entry in await journal.entries()] == ["cat"]
 
 
-async def test_what_could_not_be_opened_is_tried_again(path):
-    """An error at opening is not for ever: once the cause is gone the same journal serves."""
+async def test_opening_again(path):
+    """After an error at opening the same journal works once the cause is gone."""
     path.mkdir()
     journal = SqliteJournal(path)
     for _ in range(2):
@@ -367,8 +367,8 @@ async def test_what_could_not_be_opened_is_tried_again(path):
     await journal.aclose()
 
 
-async def test_one_file_has_one_name(tmp_path, path, monkeypatch):
-    """A link and a relative path lead to the same entries and owners, and a change of folder changes nothing."""
+async def test_names_of_one_file(tmp_path, path, monkeypatch):
+    """A link and a relative path have the same entries and owners, and a change of folder changes nothing."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link.db").symlink_to(path)
     journals = [SqliteJournal(path), SqliteJournal("link.db"), SqliteJournal("./jobs.db")]
@@ -384,7 +384,7 @@ async def test_one_file_has_one_name(tmp_path, path, monkeypatch):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["jobs.db", "link.db"]
 
 
-async def test_an_entry_under_a_foreign_key_is_refused(journal):
+async def test_step_with_another_key(journal):
     """A step that returns another key's entry overwrites nothing."""
     cat = await journal.change("cat", claim("cat"))
     with pytest.raises(JournalError):
@@ -392,8 +392,8 @@ async def test_an_entry_under_a_foreign_key_is_refused(journal):
     assert await journal.entries() == [cat]
 
 
-async def test_owners_without_locks_are_an_error(journal, path):
-    """Where liveness cannot be told, nothing is sent."""
+async def test_owners_cannot_be_locked(journal, path):
+    """Where owners cannot be locked, nothing is sent."""
     path.with_name("jobs.db.owners").touch()
     with pytest.raises(JournalError, match=r"jobs\.db"):
         await journal.enter()
@@ -411,8 +411,8 @@ LIVING = """
 
 
 @pytest.mark.parametrize("how", ["alone", "forks"])
-def test_the_kernel_tells_who_is_dead(path, how):
-    """An owner lives while its process does, and not on in a child that it forked; what it left is removed."""
+def test_owner_of_a_dead_process(path, how):
+    """An owner is alive as long as its process, not as long as a forked child; its file is removed."""
     journal = SqliteJournal(path)
     program = [sys.executable, "-c", textwrap.dedent(LIVING), str(path), how]
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, start_new_session=True) as child:
@@ -431,8 +431,8 @@ def test_the_kernel_tells_who_is_dead(path, how):
     asyncio.run(journal.aclose())
 
 
-async def test_what_dead_owners_left_is_swept_away(journal, path):
-    """Entering removes the files of the dead, and leaves those of the living."""
+async def test_files_of_dead_owners(journal, path):
+    """Entering removes the files of dead owners and keeps those of living owners."""
     living = SqliteJournal(path)
     owner = await living.enter()
     folder = path.parent / "jobs.db.owners"
@@ -444,8 +444,8 @@ async def test_what_dead_owners_left_is_swept_away(journal, path):
     await living.aclose()
 
 
-async def test_an_owner_that_is_swept_away_before_its_lock_comes_back(journal, path, monkeypatch):
-    """Between making its file and locking it an owner looks dead: taken for that, it makes its file anew."""
+async def test_owner_removed_before_its_lock(journal, path, monkeypatch):
+    """An owner whose file is removed between creation and lock creates it again."""
     real, swept = owner_lock._lock, []
 
     def sweep_first(file, *, shared=False):
@@ -461,8 +461,8 @@ async def test_an_owner_that_is_swept_away_before_its_lock_comes_back(journal, p
     assert await SqliteJournal(path).alive(owner)
 
 
-async def test_a_folder_of_owners_that_goes_at_the_wrong_moment_is_made_again(journal, path, monkeypatch):
-    """The last owner that leaves takes the folder with it, even from under one that is just coming."""
+async def test_owners_folder_removed(journal, path, monkeypatch):
+    """The folder is created again when the last owner removes it while another enters."""
     real, gone = os.open, []
 
     def open_too_late(name, *arguments):
@@ -491,14 +491,14 @@ asyncio.run(look())
 
 
 async def keys_elsewhere(path):
-    """What another process sees, which opens the file and closes it again."""
+    """Return the keys that another process sees, which opens the file and closes it again."""
     program = [sys.executable, "-c", LOOKING, str(path)]
     done = await asyncio.to_thread(subprocess.run, program, capture_output=True, text=True, timeout=20, check=True)
     return done.stdout.split()
 
 
-async def test_a_file_that_is_opened_twice_keeps_its_locks(journal, path):
-    """A second journal on one file, or a look into it, lets no other process take itself for the last one."""
+async def test_file_opened_twice(journal, path):
+    """Closing a second journal on a file drops no locks: no other process removes SQLite's log."""
     await journal.enter()
     await journal.change("cat", claim("cat"))
     second = SqliteJournal(path)
@@ -571,8 +571,8 @@ async def used_by(journal):
     await journal.aclose()
 
 
-def test_a_loop_that_closes_early_disturbs_no_other(path):
-    """Answers for a loop that is gone are dropped, and the journal serves the next one."""
+def test_event_loop_closed_early(path):
+    """Results for a closed event loop are dropped, and the journal works in the next loop."""
     journal = SqliteJournal(path)
     gone = asyncio.new_event_loop()
     gone.run_until_complete(journal.enter())
@@ -585,8 +585,8 @@ def test_a_loop_that_closes_early_disturbs_no_other(path):
     asyncio.run(journal.aclose())
 
 
-async def test_a_connection_that_breaks_at_commit_tells_all(journal, monkeypatch):
-    """Whoever shares a transaction that fails is told that nothing changed, also those whose own step was fine."""
+async def test_commit_fails(journal, monkeypatch):
+    """When a commit fails, each caller of the transaction gets the error, and nothing was changed."""
 
     class Failing(sqlite3.Connection):
         def execute(self, sql, *parameters):
@@ -607,8 +607,8 @@ async def test_a_connection_that_breaks_at_commit_tells_all(journal, monkeypatch
     assert (await journal.change("key-0", claim("key-0"))).attempts == 1
 
 
-async def test_a_claim_that_somebody_else_changed_is_read_again(journal, path):
-    """What a journal remembers of its own claims gives way to what another process wrote."""
+async def test_claim_changed_by_another_process(journal, path):
+    """A cached claim is read again when another process wrote to the file."""
     await journal.change("cat", claim("cat"))
     other = SqliteJournal(path)
     await other.change("cat", lifecycle.accept("gen-1", at=NOW))
@@ -618,8 +618,8 @@ async def test_a_claim_that_somebody_else_changed_is_read_again(journal, path):
     await other.aclose()
 
 
-async def test_a_note_that_comes_after_the_end_opens_nothing(gateway, tmp_path):
-    """A disk may still be busy with a file when closing was cut short: its note must not open the journal again."""
+async def test_note_after_session_closed(gateway, tmp_path):
+    """A note after the end of the session does not open the journal again."""
     async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=tmp_path / "jobs.db") as luma:
         handle = await luma.submit("cat dance")
         note = luma._engine.recorder.downloaded

@@ -70,7 +70,7 @@ def later(call):
 
 
 class Broken(MemoryJournal):
-    """A journal whose writes fail from one on: the first is the claim, the second the outcome."""
+    """A journal whose writes fail from the n-th on: the first is the claim, the second the outcome."""
 
     def __init__(self, fails_at, error):
         super().__init__()
@@ -88,7 +88,7 @@ class Broken(MemoryJournal):
 @pytest.mark.parametrize(
     "error", [OSError(28, "No space left"), JournalError(message="No space left"), RuntimeError("No space left")]
 )
-async def test_a_claim_that_cannot_be_written_sends_nothing(gateway, error):
+async def test_claim_not_written(gateway, error):
     """A full disk stops the POST: JournalError, no charge, and the key is free once there is room."""
     journal = Broken(1, error)
     async with session(gateway, journal) as luma:
@@ -101,8 +101,8 @@ async def test_a_claim_that_cannot_be_written_sends_nothing(gateway, error):
     assert await phase_of(journal) is Phase.ACCEPTED
 
 
-async def test_an_acceptance_that_cannot_be_written_is_not_lost(gateway, caplog):
-    """The handle is returned, the id is logged as an error, nothing more is bought, and the entry stays *sending*."""
+async def test_acceptance_not_written(gateway, caplog):
+    """The handle is returned, the id is logged, nothing more is bought, and the entry stays *sending*."""
     journal = Broken(2, OSError(28, "No space left"))
     async with session(gateway, journal) as luma:
         handle = await luma.submit("cat dance", key="cat")
@@ -118,8 +118,8 @@ async def test_an_acceptance_that_cannot_be_written_is_not_lost(gateway, caplog)
         assert [entry.key for entry in await luma.doubts.list()] == ["cat"]
 
 
-async def test_what_could_not_be_written_can_be_settled_while_the_session_lives(gateway):
-    """A service that runs for months need not be closed: the doubt is listed, and the id from the log settles it."""
+async def test_unwritten_outcome_settled(gateway):
+    """An outcome that could not be written is a doubt, which the open session can resolve."""
     journal = Broken(2, OSError(28, "No space left"))
     async with session(gateway, journal) as luma, session(gateway, journal) as other:
         handle = await luma.submit("cat dance", key="cat")
@@ -138,8 +138,8 @@ async def test_what_could_not_be_written_can_be_settled_while_the_session_lives(
 
 
 @pytest.mark.parametrize("fault", [drop_after_reading(), rate_limited(), answer(400, {"detail": "no"})])
-async def test_any_outcome_that_cannot_be_written_stops_buying(gateway, fault):
-    """Whatever became of it: the caller is told the truth, and the session buys nothing more."""
+async def test_outcome_not_written(gateway, fault):
+    """The caller gets the true outcome, and the session buys nothing more."""
     journal = Broken(2, OSError(28, "No space left"))
     gateway.inject(fault)
     async with session(gateway, journal) as luma:
@@ -151,8 +151,8 @@ async def test_any_outcome_that_cannot_be_written_stops_buying(gateway, fault):
     assert await phase_of(journal) is Phase.SENDING
 
 
-async def test_another_living_session_is_waited_for(gateway, journal):
-    """Two sessions over one journal, one key: one POST, and both get the same generation."""
+async def test_key_sent_by_another_session(gateway, journal):
+    """Two sessions, one journal, one key: one POST, and both get the same generation."""
     gateway.inject(late(10))
     async with session(gateway, journal) as first, session(gateway, journal) as second:
         sending = later(first.submit("cat dance", key="cat"))
@@ -164,8 +164,8 @@ async def test_another_living_session_is_waited_for(gateway, journal):
     assert len(gateway.charges) == 1
 
 
-async def test_what_another_session_was_refused_is_sent_by_the_next(gateway, journal):
-    """The other session's submit is refused while we wait: then it is ours to send."""
+async def test_key_refused_in_another_session(gateway, journal):
+    """When the other session's submit is refused, the waiting session sends its own."""
     gateway.inject(late(5))
     gateway.scripts["cat dance"] = rejects()
     async with session(gateway, journal) as first, session(gateway, journal) as second:
@@ -180,8 +180,8 @@ async def test_what_another_session_was_refused_is_sent_by_the_next(gateway, jou
     assert len(gateway.charges) == 1
 
 
-async def test_a_session_that_died_leaves_a_doubt(gateway, journal):
-    """*Sending*, and its owner is gone: in doubt, without anybody having written it."""
+async def test_claim_of_a_dead_session(gateway, journal):
+    """*Sending* with a dead owner is a doubt, although no session wrote it."""
     gateway.inject(late(10))
     async with session(gateway, journal) as luma:
         dying = later(luma.submit("cat dance", key="cat"))
@@ -194,8 +194,8 @@ async def test_a_session_that_died_leaves_a_doubt(gateway, journal):
     assert len(gateway.charges) == 1
 
 
-async def test_an_owner_that_finishes_while_it_is_asked_about_is_no_doubt(gateway):
-    """It was *sending*, then accepted and gone by the time we ask whether it lives: the generation is found."""
+async def test_owner_finishes_meanwhile(gateway):
+    """An entry that was accepted between the two reads is found, and is no doubt."""
 
     class Racing(MemoryJournal):
         racing = False
@@ -216,8 +216,8 @@ async def test_an_owner_that_finishes_while_it_is_asked_about_is_no_doubt(gatewa
         assert (await second.submit("cat dance", key="cat")).id == (await dying).id
 
 
-async def test_a_key_that_another_session_claims_first_is_its_purchase(gateway):
-    """Both find the key free and one claims it: the other waits for that result instead of sending."""
+async def test_concurrent_claims_of_a_key(gateway):
+    """Two sessions find a key free and one claims it: the other waits for its result."""
 
     class Simultaneous(MemoryJournal):
         async def get(self, key):
@@ -232,8 +232,8 @@ async def test_a_key_that_another_session_claims_first_is_its_purchase(gateway):
     assert len(gateway.charges) == 1
 
 
-async def test_one_key_for_two_requests_at_once_is_a_conflict(luma, gateway):
-    """While one is being sent the other is refused; nothing is sent for it."""
+async def test_key_of_another_request(luma, gateway):
+    """While a request is being sent, another request under its key is refused, and not sent."""
     gateway.inject(late(5))
     sending = later(luma.submit("cat dance", key="pet"))
     await asyncio.sleep(1)
@@ -243,8 +243,8 @@ async def test_one_key_for_two_requests_at_once_is_a_conflict(luma, gateway):
     assert [charge.prompt for charge in gateway.charges] == ["cat dance"]
 
 
-async def test_whoever_comes_as_an_unwanted_send_ends_gets_an_attempt_of_their_own(gateway, journal):
-    """A caller leaves, the answer is 429, and at whatever turn of the loop somebody else comes, they are served."""
+async def test_caller_joins_an_ending_submit(gateway, journal):
+    """A caller that comes as an abandoned submit ends with a 429 gets an attempt of its own, at any turn."""
     async with session(gateway, journal) as luma:
         for turns in range(40):
             name = f"cat {turns}"
@@ -260,8 +260,8 @@ async def test_whoever_comes_as_an_unwanted_send_ends_gets_an_attempt_of_their_o
     assert len(gateway.charges) == 40
 
 
-async def test_an_answer_that_names_what_another_key_bought_is_a_doubt(luma, gateway, journal):
-    """A relay that answers with an old id: the new submit may have bought something, and nobody knows what."""
+async def test_answer_with_an_old_id(luma, gateway, journal):
+    """An answer that names the generation of another key is a doubt."""
     first = await luma.submit("cat dance", key="cat")
     gateway.inject(reshapes(lambda body: {**body, "id": first.id}))
     with pytest.raises(SubmitInDoubt, match=f"names generation {first.id}, which another key bought"):
@@ -270,8 +270,8 @@ async def test_an_answer_that_names_what_another_key_bought_is_a_doubt(luma, gat
     assert (await journal.get("cat")).generation_id == first.id
 
 
-async def test_an_answer_that_trips_the_reader_is_a_doubt(gateway, journal, caplog):
-    """A fault of our own in reading proves nothing about the money."""
+async def test_answer_reader_raises(gateway, journal, caplog):
+    """An exception while an answer is read proves nothing: a doubt."""
 
     class Clumsy(RixAPI):
         def read_submit(self, document):
@@ -284,8 +284,8 @@ async def test_an_answer_that_trips_the_reader_is_a_doubt(gateway, journal, capl
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_an_id_is_enough(gateway, journal):
-    """Whatever is wrong with the rest of the first answer, it is paid and has a name."""
+async def test_answer_with_an_id_only(gateway, journal):
+    """An answer with an id is accepted, whatever is wrong with the rest."""
 
     class Picky(RixAPI):
         def generation(self, raw):
@@ -298,8 +298,8 @@ async def test_an_id_is_enough(gateway, journal):
     assert await phase_of(journal) is Phase.ACCEPTED
 
 
-async def test_an_answer_proves_sending_whatever_the_trace_says(mocked_http, journal):
-    """Where no trace fires, the claim is written with the verdict: accepted, refused and in doubt as ever."""
+async def test_answer_without_connector(mocked_http, journal):
+    """Where the connector does not report, the claim is written with the outcome."""
     url = "https://relay.example/luma/generations"
     mocked_http.post(url, status=201, payload={"id": "g1", "state": "pending"})
     mocked_http.post(url, status=400, payload={"detail": "no"})
@@ -323,8 +323,8 @@ async def in_doubt(luma, gateway):
         await luma.submit("cat dance", key="cat")
 
 
-async def test_a_doubt_that_is_sent_again_is_accepted(luma, gateway, journal):
-    """A person takes the risk: one more POST, and the key has its generation."""
+async def test_resubmit_accepted(luma, gateway, journal):
+    """After a resubmit there is one more POST, and the key has its generation."""
     await in_doubt(luma, gateway)
     handle = await luma.doubts.resubmit("cat", accept_duplicate_risk=True)
     assert handle.id == (await journal.get("cat")).generation_id
@@ -332,8 +332,8 @@ async def test_a_doubt_that_is_sent_again_is_accepted(luma, gateway, journal):
 
 
 @pytest.mark.parametrize("fault", [answer(400, {"detail": "no"}), answer(403, {"code": "insufficient_user_quota"})])
-async def test_a_doubt_that_is_refused_when_sent_again_stays_a_doubt(luma, gateway, journal, fault):
-    """The second send cost nothing, and says nothing of the first: its key must not buy by itself."""
+async def test_resubmit_refused(luma, gateway, journal, fault):
+    """A refused resubmit leaves the doubt about the first request, and the key does not buy by itself."""
     await in_doubt(luma, gateway)
     gateway.inject(fault)
     with pytest.raises(Refused):
@@ -347,8 +347,8 @@ async def test_a_doubt_that_is_refused_when_sent_again_stays_a_doubt(luma, gatew
     assert handle.key == "cat"
 
 
-async def test_a_doubt_is_sent_again_until_it_is_decided(luma, gateway, journal):
-    """429s on the way are waited out under the one decision of the person."""
+async def test_resubmit_after_429s(luma, gateway, journal):
+    """A resubmit is repeated after a 429, under the same decision of the person."""
     await in_doubt(luma, gateway)
     gateway.inject(rate_limited(), times=2)
     await luma.doubts.resubmit("cat", accept_duplicate_risk=True)
@@ -356,8 +356,8 @@ async def test_a_doubt_is_sent_again_until_it_is_decided(luma, gateway, journal)
     assert await phase_of(journal) is Phase.ACCEPTED
 
 
-async def test_a_doubt_that_cannot_be_sent_again_stays_a_doubt(gateway, journal):
-    """No connection: the second send never was, and the first is as doubtful as before."""
+async def test_resubmit_not_sent(gateway, journal):
+    """Without a connection a resubmit sends nothing, and the first request stays in doubt."""
     async with session(gateway, journal, retry=RetryPolicy(connect_retry_for=1)) as luma:
         await in_doubt(luma, gateway)
         await gateway.stop()
@@ -368,8 +368,8 @@ async def test_a_doubt_that_cannot_be_sent_again_stays_a_doubt(gateway, journal)
     assert await phase_of(journal) is Phase.IN_DOUBT
 
 
-async def test_a_resubmit_that_is_given_up_leaves_the_doubt(gateway):
-    """Cancelled while the claim of the second send is written: still in doubt, and nothing was sent."""
+async def test_resubmit_cancelled(gateway):
+    """A resubmit that is cancelled while its claim is written sends nothing and leaves the doubt."""
 
     class Slow(MemoryJournal):
         async def change(self, key, step):
@@ -391,8 +391,8 @@ async def test_a_resubmit_that_is_given_up_leaves_the_doubt(gateway):
 # Retries, pauses, and the events that tell of them.
 
 
-async def test_the_events_of_a_submit_tell_its_story(gateway, journal):
-    """Retried and Paused for each 429, then Submitted; SubmitFailed with the error that the caller gets."""
+async def test_submit_events(gateway, journal):
+    """Retried and Paused for each 429, then Submitted; SubmitFailed with the caller's error."""
     events = []
     gateway.inject(rate_limited(), times=2)
     gateway.scripts["bad"] = rejects()
@@ -407,8 +407,8 @@ async def test_the_events_of_a_submit_tell_its_story(gateway, journal):
     assert events[5].error is caught.value
 
 
-async def test_a_429_makes_every_submit_wait_and_no_look(gateway, journal):
-    """All submits of the session pause for as long as the service says; queries go on."""
+async def test_429_pauses_submits_only(gateway, journal):
+    """After a 429 all submits of the session wait as long as the service says; queries do not."""
     loop = asyncio.get_running_loop()
     async with session(gateway, journal) as luma:
         old = await luma.submit("old cat")
@@ -423,8 +423,8 @@ async def test_a_429_makes_every_submit_wait_and_no_look(gateway, journal):
         assert min(charge.at for charge in gateway.charges[1:]) >= began_at_s + 20
 
 
-async def test_a_service_that_wants_more_than_a_minute_is_reported(luma, gateway):
-    """Retry-After beyond a minute is not waited for: RateLimited at once, with the number."""
+async def test_429_with_a_long_delay(luma, gateway):
+    """A Retry-After of more than a minute raises RateLimited at once, with the number."""
     gateway.inject(rate_limited(600))
     with pytest.raises(RateLimited) as caught:
         await luma.submit("cat dance")
@@ -432,8 +432,8 @@ async def test_a_service_that_wants_more_than_a_minute_is_reported(luma, gateway
     assert gateway.counts["submit"] == 1
 
 
-async def test_waiting_for_a_turn_does_not_use_up_the_time_to_connect(gateway, journal):
-    """A submit that waited minutes for the rate is tried for half a minute all the same when nobody listens."""
+async def test_connect_time_after_throttle(gateway, journal):
+    """The time that a submit waits for the rate does not count as time to connect."""
     async with session(gateway, journal, limits=Limits(submits_per_minute=1)) as luma:
         await luma.submit("first")
         second = later(luma.submit("second", key="second"))
@@ -445,8 +445,8 @@ async def test_waiting_for_a_turn_does_not_use_up_the_time_to_connect(gateway, j
         assert (await second).id in gateway.generations
 
 
-async def test_time_to_connect_counts_from_the_last_answer(gateway, journal):
-    """A pause of a minute after a 429 leaves the half minute for connecting whole."""
+async def test_connect_time_after_a_429(gateway, journal):
+    """The pause after a 429 does not count as time to connect."""
     gateway.inject(rate_limited(60))
     async with session(gateway, journal) as luma:
         sending = later(luma.submit("cat dance", key="cat"))
@@ -466,8 +466,8 @@ def submits():
     return [task for task in asyncio.all_tasks() if task.get_name() == "luma_async submit"]
 
 
-async def test_those_who_wait_for_their_turn_need_no_task(gateway, journal):
-    """Of many at once only those run that the gate lets through; all of them are bought, in their order."""
+async def test_queued_submits_have_no_task(gateway, journal):
+    """Of many submits only as many have a task as the throttle lets through; all are sent in order."""
     gateway.inject(late(2), times=ALWAYS)
     async with session(gateway, journal, limits=Limits(requests=3)) as luma:
         buying = [later(luma.submit(f"cat {number}")) for number in range(10)]
@@ -478,8 +478,8 @@ async def test_those_who_wait_for_their_turn_need_no_task(gateway, journal):
     assert [charge.body["prompt"] for charge in gateway.charges] == [f"cat {number}" for number in range(10)]
 
 
-async def test_who_gives_up_before_the_turn_came_is_never_sent(gateway, journal):
-    """A cancelled submit leaves the queue without a word, and those behind it move up."""
+async def test_queued_submit_cancelled(gateway, journal):
+    """A cancelled submit leaves the queue unsent, and the next one moves up."""
     gateway.inject(late(5))
     events = []
     async with session(gateway, journal, limits=Limits(requests=1), on_event=events.append) as luma:
@@ -492,8 +492,8 @@ async def test_who_gives_up_before_the_turn_came_is_never_sent(gateway, journal)
     assert second.cancelled()
 
 
-async def test_a_key_whose_buyer_gave_up_can_be_bought_by_the_next(gateway, journal):
-    """A named submit that was cancelled at the gate was not sent; the next under its key is."""
+async def test_key_after_a_cancelled_submit(gateway, journal):
+    """A named submit that was cancelled before its turn was not sent; the next with its key is."""
     gateway.inject(late(5))
     async with session(gateway, journal, limits=Limits(requests=1)) as luma:
         first, second = (later(luma.submit(prompt, key=prompt)) for prompt in ("cat", "dog"))
@@ -504,8 +504,8 @@ async def test_a_key_whose_buyer_gave_up_can_be_bought_by_the_next(gateway, jour
     assert [charge.body["prompt"] for charge in gateway.charges] == ["cat", "dog"]
 
 
-async def test_who_sleeps_between_attempts_takes_nobody_s_turn(gateway, journal):
-    """While one waits to be sent again, the next is sent."""
+async def test_submit_between_attempts(gateway, journal):
+    """While a submit waits for its next attempt, another is sent."""
     gateway.inject(answer(503, {"code": "get_channel_failed", "message": "none"}))
     retry = RetryPolicy(first_delay=50_000, max_delay=50_000)
     async with session(gateway, journal, limits=Limits(requests=1), retry=retry) as luma:
@@ -517,8 +517,8 @@ async def test_who_sleeps_between_attempts_takes_nobody_s_turn(gateway, journal)
     assert [charge.body["prompt"] for charge in gateway.charges] == ["cat dance", "tired cat"]
 
 
-async def test_what_the_journal_knows_takes_no_turn(gateway, journal):
-    """A key that has bought is answered at once, whoever waits at the gate."""
+async def test_known_key_is_not_queued(gateway, journal):
+    """A key that has bought is answered at once, however many submits are queued."""
     async with session(gateway, journal, limits=Limits(requests=1)) as luma:
         bought = await luma.submit("cat dance", key="cat")
         gateway.inject(rate_limited(50))
@@ -533,8 +533,8 @@ async def test_what_the_journal_knows_takes_no_turn(gateway, journal):
 # Closing.
 
 
-async def test_a_closing_session_starts_no_further_attempt(gateway, journal):
-    """A 429 that comes while the session drains ends the submit; it is not sent again behind the program's back."""
+async def test_429_while_closing(gateway, journal):
+    """A 429 that comes while the session closes is not followed by another attempt."""
 
     async def busy(exchange):
         await exchange.idle(5)
@@ -554,8 +554,8 @@ async def test_a_closing_session_starts_no_further_attempt(gateway, journal):
 
 
 @pytest.mark.parametrize("waits_for", ["a pause", "a connection", "another session", "its turn"])
-async def test_what_was_not_sent_is_withdrawn_at_once(gateway, waits_for):
-    """Closing ends waiting submits with SessionClosed, at once, and nothing of them leaves later."""
+async def test_closing_withdraws_unsent(gateway, waits_for):
+    """Closing ends queued submits with SessionClosed at once, and they are never sent."""
     journal = MemoryJournal()
     loop = asyncio.get_running_loop()
     async with session(gateway, journal) as other:
@@ -582,8 +582,8 @@ async def test_what_was_not_sent_is_withdrawn_at_once(gateway, waits_for):
     assert len(gateway.charges) == (waits_for == "another session")
 
 
-async def test_a_closing_session_does_not_wait_for_another_ones_send(gateway):
-    """Its claim is being written as it closes, and turns out to be the other session's: SessionClosed, at once."""
+async def test_closing_during_a_claim(gateway):
+    """A session that closes while its claim fails for another session's raises SessionClosed at once."""
 
     class Slow(MemoryJournal):
         async def change(self, key, step):
@@ -605,8 +605,8 @@ async def test_a_closing_session_does_not_wait_for_another_ones_send(gateway):
     assert len(gateway.charges) == 1
 
 
-async def test_a_closed_session_buys_nothing_through_an_old_handle(gateway, journal):
-    """While it drains and afterwards, buying through a handle that somebody kept is SessionClosed."""
+async def test_handle_of_a_closed_session(gateway, journal):
+    """Buying through a handle of a closing or closed session raises SessionClosed."""
     gateway.inject(late(5), when=lambda seen: seen.body["prompt"] == "late cat")
     async with session(gateway, journal) as luma:
         handle = await luma.submit("cat dance")
@@ -623,8 +623,8 @@ async def test_a_closed_session_buys_nothing_through_an_old_handle(gateway, jour
     assert gateway.counts["extend"] == 0
 
 
-async def test_what_is_not_held_back_is_not_waited_for(gateway, journal):
-    """A synchronous picture lends no time to a submit that hangs beside it."""
+async def test_closing_waits_for_sync_only(gateway, journal):
+    """A synchronous image request gives no extra time to a submit that hangs."""
     gateway.inject(late(500), on="submit")
     gateway.inject(late(10), on="image")
     settings = {"dialect": DreamMachine(), "timeouts": Timeouts(close=15)}
@@ -641,8 +641,8 @@ async def test_what_is_not_held_back_is_not_waited_for(gateway, journal):
         await video
 
 
-async def test_who_comes_while_a_submit_ends_starts_anew(gateway, journal):
-    """Between the end of a submit and the notice of it, whoever wants the same gets a purchase of its own."""
+async def test_caller_after_the_task_ended(gateway, journal):
+    """A caller that comes between the end of a task and its callback gets a purchase of its own."""
     gateway.inject(answer(400, {"detail": "no"}))
     async with session(gateway, journal) as luma:
         first = later(luma.submit("cat dance", key="cat"))
@@ -659,8 +659,8 @@ async def test_who_comes_while_a_submit_ends_starts_anew(gateway, journal):
         assert (await second).id == gateway.charges[0].generation_id
 
 
-async def test_closing_waits_for_an_answer_that_is_held_back(gateway, journal):
-    """A synchronous picture is answered when it is done: that is no silence, and closing does not take it for one."""
+async def test_closing_waits_for_sync_answer(gateway, journal):
+    """Closing waits for the answer to a synchronous image request as long as the request allows."""
     gateway.inject(late(40), on="image")
     settings = {"dialect": DreamMachine(), "timeouts": Timeouts(close=15)}
     async with session(gateway, journal, **settings) as luma:
@@ -670,8 +670,8 @@ async def test_closing_waits_for_an_answer_that_is_held_back(gateway, journal):
     assert await phase_of(journal) is Phase.ACCEPTED
 
 
-async def test_a_close_that_is_itself_cancelled_leaves_nothing_running(gateway, journal):
-    """Ctrl-C during the drain: everything stops, the unanswered submit is in doubt."""
+async def test_close_cancelled(gateway, journal):
+    """A cancelled close leaves no task, and the unanswered submit is in doubt."""
     gateway.inject(late(20))
     luma = session(gateway, journal, timeouts=Timeouts(close=15))
     await luma.open()
@@ -686,8 +686,8 @@ async def test_a_close_that_is_itself_cancelled_leaves_nothing_running(gateway, 
     assert not await journal.alive((await journal.get("cat")).owner)
 
 
-async def test_a_request_is_spelled_before_anything_is_claimed(luma, gateway, journal):
-    """What the dialect cannot carry leaves no trace in the journal."""
+async def test_request_that_cannot_be_built(luma, gateway, journal):
+    """A request that the dialect does not support leaves no trace in the journal."""
     with pytest.raises(ValueError, match="concepts"):
         await luma.submit(VideoRequest("cat dance", concepts=["dolly_zoom"]), key="cat")
     assert await journal.entries() == []
@@ -695,8 +695,8 @@ async def test_a_request_is_spelled_before_anything_is_claimed(luma, gateway, jo
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
-async def test_a_doubt_is_never_sent_again_by_itself(luma, gateway, status):
-    """Whatever the policy says of repeating: not this."""
+async def test_doubt_is_not_repeated(luma, gateway, status):
+    """No retry policy repeats a submit that is in doubt."""
     gateway.inject(server_error(status), times=ALWAYS)
     with pytest.raises(SubmitInDoubt):
         await luma.submit("cat dance", key="cat")

@@ -74,22 +74,22 @@ def _name(one):
 
 
 @pytest.mark.parametrize("one", ACCEPTED, ids=_name)
-def test_a_success_with_an_id_and_no_error_is_accepted(one):
-    """2xx with an id and no error object: paid, and known by its id."""
+def test_verdict_accepted(one):
+    """2xx with an id and no error object is accepted."""
     assert one.judge() == Accepted(generation_id="g1")
 
 
 @pytest.mark.parametrize("one", REFUSED, ids=_name)
-def test_what_is_known_to_cost_nothing_is_refused(one):
-    """`success: false`, a code known to refuse, a 4xx but four, and a 503 in the service's own words."""
+def test_verdict_rejected(one):
+    """`success: false`, a code known to refuse, a 4xx but four, and a 503 in the service's own form are rejected."""
     verdict = one.judge()
     assert isinstance(verdict, Rejected)
     assert verdict.error.status == one.document.status
 
 
 @pytest.mark.parametrize("one", DOUBTFUL, ids=_name)
-def test_everything_else_is_in_doubt(one):
-    """Whatever proves neither is a doubt, and its reason names the status."""
+def test_verdict_unproven(one):
+    """Every other answer is a doubt whose reason names the status."""
     verdict = one.judge()
     assert isinstance(verdict, Unproven)
     assert verdict.reason.startswith(f"HTTP {one.document.status}")
@@ -110,8 +110,8 @@ def test_everything_else_is_in_doubt(one):
         wrong_path=st.booleans(),
     ),
 )
-def test_no_answer_is_taken_for_more_than_it_proves(status, shape, generation_id, error):
-    """Accepted needs a whole success with an id and no complaint; only 429 and 503 are ever repeated."""
+def test_verdict_never_too_sure(status, shape, generation_id, error):
+    """Accepted needs a complete success with an id and no error; only 429 and 503 are ever repeated."""
     verdict = case(status, shape=shape, generation_id=generation_id, error=error).judge()
     if isinstance(verdict, Accepted):
         assert 200 <= status < 300
@@ -142,8 +142,8 @@ def test_no_answer_is_taken_for_more_than_it_proves(status, shape, generation_id
         (case(200, error=DENIED), False),
     ],
 )
-def test_only_what_passes_by_waiting_is_repeated(one, repeat):
-    """429 and the 503 of the service itself; out of credit stays so, whatever its status."""
+def test_verdict_repeat(one, repeat):
+    """429 and the service's own 503 are repeated; out of credit is not, whatever its status."""
     assert one.judge().repeat is repeat
 
 
@@ -163,11 +163,11 @@ def test_only_what_passes_by_waiting_is_repeated(one, repeat):
     ],
 )
 def test_doubt_reason(one, words):
-    """The reason holds what a person needs to settle it: the status, the service's words, an id if there is one."""
+    """The reason of a doubt has the status, the service's message, and the id if there is one."""
     assert words in one.judge().reason
 
 
 def test_doubt_reason_is_clipped():
-    """The reason of a doubt keeps 200 characters of what a service says."""
+    """The reason of a doubt has at most 200 characters of the service's message."""
     much = ErrorBody(code="c" * 1000, message="m" * 1000)
     assert len(case(500, error=much).judge().reason) < 250
