@@ -10,6 +10,8 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+from luma_async import LumaSession, MemoryJournal
+
 # Two busy cores make any example slow: how long one takes says nothing about the code.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("steady"), derandomize=True)
@@ -38,6 +40,19 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if inspect.iscoroutinefunction(getattr(item, "obj", None)):
             item.fixturenames.insert(0, "_no_leaked_tasks")
+
+
+@pytest.fixture
+def journal():
+    """A journal in memory."""
+    return MemoryJournal()
+
+
+@pytest.fixture
+async def luma(gateway, journal):
+    """An open session at the fake gateway, over `journal`."""
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal) as session:
+        yield session
 
 
 @pytest.fixture

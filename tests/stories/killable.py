@@ -50,7 +50,7 @@ def kill_at(step):
 
 
 class Instrumented(SqliteJournal):
-    """A journal that tells when it writes what."""
+    """A journal that reports what it writes."""
 
     def __init__(self, path, reach):
         super().__init__(path)
@@ -70,7 +70,7 @@ class Instrumented(SqliteJournal):
 
 
 def tracing(reach):
-    """Let aiohttp tell how far a paid POST has come."""
+    """Return an aiohttp trace that reports how far a paid POST has come."""
 
     def at(name):
         async def tell(_session, _context, params):
@@ -113,7 +113,7 @@ async def main(path, count, reach):
 
 
 def claim_too_late():
-    """Do what this library never does: write the claim after the POST. The stories must notice."""
+    """Write the claim after the POST, which this library never does. The stories must notice."""
 
     async def claim_nothing(self, intent):
         intent.may_have_left = True
@@ -128,7 +128,7 @@ def claim_too_late():
 
 
 def run(order):
-    """Do what one line says, in a process of its own."""
+    """Run what a line says, in a process of its own."""
     os.environ.update(order["environ"])
     if os.environ.get("CLAIM_TOO_LATE"):
         claim_too_late()
@@ -137,7 +137,7 @@ def run(order):
 
 
 def serve():
-    """Fork a child for each line; it is not forgotten before the empty line, so its number stays its own."""
+    """Fork a child for each line. Wait for it at the empty line only, so that its process id stays its own."""
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -27,8 +27,8 @@ def session(gateway, path):
     return LumaSession(gateway.api_key, base_url=gateway.base_url, journal=path, poll=PollPolicy.fixed(0.1))
 
 
-async def test_a_claim_that_cannot_be_written_sends_nothing(gateway, path):
-    """No room for the claim: the submit ends with JournalError, and not a byte has left; with room it goes through."""
+async def test_no_room_for_the_claim(gateway, path):
+    """JournalError, and nothing was sent; with room the submit goes through."""
     async with session(gateway, path) as luma:
         await luma.submit("cat dance", key="cat")
         with no_growth(path.with_name("jobs.db-wal")), pytest.raises(JournalError, match="full"):
@@ -38,8 +38,8 @@ async def test_a_claim_that_cannot_be_written_sends_nothing(gateway, path):
     assert len(gateway.charges) == 2
 
 
-async def test_an_acceptance_that_cannot_be_written_is_told_and_stops_the_buying(gateway, path, caplog):
-    """The handle is returned, the id is in the log as an error, nothing further is bought; on disk it stays sending."""
+async def test_no_room_for_the_acceptance(gateway, path, caplog):
+    """The handle is returned, the id is logged, nothing more is bought, and the entry stays *sending*."""
     gateway.inject(late(0.3))
     async with session(gateway, path) as luma:
         submitting = asyncio.ensure_future(luma.submit("cat dance", key="cat"))

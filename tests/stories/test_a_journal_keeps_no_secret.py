@@ -12,8 +12,8 @@ KEY = "sk-a-very-secret-key-0123456789"
 PICTURE = b"\xff\xd8\xff" + b"a picture of a tiger" * 500
 
 
-async def test_no_file_of_a_journal_holds_a_key_or_a_picture(tmp_path):
-    """Not after accepting, failing and finishing, and not when a relay repeats key and picture in its answers."""
+async def test_journal_without_secrets(tmp_path):
+    """No file holds an API key or an image, even when a relay repeats both in its answers."""
     frame = ImageKeyframe.from_bytes(PICTURE)
     request = VideoRequest("cat dance", keyframes=Keyframes(frame0=frame), extra={"mask": frame.url})
     echo = {"request": {"keyframes": {"frame0": {"url": frame.url}}}, "authorization": f"Bearer {KEY}"}
@@ -40,7 +40,7 @@ async def test_no_file_of_a_journal_holds_a_key_or_a_picture(tmp_path):
 
 
 def everything(folder):
-    """The bytes of all files, which must be for their user only."""
+    """Return the bytes of all files, which must be readable by their user only."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files)
     return b"".join(path.read_bytes() for path in files)

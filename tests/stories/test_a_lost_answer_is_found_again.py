@@ -56,11 +56,6 @@ def gateway_options():
     return {"script": succeeds(after=5)}
 
 
-@pytest.fixture
-def journal():
-    return MemoryJournal()
-
-
 @pytest.fixture(autouse=True)
 def one_clock(request, gateway, monkeypatch):
     """Let the client's time of day follow virtual time, as the gateway's does."""

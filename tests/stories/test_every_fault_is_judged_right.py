@@ -31,7 +31,6 @@ from luma_async import (
     Keyframes,
     Limits,
     LumaSession,
-    MemoryJournal,
     NotSent,
     OutOfCredit,
     Phase,
@@ -64,11 +63,6 @@ def chunked(*pieces, end=b"0\r\n\r\n"):
     return head + b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + end
 
 
-@pytest.fixture
-def journal():
-    return MemoryJournal()
-
-
 def session(url, journal, **settings):
     return LumaSession("sk-fault-story", base_url=url, journal=journal, **{"retry": IMPATIENT, **settings})
 
@@ -82,20 +76,20 @@ async def phase_of(journal, key="cat"):
 
 
 async def refused():
-    """Return the address of a port that nobody listens on."""
+    """Return an address where no server listens."""
     async with RawServer(closes()) as server:
         return server.base_url
 
 
-async def test_a_refused_connection_was_not_sent(journal):
-    """Nobody listens: NotSent, nothing claimed, and the same key may be sent later."""
+async def test_connection_refused(journal):
+    """No server listens: NotSent, nothing claimed, and the same key may be sent later."""
     async with session(await refused(), journal) as luma:
         with pytest.raises(NotSent, match=r"Cannot connect to http://127.0.0.1:\d+: .*refused|Connect call"):
             await luma.submit("cat dance", key="cat")
     assert await phase_of(journal) in {None, Phase.NOT_SENT}
 
 
-async def test_a_refused_connection_is_tried_until_somebody_listens(journal):
+async def test_connection_refused_for_a_while(journal):
     """Half a minute of trying outlasts a restart: one POST in the end, accepted."""
     server = RawServer(answers(ACCEPTED))
     reserved = socket.socket()
@@ -111,8 +105,8 @@ async def test_a_refused_connection_is_tried_until_somebody_listens(journal):
     assert await phase_of(journal) is Phase.ACCEPTED
 
 
-async def test_a_name_that_nobody_knows_was_not_sent(journal, monkeypatch):
-    """A host without an address: NotSent, with the resolver's words."""
+async def test_unknown_host(journal, monkeypatch):
+    """A host without an address: NotSent, with the resolver's message."""
 
     async def nobody(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -135,7 +129,7 @@ TLS_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", TLS_FAULTS)
-async def test_without_a_handshake_nothing_was_sent(journal, fault, monkeypatch):
+async def test_tls_handshake_fails(journal, fault, monkeypatch):
     """TLS that fails in any way: NotSent, and the server read no request."""
     server, trusted, words = TLS_FAULTS[fault]
     if trusted is not None:
@@ -147,8 +141,8 @@ async def test_without_a_handshake_nothing_was_sent(journal, fault, monkeypatch)
     assert await phase_of(journal) in {None, Phase.NOT_SENT}
 
 
-async def test_a_handshake_that_holds_is_sent_once(journal, monkeypatch):
-    """Over TLS with a certificate that is trusted and names the host, a submit is accepted like any other."""
+async def test_tls_handshake_succeeds(journal, monkeypatch):
+    """Over TLS with a trusted certificate of the host, a submit is accepted like any other."""
     monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=CERTIFICATE))
     async with (
         RawServer(answers(ACCEPTED), tls=True) as server,
@@ -158,8 +152,8 @@ async def test_a_handshake_that_holds_is_sent_once(journal, monkeypatch):
         assert server.posts == 1
 
 
-async def test_a_connection_that_does_not_come_about_was_not_sent(journal):
-    """A host that swallows the first packet: NotSent once the time to connect is over."""
+async def test_connect_timeout(journal):
+    """A host that drops the first packet: NotSent once the time to connect is over."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -179,8 +173,8 @@ async def test_a_connection_that_does_not_come_about_was_not_sent(journal):
     assert await phase_of(journal) in {None, Phase.NOT_SENT}
 
 
-async def test_a_proxy_that_lets_nobody_through_means_not_sent(journal):
-    """A proxy that refuses the tunnel, or is not there: NotSent; the request never existed."""
+async def test_proxy_refuses(journal):
+    """A proxy that refuses the tunnel, or is not there: NotSent; no request was made."""
     async with (
         RawServer(answers(response(403, HTML))) as proxy,
         session("https://relay.example", journal, proxy=proxy.base_url) as luma,
@@ -193,8 +187,8 @@ async def test_a_proxy_that_lets_nobody_through_means_not_sent(journal):
             await luma.submit("cat dance", key="cat")
 
 
-async def test_waiting_for_a_connection_is_not_sending(journal):
-    """With one connection, a second submit waits at the gate and has claimed nothing; both are sent once."""
+async def test_submit_waits_for_a_connection(journal):
+    """With one connection, a second submit waits and has claimed nothing; both are sent once."""
     hold = asyncio.Event()
 
     async def slow(connection):
@@ -250,8 +244,8 @@ LOST = {
 
 
 @pytest.mark.parametrize("fault", LOST)
-async def test_a_lost_answer_is_a_doubt(journal, fault):
-    """Something left and nothing provable came back: SubmitInDoubt, one POST at most, also for a second call."""
+async def test_lost_answer(journal, fault):
+    """A request left and no complete answer came: SubmitInDoubt, at most one POST, also for a second call."""
     act, whole = LOST[fault]
     async with RawServer(act) as server, session(server.base_url, journal, retry=RetryPolicy()) as luma:
         with pytest.raises(SubmitInDoubt) as caught:
@@ -314,8 +308,8 @@ DOUBTFUL_ANSWERS = {
 
 
 @pytest.mark.parametrize("name", DOUBTFUL_ANSWERS)
-async def test_an_answer_that_proves_nothing_is_a_doubt(journal, name):
-    """A whole answer that names no generation, or complains beside it: in doubt, said in words, never repeated."""
+async def test_answer_proves_nothing(journal, name):
+    """A complete answer without an id, or with an id and an error: in doubt with a reason, never repeated."""
     answer, words = DOUBTFUL_ANSWERS[name]
     async with RawServer(answers(answer)) as server, session(server.base_url, journal, retry=RetryPolicy()) as luma:
         with pytest.raises(SubmitInDoubt) as caught:
@@ -359,8 +353,8 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-async def test_an_answer_that_says_no_is_a_refusal(journal, name):
-    """Refused in its kind, nothing to pay, and the same key may be sent again."""
+async def test_answer_is_a_refusal(journal, name):
+    """Refused as its class, nothing charged, and the same key may be sent again."""
     answer, kind = REFUSALS[name]
     async with RawServer(answers(answer)) as server, session(server.base_url, journal) as luma:
         with pytest.raises(kind) as caught:
@@ -383,8 +377,8 @@ async def test_an_answer_that_says_no_is_a_refusal(journal, name):
         response(503, ERROR),
     ],
 )
-async def test_only_a_429_and_the_services_own_503_are_sent_again(journal, answer):
-    """Both say that nothing was started: the submit is repeated, and accepted in the end with one generation."""
+async def test_429_and_503_are_repeated(journal, answer):
+    """A 429 and the service's own 503 say that nothing was started: the submit is repeated, and accepted once."""
 
     async def twice_no(connection):
         while await connection.read_request() is not None:
@@ -419,16 +413,16 @@ GOOD_ANSWERS = {
 
 
 @pytest.mark.parametrize("name", GOOD_ANSWERS)
-async def test_a_success_that_names_a_generation_is_accepted(journal, name):
-    """However the service frames and spells it, an id without a complaint is a paid generation."""
+async def test_answer_with_an_id(journal, name):
+    """However the service frames and encodes it, an id without an error is a paid generation."""
     async with RawServer(answers(GOOD_ANSWERS[name], keep=False)) as server, session(server.base_url, journal) as luma:
         assert (await luma.submit("cat dance", key="cat")).id == "g1"
         assert server.posts == 1
     assert await phase_of(journal) is Phase.ACCEPTED
 
 
-async def test_the_answer_may_come_in_any_pieces(journal):
-    """Cut into single bytes with pauses between them, an answer is the same answer."""
+async def test_answer_byte_by_byte(journal):
+    """An answer that comes in single bytes with pauses between them is the same answer."""
 
     async def slowly(connection):
         await connection.read_request()
@@ -441,8 +435,8 @@ async def test_the_answer_may_come_in_any_pieces(journal):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_never_followed(journal, status):
-    """The other server hears nothing; nobody knows what the first one did, so it is a doubt that names base_url."""
+async def test_redirect_is_not_followed(journal, status):
+    """The other server gets no request; the outcome is unknown, so it is a doubt that names base_url."""
     async with RawServer(answers(ACCEPTED)) as other:
         answer = response(status, b"", f"Location: {other.base_url}/luma/generations")
         async with RawServer(answers(answer)) as server, session(server.base_url, journal) as luma:
@@ -457,15 +451,15 @@ async def test_a_redirect_is_never_followed(journal, status):
 @pytest.mark.parametrize(
     "answer", [response(404, HTML), response(404, error(message="Invalid URL (POST /x)")), response(405)]
 )
-async def test_a_wrong_path_points_at_base_url(journal, answer):
-    """A service that has no such path was asked for nothing: Refused, with the setting to check."""
+async def test_path_not_found(journal, answer):
+    """A service without such a path did nothing: Refused, with the setting to check."""
     async with RawServer(answers(answer)) as server, session(server.base_url, journal) as luma:
         with pytest.raises(Refused, match="Check base_url"):
             await luma.submit("cat dance", key="cat")
 
 
-async def test_a_website_at_base_url_is_called_one(journal):
-    """An address that answers everything with a page: the submit is a doubt and the query unreadable, both say why."""
+async def test_website_at_base_url(journal):
+    """An address that answers with a web page: the submit is a doubt, the query unreadable, and both say why."""
     page = answers(response(200, HTML, "Content-Type: text/html"))
     async with RawServer(page) as server, session(server.base_url, journal) as luma:
         with pytest.raises(SubmitInDoubt, match="an HTML page: check base_url"):
@@ -478,7 +472,7 @@ async def test_a_website_at_base_url_is_called_one(journal):
 
 
 def dies_on_second_request(*, reset):
-    """Answer the first request, and close as soon as a second one comes, unread."""
+    """Answer the first request, and close when a second one comes, unread."""
 
     async def act(connection):
         await connection.read_request()
@@ -491,8 +485,8 @@ def dies_on_second_request(*, reset):
 
 
 @pytest.mark.parametrize("reset", [False, True])
-async def test_a_stale_connection_is_a_doubt_and_not_a_repetition(journal, reset):
-    """A connection that dies under the second POST proves nothing about it: in doubt, and no third POST."""
+async def test_stale_connection(journal, reset):
+    """A connection that closes during the second POST proves nothing about it: in doubt, and no third POST."""
     second = answers(response(201, {**TASK, "id": "g2"}))
     async with (
         RawServer(dies_on_second_request(reset=reset), second) as server,
@@ -507,8 +501,8 @@ async def test_a_stale_connection_is_a_doubt_and_not_a_repetition(journal, reset
 
 @pytest.mark.looptime(False)  # aiohttp asks the system's clock, not the loop's
 @pytest.mark.parametrize(("keepalive", "idle_s", "connections"), [(60, 0, 1), (0.1, 0.3, 2), (0, 0, 2)])
-async def test_an_idle_connection_is_dropped_before_a_server_does(journal, keepalive, idle_s, connections):
-    """As long as it is told a connection is kept for the next POST, and 0 never keeps one."""
+async def test_idle_connection_is_closed(journal, keepalive, idle_s, connections):
+    """An idle connection is kept as long as `submit_keepalive`; 0 keeps none."""
 
     async def act(connection):
         while await connection.read_request() is not None:
@@ -522,7 +516,7 @@ async def test_an_idle_connection_is_dropped_before_a_server_does(journal, keepa
         assert (server.connections, server.posts) == (connections, 2)
 
 
-async def test_an_answer_that_nobody_asked_for_is_nobodys(journal):
+async def test_answer_without_a_request(journal):
     """What a server sends on an idle connection is never taken for the answer to the next POST."""
 
     async def talkative(connection):
@@ -540,8 +534,8 @@ async def test_an_answer_that_nobody_asked_for_is_nobodys(journal):
         assert server.connections == 2
 
 
-async def test_a_large_picture_that_is_cut_short_is_sent_once(journal):
-    """A server that answers 413 to the headers and hangs up: refused or in doubt, never sent again."""
+async def test_large_image_cut_short(journal):
+    """A server that answers 413 to the headers and closes: refused or in doubt, never sent again."""
     picture = ImageKeyframe.from_bytes(b"\xff\xd8\xff" + bytes(3_000_000))
 
     async def too_large(connection):
@@ -554,7 +548,7 @@ async def test_a_large_picture_that_is_cut_short_is_sent_once(journal):
         assert server.connections == 1
 
 
-async def test_a_large_picture_arrives_whole(journal):
+async def test_large_image_complete(journal):
     """Three megabytes inline are one POST with their length, byte for byte."""
     picture = ImageKeyframe.from_bytes(b"\xff\xd8\xff" + bytes(3_000_000))
     async with RawServer(answers(ACCEPTED)) as server, session(server.base_url, journal) as luma:

@@ -17,7 +17,6 @@ from luma_async import (
     InvalidInput,
     Keyframes,
     LumaSession,
-    MemoryJournal,
     OutOfCredit,
     Phase,
     PollPolicy,
@@ -76,11 +75,6 @@ async def gateway(spoken):
     behaviour = DreamMachineBehaviour(relay=spoken.relay)
     async with FakeGateway(script=succeeds(after=20), prefix=spoken.prefix, dream_machine=behaviour) as running:
         yield running
-
-
-@pytest.fixture
-def journal():
-    return MemoryJournal()
 
 
 @pytest.fixture

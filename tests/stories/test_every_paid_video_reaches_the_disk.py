@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ledger import balance
 
-from luma_async import LumaSession, MemoryJournal, PollPolicy, RetryPolicy, State, Timeouts
+from luma_async import LumaSession, PollPolicy, RetryPolicy, State, Timeouts
 from luma_async.testing import (
     changes_object,
     completes_without_link,
@@ -50,11 +50,6 @@ FAULTS = [
     wrong_length(-100),
 ]
 DEAD_LINKS = [forbidden_until_refreshed(), server_error(403), server_error(404)]
-
-
-@pytest.fixture
-def journal():
-    return MemoryJournal()
 
 
 def session(gateway, journal, **settings):

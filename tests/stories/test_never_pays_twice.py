@@ -20,49 +20,9 @@ from luma_async import (
     Timeouts,
     VideoRequest,
 )
-from luma_async.testing import (
-    FakeGateway,
-    cut_body,
-    drop_after_reading,
-    drop_before_reading,
-    garbage,
-    hang,
-    html_page,
-    id_and_error,
-    late,
-    no_id,
-    rate_limited,
-    redirect,
-    rejects,
-    server_error,
-    two_documents,
-)
+from luma_async.testing import ALL_FAULTS, FakeGateway, drop_after_reading, hang, late, rate_limited, rejects
 
-LOST_ANSWERS = {
-    "closed before it was read": drop_before_reading(),
-    "reset before it was read": drop_before_reading("rst"),
-    "closed after it was read": drop_after_reading(),
-    "reset after it was read": drop_after_reading("rst"),
-    "silent and charged": hang(charged=True),
-    "silent and not charged": hang(),
-    "cut": cut_body(),
-    "garbage": garbage(),
-    "a web page": html_page(charged=True),
-    "without an id": no_id(),
-    "an id and an error": id_and_error(),
-    "502 with a page, charged": server_error(502, html=True, charged=True),
-    "502 with a page, not charged": server_error(502, html=True),
-    "500": server_error(500, charged=True),
-    "504": server_error(504, charged=True),
-    "two documents": two_documents(201, charged=True),
-    "307": redirect(307, "/elsewhere"),
-    "302": redirect(302, "/elsewhere", charged=True),
-}
-
-
-@pytest.fixture
-def journal():
-    return MemoryJournal()
+LOST_ANSWERS = [fault for fault in ALL_FAULTS if fault.loses_answer]
 
 
 def session(gateway, journal, **settings):
@@ -70,9 +30,9 @@ def session(gateway, journal, **settings):
 
 
 @pytest.mark.looptime
-@pytest.mark.parametrize("fault", LOST_ANSWERS.values(), ids=LOST_ANSWERS.keys())
-async def test_a_lost_answer_is_a_doubt_and_never_a_second_post(gateway, journal, fault):
-    """However an answer is lost, one POST leaves, the caller is told so, and the same key does not send again."""
+@pytest.mark.parametrize("fault", LOST_ANSWERS, ids=lambda fault: fault.name)
+async def test_lost_answer_with_the_gateway(gateway, journal, fault):
+    """However an answer is lost, one POST leaves, the caller gets a doubt, and the key does not send again."""
     gateway.inject(fault, times=100)
     async with session(gateway, journal, timeouts=Timeouts(submit=5)) as luma:
         with pytest.raises(SubmitInDoubt) as caught:
@@ -87,7 +47,7 @@ async def test_a_lost_answer_is_a_doubt_and_never_a_second_post(gateway, journal
 
 
 @pytest.mark.looptime
-async def test_what_provably_was_not_sent_is_sent_again(journal):
+async def test_unsent_submit_is_repeated(journal):
     """A refused connection is tried again until the gateway is up, and then costs one charge."""
     gateway = FakeGateway()
     await gateway.start()
@@ -102,8 +62,8 @@ async def test_what_provably_was_not_sent_is_sent_again(journal):
 
 
 @pytest.mark.looptime
-async def test_a_gateway_that_stays_down_is_not_sent(journal):
-    """After half a minute without a connection the caller learns that nothing was sent, and nothing stays claimed."""
+async def test_gateway_stays_down(journal):
+    """After half a minute without a connection: NotSent, and nothing stays claimed."""
     gateway = FakeGateway()
     await gateway.start()
     await gateway.stop()
@@ -116,8 +76,8 @@ async def test_a_gateway_that_stays_down_is_not_sent(journal):
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("hint", [None, 2], ids=["without Retry-After", "with Retry-After"])
-async def test_a_saturated_service_is_asked_again(gateway, journal, hint):
-    """429 means that nothing was charged: the submit waits and is sent again, and the key ends with one charge."""
+async def test_429_is_repeated(gateway, journal, hint):
+    """After a 429 nothing was charged: the submit waits and is sent again, and the key ends with one charge."""
     gateway.inject(rate_limited(hint), times=3)
     async with session(gateway, journal) as luma:
         await luma.submit("cat dance", key="cat")
@@ -126,8 +86,8 @@ async def test_a_saturated_service_is_asked_again(gateway, journal, hint):
 
 
 @pytest.mark.looptime
-async def test_a_service_that_stays_saturated_is_reported(gateway, journal):
-    """After the policy's attempts the 429 comes out, nothing was charged, and the key may be sent later."""
+async def test_429_after_all_attempts(gateway, journal):
+    """After the policy's attempts RateLimited is raised, nothing was charged, and the key may be sent later."""
     gateway.inject(rate_limited(), times=3)
     async with session(gateway, journal, retry=RetryPolicy(attempts=3)) as luma:
         with pytest.raises(RateLimited):
@@ -138,7 +98,7 @@ async def test_a_service_that_stays_saturated_is_reported(gateway, journal):
 
 
 @pytest.mark.looptime
-async def test_two_calls_with_one_key_share_one_send(gateway, journal):
+async def test_concurrent_calls_with_one_key(gateway, journal):
     """Ten concurrent submits under one key are one purchase, and all get the same generation."""
     gateway.inject(late(1))
     async with session(gateway, journal) as luma, asyncio.TaskGroup() as group:
@@ -148,7 +108,7 @@ async def test_two_calls_with_one_key_share_one_send(gateway, journal):
 
 
 class SlowJournal(MemoryJournal):
-    """A journal that takes some turns of the loop before each thing it does, and some after."""
+    """A journal that takes some turns of the loop before and after each operation."""
 
     async def _dawdle(self):
         for _ in range(4):
@@ -172,22 +132,22 @@ ANSWERS = {
     "lost": drop_after_reading(),
     "refused": rejects(),
 }
-FOLLOWERS = ("somebody before", "somebody after", "somebody who leaves too")
+FOLLOWERS = ("another before", "another after", "another cancelled")
 
 
 @pytest.mark.looptime
 @pytest.mark.parametrize(
     ("journal_kind", "answer", "follower", "stride"),
     [
-        (MemoryJournal, "at once", "nobody", 1),
-        *((SlowJournal, answer, "nobody", 1 if answer in {"at once", "429 first"} else 3) for answer in ANSWERS),
+        (MemoryJournal, "at once", "alone", 1),
+        *((SlowJournal, answer, "alone", 1 if answer in {"at once", "429 first"} else 3) for answer in ANSWERS),
         *((SlowJournal, answer, follower, 4) for answer in ANSWERS for follower in FOLLOWERS),
     ],
 )
-async def test_cancelling_a_submit_at_any_moment_never_costs_twice(gateway, journal_kind, answer, follower, stride):
+async def test_cancelled_at_any_moment(gateway, journal_kind, answer, follower, stride):
     """A caller that is cancelled after any number of turns of the loop leaves at most one charge, and it is known.
 
-    Whoever else wants the same key, before or after, gets the truth about it, and never hears of the one who left.
+    Another caller of the key, before or after, gets the true outcome, and is not affected by the cancellation.
     """
     journal = journal_kind()
     outcomes = set()
@@ -208,35 +168,35 @@ async def test_cancelling_a_submit_at_any_moment_never_costs_twice(gateway, jour
         else:
             assert (phase is Phase.ACCEPTED) is bool(charges)
             assert phase is not Phase.SENDING
-        if follower in {"somebody before", "somebody after"}:
+        if follower in {"another before", "another after"}:
             assert charges == (answer != "refused")
         outcomes.add((charges, phase))
         if finished:
             break
     assert finished
     await balance(gateway, journal)
-    if follower in {"nobody", "somebody who leaves too"}:
+    if follower in {"alone", "another cancelled"}:
         assert {phase for _, phase in outcomes} & {None, Phase.NOT_SENT}
         assert len(outcomes) > 1
 
 
 async def _cancel_after(turns, name, gateway, journal, follower):
-    """Cancel a submit after so many turns, with others who want the same; say whether it had ended by then."""
+    """Cancel a submit after so many turns, with other callers of its key; return whether it had ended by then."""
     async with session(gateway, journal) as luma:
 
         def submit():
             return asyncio.ensure_future(luma.submit(name, key=name))
 
         caller = submit()
-        others = [submit()] if follower in {"somebody before", "somebody who leaves too"} else []
+        others = [submit()] if follower in {"another before", "another cancelled"} else []
         for turn in range(turns):
             # A submit takes some hundred turns of the loop; what is left then is waiting for the clock.
             await asyncio.sleep(0 if turn < 120 else 0.2)
         finished = caller.done()
         caller.cancel()
-        if follower == "somebody who leaves too":
+        if follower == "another cancelled":
             others[0].cancel()
-        elif follower == "somebody after":
+        elif follower == "another after":
             others = [submit()]
         await asyncio.wait([caller, *others])
         for one in [caller, *others]:
@@ -247,7 +207,7 @@ async def _cancel_after(turns, name, gateway, journal, follower):
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("moment_s", [0.5, 1.5, 2.5, 3.5])
-async def test_a_claim_that_is_being_written_is_taken_back_when_nobody_waits(gateway, moment_s):
+async def test_cancelled_during_the_claim(gateway, moment_s):
     """Cancelled while the journal writes the claim: nothing is sent, and nothing stays claimed."""
 
     class Ponderous(MemoryJournal):
@@ -270,8 +230,8 @@ async def test_a_claim_that_is_being_written_is_taken_back_when_nobody_waits(gat
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("limit", range(1, 100, 6))
-async def test_closing_a_session_at_any_moment_never_costs_twice(limit):
-    """A session that closes under submits at any turn of the loop: each is paid once and known, or not sent at all."""
+async def test_closed_at_any_moment(limit):
+    """A session that closes under submits at any turn of the loop: each is paid once and recorded, or not sent."""
     journal = SlowJournal()
     async with FakeGateway(record=False) as gateway:
         async with session(gateway, journal) as luma:
@@ -287,8 +247,8 @@ async def test_closing_a_session_at_any_moment_never_costs_twice(limit):
 
 
 @pytest.mark.looptime
-async def test_a_cancelled_caller_is_free_at_once_and_the_answer_is_still_journalled(gateway, journal):
-    """Cancelling while the POST is on its way returns at once; the answer that comes later is in the journal."""
+async def test_cancelled_during_the_post(gateway, journal):
+    """Cancelling during the POST returns at once; the answer that comes later is in the journal."""
     gateway.inject(late(10))
     loop = asyncio.get_running_loop()
     async with session(gateway, journal) as luma:
@@ -306,8 +266,8 @@ async def test_a_cancelled_caller_is_free_at_once_and_the_answer_is_still_journa
 
 
 @pytest.mark.looptime
-async def test_closing_a_session_drains_what_was_sent(gateway, journal):
-    """A POST that is on its way when the session closes is waited for, and its generation is in the journal."""
+async def test_closing_waits_for_the_answer(gateway, journal):
+    """Closing a session waits for an outstanding POST, and its generation is in the journal."""
     gateway.inject(late(10))
     async with session(gateway, journal) as luma:
         caller = asyncio.ensure_future(luma.submit(VideoRequest("cat dance"), key="cat"))
@@ -317,8 +277,8 @@ async def test_closing_a_session_drains_what_was_sent(gateway, journal):
 
 
 @pytest.mark.looptime
-async def test_a_drain_that_runs_out_of_time_leaves_a_doubt(gateway, journal):
-    """When the answer does not come within `Timeouts.close`, the caller is told of a doubt, and the journal has it."""
+async def test_closing_timeout_leaves_a_doubt(gateway, journal):
+    """If the answer does not come within `Timeouts.close`, the caller gets a doubt, and the journal has it."""
     gateway.inject(hang(charged=True))
     async with session(gateway, journal, timeouts=Timeouts(close=2)) as luma:
         caller = asyncio.ensure_future(luma.submit("cat dance", key="cat"))

@@ -37,7 +37,7 @@ LONGEST_LIFE_S = 0.25
 
 
 class Programs:
-    """Runs the program, as often as wanted, in processes forked from one that has everything loaded."""
+    """Runs the program, as often as needed, in processes forked from one that has imported everything."""
 
     def __init__(self):
         self._idle = [
@@ -48,7 +48,7 @@ class Programs:
         ]
 
     async def run(self, gateway, path, count, *, step=None, kill_after_s=None, **environ):
-        """Run it to its end, or to its death; return its exit code."""
+        """Run it to its end or its kill; return its exit code."""
         environ |= {"LUMA_API_KEY": gateway.api_key, "LUMA_BASE_URL": gateway.base_url}
         order = {"journal": str(path), "count": count, "step": step, "environ": environ}
         server = self._idle.pop()
@@ -79,7 +79,7 @@ def programs():
 
 
 async def balanced(gateway, path):
-    """Balance the books after a death: nothing paid twice, and nothing paid that the journal calls unpaid."""
+    """Balance the books after a kill: nothing paid twice, and nothing paid that the journal calls unpaid."""
     journal = SqliteJournal(path)
     owner = await journal.enter()
     _, accepted, doubtful = await balance(gateway, journal)
@@ -92,7 +92,7 @@ async def balanced(gateway, path):
 
 
 async def completed(programs, gateway, path, count):
-    """Run the program to its end: what was accepted is completed, and what is not is in doubt."""
+    """Run the program to its end: accepted purchases are completed, all others are in doubt."""
     assert await programs.run(gateway, path, count) == 0
     accepted, doubtful, entries = await balanced(gateway, path)
     assert accepted + doubtful == count
@@ -105,8 +105,8 @@ def duplicates(gateway):
 
 
 @pytest.mark.parametrize("step", range(len(STEPS)), ids=[name.replace(" ", "-") for name in STEPS])
-async def test_death_at_each_step_of_a_purchase(programs, tmp_path, step):
-    """Killed at a given step and run again, nothing is charged twice, nothing paid is unknown, the rest completes."""
+async def test_killed_at_each_step(programs, tmp_path, step):
+    """Killed at a given step and run again: nothing is charged twice, nothing paid is unknown, the rest completes."""
     path = tmp_path / "jobs.db"
     async with FakeGateway(script=succeeds(after=0.2)) as gateway:
         assert await programs.run(gateway, path, INTENTS, step=step) == -signal.SIGKILL, "the step was never reached"
@@ -115,15 +115,15 @@ async def test_death_at_each_step_of_a_purchase(programs, tmp_path, step):
 
 
 async def lives(programs, gateway, path, jitter, longest_s=LONGEST_LIFE_S, **environment):
-    """Kill the program at random instants of one life after the other, each with further purchases."""
+    """Kill the program at random moments, run after run, each with further purchases."""
     for life in range(1, LIVES + 1):
         await programs.run(gateway, path, life * INTENTS, kill_after_s=jitter.random() * longest_s, **environment)
         yield life
 
 
 @pytest.mark.timeout(60 + 2 * KILLS)
-async def test_death_at_any_instant(programs, tmp_path):
-    """Killed again and again at random moments, and then run to its end, the books balance each time."""
+async def test_killed_at_any_moment(programs, tmp_path):
+    """Killed again and again at random moments, and then run to its end: the books balance each time."""
     room = asyncio.Semaphore(AT_ONCE)
     kills, doubts = 0, 0
 
@@ -146,8 +146,8 @@ async def test_death_at_any_instant(programs, tmp_path):
     assert doubts > 0 or kills < 100
 
 
-async def test_the_same_deaths_pay_twice_when_the_claim_comes_too_late(programs, tmp_path):
-    """With the claim written after the POST, deaths at random instants make the same program pay twice."""
+async def test_killed_with_a_late_claim(programs, tmp_path):
+    """With the claim written after the POST, kills at random moments make the same program pay twice."""
     async with FakeGateway(script=succeeds(after=0.2)) as gateway:
         gateway.inject(hang(charged=True), times=ALWAYS)
         async for _ in lives(programs, gateway, tmp_path / "jobs.db", random.Random(1), 4, CLAIM_TOO_LATE="1"):
@@ -156,8 +156,8 @@ async def test_the_same_deaths_pay_twice_when_the_claim_comes_too_late(programs,
         assert duplicates(gateway) > 0
 
 
-async def test_the_same_death_pays_twice_when_the_claim_comes_too_late(programs, tmp_path):
-    """The same at one step: killed after the answer's headers came, it buys again what it has bought."""
+async def test_killed_once_with_a_late_claim(programs, tmp_path):
+    """With the claim written after the POST, a kill after the answer's headers makes it pay twice."""
     path, step = tmp_path / "jobs.db", STEPS.index("after the answer's headers came")
     async with FakeGateway(script=succeeds(after=0.2)) as gateway:
         await programs.run(gateway, path, INTENTS, step=step, CLAIM_TOO_LATE="1")
@@ -165,7 +165,7 @@ async def test_the_same_death_pays_twice_when_the_claim_comes_too_late(programs,
         assert duplicates(gateway) > 0
 
 
-async def test_two_programs_at_once_pay_once(programs, tmp_path):
+async def test_two_programs_at_once(programs, tmp_path):
     """Two processes that run the same two hundred keys on one new file make two hundred charges."""
     count, path = 200, tmp_path / "jobs.db"
     async with FakeGateway(script=succeeds(after=0.2)) as gateway:

@@ -1,4 +1,4 @@
-"""The sender where the stories leave gaps: owners, journals that fail, doubts sent again, and closing half-way."""
+"""The submitter where the stories leave gaps: owners, failing journals, resubmits, and closing."""
 
 from __future__ import annotations
 
@@ -45,19 +45,8 @@ from luma_async.testing import (
 pytestmark = pytest.mark.looptime
 
 
-@pytest.fixture
-def journal():
-    return MemoryJournal()
-
-
 def session(gateway, journal, **settings):
     return LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal, **settings)
-
-
-@pytest.fixture
-async def luma(gateway, journal):
-    async with session(gateway, journal) as opened:
-        yield opened
 
 
 async def phase_of(journal, key="cat"):
