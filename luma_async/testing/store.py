@@ -51,7 +51,7 @@ class Charge:
 
     generation_id: str
     kind: str
-    """What was bought: video, extend, audio, upscale, image, reframe_image, reframe_video or modify."""
+    """The kind: video, extend, audio, upscale, image, reframe_image, reframe_video or modify."""
     prompt: str
     body: Mapping[str, Any] = attrs.field(repr=False)
     """The request body as received, with unknown fields."""
@@ -67,7 +67,7 @@ class FakeGeneration:
     number: int
     """Counts from 1, in the order of submits."""
     kind: str
-    """What was bought: video, extend, audio, upscale, image, reframe_image, reframe_video or modify."""
+    """The kind: video, extend, audio, upscale, image, reframe_image, reframe_video or modify."""
     prompt: str
     body: Mapping[str, Any] = attrs.field(repr=False)
     """The request body that started it."""
@@ -180,7 +180,7 @@ class Store:
         generation = self.generations.get(generation_id)
         return generation if generation is not None and generation.known else None
 
-    def buy(
+    def submit(
         self, *, kind: str, prompt: str, body: Mapping[str, Any], source: str | None = None
     ) -> FakeGeneration | Rejection:
         """Start a generation and charge for it, unless all slots are taken or its script rejects the submit."""

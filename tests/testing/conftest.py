@@ -40,7 +40,7 @@ class Client:
     async def submit(self, prompt="cat dance", **fields):
         return await self.ask("POST", "/luma/generations", json=VIDEO | {"prompt": prompt} | fields)
 
-    async def buy(self, prompt="cat dance"):
+    async def submit_id(self, prompt="cat dance"):
         """Submit and return the id."""
         return (await self.submit(prompt)).body["id"]
 
@@ -60,7 +60,7 @@ class Client:
         """Send a request to the Dream Machine API."""
         return await self.ask(method, f"/dream-machine/v1{path}", **({} if body is None else {"json": body}), **more)
 
-    async def buy_at_luma(self, prompt="cat dance", **fields):
+    async def luma_submit_id(self, prompt="cat dance", **fields):
         """Submit to the Dream Machine API and return the id."""
         body = {"model": "ray-2", "prompt": prompt} | fields
         return (await self.luma("POST", "/generations/video", body)).body["id"]

@@ -38,7 +38,7 @@ from luma_async.testing import (
 )
 from luma_async.testing.faults import requests
 
-BIG = json.dumps({"prompt": "cat", "aspect_ratio": "1:1", "picture": "A" * 4_000_000}).encode()
+BIG = json.dumps({"prompt": "cat", "aspect_ratio": "1:1", "image": "A" * 4_000_000}).encode()
 DROPPED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 
@@ -239,7 +239,7 @@ async def test_clear_faults(client, gateway):
     """A fault applies to its kind of request until it is cleared."""
     gateway.inject(server_error(500), on="query", times=ALWAYS)
     gateway.inject(server_error(500), on="tasks", times=ALWAYS)
-    generation_id = await client.buy()
+    generation_id = await client.submit_id()
     assert [(await client.query(generation_id)).status for _ in range(3)] == [500] * 3
     gateway.clear_faults("query")
     assert (await client.query(generation_id)).status == 200

@@ -33,7 +33,7 @@ def gateway_options():
 @pytest.fixture
 async def completed(client):
     """The body of a completed generation."""
-    return (await client.query(await client.buy())).body
+    return (await client.query(await client.submit_id())).body
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ async def test_if_range(client, url):
 
 async def test_missing_file(client, gateway):
     """Unknown generations and file names are answered with 404."""
-    generation_id = await client.buy()
+    generation_id = await client.submit_id()
     for path in ("/files/unknown/video.mp4", f"/files/{generation_id}/other.mp4"):
         assert (await client.file(gateway.base_url + path)).status == 404
 

@@ -64,7 +64,7 @@ async def test_free_slots(client, gateway):
 @pytest.mark.looptime
 async def test_generation_state_now(client, gateway):
     """A generation ages with the loop's clock."""
-    generation = gateway.generations[await client.buy()]
+    generation = gateway.generations[await client.submit_id()]
     assert (generation.state, generation.kind, generation.prompt) == ("pending", "video", "cat dance")
     await asyncio.sleep(21)
     assert generation.state == "completed"

@@ -18,7 +18,7 @@ from luma_async.testing import (
 async def three(request, client, gateway):
     """Three ids, and a function that asks for them with a fault and returns the ids of the rows, and the rows."""
     gateway.behaviour.batch = request.param
-    ids = [await client.buy(prompt) for prompt in "abc"]
+    ids = [await client.submit_id(prompt) for prompt in "abc"]
 
     async def ask(fault):
         gateway.inject(fault, on="tasks")

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.looptime
 async def states(client, gateway, script, *ages):
     """The states that queries see at these ages of one generation."""
     gateway.scripts["cat dance"] = script
-    generation_id = await client.buy()
+    generation_id = await client.submit_id()
     loop = asyncio.get_running_loop()
     start = gateway.charges[-1].at
     seen = []
@@ -65,7 +65,7 @@ async def test_states_of_a_script(client, gateway, script, ages, expected):
 async def test_new_state_in_a_row(client, gateway):
     """The status of a row has the new word, too."""
     gateway.scripts["cat dance"] = new_state("polishing", succeeds(20))
-    generation_id = await client.buy()
+    generation_id = await client.submit_id()
     await asyncio.sleep(13)
     assert (await client.tasks(generation_id)).body["data"][0]["status"] == "POLISHING"
 
@@ -73,7 +73,7 @@ async def test_new_state_in_a_row(client, gateway):
 async def test_progress_of_a_stall(client, gateway):
     """The progress of a stalled generation never reaches 100 %."""
     gateway.scripts["cat dance"] = stalls()
-    generation_id = await client.buy()
+    generation_id = await client.submit_id()
     await asyncio.sleep(10_000)
     assert (await client.tasks(generation_id)).body["data"][0]["progress"] == "30%"
 
@@ -81,7 +81,7 @@ async def test_progress_of_a_stall(client, gateway):
 async def test_late_link(client, gateway):
     """A completed generation has no link until its time, while the link endpoint returns it."""
     gateway.scripts["cat dance"] = completes_without_link(after=10, link_after=30)
-    generation_id = await client.buy()
+    generation_id = await client.submit_id()
     await asyncio.sleep(11)
     assert (await client.query(generation_id)).body["video"] is None
     assert (await client.link(generation_id)).status == 200
@@ -92,7 +92,7 @@ async def test_late_link(client, gateway):
 async def test_no_link(client, gateway):
     """Neither the query nor the link endpoint ever returns a link."""
     gateway.scripts["cat dance"] = completes_without_link(after=10, link_endpoint=False)
-    generation_id = await client.buy()
+    generation_id = await client.submit_id()
     await asyncio.sleep(100_000)
     assert (await client.query(generation_id)).body["video"] is None
     assert (await client.link(generation_id)).status == 400
@@ -102,7 +102,7 @@ async def test_no_link(client, gateway):
 async def test_watermarked_only(client, gateway, endpoint):
     """A query returns only the watermarked link, whatever the link endpoint returns."""
     gateway.scripts["cat dance"] = watermarked_only(after=10, link_endpoint=endpoint)
-    generation_id = await client.buy()
+    generation_id = await client.submit_id()
     await asyncio.sleep(11)
     body = (await client.query(generation_id)).body
     assert (body["video"]["download_url"], body["video_raw"]) == ("", None)
@@ -150,7 +150,7 @@ async def test_script_function(client, gateway):
 async def test_presigned_links_expire(client, gateway):
     """A clean link expires, a new query returns a new link, and the watermarked link never expires."""
     gateway.scripts["cat dance"] = presigned(60, succeeds(1))
-    generation_id = await client.buy()
+    generation_id = await client.submit_id()
     await asyncio.sleep(2)
     video = (await client.query(generation_id)).body["video"]
     signed = (await client.link(generation_id)).body["url"]
@@ -166,8 +166,8 @@ async def test_presigned_links_expire(client, gateway):
 
 async def test_creation_times(client, gateway):
     """Creation times begin today and move with virtual time."""
-    first = gateway.generations[await client.buy()].created
+    first = gateway.generations[await client.submit_id()].created
     await asyncio.sleep(3600)
-    second = gateway.generations[await client.buy()].created
+    second = gateway.generations[await client.submit_id()].created
     assert 3600 <= (second - first).total_seconds() < 3610
     assert abs((first - datetime.now(UTC)).total_seconds()) < 60

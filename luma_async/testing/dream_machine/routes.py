@@ -102,7 +102,7 @@ class DreamMachineRoutes:
 
     def _paid(self, path: str, kind: str, paid: PaidRequest) -> Route:
         """A route of a paid request."""
-        return self._route("POST", path, kind, functools.partial(self._buy, paid))
+        return self._route("POST", path, kind, functools.partial(self._submit_paid, paid))
 
     def _missing(self, path: str, status: int, allowed: list[str] | None = None) -> Route:
         """A route for a path that does not exist, or for methods that a path does not allow."""
@@ -126,9 +126,9 @@ class DreamMachineRoutes:
 
     def _submit(self, exchange: Exchange) -> web.Response:
         """Start a video, or an extension of earlier videos."""
-        return self._buy(validation.RELAYED_VIDEO if self._behaviour.relay else validation.VIDEO, exchange)
+        return self._submit_paid(validation.RELAYED_VIDEO if self._behaviour.relay else validation.VIDEO, exchange)
 
-    def _buy(self, paid: PaidRequest, exchange: Exchange) -> web.Response:
+    def _submit_paid(self, paid: PaidRequest, exchange: Exchange) -> web.Response:
         """Start a paid generation."""
         body = exchange.seen.body
         if self._behaviour.relay and is_object(body):
@@ -141,20 +141,20 @@ class DreamMachineRoutes:
         except RefusedBodyError as error:
             return self._refuse(error.status, error.detail)
         self._unknown_fields |= set(body) - set(paid.record.fields)
-        bought = exchange.store.buy(
+        submitted = exchange.store.submit(
             kind="extend" if paid.kind == "video" and source_ids else paid.kind,
             prompt=body.get("prompt", ""),
             body=body,
             source=next(iter(source_ids), None),
         )
-        if isinstance(bought, Rejection):
+        if isinstance(submitted, Rejection):
             if self._behaviour.relay:
-                return error_answer(bought.status, bought.code, bought.message)
-            return json_answer({"detail": bought.message}, bought.status)
+                return error_answer(submitted.status, submitted.code, submitted.message)
+            return json_answer({"detail": submitted.message}, submitted.status)
         if body.get("sync") is True:
-            wait_s = min(bought.script.ends_after_s, float(body.get("sync_timeout", SYNC_TIMEOUT_S)))
-            exchange.answer_later(wait_s, lambda: self._show(bought, exchange, paid.status))
-        return self._show(bought, exchange, paid.status)
+            wait_s = min(submitted.script.ends_after_s, float(body.get("sync_timeout", SYNC_TIMEOUT_S)))
+            exchange.answer_later(wait_s, lambda: self._show(submitted, exchange, paid.status))
+        return self._show(submitted, exchange, paid.status)
 
     def _check_sources(self, exchange: Exchange, body: Mapping[str, Any]) -> list[str]:
         """The ids of the generations that this request builds on: the id in the path, or those in its keyframes.

@@ -105,13 +105,13 @@ class RixAPIRoutes:
         """
         body = exchange.seen.body
         source_id = body.get("task_id") if is_object(body) else None
-        return self._buy(exchange, "audio" if source_id else "video", source_id=source_id or None)
+        return self._submit_paid(exchange, "audio" if source_id else "video", source_id=source_id or None)
 
     def _extend(self, exchange: Exchange) -> web.Response:
         """Start an extension of a video."""
-        return self._buy(exchange, "extend", source_id=exchange.generation_id)
+        return self._submit_paid(exchange, "extend", source_id=exchange.generation_id)
 
-    def _buy(self, exchange: Exchange, kind: str, source_id: str | None = None) -> web.Response:
+    def _submit_paid(self, exchange: Exchange, kind: str, source_id: str | None = None) -> web.Response:
         """Start a paid generation."""
         body = exchange.seen.body
         if not is_object(body):
@@ -126,13 +126,13 @@ class RixAPIRoutes:
             if source is None or not source.completed:
                 return _not_usable(source)
         self._unknown_fields |= unknown_fields(body, edition)
-        bought = exchange.store.buy(kind=kind, prompt=prompt, body=body, source=source_id)
-        if isinstance(bought, Rejection):
-            return error_answer(bought.status, bought.code, bought.message)
+        submitted = exchange.store.submit(kind=kind, prompt=prompt, body=body, source=source_id)
+        if isinstance(submitted, Rejection):
+            return error_answer(submitted.status, submitted.code, submitted.message)
         if kind == "extend":
-            return json_answer(bodies.related(bought))
+            return json_answer(bodies.related(submitted))
         status = self._behaviour.submit_status
-        return json_answer(bodies.submitted(bought, status=status, shape=self._behaviour.submit_shape), status)
+        return json_answer(bodies.submitted(submitted, status=status, shape=self._behaviour.submit_shape), status)
 
     def _query(self, exchange: Exchange) -> web.Response:
         """Return a generation."""
@@ -177,7 +177,7 @@ class RixAPIRoutes:
             return json_answer({"success": False, "message": "无权进行此操作, access token 无效"})
         if str(self._credentials.user_id) not in {headers.get(name) for name in USER_ID_HEADERS}:
             return json_answer({"success": False, "message": "无权进行此操作, 未提供 New-Api-User"}, 401)
-        bought = len(exchange.store.charges)
+        charges = len(exchange.store.charges)
         data = {
             "id": self._credentials.user_id,
             "username": "user123",
@@ -185,9 +185,9 @@ class RixAPIRoutes:
             "email": "user@example.com",
             "role": 1,
             "status": 1,
-            "quota": QUOTA - bought * PRICE,
-            "used_quota": bought * PRICE,
-            "request_count": bought,
+            "quota": QUOTA - charges * PRICE,
+            "used_quota": charges * PRICE,
+            "request_count": charges,
             "group": "default",
             "inviter_id": 0,
             "aff_code": "abc123",

@@ -46,7 +46,7 @@ async def test_slots_are_shared(client, gateway):
     """Generations of both dialects and of all kinds use the same slots."""
     gateway.free_slots = 2
     gateway.scripts["slow cat"] = stalls()
-    await client.buy("slow cat")
+    await client.submit_id("slow cat")
     await client.luma("POST", "/generations/image", IMAGE)
     assert (await client.luma("POST", "/generations", VIDEO)).status == 429
     await asyncio.sleep(21)
@@ -57,7 +57,7 @@ async def test_slots_are_shared(client, gateway):
 async def test_unknown_generation(client, gateway):
     """A query and the list agree on when a generation is unknown."""
     gateway.scripts |= {"late cat": unknown_at_first(5), "lost cat": forgets(10)}
-    ids = [await client.buy_at_luma(prompt) for prompt in gateway.scripts]
+    ids = [await client.luma_submit_id(prompt) for prompt in gateway.scripts]
     seen = []
     for pause in (1, 6, 6):
         await asyncio.sleep(pause)
@@ -72,7 +72,7 @@ async def test_unknown_generation(client, gateway):
 async def test_late_link(client, gateway):
     """A completed generation has no assets until its time."""
     gateway.scripts["cat dance"] = completes_without_link(after=10, link_after=30)
-    path = f"/generations/{await client.buy_at_luma()}"
+    path = f"/generations/{await client.luma_submit_id()}"
     await asyncio.sleep(11)
     assert "assets" not in (await client.luma("GET", path)).body
     await asyncio.sleep(30)
@@ -84,13 +84,13 @@ async def test_late_link(client, gateway):
 async def test_presigned_links_expire(client, gateway, path, order, asset):
     """A link expires, and a new query returns a new link."""
     gateway.scripts["cat dance"] = presigned(60, succeeds(0))
-    bought = (await client.luma("POST", f"/generations{path}", order)).body
-    link = bought["assets"][asset]
+    submitted = (await client.luma("POST", f"/generations{path}", order)).body
+    link = submitted["assets"][asset]
     assert "X-Amz-Expires=60" in link
     assert (await client.file(link)).status == 200
     await asyncio.sleep(61)
     assert (await client.file(link)).status == 403
-    fresh = (await client.luma("GET", f"/generations/{bought['id']}")).body["assets"][asset]
+    fresh = (await client.luma("GET", f"/generations/{submitted['id']}")).body["assets"][asset]
     assert (await client.file(fresh)).status == 200
 
 
@@ -119,7 +119,7 @@ async def test_lost_answer_is_charged(client, gateway, path, order, kind, fault,
 async def test_faults_of_follow_ups(client, gateway, kind):
     """Upscale and audio can lose their answers, too."""
     gateway.scripts["cat dance"] = succeeds(0)
-    source = await client.buy_at_luma()
+    source = await client.luma_submit_id()
     gateway.inject(no_id(), on=kind)
     assert "id" not in (await client.luma("POST", f"/generations/{source}/{kind}", {})).body
     assert [charge.kind for charge in gateway.charges] == ["video", kind]
@@ -149,7 +149,7 @@ async def test_fault_on_each_kind(client, gateway, method, path, kind):
 
 async def test_faults_of_the_list(client, gateway):
     """Rows of the list can be dropped and added like those of the relay's query for many."""
-    ids = [await client.buy_at_luma(f"cat {number}") for number in range(3)][::-1]
+    ids = [await client.luma_submit_id(f"cat {number}") for number in range(3)][::-1]
     gateway.inject(drops_rows(2), on="list")
     gateway.inject(adds_foreign_row(), on="list")
     for foreign, expected in [(0, ids[2:]), (1, ids)]:
@@ -210,15 +210,15 @@ async def test_delete_if_not_strict(lenient):
     for _ in range(2):
         assert (await lenient.luma("DELETE", "/generations/any-id")).status == 204
         assert (await lenient.luma("GET", "/generations/any-id")).status == 200
-    bought = await lenient.buy_at_luma()
-    assert [(await lenient.luma("DELETE", f"/generations/{bought}")).status for _ in range(2)] == [204, 404]
-    assert (await lenient.luma("GET", f"/generations/{bought}")).status == 404
+    submitted = await lenient.luma_submit_id()
+    assert [(await lenient.luma("DELETE", f"/generations/{submitted}")).status for _ in range(2)] == [204, 404]
+    assert (await lenient.luma("GET", f"/generations/{submitted}")).status == 404
 
 
 async def test_script_wins_if_not_strict(lenient):
     """A generation that its script hides is not found."""
     lenient.gateway.scripts["cat dance"] = unknown_at_first(100)
-    assert (await lenient.luma("GET", f"/generations/{await lenient.buy_at_luma()}")).status == 404
+    assert (await lenient.luma("GET", f"/generations/{await lenient.luma_submit_id()}")).status == 404
 
 
 async def test_relay_dialect_if_not_strict(lenient):

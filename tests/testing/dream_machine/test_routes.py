@@ -11,7 +11,7 @@ import pytest
 from luma_async.testing import FakeGateway, completes_without_link, fails, file_bytes, new_state, stalls, succeeds
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "dream_machine"
-PICTURE = {"url": "https://e.example/a.jpg"}
+SOURCE = {"url": "https://e.example/a.jpg"}
 VIDEO = {"model": "ray-2", "prompt": "cat dance"}
 UUID = "123e4567-e89b-12d3-a456-426614174000"
 PAID = [
@@ -20,21 +20,21 @@ PAID = [
     ("/generations/image", {"model": "photon-1"}, "image", "image", "image"),
     (
         "/generations/image/reframe",
-        {"media": PICTURE, "aspect_ratio": "1:1", "model": "photon-1", "generation_type": "reframe_image"},
+        {"media": SOURCE, "aspect_ratio": "1:1", "model": "photon-1", "generation_type": "reframe_image"},
         "reframe",
         "reframe_image",
         "image",
     ),
     (
         "/generations/video/reframe",
-        {"media": PICTURE, "aspect_ratio": "1:1", "model": "ray-2", "generation_type": "reframe_video"},
+        {"media": SOURCE, "aspect_ratio": "1:1", "model": "ray-2", "generation_type": "reframe_video"},
         "reframe",
         "reframe_video",
         "video",
     ),
     (
         "/generations/video/modify",
-        {"media": PICTURE, "model": "ray-2", "mode": "flex_2", "generation_type": "modify_video"},
+        {"media": SOURCE, "model": "ray-2", "mode": "flex_2", "generation_type": "modify_video"},
         "modify",
         "modify",
         "video",
@@ -65,16 +65,17 @@ def nulls(value):
 @pytest.mark.parametrize(("path", "order", "count", "kind", "generation_type"), PAID)
 async def test_paid_requests(client, gateway, path, order, count, kind, generation_type):
     """Every paid request is charged once, and ends with a file of its type."""
-    bought = (await client.luma("POST", path, order)).body
-    assert (bought["state"], bought["generation_type"], "assets" in bought) == ("queued", generation_type, False)
-    assert [(charge.kind, charge.generation_id) for charge in gateway.charges] == [(kind, bought["id"])]
+    submitted = (await client.luma("POST", path, order)).body
+    seen = submitted["state"], submitted["generation_type"], "assets" in submitted
+    assert seen == ("queued", generation_type, False)
+    assert [(charge.kind, charge.generation_id) for charge in gateway.charges] == [(kind, submitted["id"])]
     assert gateway.counts[count] == 1
     await asyncio.sleep(6)
-    assert (await client.luma("GET", f"/generations/{bought['id']}")).body["state"] == "dreaming"
+    assert (await client.luma("GET", f"/generations/{submitted['id']}")).body["state"] == "dreaming"
     await asyncio.sleep(15)
-    done = (await client.luma("GET", f"/generations/{bought['id']}")).body
-    assert done | {"state": "queued"} == bought | {"assets": done["assets"]}
-    assert not nulls(bought)
+    done = (await client.luma("GET", f"/generations/{submitted['id']}")).body
+    assert done | {"state": "queued"} == submitted | {"assets": done["assets"]}
+    assert not nulls(submitted)
     assert not nulls(done)
     [link] = [done["assets"][generation_type]]
     name = "image.jpg" if generation_type == "image" else "video.mp4"
@@ -84,10 +85,10 @@ async def test_paid_requests(client, gateway, path, order, count, kind, generati
 @pytest.mark.looptime
 async def test_completed_query_fields(client):
     """A completed generation has the recorded fields, except the null that Luma's schema forbids."""
-    source = await client.buy_at_luma()
+    source = await client.luma_submit_id()
     await asyncio.sleep(21)
     recorded = sample("get-completed")
-    frames = {"frame0": {"type": "image"} | PICTURE, "frame1": {"type": "generation", "id": source}}
+    frames = {"frame0": {"type": "image"} | SOURCE, "frame1": {"type": "generation", "id": source}}
     order = recorded["request"] | {"model": "ray-1-6", "keyframes": frames}
     generation_id = (await client.luma("POST", "/generations", order)).body["id"]
     await asyncio.sleep(21)
@@ -110,7 +111,7 @@ async def test_completed_query_fields(client):
 async def test_states_without_assets(client, gateway, script, state, reason):
     """Failed has a reason, completed may lack its link, and a new state is passed on."""
     gateway.scripts["cat dance"] = script
-    generation_id = await client.buy_at_luma()
+    generation_id = await client.luma_submit_id()
     assert not {"failure_reason", "assets"} & set((await client.luma("GET", f"/generations/{generation_id}")).body)
     await asyncio.sleep(3)
     body = (await client.luma("GET", f"/generations/{generation_id}")).body
@@ -133,7 +134,7 @@ async def test_assumed_synchronous_image(client, gateway, more, state, takes_s):
 
 async def test_list_pages(client):
     """Pages have the newest first, and report whether there are more."""
-    ids = [await client.buy_at_luma(f"cat {number}") for number in range(5)][::-1]
+    ids = [await client.luma_submit_id(f"cat {number}") for number in range(5)][::-1]
     recorded = sample("list")
     for limit, offset, expected, more in [(2, 0, ids[:2], True), (2, 3, ids[3:], False), (9, 9, [], False)]:
         body = (await client.luma("GET", f"/generations?limit={limit}&offset={offset}")).body
@@ -157,7 +158,7 @@ async def test_list_pages(client):
 )
 async def test_assumed_list_integers(client, query, numbers):
     """A negative limit or offset counts as 0, and a huge value is accepted."""
-    ids = [await client.buy_at_luma(f"cat {number}") for number in range(3)]
+    ids = [await client.luma_submit_id(f"cat {number}") for number in range(3)]
     body = (await client.luma("GET", f"/generations?{query}")).body
     assert [each["id"] for each in body["generations"]] == [ids[number] for number in numbers]
 
@@ -172,7 +173,7 @@ async def test_list_with_invalid_number(client, query):
 @pytest.mark.looptime
 async def test_delete(client, gateway):
     """A deleted generation is unknown in both dialects, and its charge stays."""
-    generation_id = await client.buy_at_luma()
+    generation_id = await client.luma_submit_id()
     await asyncio.sleep(21)
     answer = await client.luma("DELETE", f"/generations/{generation_id}")
     assert (answer.status, answer.raw) == (204, b"")
@@ -192,12 +193,12 @@ async def test_delete(client, gateway):
 )
 async def test_assumed_upscale_and_audio(client, gateway, what, order, generation_type):
     """Upscale and audio are charged for a completed video, and refused for all others."""
-    video, picture = await client.buy_at_luma(), (await client.luma("POST", *PAID[2][:2])).body["id"]
+    video, image = await client.luma_submit_id(), (await client.luma("POST", *PAID[2][:2])).body["id"]
     early = await client.luma("POST", f"/generations/{video}/{what}", order)
     await asyncio.sleep(21)
-    of_picture = await client.luma("POST", f"/generations/{picture}/{what}", order)
+    of_image = await client.luma("POST", f"/generations/{image}/{what}", order)
     unknown = await client.luma("POST", f"/generations/{UUID}/{what}", order)
-    assert (early.status, of_picture.status, unknown.status, len(gateway.charges)) == (400, 400, 404, 2)
+    assert (early.status, of_image.status, unknown.status, len(gateway.charges)) == (400, 400, 404, 2)
     answer = await client.luma("POST", f"/generations/{video}/{what}", order)
     assert answer.status == 200
     assert answer.body["request"] == {"generation_type": generation_type, **order}
@@ -211,7 +212,7 @@ async def test_assumed_upscale_and_audio(client, gateway, what, order, generatio
 @pytest.mark.parametrize("frame", ["frame0", "frame1"])
 async def test_assumed_generation_frames(client, gateway, frame):
     """A frame needs a completed video; the video is then charged as an extend."""
-    source = await client.buy_at_luma()
+    source = await client.luma_submit_id()
 
     async def extend(generation_id):
         order = VIDEO | {"keyframes": {frame: {"type": "generation", "id": generation_id}}}
@@ -308,14 +309,14 @@ async def test_relay_submit_is_visible(client):
 @pytest.mark.looptime
 async def test_visible_in_relay_dialect(client):
     """A video has a query, a row and a link in the relay dialect; an image is unknown there."""
-    video, picture = await client.buy_at_luma(), (await client.luma("POST", *PAID[2][:2])).body["id"]
+    video, image = await client.luma_submit_id(), (await client.luma("POST", *PAID[2][:2])).body["id"]
     await asyncio.sleep(21)
     assert (await client.query(video)).body["video"]["download_url"]
-    assert [row["task_id"] for row in (await client.tasks(video, picture)).body["data"]] == [video]
+    assert [row["task_id"] for row in (await client.tasks(video, image)).body["data"]] == [video]
     assert (await client.link(video)).status == 200
-    for answer in (await client.query(picture), await client.link(picture)):
+    for answer in (await client.query(image), await client.link(image)):
         assert (answer.status, answer.body["code"]) == (400, "task_not_exist")
-    extend = await client.ask("POST", f"/luma/generations/{picture}/extend", json={"prompt": "more"})
+    extend = await client.ask("POST", f"/luma/generations/{image}/extend", json={"prompt": "more"})
     assert extend.body["code"] == "task_not_exist"
 
 

@@ -10,12 +10,12 @@ import pytest
 from luma_async.testing import FakeGateway
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "errors"
-PICTURE = {"url": "https://e.example/a.jpg"}
+SOURCE = {"url": "https://e.example/a.jpg"}
 VIDEO = {"model": "ray-2", "prompt": "cat dance"}
 IMAGE = {"model": "photon-1", "prompt": "cat dance"}
-REFRAME_IMAGE = {"media": PICTURE, "aspect_ratio": "1:1", "model": "photon-1", "generation_type": "reframe_image"}
-REFRAME_VIDEO = {"media": PICTURE, "aspect_ratio": "1:1", "model": "ray-2", "generation_type": "reframe_video"}
-MODIFY = {"media": PICTURE, "model": "ray-flash-2", "mode": "flex_2", "generation_type": "modify_video"}
+REFRAME_IMAGE = {"media": SOURCE, "aspect_ratio": "1:1", "model": "photon-1", "generation_type": "reframe_image"}
+REFRAME_VIDEO = {"media": SOURCE, "aspect_ratio": "1:1", "model": "ray-2", "generation_type": "reframe_video"}
+MODIFY = {"media": SOURCE, "model": "ray-flash-2", "mode": "flex_2", "generation_type": "modify_video"}
 UUID = "123e4567-e89b-12d3-a456-426614174000"
 INTEGERS = ("grid_position_x", "grid_position_y", "x_start", "x_end", "y_start", "y_end")
 
@@ -37,7 +37,7 @@ def places(answer):
                 "generation_type": "video",
                 "aspect_ratio": "9:21",
                 "loop": False,
-                "keyframes": {"frame0": {"type": "image"} | PICTURE, "frame1": {"type": "image"} | PICTURE},
+                "keyframes": {"frame0": {"type": "image"} | SOURCE, "frame1": {"type": "image"} | SOURCE},
                 "callback_url": "https://e.example/hook",
                 "resolution": "8k",
                 "duration": "12s",
@@ -50,17 +50,17 @@ def places(answer):
             IMAGE
             | {
                 "format": "png",
-                "image_ref": [PICTURE | {"weight": 0.5}, {}],
-                "style_ref": [PICTURE | {"weight": 1}],
+                "image_ref": [SOURCE | {"weight": 0.5}, {}],
+                "style_ref": [SOURCE | {"weight": 1}],
                 "character_ref": {"identity0": {"images": ["https://e.example/a.jpg"]}},
-                "modify_image_ref": PICTURE,
+                "modify_image_ref": SOURCE,
                 "sync": False,
                 "sync_timeout": 1.5,
             },
         ),
         ("/generations/image/reframe", REFRAME_IMAGE | dict.fromkeys(INTEGERS, 4) | {"format": "jpg", "prompt": ""}),
-        ("/generations/video/reframe", REFRAME_VIDEO | dict.fromkeys(INTEGERS, 4.0) | {"first_frame": PICTURE}),
-        ("/generations/video/modify", MODIFY | {"prompt": "night", "first_frame": PICTURE}),
+        ("/generations/video/reframe", REFRAME_VIDEO | dict.fromkeys(INTEGERS, 4.0) | {"first_frame": SOURCE}),
+        ("/generations/video/modify", MODIFY | {"prompt": "night", "first_frame": SOURCE}),
     ],
 )
 async def test_valid_bodies(client, gateway, path, order):

@@ -90,7 +90,7 @@ async def test_completed_query_fields(client, body, name):
 async def test_query_without_files(client, gateway, script, name):
     """Failed, and completed without a link, have the recorded fields."""
     gateway.scripts["cat dance"] = script
-    generation_id = await client.buy()
+    generation_id = await client.submit_id()
     await asyncio.sleep(2)
     assert shape((await client.query(generation_id)).body) == shape(sample(name))
 
@@ -111,7 +111,7 @@ async def test_thumbnail_string(client, gateway):
 
 async def test_assumed_running_2025(client):
     """A running generation of the edition of 2025 has its request, and null for each file."""
-    body = (await client.query(await client.buy())).body
+    body = (await client.query(await client.submit_id())).body
     assert (body["state"], body["request"]) == ("pending", VIDEO)
     assert [body[name] for name in ("video", "video_raw", "thumbnail", "last_frame", "artifact")] == [None] * 5
 
@@ -140,7 +140,7 @@ async def test_envelope_rows(client):
 async def test_failed_row(client, gateway):
     """A FAILURE has its reason in the row and in the generation."""
     gateway.scripts["cat dance"] = fails("Frame moderation failed", after=1)
-    generation_id = await client.buy()
+    generation_id = await client.submit_id()
     await asyncio.sleep(2)
     [row] = (await client.tasks(generation_id)).body["data"]
     assert (row["status"], row["fail_reason"]) == ("FAILURE", "Frame moderation failed")
@@ -150,7 +150,7 @@ async def test_failed_row(client, gateway):
 async def test_bare_list(client, gateway):
     """A bare list leaves out unknown ids and has repeated ids once."""
     gateway.behaviour.batch = "list"
-    ids = [await client.buy("a"), await client.buy("b")]
+    ids = [await client.submit_id("a"), await client.submit_id("b")]
     rows = (await client.tasks(*ids, "unknown", ids[0])).body
     assert [row["id"] for row in rows] == ids
 
@@ -188,7 +188,7 @@ async def test_unknown_generation(client):
 @pytest.mark.looptime
 async def test_assumed_link_endpoint(client):
     """The link endpoint answers 400 before completion, and returns a working link afterwards."""
-    generation_id = await client.buy()
+    generation_id = await client.submit_id()
     early = await client.link(generation_id)
     assert (early.status, early.body["code"]) == (400, "task_not_completed")
     await asyncio.sleep(21)
@@ -200,7 +200,7 @@ async def test_assumed_link_endpoint(client):
 @pytest.mark.looptime
 async def test_extend(client, gateway):
     """An extend of a completed video is charged under a new id; any other is refused."""
-    source = await client.buy()
+    source = await client.submit_id()
     path, old = f"/luma/generations/{source}/extend", sample("extend-request-2024")
     assert (await post(client, path, old)).status == 400
     assert (await post(client, "/luma/generations/unknown/extend", old)).body["code"] == "task_not_exist"
@@ -216,7 +216,7 @@ async def test_extend(client, gateway):
 @pytest.mark.looptime
 async def test_assumed_audio(client, gateway):
     """A submit with `task_id` needs a completed video and no aspect ratio."""
-    source = await client.buy()
+    source = await client.submit_id()
     order = {"prompt": "purring", "task_id": source}
     assert (await post(client, "/luma/generations", order)).status == 400
     await asyncio.sleep(21)
@@ -331,7 +331,7 @@ async def test_assumed_key_usage(client):
     """The usage of the key has the recorded fields, and grows with each charge."""
     before = (await client.ask("GET", "/api/usage/token")).body
     assert shape(before) == shape(sample("usage-token"))
-    await client.buy()
+    await client.submit_id()
     after = (await client.ask("GET", "/api/usage/token")).body["data"]
     assert after["total_used"] > before["data"]["total_used"]
     assert after["total_available"] + after["total_used"] == after["total_granted"]
