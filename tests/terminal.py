@@ -1,4 +1,4 @@
-"""A real terminal for a command: a pseudo-terminal that is typed into and looked at."""
+"""A pseudo-terminal to run a command in: tests type into it and read its screen."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _STEP = re.compile(r"\x1b\[(?P<count>\d*)(?P<what>[A-Za-z])|\x1b\[\?\d+[hl]|(?P<
 
 
 class Terminal:
-    """Runs one command at a time, as the foreground of a session of its own: Ctrl-C reaches it as it reaches people's.
+    """Runs one command at a time in the foreground of a new session, so that Ctrl-C reaches it.
 
     Attributes:
-        stream: everything that was written to it, in order.
-        code: how the command ended.
+        stream: everything that was written to the terminal.
+        code: the exit code of the command; None while it runs.
     """
 
     def __init__(self) -> None:
@@ -44,12 +44,12 @@ class Terminal:
         self._process = None
 
     async def start(self, *arguments, stdout=None, shell=None, **environment):
-        """Start `luma-async` with these arguments, or a line for the shell; `stdout` goes elsewhere if given."""
+        """Start `luma-async` with these arguments, or a shell with a line; `stdout` replaces the terminal."""
         self._ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (40, _WIDTH))
         words = (*COMMAND, *arguments) if shell is None else ("/bin/sh", "-c", shell)
-        # TERM alone says what the terminal can do; what the machine of the test says about colours does not count.
-        told = {
+        # Colors depend on TERM and the test's variables only, not on the machine's.
+        inherited = {
             name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR", "COLORTERM"}
         }
         self._process = await asyncio.create_subprocess_exec(
@@ -57,7 +57,7 @@ class Terminal:
             stdin=theirs,
             stdout=theirs if stdout is None else stdout,
             stderr=theirs,
-            env={**told, "TERM": "xterm-256color", **environment},
+            env={**inherited, "TERM": "xterm-256color", **environment},
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
@@ -65,18 +65,18 @@ class Terminal:
         asyncio.get_running_loop().add_reader(self._ours, self._read)
 
     def press(self, keys: bytes) -> None:
-        """Type."""
+        """Type these keys."""
         os.write(self._ours, keys)
 
     async def until(self, words: str) -> None:
-        """Wait until this was shown."""
+        """Wait until these words were written."""
         while words not in _STYLE.sub("", self.stream):
             assert not self._hung_up, self.stream
             self._seen.clear()
             await self._seen.wait()
 
     async def end(self) -> str:
-        """Wait for the end of the command, and return what stands on the screen then."""
+        """Wait until the command has ended, and return the screen."""
         self.code = await self._process.wait()
         while not self._hung_up:
             self._seen.clear()
@@ -85,7 +85,7 @@ class Terminal:
         return self.screen
 
     async def kill(self) -> None:
-        """End what a failed test has left."""
+        """Kill a command that a failed test left running."""
         if self.code is None and self._process is not None:
             if self._process.returncode is None:
                 self._process.kill()
@@ -93,7 +93,7 @@ class Terminal:
 
     @property
     def screen(self) -> str:
-        """What stands there, lines drawn over as they were."""
+        """The text on the screen, after all redraws."""
         lines, row, column = [[]], 0, 0
         for step in _STEP.finditer(self.stream):
             text, what, count = step["text"], step["what"], int(step["count"] or 1)
@@ -117,7 +117,7 @@ class Terminal:
         try:
             data = os.read(self._ours, 65536)
         except OSError:
-            # Nobody has the other end any more.
+            # The command has closed the other end.
             asyncio.get_running_loop().remove_reader(self._ours)
             self._hung_up = True
             data = b""

@@ -50,8 +50,8 @@ def results(here, out="out"):
     return [json.loads(line) for line in (here / out / "results.jsonl").read_text().splitlines()]
 
 
-async def test_a_file_of_prompts_becomes_a_folder_of_videos(run, here, gateway):
-    """A prompt a line; the folder holds the files, a line for each outcome, and the journal. Twice costs once."""
+async def test_text_file(run, here, gateway):
+    """Each line becomes a video in the folder, next to the results and a page; a second run buys nothing."""
     (here / "prompts.txt").write_text("a cat\n\n a dog \n", encoding="utf-8")
     code, out, err = await run("prompts.txt", "--out", "out")
     assert (code, out) == (0, "")
@@ -72,8 +72,8 @@ async def test_a_file_of_prompts_becomes_a_folder_of_videos(run, here, gateway):
     assert len(gateway.charges) == 4
 
 
-async def test_a_table_names_keys_fields_and_files(run, here, gateway):
-    """Columns of a CSV reach the request, the key of the purchase and the name of the file."""
+async def test_csv_columns(run, here, gateway):
+    """The columns of a CSV file set the fields of the request, the key and the file name."""
     (here / "frame.jpg").write_bytes(b"\xff\xd8\xff picture")
     (here / "prompts.csv").write_text(
         "prompt,aspect_ratio,loop,frame0,key,output\n"
@@ -92,8 +92,8 @@ async def test_a_table_names_keys_fields_and_files(run, here, gateway):
     assert body["keyframes"]["frame0"]["url"].startswith("data:image/jpeg;base64,")
 
 
-async def test_a_dry_run_submits_nothing_and_leaves_no_trace(run, here, gateway):
-    """It prints what would be sent and what is done already, and makes no file."""
+async def test_dry_run(run, here, gateway):
+    """It prints what would be submitted and what is done, makes no request and creates no file."""
     (here / "prompts.txt").write_text("a cat\na dog\n", encoding="utf-8")
     code, out, err = await run("prompts.txt", "--out", "out", "--dry-run")
     assert code == 0
@@ -111,8 +111,8 @@ async def test_a_dry_run_submits_nothing_and_leaves_no_trace(run, here, gateway)
     assert gateway.counts.total() == asked
 
 
-async def test_every_bad_row_is_named_before_anything_is_sent(run, here, gateway):
-    """A file with mistakes is refused as a whole, with the line and the field of each, before the first paid submit."""
+async def test_invalid_rows(run, here, gateway):
+    """A file with invalid rows is refused as a whole, with the line and field of each, before anything is sent."""
     (here / "prompts.csv").write_text(
         "prompt,aspect_ratio,frame0,concepts\na cat,wide,,\na dog,,missing.jpg,\na cow,,,dolly_zoom\na hen,,,\n",
         encoding="utf-8",
@@ -126,8 +126,8 @@ async def test_every_bad_row_is_named_before_anything_is_sent(run, here, gateway
     assert gateway.counts.total() == 0
 
 
-async def test_some_failures_are_exit_code_five(run, here, gateway):
-    """What failed is in the results with its reason; running again sends what was refused, and only that."""
+async def test_some_failed(run, here, gateway):
+    """Some failures are exit code 5, with reasons in the results; another run sends only what was refused."""
     gateway.scripts |= {"bad": fails("Job failed", after=0.1), "rude": rejects()}
     gateway.inject(drop_after_reading(), when=lambda seen: seen.body["prompt"] == "lost")
     (here / "prompts.txt").write_text("good\nbad\nrude\nlost\n", encoding="utf-8")
@@ -149,8 +149,8 @@ async def test_some_failures_are_exit_code_five(run, here, gateway):
     assert sum(row["kind"] is None for row in results(here)) == 3
 
 
-async def test_nothing_but_doubts_is_exit_code_six(run, here, gateway):
-    """As for one: maybe paid, and to be settled; the command to paste is in the last lines."""
+async def test_all_in_doubt(run, here, gateway):
+    """If all submits are in doubt, the exit code is 6, and the command to settle them is printed."""
     gateway.inject(drop_after_reading(), times=2)
     (here / "prompts.txt").write_text("lost\ngone\n", encoding="utf-8")
     code, _, err = await run("prompts.txt", "--out", "my clips")
@@ -158,8 +158,8 @@ async def test_nothing_but_doubts_is_exit_code_six(run, here, gateway):
     assert "luma-async in-doubt --journal 'my clips/jobs.db'" in err
 
 
-async def test_a_folder_may_have_any_name(run, here, gateway):
-    """What a name holds that is no text is escaped in the results; nothing that was paid ends in how it is noted."""
+async def test_folder_name_not_utf8(run, here, gateway):
+    """A folder name that is not UTF-8 is escaped in the results, and the video is downloaded."""
     (here / "prompts.txt").write_text("a cat\n", encoding="utf-8")
     code, _, err = await run("prompts.txt", "--out", "caf\udce9")
     assert code == 0, err
@@ -167,8 +167,8 @@ async def test_a_folder_may_have_any_name(run, here, gateway):
     assert (here / row["path"]).read_bytes() == file_bytes()
 
 
-async def test_two_runs_share_a_folder(run, here, gateway):
-    """A second run begins the results anew, and each line stays whole; a file that one fetches is left to it."""
+async def test_two_runs_in_one_folder(run, here, gateway):
+    """Two runs in one folder buy each video once, and every line of the results is complete."""
     gateway.scripts["slow"] = estimates(succeeds(after=2))
     (here / "prompts.txt").write_text("a cat\na dog\nslow\n", encoding="utf-8")
     first = asyncio.ensure_future(run("prompts.txt", "--out", "out"))
@@ -185,8 +185,8 @@ async def test_two_runs_share_a_folder(run, here, gateway):
 @pytest.mark.parametrize(
     "name", ["cat.mp4", "deep/cat.mp4", "results.jsonl", "jobs.db", "./gallery.html", "cat.mp4/x.mp4"]
 )
-async def test_a_place_that_is_taken_is_named_before_anything_is_paid(run, here, gateway, name):
-    """What somebody else put there stays, and no video is bought that would have no place."""
+async def test_output_exists(run, here, gateway, name):
+    """An output that exists or is reserved is refused with its line before anything is paid, and the file is kept."""
     strange = here / "out" / "deep"
     strange.mkdir(parents=True)
     for path in (strange / "cat.mp4", here / "out" / "cat.mp4"):
@@ -198,8 +198,8 @@ async def test_a_place_that_is_taken_is_named_before_anything_is_paid(run, here,
     assert (strange / "cat.mp4").read_text() == "mine"
 
 
-async def test_a_place_that_is_taken_meanwhile_is_named_too(run, here, gateway):
-    """What was refused or has failed is bought anew, and its place is looked at again."""
+async def test_output_exists_on_retry(run, here, gateway):
+    """The outputs of rows that are bought again are checked again."""
     gateway.scripts |= {"rude": rejects(), "bad": fails("Job failed", after=0.1)}
     (here / "p.csv").write_text("prompt,output\nrude,rude.mp4\nbad,bad.mp4\n", encoding="utf-8")
     assert (await run("p.csv", "--out", "out"))[0] == 1
@@ -211,8 +211,8 @@ async def test_a_place_that_is_taken_meanwhile_is_named_too(run, here, gateway):
     assert (code, "line 3, output:" in err, len(gateway.charges)) == (2, True, 1), err
 
 
-async def test_a_file_without_a_place_fails_alone(run, here, gateway):
-    """An output below another row's file is that row's failure; the rest comes, and both stay paid once."""
+async def test_output_below_a_file(run, here, gateway):
+    """A row whose output would be below another row's file fails alone; both stay paid once."""
     rows = [{"prompt": "a", "output": "a.mp4"}, {"prompt": "b", "output": "a.mp4/b.mp4"}, {"prompt": "c"}]
     (here / "p.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     code, _, err = await run("p.jsonl", "--out", "out", "--max-in-flight", "1")
@@ -222,8 +222,8 @@ async def test_a_file_without_a_place_fails_alone(run, here, gateway):
     assert len(gateway.charges) == 3
 
 
-async def test_all_failures_are_exit_code_one_and_a_bad_key_is_four(run, here, gateway):
-    """Nothing done is a failure like any other; a key that is not taken stops the batch and says so."""
+async def test_nothing_done_exit_code(run, here, gateway):
+    """If all failed, the exit code is 1; a refused key stops the batch with exit code 4."""
     gateway.scripts["rude"] = rejects()
     (here / "prompts.txt").write_text("rude\n", encoding="utf-8")
     assert (await run("prompts.txt", "--out", "out"))[0] == 1
@@ -234,8 +234,8 @@ async def test_all_failures_are_exit_code_one_and_a_bad_key_is_four(run, here, g
     assert "API key" in err
 
 
-async def test_what_still_runs_is_exit_code_three(run, here, gateway):
-    """A video that outlasts --timeout is paid and runs on; the next run fetches it."""
+async def test_timeout(run, here, gateway):
+    """A video that outlasts `--timeout` is exit code 3; it is paid and keeps running."""
     gateway.scripts["slow"] = stalls()
     (here / "prompts.txt").write_text("slow\na cat\n", encoding="utf-8")
     code, _, err = await run("prompts.txt", "--out", "out", "--timeout", "1")
@@ -243,8 +243,8 @@ async def test_what_still_runs_is_exit_code_three(run, here, gateway):
     assert "keeps running and is paid" in err
 
 
-async def test_a_page_that_is_not_ours_is_left_alone(run, here):
-    """Somebody else's gallery.html stands, a sentence says so, and the batch is done all the same."""
+async def test_foreign_gallery_page(run, here):
+    """A gallery.html of another program is kept, a message says so, and the batch succeeds."""
     (here / "prompts.txt").write_text("a cat\n", encoding="utf-8")
     (here / "out").mkdir()
     (here / "out" / "gallery.html").write_text("mine", encoding="utf-8")
@@ -253,22 +253,22 @@ async def test_a_page_that_is_not_ours_is_left_alone(run, here):
     assert (here / "out" / "gallery.html").read_text(encoding="utf-8") == "mine"
 
 
-async def test_standard_input_is_read(here, gateway):
-    """`-` takes what another program prints, in any of the formats."""
+async def test_standard_input(here, gateway):
+    """`batch -` reads prompts from standard input in the format that `--format` names."""
     code, _ = await _child("batch", "-", "--out", "out", "--format", "jsonl", feed=b'{"prompt": "a cat"}\n"a dog"\n')
     assert code == 0
     assert {row["prompt"] for row in results(here)} == {"a cat", "a dog"}
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-async def test_whoever_types_may_end_it(here, gateway, name):
-    """While it reads standard input one signal is enough."""
+async def test_signal_while_reading_input(here, gateway, name):
+    """While the command reads standard input, one signal ends it."""
     read, write = os.pipe()
     child = await asyncio.create_subprocess_exec(
         *COMMAND, "batch", "-", "--out", "out", stdin=read, env=dict(os.environ)
     )
     os.write(write, b"x" * 10_000)
-    # What it has read is gone from the pipe: it reads on.
+    # The pipe is empty, so the command has begun to read.
     while select.select([read], [], [], 0)[0]:
         await asyncio.sleep(0.01)
     child.send_signal(getattr(signal, name))
@@ -279,16 +279,16 @@ async def test_whoever_types_may_end_it(here, gateway, name):
     assert gateway.requests == ()
 
 
-async def test_a_closed_standard_input_holds_nothing(here, gateway):
-    """A shell's `<&-`: nothing is bought, and nothing breaks."""
+async def test_closed_standard_input(here, gateway):
+    """With standard input closed (`<&-`), `batch -` has no prompts and buys nothing."""
     line = f"exec {shlex.join(COMMAND)} batch - --out out <&-"
     child = await asyncio.create_subprocess_shell(line, stderr=asyncio.subprocess.PIPE)
     _, err = await child.communicate()
     assert (child.returncode, b"0 of 0 done" in err, gateway.charges) == (0, True, ()), err
 
 
-async def test_an_input_that_breaks_after_something_was_bought_is_no_wrong_use(run, here, gateway):
-    """Exit code 2 says that nothing was bought; here a picture went away after the row before it was."""
+async def test_image_lost_after_purchase(run, here, gateway):
+    """An image that disappears after another row was bought is exit code 5: code 2 means that nothing was bought."""
     (here / "frame.jpg").write_bytes(b"\xff\xd8\xff picture")
     (here / "prompts.csv").write_text("prompt,frame0\na cat,\na dog,frame.jpg\n", encoding="utf-8")
 
@@ -303,8 +303,8 @@ async def test_an_input_that_breaks_after_something_was_bought_is_no_wrong_use(r
     assert "1 of 2 done" in err
 
 
-async def test_ctrl_c_says_what_runs_on_and_how_to_go_on(here, gateway):
-    """Interrupted, it counts what is paid and running, exits with 130, and the same command pays for nothing twice."""
+async def test_ctrl_c(here, gateway):
+    """Ctrl-C prints how many are paid and running, with exit code 130; the same command then buys nothing twice."""
     gateway.scripts["slow"] = estimates(stalls())
     (here / "prompts.txt").write_text("slow\na cat\n", encoding="utf-8")
     code, err = await _child("batch", "prompts.txt", "--out", "out", interrupt_when=lambda: gateway.counts["file"])
@@ -317,8 +317,8 @@ async def test_ctrl_c_says_what_runs_on_and_how_to_go_on(here, gateway):
     assert len(gateway.charges) == 2
 
 
-async def test_what_has_left_when_interrupted_counts_as_paid(here, gateway):
-    """The answers that were on their way are waited for, and are in the count."""
+async def test_ctrl_c_during_submits(here, gateway):
+    """After Ctrl-C the responses of submits that were sent are awaited and counted as paid."""
     gateway.scripts["slow"] = stalls()
     gateway.inject(late(1), times=2)
     (here / "prompts.txt").write_text("slow\nslow\n", encoding="utf-8")
@@ -344,8 +344,8 @@ async def _child(*arguments, feed=b"", interrupt_when=None):
     return child.returncode, err.decode()
 
 
-async def test_a_terminal_shows_one_bar_and_few_rows(here, gateway, monkeypatch):
-    """With somebody watching, a bar counts all and at most ten rows show what runs; failures leave a line."""
+async def test_live_display(here, gateway, monkeypatch):
+    """On a terminal there is one bar, at most ten rows of running videos, and a line for each failure."""
 
     class Terminal(io.StringIO):
         def isatty(self):
@@ -369,8 +369,8 @@ async def test_a_terminal_shows_one_bar_and_few_rows(here, gateway, monkeypatch)
     assert "29 done" in terminal.getvalue()
 
 
-async def test_what_runs_on_is_not_called_failed(run, here, gateway):
-    """Nobody is led to buy once more what is paid and being made; a dry run tells it apart too."""
+async def test_running_is_not_failed(run, here, gateway):
+    """What is paid and running is reported apart from failures, also by a dry run."""
     gateway.scripts["slow"] = stalls()
     (here / "fewer.txt").write_text("good\n", encoding="utf-8")
     assert (await run("fewer.txt", "--out", "out"))[0] == 0
@@ -392,16 +392,16 @@ async def test_what_runs_on_is_not_called_failed(run, here, gateway):
         (("prompts.json",), "pass --format: text, csv, jsonl"),
     ],
 )
-async def test_a_file_that_cannot_be_meant_is_wrong_use(run, here, gateway, arguments, words):
-    """Exit code 2, and nothing is sent."""
+async def test_unreadable_prompt_file(run, here, gateway, arguments, words):
+    """A missing file or an unknown format is exit code 2, and nothing is sent."""
     (here / "prompts.json").write_text('[{"prompt": "a cat"}]', encoding="utf-8")
     code, _, err = await run(*arguments, "--out", "out")
     assert (code, words in err) == (2, True), err
     assert gateway.counts.total() == 0
 
 
-def test_a_number_that_is_none_is_named(capsys):
-    """In the words of the command line."""
+def test_max_in_flight_not_a_number(capsys):
+    """The message of a wrong `--max-in-flight` quotes it and says what is accepted."""
     with pytest.raises(SystemExit):
         main(["batch", "prompts.txt", "--out", "out", "--max-in-flight", "lots"])
     assert "'lots' is not a number or auto" in capsys.readouterr().err

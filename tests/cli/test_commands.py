@@ -1,4 +1,4 @@
-"""The commands around a video: what each buys, prints and returns, in both formats, as a person would run it."""
+"""The commands for existing videos, in both formats, and what a shell sees of every command."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def lines(text):
     return [json.loads(line) for line in text.splitlines()]
 
 
-# Buying more of a video
+# More of a video
 
 
-async def test_extend_buys_a_continuation(command, source, gateway, here, dialect):
-    """It says which video goes on and how; the path alone is on standard output."""
+async def test_extend(command, source, gateway, here, dialect):
+    """It sends the id of the video and the last frame; only the path is on standard output."""
     await command("wait", source)
     (here / "end.jpg").write_bytes(b"\xff\xd8\xff\xe0 end")
     last = "https://example.com/end.jpg" if dialect == "dream-machine" else "end.jpg"
@@ -91,8 +91,8 @@ async def test_extend_buys_a_continuation(command, source, gateway, here, dialec
         assert charge.body["keyframes"]["frame1"]["url"].startswith("data:image/jpeg;base64,")
 
 
-async def test_audio_buys_sound(command, source, gateway, dialect):
-    """One document with the result and its path; what to leave out is refused where it cannot be said."""
+async def test_audio(command, source, gateway, dialect):
+    """It prints one document with the result; `--negative-prompt` is refused where the format has no such field."""
     await command("wait", source)
     code, out, err = await command("audio", source, "purring", "--json")
     (document,) = lines(out)
@@ -106,8 +106,8 @@ async def test_audio_buys_sound(command, source, gateway, dialect):
 
 
 @pytest.mark.parametrize("words", [("extend", "../x", "on"), ("audio", "../x", "purr"), ("extend", "g-1", " ")])
-async def test_a_purchase_that_cannot_be_is_refused(command, gateway, words):
-    """Wrong use is exit code 2 with the name of what is wrong; nothing was sent."""
+async def test_invalid_purchase(command, gateway, words):
+    """Invalid arguments are exit code 2 with the name of the argument, and nothing is sent."""
     code, out, err = await command(*words)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert re.match(r"luma-async: (source|prompt)", err)
@@ -117,8 +117,8 @@ async def test_a_purchase_that_cannot_be_is_refused(command, gateway, words):
 # Waiting
 
 
-async def test_wait_says_how_each_ended(command, buy, gateway):
-    """A line for each as it ends, a document for programs; each id is waited for once, and nothing is bought."""
+async def test_wait(command, buy, gateway):
+    """It prints a line or a document for each generation when it ends, and buys nothing."""
     ids = [await buy("a cat"), await buy("a dog")]
     code, out, err = await command("wait", *ids, ids[0])
     assert (code, sorted(out.splitlines())) == (0, sorted(f"{one} completed" for one in ids))
@@ -132,8 +132,8 @@ async def test_wait_says_how_each_ended(command, buy, gateway):
     assert len(gateway.charges) == 2
 
 
-async def test_wait_reports_failures_and_goes_on(command, buy, gateway):
-    """What failed is told beside the rest; together that is exit code 5, alone it is 1."""
+async def test_wait_some_failed(command, buy, gateway):
+    """A failed generation does not stop the wait for the others; together that is exit code 5."""
     gateway.scripts["bad"] = fails("moderated", after=0.1)
     good, bad = await buy("good"), await buy("bad")
     code, out, err = await command("wait", good, bad)
@@ -144,8 +144,8 @@ async def test_wait_reports_failures_and_goes_on(command, buy, gateway):
     assert (code, told["id"], told["state"], told["kind"]) == (1, bad, "failed", "GenerationFailed")
 
 
-async def test_wait_stops_at_its_timeout(command, buy, gateway, monkeypatch):
-    """Still running is exit code 3, also when something else failed or is done: running the command again helps."""
+async def test_wait_timeout(command, buy, gateway, monkeypatch):
+    """If one still runs, the exit code is 3, whatever happened to the others."""
     gateway.scripts |= {"slow": stalls(), "bad": fails(after=0.1)}
     ids = [await buy("slow"), await buy("bad"), await buy("good")]
     wait, ended = GenerationHandle.wait, []
@@ -167,8 +167,8 @@ async def test_wait_stops_at_its_timeout(command, buy, gateway, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["wait", "download", "link"])
-async def test_an_id_that_cannot_be_is_wrong_use(command, gateway, name):
-    """Exit code 2, one line, nothing sent, whatever else was named; an id that nobody knows is a failure."""
+async def test_invalid_id(command, gateway, name):
+    """A malformed id is exit code 2 and nothing is sent; an unknown id is exit code 1."""
     code, out, err = await command(name, "../x")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert err.startswith("luma-async: ")
@@ -181,8 +181,8 @@ async def test_an_id_that_cannot_be_is_wrong_use(command, gateway, name):
 # Downloading
 
 
-async def test_download_puts_each_on_disk(command, buy, here, gateway):
-    """It waits where needed; the paths are printed, the folder is made, and a name given twice is fetched once."""
+async def test_download_many(command, buy, here, gateway):
+    """It waits where needed, creates the folder, prints the paths, and downloads a repeated id once."""
     ids = [await buy("a cat"), await buy("a dog")]
     code, out, err = await command("download", *ids, ids[0], "-o", "clips")
     assert (code, sorted(out.splitlines())) == (0, sorted(f"clips/{one}.mp4" for one in ids)), err
@@ -196,8 +196,8 @@ async def test_download_puts_each_on_disk(command, buy, here, gateway):
     assert len(gateway.charges) == 2
 
 
-async def test_download_reports_failures_and_fetches_the_rest(command, buy, gateway):
-    """One failure stops no other; an existing file is replaced only when told."""
+async def test_download_some_failed(command, buy, gateway):
+    """One failure stops no other download; an existing file is kept without `--overwrite`."""
     gateway.scripts["bad"] = fails("moderated", after=0.1)
     good, bad = await buy("good"), await buy("bad")
     code, out, err = await command("download", good, bad)
@@ -211,8 +211,8 @@ async def test_download_reports_failures_and_fetches_the_rest(command, buy, gate
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
-async def test_a_watermark_is_taken_only_when_told(command, buy, gateway, here):
-    """Without `--watermark` a clip that has one is a failure, with what could be done."""
+async def test_watermark_flag(command, buy, gateway, here):
+    """A video with a watermark is downloaded only with `--watermark`; otherwise the message says so."""
     gateway.scripts["marked"] = watermarked_only(after=0.1)
     marked = await buy("marked")
     code, out, err = await command("download", marked)
@@ -221,16 +221,16 @@ async def test_a_watermark_is_taken_only_when_told(command, buy, gateway, here):
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
-async def test_download_fetches_stills_where_there_are_some(command, source, here):
-    """`--what thumbnail` is a picture, named after the id."""
+async def test_download_thumbnail(command, source, here):
+    """`--what thumbnail` downloads a picture that is named after the id."""
     code, out, err = await command("download", source, "--what", "thumbnail")
     assert code == 0, err
     assert re.fullmatch(rf"{source}-thumbnail\.\w+\n", out)
     assert (here / out.strip()).exists()
 
 
-async def test_download_replaces_no_file(command, here, gateway):
-    """A file in its place is wrong use, before anything is asked; for several only a folder is a place."""
+async def test_download_file_exists(command, here, gateway):
+    """An existing file is refused with exit code 2 before any request; several generations need a folder."""
     (here / "cat.mp4").write_bytes(b"mine")
     code, _, err = await command("download", "g-1", "-o", "cat.mp4")
     assert (code, "cat.mp4 exists" in err) == (2, True)
@@ -239,17 +239,17 @@ async def test_download_replaces_no_file(command, here, gateway):
     assert gateway.counts.total() == 0
 
 
-async def test_download_of_one_may_name_the_file(command, source, here):
-    """With an ending it is a file, without one the folder for it."""
+async def test_download_file_or_folder(command, source, here):
+    """For one generation, an output with an extension is a file, and without one a folder."""
     assert (await command("download", source, "-o", "clips/cat.mp4"))[:2] == (0, "clips/cat.mp4\n")
     assert (await command("download", source, "-o", "more"))[:2] == (0, f"more/{source}.mp4\n")
 
 
-# Asking
+# Links and balances
 
 
-async def test_link_prints_a_link_that_works(command, source, gateway):
-    """The address alone, or a document with it."""
+async def test_link(command, source, gateway):
+    """It prints the URL alone, or a document with it."""
     await command("wait", source)
     code, out, _ = await command("link", source)
     assert (code, out.startswith(f"{gateway.base_url}/files/{source}"), len(out.splitlines())) == (0, True, 1)
@@ -258,8 +258,8 @@ async def test_link_prints_a_link_that_works(command, source, gateway):
     assert (code, told["id"], told["url"].startswith(gateway.base_url)) == (0, source, True)
 
 
-async def test_account_prints_what_is_left(command, monkeypatch, dialect):
-    """The key's quota at a relay, the credits at Luma; the relay's account too, for who has its token."""
+async def test_account(command, monkeypatch, dialect):
+    """It prints the key's quota at a relay and the credits at Luma; with the access token also the relay's account."""
     code, out, _ = await command("account")
     assert code == 0
     assert ("account balance cents: " if dialect == "dream-machine" else "key available: ") in out
@@ -275,8 +275,8 @@ async def test_account_prints_what_is_left(command, monkeypatch, dialect):
 
 
 @pytest.mark.parametrize("words", [("wait", "g-1"), ("download", "g-1"), ("link", "g-1"), ("account",)])
-async def test_a_key_that_is_not_taken_is_exit_code_four(command, gateway, words):
-    """The last line names the key, and no traceback explains it."""
+async def test_refused_key(command, gateway, words):
+    """A key that the service refuses is exit code 4, and the last line names the key."""
     gateway.inject(server_error(401), on="query", times=ALWAYS)
     gateway.inject(server_error(401), on="key", times=ALWAYS)
     gateway.inject(server_error(401), on="credits", times=ALWAYS)
@@ -285,11 +285,11 @@ async def test_a_key_that_is_not_taken_is_exit_code_four(command, gateway, words
     assert "Traceback" not in err
 
 
-# Going on
+# Continuing
 
 
-async def test_what_runs_longer_than_the_timeout_is_told_with_the_command_that_fetches_it(command, here, gateway):
-    """Exit code 3, and a command that can be pasted: it fetches the video, and nothing is bought again."""
+async def test_generate_timeout(command, here, gateway):
+    """A timeout is exit code 3 and prints the command that fetches the video; that command buys nothing."""
     gateway.scripts["slow"] = stalls()
     code, _, err = await command("generate", "slow", "--timeout", "0.3")
     assert code == 3
@@ -301,8 +301,8 @@ async def test_what_runs_longer_than_the_timeout_is_told_with_the_command_that_f
     assert len(gateway.charges) == 1
 
 
-async def test_what_was_typed_is_typed_again(command, gateway, tmp_path, monkeypatch, dialect):
-    """The command that goes on names the address, the format and the journal that were given on the command line."""
+async def test_next_command_has_flags(command, gateway, tmp_path, monkeypatch, dialect):
+    """The printed command has the address, the format and the journal that were typed."""
     gateway.scripts["slow"] = stalls()
     monkeypatch.delenv("LUMA_BASE_URL")
     typed = ["--base-url", gateway.base_url, "--dialect", dialect, "--journal", str(tmp_path / "my jobs.db")]
@@ -314,8 +314,8 @@ async def test_what_was_typed_is_typed_again(command, gateway, tmp_path, monkeyp
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
 @pytest.mark.parametrize("name", ["wait", "download", "resume"])
-async def test_ctrl_c_says_how_to_go_on(buy, command, gateway, start, here, name):
-    """Exit code 130, what is paid, and the command that goes on; that one, run, ends well."""
+async def test_ctrl_c_prints_next_command(buy, command, gateway, start, here, name):
+    """Ctrl-C is exit code 130 and prints the command that continues; that command succeeds and buys nothing."""
     gateway.scripts |= {"slow": stalls()}
     if name == "resume":
         await command("generate", "slow", "--timeout", "0.1")
@@ -343,8 +343,8 @@ async def test_ctrl_c_says_how_to_go_on(buy, command, gateway, start, here, name
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
-async def test_ctrl_c_during_a_download_names_what_is_not_on_disk(command, start, gateway, here):
-    """Completed and not fetched is no longer unfinished, so the command to paste names its id."""
+async def test_ctrl_c_during_download(command, start, gateway, here):
+    """The printed command names the id: a completed generation is no longer unfinished."""
     gateway.inject(server_error(503), on="file", times=ALWAYS)
     process = await start("generate", "a cat")
     while not gateway.counts["file"]:
@@ -359,7 +359,7 @@ async def test_ctrl_c_during_a_download_names_what_is_not_on_disk(command, start
     assert len(gateway.charges) == 1
 
 
-_INTERRUPTED_AT_THE_DISK = """
+_INTERRUPTED_AT_FSYNC = """
 import os, signal, sys, time
 from luma_async.cli.main import main
 
@@ -378,11 +378,11 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
 @pytest.mark.parametrize("name", ["generate", "download"])
-async def test_ctrl_c_while_a_file_takes_its_place_sends_nobody_for_it_again(buy, here, name):
-    """The file is there, whole; a command that fetches it would only find it in the way."""
+async def test_ctrl_c_during_rename(buy, here, name):
+    """If the file is complete when Ctrl-C arrives, the message says so and prints no command to fetch it."""
     words = ["a cat", "-o", "cat.mp4"] if name == "generate" else [await buy("a cat"), "-o", "cat.mp4"]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _INTERRUPTED_AT_THE_DISK, name, *words), stderr=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", _INTERRUPTED_AT_FSYNC, name, *words), stderr=asyncio.subprocess.PIPE
     )
     _, err = await process.communicate()
     assert process.returncode == 130
@@ -392,8 +392,8 @@ async def test_ctrl_c_while_a_file_takes_its_place_sends_nobody_for_it_again(buy
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
-async def test_resume_tells_of_what_was_bought_elsewhere(command, gateway, here, start):
-    """One session has one service; the others are named with the options that reach them."""
+async def test_resume_other_service(command, gateway, here, start):
+    """Generations at another service are counted, with the flags that select it."""
     gateway.scripts["slow"] = stalls()
     await command("generate", "slow", "--timeout", "0.1")
     await command("generate", "slow", "--timeout", "0.1", "--dialect", "dream-machine")
@@ -420,8 +420,8 @@ async def _interrupted(process, words):
     ("codes", "together"),
     [((), 0), ((0, 0), 0), ((1, 1), 1), ((3,), 3), ((0, 1), 5), ((0, 4), 5), ((0, 3), 3), ((1, 3), 3), ((4, 4), 4)],
 )
-def test_several_ends_have_one_exit_code(codes, together):
-    """The one they share; else 3 while something runs on, else 5."""
+def test_combined_exit_code(codes, together):
+    """Several results have the exit code that all share, or 3 if one still runs, or 5."""
     assert combined_exit_code(codes) == together
 
 
@@ -429,8 +429,8 @@ def test_several_ends_have_one_exit_code(codes, together):
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
-async def test_a_services_words_do_not_move_the_cursor(command, buy, gateway):
-    """What a terminal would obey is replaced on its way to people, and escaped for programs."""
+async def test_control_characters(command, buy, gateway):
+    """Control characters from the service are replaced on stderr and escaped in JSON."""
     gateway.scripts["bad"] = fails("\x1b[2J\x07gone", after=0.1)
     bad = await buy("bad")
     _, out, err = await command("wait", bad)
@@ -442,8 +442,8 @@ async def test_a_services_words_do_not_move_the_cursor(command, buy, gateway):
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
-async def test_no_locale_spoils_the_output(gateway, start, here):
-    """In a locale that cannot spell a name, the video is bought, fetched and printed all the same."""
+async def test_output_in_ascii_locale(gateway, start, here):
+    """A name that the locale cannot encode is printed escaped, and the video is downloaded."""
     process = await start("generate", "Katze tänzelt", "-o", "k\udcfftze-ä.mp4", "--json")
     out, err = await process.communicate()
     assert process.returncode == 0, err
@@ -454,8 +454,8 @@ async def test_no_locale_spoils_the_output(gateway, start, here):
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
-async def test_no_locale_spoils_the_help(start, here):
-    """A terminal that knows ASCII alone gets the help too."""
+async def test_help_in_ascii_locale(start, here):
+    """`--help` works in a locale that has only ASCII."""
     process = await start("generate", "--help", env=os.environ | {"PYTHONIOENCODING": "ascii:strict"})
     out, err = await process.communicate()
     assert (process.returncode, err) == (0, b"")
@@ -464,8 +464,8 @@ async def test_no_locale_spoils_the_help(start, here):
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
 @pytest.mark.parametrize("flag", [[], ["--json"]])
-async def test_a_reader_that_has_seen_enough_ends_it_quietly(command, gateway, here, start, flag):
-    """`| head -1`: no traceback and no complaint, on standard error neither."""
+async def test_closed_pipe(command, gateway, here, start, flag):
+    """If the reader of the output has ended, the command ends with exit code 1 and prints no error."""
     for number in range(3):
         await command("generate", f"cat {number}", "--key", f"cat {number}")
     read, write = os.pipe()
@@ -477,8 +477,8 @@ async def test_a_reader_that_has_seen_enough_ends_it_quietly(command, gateway, h
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
-async def test_who_waits_for_several_ends_when_nobody_reads(command, start, gateway, here):
-    """`wait A B | true`: the first that cannot be printed ends it, with exit code 1 and no complaint."""
+async def test_wait_with_closed_pipe(command, start, gateway, here):
+    """If the output is closed, the first result ends `wait` with exit code 1 and no error."""
     gateway.scripts |= {"one": succeeds(after=2), "two": succeeds(after=300)}
     for name in ("one", "two"):
         await command("generate", name, "--timeout", "0")
@@ -491,7 +491,7 @@ async def test_who_waits_for_several_ends_when_nobody_reads(command, start, gate
     assert (process.returncode, err) == (1, b"")
 
 
-def test_the_version_is_printed(capsys):
+def test_version(capsys):
     """`--version` needs no command."""
     from importlib.metadata import version
 
@@ -501,8 +501,8 @@ def test_the_version_is_printed(capsys):
     assert capsys.readouterr().out == f"luma-async {version('luma-async')}\n"
 
 
-def test_help_loads_nothing(unmeasured_env):
-    """Neither `--help` nor `--version` loads what only a command needs: asyncio, attrs, aiohttp, rich."""
+def test_help_imports(unmeasured_env):
+    """`--help` and `--version` load none of the modules that only a command needs."""
     code = (
         "import sys\nfrom luma_async.cli.main import main\n"
         "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
@@ -540,8 +540,8 @@ def candidates(script, *words):
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")
-def test_bash_completes(tmp_path, capsys, monkeypatch):
-    """Commands, their options, the values of an option, and files where a file is wanted."""
+def test_bash_completion(tmp_path, capsys, monkeypatch):
+    """Bash completes commands, options, the values of an option, and files."""
     script = tmp_path / "completion.bash"
     script.write_text(complete("bash", capsys))
     assert set(COMMANDS) <= candidates(script, "luma-async", "")
@@ -553,8 +553,8 @@ def test_bash_completes(tmp_path, capsys, monkeypatch):
     assert "prompts.csv" in candidates(script, "luma-async", "batch", "prom")
 
 
-def test_zsh_gets_a_script_of_its_own(tmp_path, capsys):
-    """It names every command and completes files; zsh, where it is there, finds no mistake in it."""
+def test_zsh_completion(tmp_path, capsys):
+    """The zsh script has every command and completes files; zsh, if installed, accepts it."""
     script = tmp_path / "_luma-async"
     script.write_text(complete("zsh", capsys))
     text = script.read_text()
@@ -566,8 +566,8 @@ def test_zsh_gets_a_script_of_its_own(tmp_path, capsys):
         subprocess.run([zsh, "-n", str(script)], check=True, timeout=30)
 
 
-def test_completion_says_what_is_missing(capsys, monkeypatch):
-    """Without the extra it is wrong use, and the command that installs it is named."""
+def test_completion_without_shtab(capsys, monkeypatch):
+    """Without shtab it is exit code 2, and the message has the command that installs it."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert main(["completion", "bash"]) == 2
     assert "luma-async[cli]" in capsys.readouterr().err

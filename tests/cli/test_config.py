@@ -1,4 +1,4 @@
-"""Settings of the command line: what counts first, whose key goes where, and what is wrong with a file."""
+"""The settings of the command line: their precedence, where the key is sent, and mistakes in the file."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def key(*options):
     return address_of(arguments.base_url, dialect_of(arguments))[1]
 
 
-# What counts first
+# Precedence
 
 SETTINGS = {
     "base_url": ("--base-url", "LUMA_BASE_URL", url, ["https://a.example", "https://b.example", "https://c.example"]),
@@ -70,8 +70,8 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_flag_comes_before_the_environment_and_that_before_the_file(write, monkeypatch, name):
-    """Each setting is taken from the nearest place that has it."""
+def test_precedence(write, monkeypatch, name):
+    """A flag comes before the environment, and the environment before the file."""
     flag, variable, read, (first, second, third, *_) = SETTINGS[name]
     write(f'{name} = "{third}"')
     assert read(typed()) == third
@@ -80,8 +80,8 @@ def test_a_flag_comes_before_the_environment_and_that_before_the_file(write, mon
     assert read(typed(flag, first)) == first
 
 
-def test_without_any_there_are_defaults(home):
-    """A relay of the newer edition, nowhere; the journal in the folder for state."""
+def test_defaults(home):
+    """Without settings there is no address, the relay's newer edition, and a journal in the state folder."""
     assert (url(typed()), dialect_of(typed()).name, dialect_of(typed()).edition) == (None, "rixapi", "2025")
     assert typed().journal == default_journal() == home / ".local" / "state" / "luma-async" / "jobs.db"
 
@@ -95,14 +95,14 @@ def test_without_any_there_are_defaults(home):
         ("~nobody-of-this-name/y.db", "config/luma-async/~nobody-of-this-name/y.db"),
     ],
 )
-def test_the_journal_of_the_file_is_one_file(write, home, written, where):
-    """It is the same from whatever folder the command is called, `~` is the home."""
+def test_journal_path_in_file(write, home, written, where):
+    """A journal in the settings file is the same file from every working directory."""
     write(f'journal = "{written}"')
     assert typed().journal == home / where
 
 
-async def test_the_file_alone_is_enough(write, gateway, command, home):
-    """Address, key and journal from the file: a video is bought with them."""
+async def test_file_only(write, gateway, command, home):
+    """The settings file alone is enough to buy a video, and its key is never printed."""
     write(f'base_url = "{gateway.base_url}/"\napi_key = "{gateway.api_key}"\njournal = "mine.db"\n')
     code, out, err = await command("generate", "cat dance", "-o", "cat.mp4")
     assert (code, out) == (0, "cat.mp4\n"), err
@@ -111,7 +111,7 @@ async def test_the_file_alone_is_enough(write, gateway, command, home):
     assert gateway.api_key not in err
 
 
-# Whose key goes where
+# Where the key is sent
 
 RELAY = 'base_url = "https://a.example"\napi_key = "sk-filed"\n'
 KEYS = {
@@ -145,8 +145,8 @@ KEYS = {
 
 
 @pytest.mark.parametrize("name", KEYS)
-def test_the_key_of_the_file_goes_to_its_address_alone(write, monkeypatch, name):
-    """None leaves the key to the environment, in which nothing of the file ends up."""
+def test_key_of_file(write, monkeypatch, name):
+    """The file's key is sent only to the file's address; None leaves the key to the environment."""
     text, environment, options, expected = KEYS[name]
     write(text)
     for variable, value in environment.items():
@@ -154,8 +154,8 @@ def test_the_key_of_the_file_goes_to_its_address_alone(write, monkeypatch, name)
     assert key(*options) == expected
 
 
-async def test_another_service_never_sees_the_key(write, gateway, command):
-    """Pointed elsewhere, the command asks for a key instead of sending the one it has."""
+async def test_key_of_file_elsewhere(write, gateway, command):
+    """With another address, the command asks for a key and does not send the file's key."""
     write('base_url = "https://a.example"\napi_key = "sk-fake"\n')
     code, _, err = await command("wait", "g-1", "--base-url", gateway.base_url)
     assert (code, "LUMA_API_KEY" in err) == (2, True)
@@ -163,8 +163,8 @@ async def test_another_service_never_sees_the_key(write, gateway, command):
 
 
 @pytest.mark.parametrize("named_by", ["the environment", "the file"])
-async def test_a_journal_does_not_send_the_key_to_another_relay(write, gateway, command, monkeypatch, named_by):
-    """What was bought elsewhere is not asked for with this relay's key, until the address is typed."""
+async def test_journal_of_another_relay(write, gateway, command, monkeypatch, named_by):
+    """The key of one relay is not sent to another relay in the journal, unless `--base-url` is typed."""
     gateway.scripts["slow"] = stalls()
     monkeypatch.setenv("LUMA_BASE_URL", gateway.base_url)
     monkeypatch.setenv("LUMA_API_KEY", gateway.api_key)
@@ -185,7 +185,7 @@ async def test_a_journal_does_not_send_the_key_to_another_relay(write, gateway, 
     assert gateway.counts.total() == asked
 
 
-# What is wrong with a file
+# Mistakes in the file
 
 MISTAKES = {
     "not TOML": ("base_url = ", "is not valid TOML"),
@@ -203,8 +203,8 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-async def test_a_mistake_is_named(write, command, name):
-    """Exit code 2, one line that says what is wrong and where, and nothing was done."""
+async def test_invalid_settings(write, command, name):
+    """A mistake in the settings is exit code 2 with one line that says what is wrong and where."""
     text, words = MISTAKES[name]
     path = write(text)
     with_path = name not in {"no such format", "no address", "a key sent unencrypted"}
@@ -213,8 +213,8 @@ async def test_a_mistake_is_named(write, command, name):
     assert (err.startswith("luma-async: "), len(err.splitlines())) == (True, 1)
 
 
-async def test_help_is_there_with_a_bad_file(write, capsys):
-    """Whoever looks for help does not need a good file first."""
+async def test_help_with_invalid_file(write, capsys):
+    """`--help` works although the settings file is invalid."""
     write("base_url = ")
     for name in ("status", "generate", "batch"):
         with pytest.raises(SystemExit) as stopped:
@@ -224,8 +224,8 @@ async def test_help_is_there_with_a_bad_file(write, capsys):
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
-async def test_a_key_that_others_can_read_is_refused(write, command, mode):
-    """The line ends in the command that mends it, and does not show the key."""
+async def test_key_readable_by_others(write, command, mode):
+    """A key in a file that others can read is refused with the command that fixes it."""
     path = write(RELAY, mode)
     code, _, err = await command("wait", "g-1")
     assert (code, f"chmod 600 {path}" in err, "sk-filed" in err) == (2, True, False)
@@ -234,21 +234,21 @@ async def test_a_key_that_others_can_read_is_refused(write, command, mode):
     assert key() == "sk-filed"
 
 
-def test_a_file_without_a_key_may_be_read_by_anybody(write):
-    """An address is no secret."""
+def test_mode_without_key(write):
+    """A settings file without a key may be readable by others."""
     write('base_url = "https://a.example"', 0o644)
     assert url(typed()) == "https://a.example"
 
 
-def test_a_file_that_cannot_be_read_is_a_mistake(home):
-    """A folder in its place is named, not skipped: its settings were meant to count."""
+def test_unreadable_file(home):
+    """A settings file that cannot be read is an error and not skipped."""
     (home / "config" / "luma-async" / "config.toml").mkdir(parents=True)
     with pytest.raises(ConfigurationError, match=r"Cannot read .*config\.toml"):
         config.configured("base_url")
 
 
-async def test_a_journal_whose_folder_cannot_be_made_is_a_failure(home, command, monkeypatch):
-    """The path and what to do instead; nothing is sent."""
+async def test_journal_folder_fails(home, command, monkeypatch):
+    """The message has the path and the flag to use instead, and nothing is sent."""
     (home / "file").touch()
     monkeypatch.setenv("LUMA_BASE_URL", "https://a.example")
     monkeypatch.setenv("LUMA_API_KEY", "sk-1")

@@ -1,4 +1,4 @@
-"""`luma-async doctor`: what is right, what is wrong, and what to do about it."""
+"""`luma-async doctor`: its findings, good and bad."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def bad(findings):
 
 
 @pytest.mark.parametrize("dialect", ["rixapi", "dream-machine"])
-async def test_a_good_service_is_all_right(examine, gateway, here, dialect):
-    """Exit code 0; nothing is bought, and the settings are told with where they come from, without the key."""
+async def test_all_good(examine, gateway, here, dialect):
+    """Exit code 0; nothing is bought, and the settings are shown with their source and without the key."""
     code, findings = await examine()
     assert (code, bad(findings)) == (0, [])
     assert {"versions", "settings", "journal", "clock", "API key"} <= set(findings)
@@ -47,8 +47,8 @@ async def test_a_good_service_is_all_right(examine, gateway, here, dialect):
     assert gateway.api_key not in json.dumps(findings)
 
 
-async def test_people_get_a_line_each(capsys):
-    """`ok` or `BAD`, what was checked, what was found."""
+async def test_text_output(capsys):
+    """Without `--json`, each finding is a line that begins with `ok` or `BAD`."""
     code = await asyncio.to_thread(main, ["doctor"])
     out, err = capsys.readouterr()
     assert (code, err) == (0, "")
@@ -57,8 +57,8 @@ async def test_people_get_a_line_each(capsys):
 
 
 @pytest.mark.parametrize("dialect", ["rixapi", "dream-machine"])
-async def test_a_wrong_key_is_exit_code_four(examine, monkeypatch):
-    """What the service said, and what to check."""
+async def test_wrong_key(examine, monkeypatch):
+    """A wrong key is exit code 4, with what to check."""
     monkeypatch.setenv("LUMA_API_KEY", "sk-wrong")
     code, findings = await examine()
     assert (code, bad(findings)) == (4, ["API key"])
@@ -66,16 +66,16 @@ async def test_a_wrong_key_is_exit_code_four(examine, monkeypatch):
 
 
 @pytest.mark.parametrize("missing", ["LUMA_API_KEY", "LUMA_BASE_URL"])
-async def test_a_missing_setting_is_named(examine, monkeypatch, missing):
-    """Exit code 2, and nothing more is asked."""
+async def test_missing_setting(examine, monkeypatch, missing):
+    """A missing setting is exit code 2, and no request is made."""
     monkeypatch.delenv(missing)
     code, findings = await examine()
     assert (code, bad(findings)) == (2, ["settings"])
     assert missing in findings["settings"]["finding"]
 
 
-async def test_a_service_that_is_not_there_is_told_at_once(examine, unused_tcp_port):
-    """One finding names the address; nobody waits for retries after it."""
+async def test_unreachable_service(examine, unused_tcp_port):
+    """An unreachable service is one finding with the address, without retries."""
     code, findings = await examine("--base-url", f"http://127.0.0.1:{unused_tcp_port}")
     assert (code, bad(findings)) == (1, ["connection"])
     assert f"Cannot reach http://127.0.0.1:{unused_tcp_port}" in findings["connection"]["finding"]
@@ -83,8 +83,8 @@ async def test_a_service_that_is_not_there_is_told_at_once(examine, unused_tcp_p
 
 
 @pytest.mark.parametrize("dialect", ["rixapi", "dream-machine"])
-async def test_a_web_page_is_not_the_service(examine, gateway):
-    """A wrong address answers too, in HTML; the finding says so."""
+async def test_web_page(examine, gateway):
+    """An address that responds with HTML is reported."""
     gateway.inject(html_page(), on="query", times=ALWAYS)
     code, findings = await examine()
     assert (code, bad(findings)) == (1, ["API key"])
@@ -92,8 +92,8 @@ async def test_a_web_page_is_not_the_service(examine, gateway):
 
 
 @pytest.mark.parametrize("batch", ["missing", "html"])
-async def test_a_service_without_a_call_for_many_is_all_right(examine, gateway, batch):
-    """It works with more requests, and the finding says that; where there is one, it says that too."""
+async def test_no_shared_polling(examine, gateway, batch):
+    """A service without a call for many generations is good, and the finding says that it takes more requests."""
     _, findings = await examine()
     assert findings["polling"]["finding"] == "one request polls many generations"
     gateway.behaviour.batch = batch
@@ -102,16 +102,16 @@ async def test_a_service_without_a_call_for_many_is_all_right(examine, gateway, 
     assert "one request for each generation" in findings["polling"]["finding"]
 
 
-async def test_a_failure_while_looking_at_many_is_a_finding(examine, gateway):
-    """It is told like the others, not in the way of them."""
+async def test_shared_polling_fails(examine, gateway):
+    """A failure of the request for many is a finding like the others."""
     gateway.inject(server_error(401), on="tasks", times=ALWAYS)
     code, findings = await examine()
     assert (code, bad(findings)) == (4, ["polling"])
 
 
 @pytest.mark.parametrize("off_s", [-3600, 3600])
-async def test_a_clock_that_is_off_is_told(examine, monkeypatch, off_s):
-    """By how much, and that this machine's is to be set; everything else is checked all the same."""
+async def test_clock_skew(examine, monkeypatch, off_s):
+    """A wrong clock is reported with its difference, and the other checks go on."""
 
     class Wrong(datetime):
         @classmethod
@@ -126,15 +126,15 @@ async def test_a_clock_that_is_off_is_told(examine, monkeypatch, off_s):
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday"])
-async def test_a_service_that_tells_no_time_is_all_right(examine, monkeypatch, date):
-    """Without a date, or with one that is none, there is nothing to compare."""
+async def test_service_without_date(examine, monkeypatch, date):
+    """Without a valid date from the service, the clock is not checked."""
     monkeypatch.setattr(doctor, "_fetch_date", lambda _: date)
     code, findings = await examine()
     assert (code, findings["clock"]["finding"]) == (0, "not checked; the service sends no date")
 
 
-async def test_something_that_speaks_no_http_is_told(examine):
-    """Whatever answers there, it is a finding and no traceback."""
+async def test_not_http(examine):
+    """A server that does not speak HTTP is a finding, not a traceback."""
 
     async def mumble(reader, writer):
         await reader.readline()
@@ -148,16 +148,16 @@ async def test_something_that_speaks_no_http_is_told(examine):
     assert (code, bad(findings)) == (1, ["connection"])
 
 
-async def test_a_service_on_this_machine_is_asked_past_proxies(examine, monkeypatch):
-    """A proxy of the environment leads to other machines: what is called localhost there is not ours."""
+async def test_local_service_with_proxy(examine, monkeypatch):
+    """A service on this machine is called without the environment's proxy."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     code, findings = await examine()
     assert (code, bad(findings)) == (0, [])
 
 
-async def test_the_way_leads_through_the_proxy_of_the_environment(examine, monkeypatch):
-    """As with other programs on a command line; a proxy that lets nobody through is a finding."""
+async def test_proxy(examine, monkeypatch):
+    """Other services are called through the environment's proxy; a proxy that refuses is a finding."""
     async with RawServer(answers(response(403, {}))) as proxy:
         for name in ("https_proxy", "HTTPS_PROXY"):
             monkeypatch.setenv(name, proxy.base_url)
@@ -168,8 +168,8 @@ async def test_the_way_leads_through_the_proxy_of_the_environment(examine, monke
         assert head.startswith(b"CONNECT relay.example:443")
 
 
-async def test_a_journal_that_cannot_be_made_is_told(examine, here):
-    """Its path, and nothing is asked of the service: without a journal nothing would be sent."""
+async def test_unusable_journal(examine, here):
+    """A journal that cannot be created is reported with its path, and nothing is sent."""
     (here / "file").touch()
     code, findings = await examine("--journal", here / "file" / "jobs.db")
     assert (code, bad(findings)) == (1, ["journal"])

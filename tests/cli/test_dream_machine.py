@@ -1,4 +1,4 @@
-"""The commands of the official format: what each buys, prints and returns, run as a person would run it."""
+"""The commands that only Luma's own format has, and the journal of both formats."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ async def entries(path):
         await journal.aclose()
 
 
-async def test_a_picture(command, here, gateway):
-    """A picture is bought with what was wished, and put on disk as one."""
+async def test_image(command, here, gateway):
+    """It sends every field, and the file is a picture."""
     code, printed, _ = await command(
         *("image", "a cat", "--aspect-ratio", "1:1", "--format", "jpg", "--image-ref", URL, "--style-ref", URL),
         *("--character-ref", URL, "--modify", URL, "-o", "cat.jpg"),
@@ -60,21 +60,21 @@ async def test_a_picture(command, here, gateway):
     assert (here / "cat.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
 
 
-async def test_a_picture_is_named_after_its_id(command, here, gateway):
-    """Without a name the file is called after the generation, with the ending of a picture."""
+async def test_image_file_name(command, here, gateway):
+    """Without a name, the file is named after the generation, with a picture's extension."""
     code, printed, _ = await command("image", "a cat")
     assert (code, printed) == (0, f"{gateway.charges[0].generation_id}.jpg\n")
 
 
-async def test_more_pixels(command, source, gateway):
-    """A video is bought again in a higher resolution."""
+async def test_upscale(command, source, gateway):
+    """It sends the resolution."""
     code, _, _ = await command("upscale", source, "--resolution", "4k")
     assert code == 0
     assert (gateway.charges[-1].kind, dict(gateway.charges[-1].body)) == ("upscale", {"resolution": "4k"})
 
 
-async def test_another_ratio(command, here, gateway):
-    """Videos and pictures are reframed, with pixels where they are given."""
+async def test_reframe(command, here, gateway):
+    """Videos and pictures are reframed, with the pixels that are given."""
     code, _, _ = await command("reframe", URL, "--aspect-ratio", "9:16", "--first-frame", URL, "--x-start", "7")
     assert (code, gateway.charges[0].kind) == (0, "reframe_video")
     assert gateway.charges[0].body["x_start"] == 7
@@ -84,15 +84,15 @@ async def test_another_ratio(command, here, gateway):
     assert printed.endswith(".jpg\n")
 
 
-async def test_another_style(command, here, gateway):
-    """A video is bought in another style."""
+async def test_modify(command, here, gateway):
+    """It sends the mode and the prompt."""
     code, _, _ = await command("modify", URL, "--mode", "flex_2", "--prompt", "at night")
     assert (code, gateway.charges[0].kind) == (0, "modify")
     assert (gateway.charges[0].body["mode"], gateway.charges[0].body["prompt"]) == ("flex_2", "at night")
 
 
-async def test_a_wish_that_the_format_has_not_is_refused(command, here, gateway):
-    """What cannot be carried is named, with the code of wrong use, and nothing is sent."""
+async def test_unsupported_field(command, here, gateway):
+    """A field that the format does not have is exit code 2 with its flag, and nothing is sent."""
     code, printed, said = await command("generate", "a cat", "--expand-prompt")
     assert (code, printed, gateway.requests) == (2, "", ())
     assert "--expand-prompt" in said
@@ -113,15 +113,15 @@ async def test_a_wish_that_the_format_has_not_is_refused(command, here, gateway)
     ],
     ids=lambda words: words[0],
 )
-async def test_a_relay_has_none_of_it(command, here, gateway, words):
-    """In the relay's format these are no operations, and `--dialect` decides; nothing is sent."""
+async def test_unsupported_by_relay(command, here, gateway, words):
+    """In the relay's format these commands are exit code 2, and nothing is sent."""
     code, printed, said = await command(*words, "--dialect", "rixapi")
     assert (code, printed, gateway.requests) == (2, "", ())
     assert "rixapi has no" in said
 
 
-async def test_the_list(command, source, gateway):
-    """The account's generations are a table for people and a line of JSON each for programs."""
+async def test_list(command, source, gateway):
+    """It prints a table, or one line of JSON for each generation."""
     code, printed, _ = await command("list")
     head, row = printed.splitlines()
     assert (code, head.split()) == (0, ["STATE", "GENERATION", "CREATED", "MODEL", "PROMPT"])
@@ -131,8 +131,8 @@ async def test_the_list(command, source, gateway):
     assert [json.loads(line)["id"] for line in printed.splitlines()] == [source]
 
 
-async def test_a_part_of_the_list(command, here, gateway):
-    """The newest come first, as many as wanted; `--all` reads to the end."""
+async def test_list_pages(command, here, gateway):
+    """`list` prints the newest first, as many as asked for; `--all` reads to the end."""
     for number in range(3):
         await command("image", f"cat {number}")
     newest = [charge.generation_id for charge in gateway.charges][::-1]
@@ -146,8 +146,8 @@ async def test_a_part_of_the_list(command, here, gateway):
     assert (await command("list", "--limit", "101"))[0] == 2
 
 
-async def test_deleting_asks(command, source, gateway, monkeypatch):
-    """Somebody at a terminal is asked, and only a yes deletes."""
+async def test_delete_asks(command, source, gateway, monkeypatch):
+    """On a terminal, `delete` asks, and only a yes deletes."""
 
     class Terminal(io.StringIO):
         def isatty(self):
@@ -164,16 +164,16 @@ async def test_deleting_asks(command, source, gateway, monkeypatch):
     assert gateway.generations[source].deleted
 
 
-async def test_deleting_without_a_terminal_needs_a_yes(command, source, gateway, monkeypatch):
-    """Where nobody can be asked, nothing is deleted without `--yes`."""
+async def test_delete_without_terminal(command, source, gateway, monkeypatch):
+    """Without a terminal, `delete` needs `--yes`."""
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     code, _, said = await command("delete", source)
     assert (code, gateway.counts["delete"]) == (2, 0)
     assert "--yes" in said
 
 
-async def test_deleting_several(command, source, gateway):
-    """One that is unknown stops no other, and the exit code says that some failed."""
+async def test_delete_many(command, source, gateway):
+    """An unknown id does not stop the others; some failures are exit code 5."""
     code, printed, said = await command("delete", "--yes", "unknown-id", source)
     assert (code, printed) == (5, f"{source}\n")
     assert "unknown-id: HTTP 404" in said
@@ -184,14 +184,14 @@ async def test_deleting_several(command, source, gateway):
     assert "404" in document["error"]
 
 
-async def test_a_balance(command, source, gateway):
+async def test_account_credits(command, source, gateway):
     """The account's balance at Luma is in cents."""
     code, printed, _ = await command("account", "--json")
     assert (code, json.loads(printed)) == (0, {"account": {"balance_cents": 99_990.0}})
 
 
-async def test_a_doubt_settles_itself(command, here, gateway, tmp_path):
-    """A lost answer is found in the service's list, and the rest stays with its reason."""
+async def test_reconcile(command, here, gateway, tmp_path):
+    """A lost response is found in the service's list; the others stay in doubt with a reason."""
     for prompt, key, fault in (("a cat", "cat", drop_after_reading()), ("a dog", "dog", drop_before_reading())):
         gateway.inject(fault)
         code, _, _ = await command("generate", prompt, "--key", key)
@@ -209,8 +209,8 @@ async def test_a_doubt_settles_itself(command, here, gateway, tmp_path):
     assert known == {"cat": gateway.charges[0].generation_id, "dog": None}
 
 
-async def test_what_settles_itself_is_told_as_json(command, here, gateway):
-    """A program is told the key and what it bought."""
+async def test_reconcile_json(command, here, gateway):
+    """With `--json`, each settled submit is a document with its key and id."""
     gateway.inject(drop_after_reading())
     await command("generate", "a cat", "--key", "cat")
     code, printed, _ = await command("in-doubt", "--json", "reconcile")
@@ -218,8 +218,8 @@ async def test_what_settles_itself_is_told_as_json(command, here, gateway):
     assert (code, json.loads(printed)) == (0, expected)
 
 
-async def test_a_journal_knows_the_format(command, here, gateway, monkeypatch):
-    """What was bought in the official format is resumed and settled in it, whatever the environment has forgotten."""
+async def test_format_from_journal(command, here, gateway, monkeypatch):
+    """What was bought in Luma's format is resumed and settled in it without `--dialect`."""
     gateway.inject(drop_after_reading())
     await command("generate", "a cat", "--key", "cat")
     monkeypatch.delenv("LUMA_DIALECT")
@@ -233,8 +233,8 @@ async def test_a_journal_knows_the_format(command, here, gateway, monkeypatch):
     assert printed == f"clips/{gateway.charges[0].generation_id}.mp4\n"
 
 
-async def test_what_is_typed_comes_before_what_a_journal_knows(command, source, gateway):
-    """With an address or a format on the command line, the journal is not asked for them."""
+async def test_flags_before_journal(command, source, gateway):
+    """A typed address or format comes before the journal's."""
     code, _, said = await command("resume", "--dialect", "rixapi", "-o", "clips")
     assert (code, "0 paid" in said) == (0, True)
     code, _, said = await command("in-doubt", "--base-url", gateway.base_url, "--dialect", "dream-machine")

@@ -1,4 +1,4 @@
-"""`luma-async gallery`: from a journal on disk to a page, without a request."""
+"""`luma-async gallery`: write a page of a journal."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def clips(tmp_path):
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """The command line's own journal is not the one of whoever runs the tests."""
+    """A default journal that is not the user's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LUMA_JOURNAL", str(tmp_path / "own.db"))
 
 
-def test_a_folder_with_a_journal_needs_no_option(clips, capsys):
-    """The page stands in the folder, its path on stdout, and the clip in it."""
+def test_gallery_of_folder(clips, capsys):
+    """The page of a folder with a journal is written to it and plays its clips."""
     assert main(["gallery", str(clips)]) == 0
     page = clips / "gallery.html"
     assert capsys.readouterr().out == f"{page}\n"
@@ -48,35 +48,35 @@ def test_a_folder_with_a_journal_needs_no_option(clips, capsys):
     assert "cat dance" in page.read_text()
 
 
-def test_json_says_where_and_how_many(clips, capsys):
-    """One document on stdout."""
+def test_gallery_json(clips, capsys):
+    """With `--json` it prints the path and the number of entries."""
     assert main(["gallery", str(clips), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"path": str(clips / "gallery.html"), "entries": 1}
 
 
-def test_a_journal_can_be_named(clips, tmp_path):
-    """The page goes to one folder, what it shows comes from another's journal."""
+def test_gallery_of_named_journal(clips, tmp_path):
+    """`--journal` shows the clips of a journal in another folder."""
     assert main(["gallery", "--journal", str(clips / "jobs.db")]) == 0
     assert 'data-src="clips/' in (tmp_path / "gallery.html").read_text()
 
 
-def test_without_a_journal_nothing_is_written(tmp_path, capsys):
-    """Wrong use: exit code 2, a message that names the file, and no page."""
+def test_gallery_without_journal(tmp_path, capsys):
+    """Without a journal it is exit code 2 with its path, and no page is written."""
     assert main(["gallery"]) == 2
     assert "own.db" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_lines_own_journal_is_the_last_resort(clips, tmp_path):
-    """A folder without a journal shows what `luma-async generate` bought."""
+def test_gallery_of_default_journal(clips, tmp_path):
+    """A folder without a journal shows the default journal."""
     (clips / "jobs.db").rename(tmp_path / "own.db")
     assert main(["gallery"]) == 0
     assert "cat dance" in (tmp_path / "gallery.html").read_text()
 
 
 @pytest.mark.parametrize("opens", [True, False])
-def test_open_shows_it(clips, capsys, monkeypatch, opens):
-    """The browser gets the page's address; where there is none, a sentence says so and the page stands."""
+def test_gallery_open(clips, capsys, monkeypatch, opens):
+    """`--open` passes the page to the browser; without a browser a message says so."""
     asked = []
     monkeypatch.setattr(webbrowser, "open", lambda address: asked.append(address) or opens)
     assert main(["gallery", str(clips), "--open"]) == 0
@@ -84,8 +84,8 @@ def test_open_shows_it(clips, capsys, monkeypatch, opens):
     assert ("No browser" in capsys.readouterr().err) is not opens
 
 
-def test_looking_changes_nothing(clips):
-    """The journal says afterwards what it said before."""
+def test_gallery_keeps_journal(clips):
+    """Writing a page does not change the journal."""
 
     async def read():
         journal = SqliteJournal(clips / "jobs.db")

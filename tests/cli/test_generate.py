@@ -1,4 +1,4 @@
-"""The command line: what each command does, prints and returns, run as a person would run it."""
+"""`luma-async generate`, `demo` and `gateway`, exit codes and signals."""
 
 from __future__ import annotations
 
@@ -14,26 +14,10 @@ from holding import held
 from terminal import COMMAND
 
 from luma_async import (
-    ConfigurationError,
-    DownloadError,
-    Generation,
-    GenerationFailed,
-    InvalidInput,
-    JournalError,
-    NotSent,
-    OutOfCredit,
     Phase,
-    PollingFailed,
-    RateLimited,
     SqliteJournal,
-    State,
-    SubmitInDoubt,
-    Unauthorized,
-    UnsupportedOperation,
-    WaitTimeout,
 )
 from luma_async.cli.commands import demo
-from luma_async.cli.errors import exit_code
 from luma_async.cli.main import main
 from luma_async.testing import (
     drop_after_reading,
@@ -139,8 +123,8 @@ async def test_demo_a_second_time(command, quick_demo):
     assert (tmp_path / "luma-demo" / "mine.mp4").read_bytes() == b"mine"
 
 
-async def test_generate_buys_waits_and_downloads(command, here, gateway):
-    """The path on standard output and nothing else; what happens on standard error."""
+async def test_generate(command, here, gateway):
+    """Only the path is on standard output, and the journal has the purchase."""
     code, out, err = await command("generate", "cat dance", "-o", "cat.mp4", "--key", "cat")
     assert (code, out) == (0, "cat.mp4\n")
     assert "Accepted: generation" in err
@@ -150,8 +134,8 @@ async def test_generate_buys_waits_and_downloads(command, here, gateway):
     assert (entry.key, entry.phase, entry.path) == ("cat", Phase.COMPLETED, str(here / "cat.mp4"))
 
 
-async def test_generate_never_buys_a_key_twice(command, here, gateway):
-    """The same key again fetches what exists; another prompt under it is refused."""
+async def test_generate_same_key(command, here, gateway):
+    """The same key fetches what exists; a different request with it is refused."""
     await command("generate", "cat dance", "-o", "cat.mp4", "--key", "cat")
     code, out, err = await command("generate", "cat dance", "-o", "copy.mp4", "--key", "cat")
     assert (code, out, "Bought before: generation" in err) == (0, "copy.mp4\n", True)
@@ -160,8 +144,8 @@ async def test_generate_never_buys_a_key_twice(command, here, gateway):
     assert len(gateway.charges) == 1
 
 
-async def test_generate_sends_what_it_was_told(command, here, gateway):
-    """Each option arrives; a frame is an address, a picture file, or an earlier generation."""
+async def test_generate_options(command, here, gateway):
+    """Every option is sent; a frame is a URL, an image file or a generation."""
     (here / "tiger.jpg").write_bytes(b"\xff\xd8\xff\xe0 tiger")
     options = ["--aspect-ratio", "9:16", "--frame0", "tiger.jpg", "--frame1", "id:g-1", "--loop", "--expand-prompt"]
     code, _, err = await command("generate", "cat dance", *options)
@@ -179,8 +163,8 @@ async def test_generate_sends_what_it_was_told(command, here, gateway):
     assert gateway.charges[1].body["image_url"] == "https://example.com/x.jpg"
 
 
-async def test_generate_tells_programs_in_json(command, here):
-    """One document on standard output, with the path and the key, and no live display."""
+async def test_generate_json(command, here):
+    """With `--json` it prints one document with the path and the key."""
     code, out, _ = await command("generate", "cat dance", "--json", "--key", "cat")
     document = json.loads(out)
     assert (code, document["key"], document["state"]) == (0, "cat", "completed")
@@ -206,8 +190,8 @@ REFUSED_BEFORE_PAYING = {
 
 
 @pytest.mark.parametrize("name", REFUSED_BEFORE_PAYING)
-async def test_generate_refuses_before_it_pays(command, here, gateway, name):
-    """Wrong use is exit code 2 with the name of what is wrong, and nothing was sent."""
+async def test_generate_invalid(command, here, gateway, name):
+    """Wrong usage is exit code 2 with the name of the argument, and nothing is sent."""
     (here / "there.mp4").write_bytes(b"mine")
     options, words = REFUSED_BEFORE_PAYING[name]
     code, out, err = await command("generate", "" if options is None else "cat dance", *(options or []))
@@ -217,8 +201,8 @@ async def test_generate_refuses_before_it_pays(command, here, gateway, name):
     assert (here / "there.mp4").read_bytes() == b"mine"
 
 
-async def test_what_comes_into_the_way_of_a_paid_file_is_no_wrong_use(command, here, gateway):
-    """Exit code 2 says that nothing was sent, and a script would buy again: this is 1, and says what is paid."""
+async def test_file_appears_after_purchase(command, here, gateway):
+    """A file that appears after the purchase is exit code 1: code 2 means that nothing was sent."""
 
     def put_there(body):
         (here / "cat.mp4").write_bytes(b"mine")
@@ -232,8 +216,8 @@ async def test_what_comes_into_the_way_of_a_paid_file_is_no_wrong_use(command, h
     assert len(gateway.charges) == 1
 
 
-async def test_generate_replaces_a_file_only_when_told(command, here):
-    """`--overwrite` is the one way."""
+async def test_generate_overwrite(command, here):
+    """`--overwrite` replaces an existing file."""
     (here / "cat.mp4").write_bytes(b"old")
     code, _, _ = await command("generate", "cat dance", "-o", "cat.mp4", "--overwrite")
     assert (code, (here / "cat.mp4").read_bytes()) == (0, file_bytes())
@@ -256,8 +240,8 @@ async def test_generate_replaces_a_file_only_when_told(command, here):
     ],
     ids=["failed", "rejected", "running", "watermarked", "no credit", "wrong key", "in doubt"],
 )
-async def test_an_exit_code_says_what_happened(command, here, gateway, prepare, code, words):
-    """1 failed, 3 still running and paid, 4 the key or the credit; the last line names the next step."""
+async def test_generate_exit_codes(command, here, gateway, prepare, code, words):
+    """Each kind of failure has its exit code, and the last line says what to do."""
     prepare(gateway)
     seconds = "0.3" if code == 3 else "30"
     got, out, err = await command("generate", "cat dance", "--timeout", seconds, "-o", "cat.mp4")
@@ -268,15 +252,15 @@ async def test_an_exit_code_says_what_happened(command, here, gateway, prepare, 
 
 
 @pytest.mark.parametrize("missing", ["LUMA_API_KEY", "LUMA_BASE_URL"])
-async def test_a_missing_setting_is_wrong_use(command, here, monkeypatch, missing):
-    """Exit code 2, and the variable to set."""
+async def test_missing_setting(command, here, monkeypatch, missing):
+    """A missing setting is exit code 2 with the variable to set."""
     monkeypatch.delenv(missing)
     code, _, err = await command("generate", "cat dance")
     assert (code, missing in err) == (2, True)
 
 
-async def test_ctrl_c_says_that_it_is_paid(here, start, gateway):
-    """Interrupted while it waits: exit code 130, the id, and how to fetch it later."""
+async def test_ctrl_c_while_waiting(here, start, gateway):
+    """Ctrl-C is exit code 130 with the id and how to fetch the video later."""
     gateway.scripts["cat dance"] = stalls()
     process = await start("generate", "cat dance")
     await read_until(process.stderr, "Accepted")
@@ -294,10 +278,10 @@ async def test_ctrl_c_says_that_it_is_paid(here, start, gateway):
     [["SIGTERM"], ["SIGHUP"], ["SIGTERM"] * 2, ["SIGHUP", "SIGTERM"], ["SIGINT", "SIGHUP"], ["SIGTERM", "SIGINT"]],
 )
 @pytest.mark.usefixtures("hang_ups_count")
-async def test_what_would_end_it_at_once_ends_it_in_order(here, start, gateway, names):
-    """A timeout or a closed terminal while the POST is on its way: its answer is waited for and noted.
+async def test_signals_during_submit(here, start, gateway, names):
+    """After a signal during the POST, the response is awaited and recorded.
 
-    `timeout` signals its child and then the child's group, so that two come.
+    `timeout` signals its child and then the child's group, so that two signals arrive.
     """
     go_on = asyncio.Event()
     gateway.inject(held(go_on))
@@ -316,8 +300,8 @@ async def test_what_would_end_it_at_once_ends_it_in_order(here, start, gateway, 
     assert (entry.phase, entry.generation_id) == (Phase.ACCEPTED, gateway.charges[0].generation_id)
 
 
-async def test_nohup_is_heeded(here, gateway):
-    """What is told to ignore a closed terminal goes on."""
+async def test_nohup(here, gateway):
+    """A process that ignores SIGHUP continues after it."""
     gateway.inject(late(1))
     line = f"trap '' HUP; exec {shlex.join(COMMAND)} generate 'cat dance' -o cat.mp4"
     process = await asyncio.create_subprocess_shell(line)
@@ -328,8 +312,8 @@ async def test_nohup_is_heeded(here, gateway):
     assert (here / "cat.mp4").read_bytes() == file_bytes()
 
 
-def test_a_program_that_runs_a_command_keeps_its_handlers(here):
-    """`main()` in a process of somebody else's leaves the signals as they were."""
+def test_signal_handlers_kept(here):
+    """`main()` restores the signal handlers of the program that calls it."""
     kept = {signal.SIGTERM: lambda *_: None, signal.SIGHUP: signal.SIG_IGN}
     before = {number: signal.signal(number, handler) for number, handler in kept.items()}
     try:
@@ -341,16 +325,16 @@ def test_a_program_that_runs_a_command_keeps_its_handlers(here):
 
 
 @pytest.mark.parametrize("which", ["1", "2"])
-async def test_a_closed_stream_costs_nothing(here, gateway, which):
-    """A shell's `>&-` closes it: the video is fetched all the same."""
+async def test_closed_output_stream(here, gateway, which):
+    """With an output stream closed (`>&-`), the video is downloaded all the same."""
     line = f"exec {shlex.join(COMMAND)} generate 'cat dance' -o cat.mp4 {which}>&-"
     process = await asyncio.create_subprocess_shell(line)
     assert await process.wait() == 0
     assert (here / "cat.mp4").read_bytes() == file_bytes()
 
 
-async def test_a_purchase_that_runs_on_is_told_to_programs(command, here, gateway):
-    """With --json the id and the key are on standard output also when the wait ended first."""
+async def test_generate_json_timeout(command, here, gateway):
+    """With `--json`, a wait that ended early prints the id and the key."""
     gateway.scripts["slow"] = stalls()
     code, out, _ = await command("generate", "slow", "--timeout", "0.1", "--json")
     told = json.loads(out)
@@ -358,14 +342,14 @@ async def test_a_purchase_that_runs_on_is_told_to_programs(command, here, gatewa
     assert "keeps running and is paid" in told["error"]
 
 
-async def test_a_frame_that_is_empty_is_refused(command, here, gateway):
-    """A variable that a script forgot to set does not buy a video without the picture."""
+async def test_empty_frame(command, here, gateway):
+    """An empty `--frame0`, from an unset variable, is refused before anything is bought."""
     code, _, err = await command("generate", "cat dance", "--frame0", "")
     assert (code, "--frame0" in err, gateway.charges) == (2, True, ()), err
 
 
-async def test_the_gateway_serves_any_client(command, start, here, monkeypatch):
-    """`gateway --port 0` prints the two settings of a client, serves it, and counts charges until interrupted."""
+async def test_gateway_command(command, start, here, monkeypatch):
+    """It prints the settings of a client, serves it, and counts the charges."""
     process = await start("gateway", "--port", "0", "--seconds", "0.1", "--api-key", "sk-mine")
     settings = dict(pair.split("=") for pair in (await process.stdout.readline()).decode().split())
     assert settings["LUMA_API_KEY"] == "sk-mine"
@@ -380,8 +364,8 @@ async def test_the_gateway_serves_any_client(command, start, here, monkeypatch):
     assert "Traceback" not in err.decode()
 
 
-async def test_help_is_there_for_every_command(command, capsys):
-    """`--help` names all commands, and each command explains itself; both without settings."""
+async def test_help_of_every_command(command, capsys):
+    """`--help` lists all commands, and each command has its own, without settings."""
     for arguments in ([], *([name] for name in COMMANDS)):
         with pytest.raises(SystemExit) as stopped:
             main([*arguments, "--help"])
@@ -394,41 +378,16 @@ async def test_help_is_there_for_every_command(command, capsys):
 @pytest.mark.parametrize(
     "arguments", [[], ["dance"], ["generate"], ["generate", "x", "--api-key", "sk-1"], ["status", "--phase", "lost?"]]
 )
-def test_wrong_use_is_exit_code_2(arguments, capsys):
-    """No command, an unknown one, a missing argument, a key on the command line: refused with the usage."""
+def test_wrong_usage(arguments, capsys):
+    """A wrong command line is exit code 2 with the usage."""
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
     assert "usage: luma-async" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (ConfigurationError(), 2),
-        (InvalidInput(field="prompt"), 2),
-        (UnsupportedOperation(operation="upscale", service="rixapi"), 2),
-        (WaitTimeout(generation_id="g1"), 3),
-        (PollingFailed(generation_id="g1"), 3),
-        (Unauthorized(status=401), 4),
-        (OutOfCredit(status=403), 4),
-        (NotSent(), 1),
-        (SubmitInDoubt(key="k"), 6),
-        (RateLimited(status=429), 1),
-        (GenerationFailed(generation=Generation(id="g1", state=State.FAILED)), 1),
-        (DownloadError(), 1),
-        (JournalError(), 1),
-        (OSError(28, "No space left on device"), 1),
-    ],
-    ids=lambda one: type(one).__name__ if isinstance(one, Exception) else str(one),
-)
-def test_each_error_has_its_exit_code(error, code):
-    """A shell decides by the number alone."""
-    assert exit_code(error) == code
-
-
-async def test_a_journal_that_cannot_be_made_is_an_error_line(command, here, monkeypatch, tmp_path):
-    """A folder where the file should be: one line, exit code 1, nothing sent."""
+async def test_unusable_journal(command, here, monkeypatch, tmp_path):
+    """A journal that cannot be created is exit code 1 with one line, and nothing is sent."""
     (tmp_path / "folder.db").mkdir()
     monkeypatch.setenv("LUMA_JOURNAL", str(tmp_path / "folder.db"))
     code, _, err = await command("generate", "cat dance")
@@ -436,7 +395,7 @@ async def test_a_journal_that_cannot_be_made_is_an_error_line(command, here, mon
 
 
 @pytest.mark.parametrize("port", ["taken", "99999"])
-async def test_a_port_that_cannot_be_had_is_named(command, gateway, port):
-    """With what to do; no traceback."""
+async def test_gateway_port_unavailable(command, gateway, port):
+    """A port that cannot be used is exit code 2 with what to do."""
     code, _, err = await command("gateway", "--port", gateway.port if port == "taken" else port)
     assert (code, "--port 0 picks a free port" in err) == (2, True), err

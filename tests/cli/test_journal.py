@@ -1,4 +1,4 @@
-"""The commands that read and settle a journal file: tables for people, JSON for programs, exit codes for shells."""
+"""`luma-async status`, `in-doubt` and `resume`: the commands that read the journal."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def lines(text):
     return [json.loads(line) for line in text.splitlines()]
 
 
-async def test_a_journal_that_does_not_exist_holds_nothing(path, command):
-    """Looking makes no file, and is no failure."""
+async def test_missing_journal(path, command):
+    """A journal that does not exist is empty, and is not created."""
     for what in ("status", "in-doubt"):
         code, out, err = await command(what)
         assert code == 0
@@ -59,8 +59,8 @@ async def test_a_journal_that_does_not_exist_holds_nothing(path, command):
     assert not path.exists()
 
 
-async def test_status_is_a_table(journal, command):
-    """A line for each purchase, oldest first, as wide as its content; long prompts are clipped."""
+async def test_status_table(journal, command):
+    """One line for each purchase, oldest first; long prompts are shortened."""
     await write(journal, "cat", lifecycle.accept("gen-1", at=NOW))
     await write(journal, "scenes/2024", prompt="a very long prompt that goes on and on\nand on")
     code, out, err = await command("status")
@@ -72,8 +72,8 @@ async def test_status_is_a_table(journal, command):
     ]
 
 
-async def test_status_is_json_for_programs(journal, command):
-    """One document a line with everything but the service's raw answer; `--phase` chooses."""
+async def test_status_json(journal, command):
+    """One document for each entry without the service's response; `--phase` selects."""
     ended = Generation(id="gen-1", state=State.COMPLETED, created_at=NOW, raw={"huge": "answer"})
     await write(journal, "cat", lifecycle.accept("gen-1", at=NOW), lifecycle.finish(ended, at=NOW))
     await write(journal, "dog", lifecycle.end_without_generation(Step.DOUBT, "the answer was cut off", at=NOW))
@@ -104,8 +104,8 @@ async def test_status_is_json_for_programs(journal, command):
     ],
     ids=["not a journal", "too new"],
 )
-async def test_a_file_that_cannot_be_read_is_a_failure(journal, path, command, spoil, advice):
-    """What is wrong and what to do go to stderr, and the exit code is 1."""
+async def test_unreadable_journal(journal, path, command, spoil, advice):
+    """A file that is not a usable journal is exit code 1 with what to do."""
     await write(journal, "cat")
     await journal.aclose()
     spoil(path)
@@ -115,8 +115,8 @@ async def test_a_file_that_cannot_be_read_is_a_failure(journal, path, command, s
     assert advice in err
 
 
-async def test_doubts_are_listed(journal, command):
-    """What may be paid is listed, with and without JSON; the address of the service comes from the journal."""
+async def test_in_doubt_list(journal, command):
+    """What may be paid is listed, as a table and as JSON, without an address."""
     await write(journal, "cat", lifecycle.accept("gen-1", at=NOW))
     await write(journal, "dog", lifecycle.end_without_generation(Step.DOUBT, "the answer was cut off", at=NOW))
     await write(journal, "bird")
@@ -132,8 +132,8 @@ async def test_doubts_are_listed(journal, command):
     assert [entry["key"] for entry in lines(out)] == ["dog", "bird"]
 
 
-async def test_a_doubt_is_settled_from_a_shell(journal, gateway, command):
-    """Each decision does what it says, says so, and leaves nothing in doubt; only the resubmit sends."""
+async def test_in_doubt_decisions(journal, gateway, command):
+    """Each decision settles its submit and says so; only `resubmit` sends anything."""
     handle = await buy(gateway, "elsewhere")
     for key in ("found", "again", "closed"):
         await write(journal, key, base_url=gateway.base_url)
@@ -168,8 +168,8 @@ async def buy(gateway, prompt):
         (("abandon", "dog"), 2, "nothing to abandon"),
     ],
 )
-async def test_a_decision_that_cannot_be_is_refused(journal, gateway, command, arguments, code, reason):
-    """Wrong use is exit code 2, everything else 1; nothing is sent and nothing changes."""
+async def test_invalid_decision(journal, gateway, command, arguments, code, reason):
+    """Wrong usage is exit code 2, other failures 1; nothing is sent and nothing changes."""
     await write(journal, "cat", base_url=gateway.base_url)
     await write(journal, "dog", lifecycle.accept("gen-1", at=NOW), base_url=gateway.base_url)
     before = await journal.entries()
@@ -180,8 +180,8 @@ async def test_a_decision_that_cannot_be_is_refused(journal, gateway, command, a
     assert gateway.charges == ()
 
 
-async def test_options_may_stand_on_either_side_of_the_decision(journal, path, command, monkeypatch):
-    """A journal named before the decision is the one that is decided about."""
+async def test_flags_around_decision(journal, path, command, monkeypatch):
+    """Flags may be typed before or after the decision."""
     await write(journal, "cat")
     await write(journal, "dog")
     monkeypatch.setenv("LUMA_JOURNAL", str(path.with_name("another.db")))
@@ -192,8 +192,8 @@ async def test_options_may_stand_on_either_side_of_the_decision(journal, path, c
     assert not path.with_name("another.db").exists()
 
 
-async def test_resume_fetches_what_is_paid(journal, path, gateway, command, tmp_path):
-    """Every accepted, unfinished generation becomes a file; its path is printed, and doubts are pointed at."""
+async def test_resume(journal, path, gateway, command, tmp_path):
+    """Every unfinished generation becomes a file, and doubts are counted."""
     await bought(journal, gateway, "cat", "dog")
     await write(journal, "lost", base_url=gateway.base_url)
     code, out, err = await command("resume", "-o", "clips")
@@ -209,8 +209,8 @@ async def test_resume_fetches_what_is_paid(journal, path, gateway, command, tmp_
     assert "0 paid and unfinished" in err
 
 
-async def test_resume_fetches_what_was_never_put_on_disk(journal, gateway, command):
-    """Completed by a wait, or killed before the file was there: resume says so, and fetches it when told."""
+async def test_resume_not_downloaded(journal, gateway, command):
+    """Completed generations without a file are counted, and downloaded with `--not-downloaded`."""
     await bought(journal, gateway, "cat")
     [made] = gateway.generations
     code, _, err = await command("wait", made)
@@ -226,8 +226,8 @@ async def test_resume_fetches_what_was_never_put_on_disk(journal, gateway, comma
 
 
 @pytest.mark.parametrize("what", ["wait", "download", "link"])
-async def test_an_id_of_the_journal_needs_no_address(journal, gateway, command, what):
-    """Where it was made is known: only the key is wanted."""
+async def test_address_from_journal(journal, gateway, command, what):
+    """For a generation in the journal, no address is needed."""
     await bought(journal, gateway, "cat")
     [made] = gateway.generations
     await command("wait", made)
@@ -235,22 +235,22 @@ async def test_an_id_of_the_journal_needs_no_address(journal, gateway, command, 
     assert (code, bool(out)) == (0, True), err
 
 
-async def test_a_phase_may_be_written_as_the_table_shows_it(journal, command):
-    """`in doubt` and `in_doubt` are the same."""
+async def test_phase_with_space(journal, command):
+    """`--phase` accepts `in doubt` and `in_doubt`."""
     await write(journal, "dog", lifecycle.end_without_generation(Step.DOUBT, "the answer was cut off", at=NOW))
     for spelling in ("in doubt", "in_doubt"):
         _, out, _ = await command("status", "--json", "--phase", spelling)
         assert [entry["key"] for entry in lines(out)] == ["dog"]
 
 
-async def test_no_doubt_is_said(journal, command):
-    """An empty list leaves nobody wondering."""
+async def test_nothing_in_doubt(journal, command):
+    """If nothing is in doubt, the command says so."""
     await write(journal, "cat", lifecycle.accept("gen-1", at=NOW))
     assert await command("in-doubt") == (0, "", "Nothing is in doubt.\n")
 
 
-async def test_resume_reports_what_failed_and_fetches_the_rest(journal, gateway, command):
-    """One failure stops no other; it is told beside the files, and the exit code is 5."""
+async def test_resume_some_failed(journal, gateway, command):
+    """One failure stops no other download, and the exit code is 5."""
     gateway.scripts["bad"] = fails("moderated", after=0.1)
     await bought(journal, gateway, "bad", "cat")
     code, out, _ = await command("resume", "--json")
@@ -271,8 +271,8 @@ async def bought(journal, gateway, *prompts):
             await luma.submit(prompt, key=prompt)
 
 
-async def test_resume_wants_to_know_the_service(journal, path, command):
-    """With nothing in the journal and no address in the environment there is nobody to ask: exit code 2."""
+async def test_resume_without_address(journal, path, command):
+    """Without an address in the journal or the environment, it is exit code 2."""
     code, _, err = await command("resume")
     assert code == 2
     assert "LUMA_BASE_URL" in err

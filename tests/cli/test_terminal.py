@@ -1,4 +1,4 @@
-"""The command line on a real terminal: what is drawn, what Ctrl-C does, and what is left to pipes."""
+"""The command line on a pseudo-terminal: its display, Ctrl-C and pipes."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ async def terminal():
     await made.kill()
 
 
-async def test_one_line_shows_how_it_goes(terminal, gateway, here):
-    """It is drawn over and over in one place, and the path stands below it at the end."""
+async def test_live_line(terminal, gateway, here):
+    """One line is redrawn in place, and the path is below it at the end."""
     await terminal.start("generate", "cat dance", "-o", "cat.mp4")
     screen = await terminal.end()
     assert terminal.code == 0, screen
@@ -50,8 +50,8 @@ async def test_one_line_shows_how_it_goes(terminal, gateway, here):
     assert (here / "cat.mp4").read_bytes() == file_bytes()
 
 
-async def test_a_batch_has_one_bar(terminal, gateway, here):
-    """A bar for all and a row for each that runs; at the end they are gone, and a summary stands there."""
+async def test_batch_bar(terminal, gateway, here):
+    """A batch has one bar and a row for each running video; at the end only a summary is left."""
     (here / "prompts.txt").write_text("a cat\na dog\n")
     gateway.scripts |= dict.fromkeys(("a cat", "a dog"), stalls())
     await terminal.start("batch", "prompts.txt", "--out", "out")
@@ -66,8 +66,8 @@ async def test_a_batch_has_one_bar(terminal, gateway, here):
     assert "━" not in screen
 
 
-async def test_several_have_a_line_each(terminal, gateway, here):
-    """`download` shows every one by its id while it waits, and its path when it is there."""
+async def test_live_lines(terminal, gateway, here):
+    """`download` shows a line for each generation while it waits, then the paths."""
     gateway.scripts |= dict.fromkeys(("a cat", "a dog"), estimates(stalls()))
     ids = [await buy(gateway, "a cat"), await buy(gateway, "a dog")]
     await terminal.start("download", *ids)
@@ -87,8 +87,8 @@ async def buy(gateway, prompt):
         return (await luma.submit(prompt)).id
 
 
-async def test_ctrl_c_during_a_generate(terminal, gateway, here):
-    """Exit code 130, a cursor, and a command that fetches the video without paying again."""
+async def test_ctrl_c_during_generate(terminal, gateway, here):
+    """Ctrl-C is exit code 130, restores the cursor, and prints a command that fetches the video."""
     await terminal.start("generate", "cat dance")
     await terminal.until("pending")
     terminal.press(b"\x03")
@@ -107,8 +107,8 @@ async def test_ctrl_c_during_a_generate(terminal, gateway, here):
     assert len(gateway.charges) == 1
 
 
-async def test_ctrl_c_during_a_batch(terminal, gateway, here):
-    """Exit code 130, how many are paid, a page of what is there; the same command pays for what is missing alone."""
+async def test_ctrl_c_during_batch(terminal, gateway, here):
+    """Ctrl-C prints how many are paid and writes the page; the same command then buys only what is missing."""
     gateway.scripts |= dict.fromkeys(("slow", "a cat"), estimates(stalls()))
     (here / "prompts.txt").write_text("slow\na cat\n")
     command = ("batch", "prompts.txt", "--out", "out")
@@ -132,8 +132,8 @@ async def test_ctrl_c_during_a_batch(terminal, gateway, here):
     assert len(gateway.charges) == 2
 
 
-async def test_ctrl_c_again_does_not_wait(terminal, gateway):
-    """Who presses it again wants to leave now: 130 and no traceback, even while a submit is unanswered."""
+async def test_second_ctrl_c(terminal, gateway):
+    """A second Ctrl-C ends the command with exit code 130 although a submit has no response yet."""
     gateway.inject(hang(charged=True))
     await terminal.start("generate", "cat dance")
     while not gateway.counts["submit"]:
@@ -148,8 +148,8 @@ async def test_ctrl_c_again_does_not_wait(terminal, gateway):
 
 
 @pytest.mark.parametrize("no_color", [None, "1"])
-async def test_no_color_is_respected(terminal, no_color):
-    """Colours are there by default, and none with NO_COLOR; the line is drawn all the same."""
+async def test_no_color(terminal, no_color):
+    """There are colors by default, and none with NO_COLOR."""
     await terminal.start(
         "generate", "cat dance", "-o", "cat.mp4", **({} if no_color is None else {"NO_COLOR": no_color})
     )
@@ -160,8 +160,8 @@ async def test_no_color_is_respected(terminal, no_color):
 
 
 @pytest.mark.parametrize("command", ["generate", "batch"])
-async def test_a_dumb_terminal_gets_lines(terminal, here, command):
-    """TERM=dumb: nothing is drawn over, a line stands for each change."""
+async def test_dumb_terminal(terminal, here, command):
+    """With TERM=dumb, each change is a line, and nothing is drawn over."""
     (here / "prompts.txt").write_text("cat dance\n")
     words = ("generate", "cat dance") if command == "generate" else ("batch", "prompts.txt", "--out", "out")
     await terminal.start(*words, TERM="dumb")
@@ -171,7 +171,7 @@ async def test_a_dumb_terminal_gets_lines(terminal, here, command):
     assert re.search(r"s  (1/1  )?cat dance: (completed|out/)", screen)
 
 
-async def test_what_goes_to_a_file_goes_there_alone(terminal, gateway, here):
+async def test_stdout_to_file(terminal, gateway, here):
     """With standard output in a file, the paths are in it and the display is on the terminal."""
     gateway.scripts |= dict.fromkeys(("a cat", "a dog"), stalls())
     ids = [await buy(gateway, "a cat"), await buy(gateway, "a dog")]
@@ -188,8 +188,8 @@ async def test_what_goes_to_a_file_goes_there_alone(terminal, gateway, here):
 
 
 @pytest.mark.parametrize("flags", ["", "--json"])
-async def test_head_ends_it_quietly(terminal, gateway, here, flags):
-    """`status | head -1` is the first line and nothing else."""
+async def test_head(terminal, gateway, here, flags):
+    """`status | head -1` prints the first line and nothing else."""
     gateway.scripts.update({f"cat {number}": stalls() for number in range(3)})
     for number in range(3):
         await asyncio.to_thread(main, ["generate", f"cat {number}", "--timeout", "0.01", "--key", f"cat-{number}"])
@@ -200,7 +200,7 @@ async def test_head_ends_it_quietly(terminal, gateway, here, flags):
     assert json.loads(line)["key"] == "cat-0" if flags else line.startswith("PHASE"), screen
 
 
-async def test_json_has_no_display(terminal, here):
+async def test_json_without_display(terminal, here):
     """`--json` on a terminal prints its document and draws nothing."""
     await terminal.start("generate", "cat dance", "-o", "cat.mp4", "--json")
     await terminal.end()
@@ -211,8 +211,8 @@ async def test_json_has_no_display(terminal, here):
     assert [line.partition(":")[0] for line in said] == ["Accepted"]
 
 
-async def test_a_prompt_cannot_draw(terminal, here):
-    """What a terminal would obey in a prompt, or markup of the display, is shown as text."""
+async def test_prompt_with_markup(terminal, here):
+    """Control characters and markup in a prompt are shown as text."""
     await terminal.start("generate", "cat \x1b[31m[red]dance[/red]\nnow", "-o", "cat.mp4")
     screen = await terminal.end()
     assert terminal.code == 0, screen

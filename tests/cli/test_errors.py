@@ -1,0 +1,86 @@
+"""What an error means at the command line: its exit code, and its text."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from luma_async import (
+    ConfigurationError,
+    DownloadError,
+    Generation,
+    GenerationFailed,
+    InvalidInput,
+    JournalError,
+    NoResponse,
+    NotSent,
+    OutOfCredit,
+    PollingFailed,
+    RateLimited,
+    State,
+    SubmitInDoubt,
+    Unauthorized,
+    UnsupportedOperation,
+    WaitTimeout,
+)
+from luma_async.cli.errors import error_text, exit_code
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigurationError(), 2),
+        (InvalidInput(field="prompt"), 2),
+        (UnsupportedOperation(operation="upscale", service="rixapi"), 2),
+        (WaitTimeout(generation_id="g1"), 3),
+        (PollingFailed(generation_id="g1"), 3),
+        (Unauthorized(status=401), 4),
+        (OutOfCredit(status=403), 4),
+        (NotSent(), 1),
+        (SubmitInDoubt(key="k"), 6),
+        (RateLimited(status=429), 1),
+        (GenerationFailed(generation=Generation(id="g1", state=State.FAILED)), 1),
+        (DownloadError(), 1),
+        (JournalError(), 1),
+        (OSError(28, "No space left on device"), 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_exit_code_of_error(error, code):
+    """Every kind of error has one exit code."""
+    assert exit_code(error) == code
+
+
+@pytest.fixture
+def arguments(monkeypatch):
+    """What `luma-async generate --journal jobs.db` typed."""
+    monkeypatch.setenv("LUMA_JOURNAL", "/elsewhere/jobs.db")
+    return argparse.Namespace(
+        command="generate", journal=Path("jobs.db"), base_url=None, dialect=None, edition=None, aspect_ratio="16:9"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (SubmitInDoubt(key="cat"), "To settle it: luma-async in-doubt --journal jobs.db"),
+        (WaitTimeout(generation_id="g1"), "To wait again: luma-async wait g1 --journal jobs.db"),
+        (
+            PollingFailed(generation_id="g1", failures=(NoResponse(message="The connection broke."),)),
+            "To wait again: luma-async wait g1 --journal jobs.db The last failure: The connection broke.",
+        ),
+        (RateLimited(status=429), "Wait, then try again."),
+        (InvalidInput(field="aspect_ratio", message="must be W:H."), "--aspect-ratio: must be W:H."),
+        (
+            InvalidInput(field="dest", message="a.mp4 exists; overwrite=True (--overwrite)."),
+            "--output: a.mp4 exists; --o",
+        ),
+        (InvalidInput(field="timeout", message="must be 0 or more, or None for no limit."), "must be 0 or more."),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_error_text(arguments, error, words):
+    """The text ends with the next command, with the typed journal, and names flags."""
+    assert words in error_text(error, arguments)
