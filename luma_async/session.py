@@ -348,6 +348,7 @@ class LumaSession:
         timeout: float | Unset | None = UNSET,
         retry_failed: bool = False,
         download_to: str | os.PathLike[str] | Destination | None = None,
+        file_name: str | None = None,
     ) -> Batch:
         """Open a batch: many generations, a bounded number at a time.
 
@@ -367,6 +368,10 @@ class LumaSession:
             download_to: where each file goes as soon as it is completed: a folder, which is created, or a function
                 that returns the file or the folder for an outcome. A file that the journal has recorded is downloaded
                 again only if it is damaged.
+            file_name: the template of the names of files in a folder, such as "{index:03d} {slug}.{ext}". The fields
+                are `{index}` (the item's place in the batch), `{slug}` (the prompt in lower case and dashes), `{id}`
+                and `{ext}`; `{index}` or `{id}` is required. With `{id}`, a later run recognises a file that the
+                journal did not record. None means "{index:04d}-{slug}-{id}.{ext}".
 
         Raises:
             ConfigurationError: the journal needs a name, or a batch of this name is open. Nothing was sent.
@@ -381,6 +386,7 @@ class LumaSession:
             timeout=timeout,
             retry_failed=retry_failed,
             download_to=download_to,
+            file_name=file_name,
         )
 
     def handle(self, generation_id: str, /) -> GenerationHandle:

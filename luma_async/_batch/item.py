@@ -15,7 +15,7 @@ from luma_async._batch.rules import BatchProgress, pause_after_rate_limit
 from luma_async._batch.source import BatchInput
 from luma_async._batch.window import Slot
 from luma_async._download.links import is_picture, suffix_of
-from luma_async._download.names import batch_file_name
+from luma_async._download.names import FILE_NAME, batch_file_name, template_fields
 from luma_async._download.part_file import is_intact
 from luma_async._engine import Engine
 from luma_async._submit.attempt import Purchase
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 Destination: TypeAlias = "Callable[[Outcome], str | os.PathLike[str]]"
 """Returns where the file of an outcome goes: a file, or the folder for it."""
 
-FILE_NAME = "{index:04d}-{slug}-{id}.{ext}"
-"""The names of files in a folder: sorted like the input, readable by their prompt, unique by the id."""
-
 
 @attrs.frozen(kw_only=True)
 class BatchOptions:
@@ -52,6 +49,8 @@ class BatchOptions:
     """Whether to submit again what failed in an earlier run."""
     destination: Destination | None = None
     """Where the file of an outcome goes; None for no download."""
+    file_name: str = FILE_NAME
+    """The template of the names of files in a folder."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -133,7 +132,7 @@ async def run_item(item: BatchItem, run: BatchRun) -> Outcome:
             generation = await handle.wait(timeout=run.options.timeout)
             item.slot.completed()
             if run.options.destination is not None:
-                path = await _download(item, handle, generation, run.options.destination, run.engine)
+                path = await _download(item, handle, generation, run)
     except LumaError as failure:
         error = failure
     return Outcome(
@@ -182,23 +181,21 @@ def _release_slot(item: BatchItem, error: RateLimited, engine: Engine) -> None:
     engine.submitter.pause(delay_s)
 
 
-async def _download(
-    item: BatchItem, handle: GenerationHandle, generation: Generation, destination: Destination, engine: Engine
-) -> Path:
+async def _download(item: BatchItem, handle: GenerationHandle, generation: Generation, run: BatchRun) -> Path:
     """Download the file, unless it is on disk and undamaged."""
     assert item.purchase is not None
     recorded = item.purchase.entry.path
     outcome = Outcome(
         index=item.input.index, key=item.key, request=item.input.request, generation=generation, handle=handle
     )
-    path, named = _path_for(outcome, generation, destination)
+    path, has_id = _path_for(outcome, generation, run.options)
     # A name with the id in it is ours, even if the process was killed before the journal recorded the file.
-    ours = [*([] if recorded is None else [Path(recorded)]), *([path] if named else [])]
+    ours = [*([] if recorded is None else [Path(recorded)]), *([path] if has_id else [])]
     medium: Medium = "picture" if is_picture(generation, "video") else "mp4"
     for existing in ours:
         if await is_intact(existing, medium):
             if recorded is None:
-                engine.recorder.downloaded(generation.id, existing.absolute())
+                run.engine.recorder.downloaded(generation.id, existing.absolute())
             return existing
     try:
         # A damaged file of ours may be replaced; no other file is.
@@ -211,24 +208,25 @@ async def _download(
     raise trouble
 
 
-def _path_for(outcome: Outcome, generation: Generation, destination: Destination) -> tuple[Path, bool]:
+def _path_for(outcome: Outcome, generation: Generation, options: BatchOptions) -> tuple[Path, bool]:
     """Call the user's function; an exception of it fails this item and no other."""
+    assert options.destination is not None
     try:
-        return _file_in(outcome, generation, Path(destination(outcome)))
+        return _file_in(outcome, generation, Path(options.destination(outcome)), options.file_name)
     except (OSError, ValueError) as failure:
         trouble = DownloadError(message=f"No destination for the file: {failure}.", generation_id=generation.id)
     raise trouble
 
 
-def _file_in(outcome: Outcome, generation: Generation, target: Path) -> tuple[Path, bool]:
-    """Return the file for an outcome, and whether the name is ours: it is in a folder."""
+def _file_in(outcome: Outcome, generation: Generation, target: Path, file_name: str) -> tuple[Path, bool]:
+    """Return the file for an outcome, and whether its name contains the id, so that it cannot be another's."""
     if not target.is_dir():
         return target, False
     name = batch_file_name(
-        FILE_NAME,
+        file_name,
         index=outcome.index,
         prompt=getattr(outcome.request, "prompt", None) or "",
         generation_id=generation.id,
         extension=suffix_of(generation, "video").removeprefix("."),
     )
-    return target / name, True
+    return target / name, "id" in template_fields(file_name)

@@ -12,6 +12,7 @@ from luma_async._batch.batch import Batch
 from luma_async._batch.item import BatchOptions
 from luma_async._batch.source import Source
 from luma_async._batch.window import InFlight, Window
+from luma_async._download.names import FILE_NAME, check_file_name
 from luma_async._journal.protocol import is_lasting
 from luma_async.values.errors import ConfigurationError, InvalidInput, SessionClosed
 from luma_async.values.settings import Limits, check_timeout
@@ -43,9 +44,14 @@ class Registry:
         timeout: float | Unset | None,
         retry_failed: bool,
         download_to: str | os.PathLike[str] | Destination | None,
+        file_name: str | None,
     ) -> Batch:
         """Open a batch; see `session.batch()`."""
         check_timeout(timeout)
+        if file_name is not None:
+            check_file_name(file_name)
+            if download_to is None:
+                raise InvalidInput(field="file_name", message="needs download_to.")
         self._check_name(name, has_keys=keys is not None)
         batch_name = name if name is not None else os.urandom(8).hex()
         in_flight = self._in_flight
@@ -56,7 +62,13 @@ class Registry:
         stable_name = batch_name if name is not None or not self._persistent else None
         source = Source(requests, keys, name=stable_name)
         destination = download_to if download_to is None or callable(download_to) else _folder(download_to)
-        options = BatchOptions(name=batch_name, timeout=timeout, retry_failed=retry_failed, destination=destination)
+        options = BatchOptions(
+            name=batch_name,
+            timeout=timeout,
+            retry_failed=retry_failed,
+            destination=destination,
+            file_name=FILE_NAME if file_name is None else file_name,
+        )
         batch = Batch(source, options=options, in_flight=in_flight, engine=self._engine, tasks=self._tasks)
         self._batches.add(batch)
         return batch

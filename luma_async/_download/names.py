@@ -22,6 +22,8 @@ SIDECAR_SUFFIX = ".part.etag"
 """Appended to the name of the file that says which file a `.part` belongs to."""
 MAX_NAME_BYTES = 255 - len(SIDECAR_SUFFIX)
 """Most file systems allow 255 bytes, and the longest suffix has to fit."""
+FILE_NAME = "{index:04d}-{slug}-{id}.{ext}"
+"""The default of `batch(file_name=…)`: sorted like the input, readable by the prompt, unique by the id."""
 MAX_SLUG_BYTES = 80
 """Enough to recognise a prompt; with the longest id and index it stays below MAX_NAME_BYTES."""
 
@@ -71,7 +73,7 @@ def check_file_name(template: object) -> None:
         raise InvalidInput(field="file_name", message='must be a string such as "{index:04d}-{slug}-{id}.{ext}".')
     if "/" in template or "\\" in template:
         raise InvalidInput(field="file_name", message="must not contain a path separator.")
-    if not {"index", "id"} & set(_fields(template)):
+    if not {"index", "id"} & set(template_fields(template)):
         raise InvalidInput(field="file_name", message="needs {index} or {id}, so that no two files get the same name.")
 
 
@@ -114,8 +116,12 @@ def _shorten(name: str, limit_bytes: int) -> str:
     return name.encode()[:limit_bytes].decode("utf-8", "ignore").rstrip(" .")
 
 
-def _fields(template: str) -> list[str]:
-    """Return the names of a template's fields, all of them known and without conversions or foreign formats."""
+def template_fields(template: str) -> list[str]:
+    """Return the names of a template's fields.
+
+    Raises:
+        InvalidInput: a field is unknown, or has a conversion or a format that it does not take.
+    """
     try:
         parsed = [(name, spec or "", conversion) for _, name, spec, conversion in Formatter().parse(template)]
     except ValueError as error:

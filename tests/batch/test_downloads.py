@@ -43,6 +43,37 @@ async def test_files_arrive_under_readable_names(run, tmp_path):
     assert all(outcome.path.read_bytes() == file_bytes() for outcome in outcomes)
 
 
+async def test_file_name(run, tmp_path):
+    """The names of files follow the template, whose `{index}` or `{id}` keeps them apart."""
+    await run(download_to=tmp_path, file_name="{slug} ({index:02d}).{ext}")
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["a-cat-dancing (00).mp4", "a-dog (01).mp4"]
+
+
+@pytest.mark.parametrize("file_name", ["{prompt}-{id}.{ext}", "a/{id}", "{id", "video.mp4", "", 7])
+async def test_invalid_file_name(run, gateway, tmp_path, file_name):
+    """A template that cannot be used is refused when `batch()` is called."""
+    with pytest.raises(InvalidInput, match="file_name"):
+        await run(download_to=tmp_path, file_name=file_name)
+    assert gateway.counts.total() == 0
+
+
+async def test_file_name_without_folder(run, gateway):
+    """A template without a destination is refused, because no file would be downloaded."""
+    with pytest.raises(InvalidInput, match="needs download_to"):
+        await run(file_name="{id}.{ext}")
+    assert gateway.counts.total() == 0
+
+
+@pytest.mark.parametrize("file_name", ["{index}.{ext}", "{index}-{{id}}.{ext}"])
+async def test_file_name_without_id(run, tmp_path, file_name):
+    """A file whose name does not contain the id is not taken for the item's, and not overwritten."""
+    other = tmp_path / file_name.format(index=0, ext="mp4")
+    other.write_bytes(file_bytes())
+    (outcome,) = await run(["a cat"], download_to=tmp_path, file_name=file_name)
+    assert isinstance(outcome.error, DownloadError)
+    assert outcome.path is None
+
+
 async def test_a_second_run_fetches_only_what_is_missing_or_damaged(run, gateway, tmp_path):
     """What the journal knows to be on disk and is whole is left alone; what is gone or cut is fetched again, unpaid."""
     outcomes = await run(["a cat", "a dog", "a cow"], download_to=tmp_path)

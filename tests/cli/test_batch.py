@@ -92,6 +92,18 @@ async def test_csv_columns(run, here, gateway):
     assert body["keyframes"]["frame0"]["url"].startswith("data:image/jpeg;base64,")
 
 
+async def test_file_name(run, here, capsys):
+    """`--file-name` is the template of the names of the files; an invalid template ends the command."""
+    (here / "prompts.txt").write_text("a cat\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match="2"):
+        await run("prompts.txt", "--out", "out", "--file-name", "{index:02d} {prompt}.{ext}")
+    assert "--file-name: has the unknown field {prompt}; there are {index}, {slug}" in capsys.readouterr().err
+    assert not (here / "out").exists()
+    code, _, _ = await run("prompts.txt", "--out", "out", "--file-name", "{index:02d} {slug}.{ext}")
+    assert code == 0
+    assert (here / "out" / "00 a-cat.mp4").read_bytes() == file_bytes()
+
+
 async def test_dry_run(run, here, gateway):
     """It prints what would be submitted and what is done, makes no request and creates no file."""
     (here / "prompts.txt").write_text("a cat\na dog\n", encoding="utf-8")

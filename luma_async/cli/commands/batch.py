@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luma_async import MemoryJournal, Phase, PollingFailed, WaitTimeout
+from luma_async._download.names import check_file_name
 from luma_async.cli.errors import error_text
 from luma_async.cli.journal import BATCH_JOURNAL, read_entries
 from luma_async.cli.options import add_json, add_service, add_timeout, dialect_of, open_session
@@ -63,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "limit if it is known, or auto)",
     )
     add_timeout(parser, "stop waiting for a video after this time; it keeps running")
+    parser.add_argument(
+        "--file-name",
+        type=_file_name,
+        metavar="TEMPLATE",
+        help="the names of the files, from {index}, {slug}, {id} and {ext} (default: {index:04d}-{slug}-{id}.{ext})",
+    )
     parser.add_argument("--retry-failed", action="store_true", help="buy again what failed in an earlier run")
     parser.add_argument("--dry-run", action="store_true", help="list what would be submitted, and submit nothing")
     add_service(parser)
@@ -119,6 +126,7 @@ def _batch(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -
         timeout=arguments.timeout,
         retry_failed=arguments.retry_failed,
         download_to=destination,
+        file_name=arguments.file_name,
     )
 
 
@@ -290,4 +298,14 @@ def _number_or_auto(text: str) -> float | str:
         return text if text == "auto" else float(text)
     except ValueError:
         message = f"{text!r} is not a number or auto"
+    raise argparse.ArgumentTypeError(message)
+
+
+def _file_name(text: str) -> str:
+    try:
+        check_file_name(text)
+    except InvalidInput as error:
+        message = error.message
+    else:
+        return text
     raise argparse.ArgumentTypeError(message)
