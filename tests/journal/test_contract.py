@@ -1,4 +1,4 @@
-"""What every journal promises: the one in memory and the one in a file are held to the same."""
+"""What every journal promises: the journals in memory and in a file pass the same tests."""
 
 from __future__ import annotations
 
@@ -209,8 +209,8 @@ async def test_owner_alive(journal):
     await journal.leave(first)
     assert not await journal.alive(first)
     assert await journal.alive(second)
-    for nobody in ("", "0" * 16, "../jobs.db", "\0", "ü" * 16):
-        assert not await journal.alive(nobody)
+    for name in ("", "0" * 16, "../jobs.db", "\0", "ü" * 16):
+        assert not await journal.alive(name)
     await journal.leave(second)
     await journal.leave(second)
 

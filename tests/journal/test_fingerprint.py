@@ -1,4 +1,4 @@
-"""One form per purchase: it must never change, holds no picture, and gives the request back."""
+"""The canonical form of a request: it never changes, contains no image, and restores the request."""
 
 from __future__ import annotations
 

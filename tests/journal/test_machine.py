@@ -1,4 +1,4 @@
-"""Sessions that buy, crash, come back and decide in any order, over one file: no key is paid twice by itself."""
+"""Sessions that buy, crash, return and decide in any order, over one file: no key is paid twice by itself."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""A journal's file in every state it can be found in: usable, or refused by an error that says what to do."""
+"""A journal's file in every state: usable, or refused by an error that says what to do."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
 import sqlite3
 import stat
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 
 import attrs
 import pytest
+from broken_disk import before_open, no_growth, sqlite_execute
 
 from luma_async import Entry, JournalBusy, JournalError, JournalTooNew, KeyConflict, LumaSession, Phase, SqliteJournal
 from luma_async._journal import lifecycle
@@ -221,21 +221,19 @@ def test_concurrent_creation(path):
         assert list(pool.map(make, range(8))) == [0] * 8
 
 
-async def test_wal_switch_retried(path, monkeypatch):
+async def test_wal_switch_retried(path):
     """The switch to write-ahead logging is retried while another process makes its own."""
-    real, attempts = sqlite_schema.sqlite3.connect, []
+    attempts = []
 
-    class Hasty(sqlite3.Connection):
-        def execute(self, sql, *parameters):
-            if "journal_mode" in sql and len(attempts) < 3:
-                attempts.append(sql)
-                busy = sqlite3.OperationalError("database is locked")
-                busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
-                raise busy
-            return super().execute(sql, *parameters)
+    def fail_three_times(sql):
+        if "journal_mode" in sql and len(attempts) < 3:
+            attempts.append(sql)
+            busy = sqlite3.OperationalError("database is locked")
+            busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise busy
 
-    monkeypatch.setattr(sqlite_schema.sqlite3, "connect", lambda *a, **k: real(*a, **k, factory=Hasty))
-    connection = sqlite_schema.open_file(path)
+    with sqlite_execute(fail_three_times):
+        connection = sqlite_schema.open_file(path)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert len(attempts) == 3
     connection.close()
@@ -244,15 +242,10 @@ async def test_wal_switch_retried(path, monkeypatch):
 async def test_full_disk(journal, path):
     """Claims that do not fit on the disk fail, entries stay readable, and with room it works again."""
     await journal.change("cat", claim("cat"))
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    wal = path.with_name("jobs.db-wal")
-    resource.setrlimit(resource.RLIMIT_FSIZE, (wal.stat().st_size, hard))
-    try:
+    with no_growth(path.with_name("jobs.db-wal")):
         calls = [asyncio.ensure_future(journal.change(f"key-{n}", claim(f"key-{n}"))) for n in range(5)]
         await asyncio.wait(calls)
         entries = await journal.entries()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     for call in calls:
         assert isinstance(call.exception(), JournalError)
         assert "full" in str(call.exception())
@@ -304,7 +297,7 @@ AS_NOBODY = """
         owner = await journal.enter()
         await journal.leave(owner)
 
-    # Once as who we are, so that everything is loaded before we are somebody who may not read it.
+    # Once as this user, so that everything is imported before a change to a user who may not read it.
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(enter(folder + "/jobs.db"))
     if os.getuid() == 0:
@@ -425,7 +418,7 @@ def test_owner_of_a_dead_process(path, how):
             assert not asyncio.run(journal.alive(name))
             assert not (path.parent / "jobs.db.owners" / name).exists()
         finally:
-            # Its own child, if any, is still there.
+            # Its forked child, if any, is still running.
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
     asyncio.run(journal.aclose())
@@ -461,19 +454,10 @@ async def test_owner_removed_before_its_lock(journal, path, monkeypatch):
     assert await SqliteJournal(path).alive(owner)
 
 
-async def test_owners_folder_removed(journal, path, monkeypatch):
+async def test_owners_folder_removed(journal, path):
     """The folder is created again when the last owner removes it while another enters."""
-    real, gone = os.open, []
-
-    def open_too_late(name, *arguments):
-        if "jobs.db.owners" in str(name) and not gone:
-            gone.append(name)
-            (path.parent / "jobs.db.owners").rmdir()
-        return real(name, *arguments)
-
-    monkeypatch.setattr(owner_lock.os, "open", open_too_late)
-    assert await journal.alive(await journal.enter())
-    assert len(gone) == 1
+    with before_open("jobs.db.owners", (path.parent / "jobs.db.owners").rmdir):
+        assert await journal.alive(await journal.enter())
 
 
 LOOKING = """
@@ -505,7 +489,7 @@ async def test_file_opened_twice(journal, path):
     assert len(await second.entries()) == 1
     await second.aclose()
     assert await keys_elsewhere(path) == ["cat"]
-    # SQLite's log is removed by the last one who closes: not by a process that only looked.
+    # The last process that closes the file removes SQLite's log; a process that only read it does not.
     assert path.with_name("jobs.db-wal").exists()
     await journal.change("dog", claim("dog"))
     assert await keys_elsewhere(path) == ["cat", "dog"]
@@ -585,25 +569,23 @@ def test_event_loop_closed_early(path):
     asyncio.run(journal.aclose())
 
 
-async def test_commit_fails(journal, monkeypatch):
+async def test_commit_fails(journal):
     """When a commit fails, each caller of the transaction gets the error, and nothing was changed."""
+    broken = []
 
-    class Failing(sqlite3.Connection):
-        def execute(self, sql, *parameters):
-            if sql == "COMMIT" and broken:
-                raise sqlite3.OperationalError("disk I/O error")
-            return super().execute(sql, *parameters)
+    def fail(sql):
+        if sql == "COMMIT" and broken:
+            raise sqlite3.OperationalError("disk I/O error")
 
-    connect, broken = sqlite3.connect, []
-    monkeypatch.setattr(sqlite_schema.sqlite3, "connect", lambda *a, **k: connect(*a, **k, factory=Failing))
-    await journal.change("cat", claim("cat"))
-    broken.append(True)
-    calls = [asyncio.ensure_future(journal.change(f"key-{n}", claim(f"key-{n}"))) for n in range(3)]
-    await asyncio.wait(calls)
+    with sqlite_execute(fail):
+        await journal.change("cat", claim("cat"))
+        broken.append(True)
+        calls = [asyncio.ensure_future(journal.change(f"key-{n}", claim(f"key-{n}"))) for n in range(3)]
+        await asyncio.wait(calls)
     assert all(isinstance(call.exception(), JournalError) for call in calls)
     broken.clear()
     assert [entry.key for entry in await journal.entries()] == ["cat"]
-    # What was taken back is not remembered either.
+    # The undone change is not in the cache either.
     assert (await journal.change("key-0", claim("key-0"))).attempts == 1
 
 

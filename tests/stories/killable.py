@@ -1,9 +1,9 @@
-"""A program that buys videos and is killed on the way: run by the stories of sudden death, never imported by them.
+"""A program that buys videos and is killed on the way. The stories of sudden death run it, and do not import it.
 
-It reads what to do from its input, one JSON object a line: `{"journal": …, "count": …, "step": …, "environ": {…}}`. For
-each it forks, so that no run pays for loading; the child submits COUNT prompts under COUNT keys, waits for all, and
-kills itself with SIGKILL at a STEP, if one is given: they are numbered in the order in which a purchase reaches them.
-The parent prints the child's number, waits for an empty line, and prints how the child ended.
+It reads what to do from its input, a JSON object in each line: `{"journal": …, "count": …, "step": …, "environ": {…}}`.
+For each line it forks, so that no run has to import everything again. The child submits COUNT prompts under COUNT keys
+and waits for all. If a STEP is given, it kills itself there with SIGKILL; the steps are numbered in the order in which
+a purchase reaches them. The parent prints the child's process id, waits for an empty line, and prints the exit code.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STEPS = (
     "after the result is written",
 )
 WRITES = {"claim": "claim", "accept": "acceptance", "finish": "result"}
-"""What each step of the life cycle writes down."""
+"""What each step of the life cycle writes."""
 
 
 def kill_at(step):
@@ -118,13 +118,13 @@ def claim_too_late():
     async def claim_nothing(self, intent):
         intent.may_have_left = True
 
-    original = Attempts._settle
+    original = Attempts._handle_answer
 
-    async def settle(self, intent, answer, *, claimed):
+    async def handle_answer(self, intent, answer, *, claimed):
         return await original(self, intent, answer, claimed=False)
 
     Attempts._claim = claim_nothing
-    Attempts._settle = settle
+    Attempts._handle_answer = handle_answer
 
 
 def run(order):

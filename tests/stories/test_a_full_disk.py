@@ -1,4 +1,4 @@
-"""When the disk is full, nothing is bought that could not be written down, and what was bought is not kept quiet."""
+"""When the disk is full, nothing is bought that could not be recorded, and the id of what was bought is reported."""
 
 from __future__ import annotations
 

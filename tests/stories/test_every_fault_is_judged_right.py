@@ -1,4 +1,4 @@
-"""Whatever happens to a paid POST on the wire, it is sent at most once, and its fate goes by the right name."""
+"""Whatever happens to a paid POST on the wire, it is sent at most once, and the right error says what happened."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def phase_of(journal, key="cat"):
     return entry.phase if entry is not None else None
 
 
-# What never left this machine: nothing was read, nothing may be claimed for good, and it may be sent again.
+# What was not sent: the server read nothing, no claim stays, and it may be sent again.
 
 
 async def refused():
@@ -108,10 +108,10 @@ async def test_connection_refused_for_a_while(journal):
 async def test_unknown_host(journal, monkeypatch):
     """A host without an address: NotSent, with the resolver's message."""
 
-    async def nobody(*_, **__):
+    async def fail(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", nobody)
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", fail)
     async with session("https://nowhere.invalid", journal) as luma:
         with pytest.raises(NotSent, match=r"Cannot connect to https://nowhere.invalid: Name or service not known"):
             await luma.submit("cat dance", key="cat")
@@ -119,7 +119,7 @@ async def test_unknown_host(journal, monkeypatch):
 
 
 TLS_FAULTS = {
-    "a certificate that nobody signed": (RawServer(answers(ACCEPTED), tls=True), None, "certificate verify failed"),
+    "a certificate without an issuer": (RawServer(answers(ACCEPTED), tls=True), None, "certificate verify failed"),
     "a certificate of another host": (RawServer(answers(ACCEPTED), tls=True), CERTIFICATE, "certificate verify failed"),
     "no TLS at all": (RawServer(answers(response(400, HTML))), None, "Connecting to https.* timed out"),
     "closed in the handshake": (RawServer(closes()), None, "Cannot connect to https"),
@@ -207,14 +207,14 @@ async def test_submit_waits_for_a_connection(journal):
         assert server.posts == 2
 
 
-# What left and got no answer that proves anything: one POST at most, and in doubt.
+# What was sent without an answer that proves the outcome: at most one POST, and in doubt.
 
 LOST = {
     "closed at once, unread": (closes(), 0),
     "reset at once, unread": (resets(), 0),
     "closed after the request": (closes_after_request(), 1),
     "reset after the request": (closes_after_request(reset=True), 1),
-    "silent for ever": (stalls(), 1),
+    "silent": (stalls(), 1),
     "half a status line, then closed": (closes_after_request(b"HTTP/1.1 20"), 1),
     "a status line, then closed": (closes_after_request(b"HTTP/1.1 201 Created\r\n"), 1),
     "headers, then closed": (closes_after_request(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n"), 1),
@@ -468,7 +468,7 @@ async def test_website_at_base_url(journal):
             await luma.get("g1")
 
 
-# Connections that are kept: the main avoidable source of doubt.
+# Idle connections: the main avoidable source of doubt.
 
 
 def dies_on_second_request(*, reset):

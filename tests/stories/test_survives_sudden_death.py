@@ -1,7 +1,7 @@
-"""Killing the program at any instant costs nothing but time: no charge is made twice, and no paid job is lost.
+"""Killing the program at any moment costs nothing but time: no charge is made twice, and no paid job is lost.
 
-The program that dies is `killable.py`; the gateway that counts lives on in this process. The suite kills it at every
-step and at twenty random instants; with `LUMA_ASYNC_KILLS=500`, as the nox session `kills` does, at five hundred.
+The program that is killed is `killable.py`; the gateway that counts charges runs in this process. The suite kills the
+program at every step and at twenty random moments, and at five hundred with `LUMA_ASYNC_KILLS=500`, as in `nox -s kills`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from luma_async.testing import ALWAYS, FakeGateway, hang, late, succeeds
 PROGRAM = Path(__file__).with_name("killable.py")
 KILLS = int(os.environ.get("LUMA_ASYNC_KILLS", "20"))
 LIVES = 10
-"""Deaths of one journal, one after the other."""
+"""Kills for each journal, one after the other."""
 INTENTS = 4
-"""Further purchases in each life."""
+"""Further purchases in each run."""
 AT_ONCE = 2
-"""Programs that run at the same time: one for each core of a small machine."""
+"""Concurrent programs: one for each core of a small machine."""
 LONGEST_LIFE_S = 0.25
-"""After this most purchases of a life are accepted; earlier deaths fall into all their steps."""
+"""After this time most purchases of a run are accepted; earlier kills come at all their steps."""
 
 
 class Programs:
@@ -142,7 +142,7 @@ async def test_killed_at_any_moment(programs, tmp_path):
             group.create_task(chain(number))
     print(f"{kills} kills, {kills * INTENTS} purchases, {doubts} in doubt, none paid twice, none lost")
     assert kills >= KILLS
-    # With so many deaths some must have fallen between a claim and its answer, or they prove nothing.
+    # Of so many kills some must have come between a claim and its answer, or they prove nothing.
     assert doubts > 0 or kills < 100
 
 

@@ -303,7 +303,7 @@ async def test_answer_without_connector(mocked_http, journal):
     assert phases == [Phase.ACCEPTED, Phase.REFUSED, Phase.IN_DOUBT]
 
 
-# A doubt that a person sends again.
+# Resubmits.
 
 
 async def in_doubt(luma, gateway):
@@ -377,7 +377,7 @@ async def test_resubmit_cancelled(gateway):
     assert await phase_of(journal) is Phase.IN_DOUBT
 
 
-# Retries, pauses, and the events that tell of them.
+# Retries, pauses and their events.
 
 
 async def test_submit_events(gateway, journal):
@@ -447,7 +447,7 @@ async def test_connect_time_after_a_429(gateway, journal):
         assert (await sending).id in gateway.generations
 
 
-# Turns: as many start as the gate is wide.
+# Queueing: as many submits start as the throttle lets through.
 
 
 def submits():
