@@ -66,4 +66,4 @@ class Recorder:
             if entry is not None:
                 await self._journal.change(entry.key, step)
         except Exception as error:
-            _log.warning("the journal could not note the end of generation %s: %s", generation_id, error)
+            _log.warning("the journal could not be updated for generation %s: %s", generation_id, error)

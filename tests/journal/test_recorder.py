@@ -80,7 +80,7 @@ async def test_note_that_fails_is_logged(caplog):
             raise OSError(28, "No space left")
 
     Recorder(Full(), "rixapi").finished(DONE)
-    assert "could not note" in caplog.text
+    assert "could not be updated" in caplog.text
     assert "No space left" in caplog.text
 
 

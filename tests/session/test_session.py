@@ -371,7 +371,7 @@ async def test_a_journal_that_cannot_note_an_end_keeps_no_result_back(gateway, c
     journal = Full()
     async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal) as luma:
         assert (await luma.run("cat dance", key="cat")).state is State.COMPLETED
-    assert "could not note the end" in caplog.text
+    assert "could not be updated" in caplog.text
     assert (await journal.get("cat")).phase is Phase.ACCEPTED
 
 

@@ -1,7 +1,7 @@
 """Killing the program at any moment costs nothing but time: no charge is made twice, and no paid job is lost.
 
 The program that is killed is `killable.py`; the gateway that counts charges runs in this process. The suite kills the
-program at every step and at twenty random moments, and at five hundred with `LUMA_ASYNC_KILLS=500`, as in `nox -s kills`.
+program at every step and at twenty random moments; `nox -s kills` does so at five hundred.
 """
 
 from __future__ import annotations
