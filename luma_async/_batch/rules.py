@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from luma_async._http.retry import LONGEST_NAMED_DELAY_S, delay_before
+from luma_async._http.retry import MAX_NAMED_DELAY_S, delay_before
 from luma_async.values.errors import JournalError, LumaError, OutOfCredit, SessionClosed, SubmitInDoubt, Unauthorized
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def pause_after_rate_limit(number: int, error: RateLimited, *, policy: RetryPoli
         policy: the bounds.
         jitter: a random number from 0 to 1.
     """
-    named_s = None if error.retry_after_s is None else min(error.retry_after_s, LONGEST_NAMED_DELAY_S)
+    named_s = None if error.retry_after_s is None else min(error.retry_after_s, MAX_NAMED_DELAY_S)
     return max(MIN_PAUSE_S, delay_before(number, policy, jitter, named_s) or 0.0)
 
 

@@ -1,1 +1,1 @@
-"""Calls to one service. Pure: retry, address, listing. I/O: transport, queries."""
+"""Calls to one service. Without I/O: retry, address. With I/O: transport, queries, listing, proxies."""

@@ -1,4 +1,7 @@
-"""Where the service is and which key it gets: argument, then environment, and never one service's key for the other."""
+"""The address of the service and its key: from the arguments, else from the environment.
+
+A key of Luma is never sent to a relay, and a relay's key never to Luma.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 OFFICIAL_HOST = "api.lumalabs.ai"
-"""Luma's own service; it has a key of its own. Source: the official SDK reads LUMAAI_API_KEY."""
+"""Luma's own service, whose key has another variable. Source: the official SDK reads LUMAAI_API_KEY."""
 
 _OFFICIAL_PATH = "/dream-machine/v1"
 _OFFICIAL_KEY = "luma-"
-"""What Luma's own keys begin with. Source: its documentation of the header."""
+"""The beginning of Luma's own keys. Source: its documentation of the header."""
 _API_KEY = re.compile(r"[!-~]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -32,7 +35,7 @@ class Address:
     base_url: str
     """Scheme, host, port and path prefix, without a slash at the end."""
     api_key: Secret
-    """What it is asked with."""
+    """The API key."""
 
 
 def resolve(
@@ -46,14 +49,14 @@ def resolve(
     """Find the service and its key.
 
     Args:
-        api_key: what the caller gave.
-        base_url: what the caller gave.
-        default_base_url: where the service is when there is only one.
+        api_key: the argument of the session.
+        base_url: the argument of the session.
+        default_base_url: the address of the service, if the dialect has only one.
         variable: reads a variable of the environment.
         allow_insecure: whether the key may be sent unencrypted to another host than this machine.
 
     Raises:
-        ConfigurationError: one of them is missing or cannot be right; the message names the setting.
+        ConfigurationError: a setting is missing or invalid; the message names it.
     """
     url = base_url or (variable("LUMA_BASE_URL") or "").strip() or default_base_url
     if not url:
@@ -65,12 +68,12 @@ def resolve(
     official = urlsplit(url).hostname == OFFICIAL_HOST
     if official and default_base_url is None:
         raise ConfigurationError(
-            message=f"{url} speaks Luma's own format: pass dialect=DreamMachine() (--dialect dream-machine)."
+            message=f"{url} uses Luma's own format: pass dialect=DreamMachine() (--dialect dream-machine)."
         )
     if not official and not base_url and api_key is not None and api_key.reveal().startswith(_OFFICIAL_KEY):
         raise ConfigurationError(
-            message=f"The API key is one of Luma's own, and LUMA_BASE_URL names {url}. "
-            "Pass base_url too: where a key goes must not hang on a variable."
+            message=f"The API key belongs to Luma, but LUMA_BASE_URL is {url}. "
+            "Pass base_url as well, so that no variable decides where the key is sent."
         )
     name = "LUMAAI_API_KEY" if official else "LUMA_API_KEY"
     key = api_key or _read_key(variable, name)
@@ -86,13 +89,13 @@ def _read_key(variable: Callable[[str], str | None], name: str) -> Secret | None
 
 
 def check_api_key(key: Secret, name: str = "api_key") -> None:
-    """Refuse a key that cannot stand in a header.
+    """Refuse a key that cannot be sent in a header.
 
     Raises:
-        ConfigurationError: it is empty or holds anything but visible ASCII.
+        ConfigurationError: it is empty or has characters other than printable ASCII without spaces.
     """
     if not _is_visible(key.reveal()):
-        raise ConfigurationError(message=f"{name} must be the key alone: visible ASCII characters without blanks.")
+        raise ConfigurationError(message=f"{name} must be the bare key: printable ASCII, no spaces.")
 
 
 def _is_visible(key: object) -> bool:
@@ -100,15 +103,15 @@ def _is_visible(key: object) -> bool:
 
 
 def check_base_url(url: object, *, allow_insecure: bool) -> str:
-    """Return a base URL in its one form, without the slash at its end.
+    """Return a base URL in its normal form, without a slash at its end.
 
     Raises:
-        ConfigurationError: it is no http(s) address, carries more than a path, or would send the key unencrypted.
+        ConfigurationError: it is no http(s) address, has more than a path, or would send the key unencrypted.
     """
     try:
         parts = urlsplit(url) if isinstance(url, str) else None
         port = parts.port if parts else None
-        # A dot at the end is the same host to the network, and must be to us.
+        # A dot at the end of a host is the same host to the network.
         host = (parts.hostname or "").removesuffix(".") if parts else None
     except ValueError:
         parts = host = port = None
@@ -116,20 +119,19 @@ def check_base_url(url: object, *, allow_insecure: bool) -> str:
     if parts is None or host is None or parts.scheme not in _DEFAULT_PORTS or not named:
         raise ConfigurationError(message="base_url must be an address like https://relay.example, with its scheme.")
     if parts.username is not None or parts.query or parts.fragment:
-        raise ConfigurationError(message="base_url must hold no user, query or fragment; the key goes in api_key.")
+        raise ConfigurationError(message="base_url must not have a user, query or fragment; pass the key as api_key.")
     if parts.scheme == "http" and not is_loopback(host) and not allow_insecure:
         raise ConfigurationError(
-            message=f"base_url sends the API key to {host} unencrypted: use https://. "
-            "A program of yours can pass allow_insecure=True."
+            message=f"base_url would send the API key to {host} unencrypted: use https://, or pass allow_insecure=True."
         )
     name = f"[{host}]" if ":" in host else host
     where = name if port in {None, _DEFAULT_PORTS[parts.scheme]} else f"{name}:{port}"
-    # People paste the official base URL as the documentation prints it; the dialect adds its path itself.
+    # Luma's documentation prints its base URL with a path, which the dialect adds by itself.
     return f"{parts.scheme}://{where}{parts.path.rstrip('/').removesuffix(_OFFICIAL_PATH)}"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, however it is called."""
+    """Whether a host is this machine, by name or address."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -1,7 +1,7 @@
-"""Which proxy stands before an address: the one that was set, that of the environment, or none.
+"""The proxy for an address: the proxy that was set, that of the environment, or none.
 
-aiohttp reads the environment too, but only together with `~/.netrc`: a password that is kept there for the service
-keeps our key from being sent, and one that is kept for a file server goes along with a link that is signed already.
+aiohttp reads the environment too, but only together with `~/.netrc`. A password in that file for the service would
+replace the API key, and a password for a file server would be sent along with a signed link.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class Proxies:
     """Finds the proxy for an address.
 
     Args:
-        proxy: the one that was set; it counts for every address.
-        trust_env: whether the environment counts where none was set: `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` and
-            what the system has in their place.
+        proxy: the proxy for every address, if it is set.
+        trust_env: whether the environment is used otherwise: `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`, or the
+            settings of the system.
     """
 
     def __init__(self, proxy: str | None = None, *, trust_env: bool = False) -> None:
@@ -31,18 +31,18 @@ class Proxies:
         self._found: dict[tuple[str, str], str | None] = {}
 
     async def before(self, url: URL) -> str | None:
-        """Return the proxy before an address; the environment is read once for each host."""
+        """Return the proxy for an address; the environment is read once for each host."""
         if self._proxy is not None or not self._trust_env or url.host is None:
             return self._proxy
         place = url.scheme, url.host
         if place not in self._found:
-            # Some systems ask a name server whether the host is an exception, which may take its time.
+            # Some systems ask a name server whether the host is an exception, which may block.
             self._found[place] = await asyncio.to_thread(_of_environment, *place)
         return self._found[place]
 
 
 def _of_environment(scheme: str, host: str) -> str | None:
-    # This machine's own addresses mean another machine to a proxy.
+    # To a proxy, a loopback address would mean the proxy's own machine.
     direct = is_loopback(host) or proxy_bypass(host)
     proxy = None if direct else getproxies().get(scheme)
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy

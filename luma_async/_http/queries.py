@@ -89,7 +89,7 @@ class Queries:
             raise NoResponse(message=result.message)
         document = parse(result)
         error = self._dialect.read_error(document)
-        if document.ok and (error is None or (error.beside_id and self._has_ended(document))):
+        if document.ok and (error is None or (error.with_id and self._has_ended(document))):
             if document.shape is Shape.JSON or document.status == 204:
                 return document
             html = document.shape is Shape.HTML

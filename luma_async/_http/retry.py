@@ -1,7 +1,7 @@
-"""When to repeat: calls that cost nothing, and paid submits that provably were not made.
+"""When to repeat: free calls, and paid submits that provably were not made.
 
-Delays are drawn evenly between nothing and a bound that doubles ("full jitter"), so that callers which failed
-together do not come back together. A delay that the service names is obeyed instead, up to a minute.
+Delays are random, from 0 to a bound that doubles ("full jitter"), so that callers that failed together do not return
+together. If the service names a delay of up to a minute, that is waited for first.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from luma_async.values.errors import LumaError, NoResponse, NotSent, RateLimited
 if TYPE_CHECKING:
     from luma_async.values.settings import RetryPolicy
 
-LONGEST_NAMED_DELAY_S = 60.0
-"""Rate windows last a minute; a service that wants more is better reported than waited for."""
+MAX_NAMED_DELAY_S = 60.0
+"""Rate windows last a minute; if a service asks for more, the error is raised instead."""
 
 _RETRY_COST = 5.0
 _SUCCESS_REFUND = 1.0
@@ -24,22 +24,22 @@ _SUCCESS_REFUND = 1.0
 
 @attrs.frozen
 class RetryQuota:
-    """What all safe calls of a session may spend on repeating; it keeps a failing service from being flooded.
+    """How many repetitions the free calls of a session may make, so that a failing service is not flooded.
 
-    A repetition costs 5, a success gives 1 back: in the long run at most one call in five is repeated.
+    A repetition costs 5 tokens and a success gives 1 back: in the long run at most one call in five is repeated.
     """
 
     tokens: float = 100.0
-    """What is left. A hundred: twenty repetitions in a row before the successes have to pay for them."""
+    """The tokens that are left. A hundred allow twenty repetitions in a row."""
     capacity: float = 100.0
-    """What there can be."""
+    """The most tokens."""
 
     def spend(self) -> RetryQuota | None:
-        """Pay for a repetition; None when there is not enough."""
+        """Return the quota after a repetition; None if there are not enough tokens."""
         return attrs.evolve(self, tokens=self.tokens - _RETRY_COST) if self.tokens >= _RETRY_COST else None
 
     def refund(self) -> RetryQuota:
-        """Give back for a success."""
+        """Return the quota after a success."""
         if self.tokens >= self.capacity:
             return self
         return attrs.evolve(self, tokens=min(self.capacity, self.tokens + _SUCCESS_REFUND))
@@ -55,22 +55,22 @@ def delay_before(attempt: int, policy: RetryPolicy, jitter: float, named_s: floa
         named_s: the delay that the service asked for.
 
     Returns:
-        Seconds; None when the service asks for longer than is worth waiting.
+        Seconds; None when the service asks for more than a minute.
     """
-    # 2**60 seconds are bound enough, and the float stays finite.
+    # The exponent is bounded so that the float stays finite.
     drawn = jitter * min(policy.max_delay, policy.first_delay * 2.0 ** min(attempt - 1, 60))
     if named_s is None:
         return drawn
-    return None if named_s > LONGEST_NAMED_DELAY_S else named_s + drawn
+    return None if named_s > MAX_NAMED_DELAY_S else named_s + drawn
 
 
 def repeat_safe_call(
     error: LumaError, *, attempt: int, elapsed_s: float, deadline_s: float, policy: RetryPolicy, jitter: float
 ) -> float | None:
-    """Return the seconds before a call that costs nothing is repeated, or None to give up.
+    """Return the seconds before a free call is repeated, or None to give up.
 
-    Worth repeating: nothing was sent, no answer came, the service is limited or in trouble. An answer that says
-    no in any other way will say it again.
+    A call is repeated if nothing was sent, no answer came, or the service is limiting or failing. Any other refusal
+    would be the same the next time.
     """
     if not isinstance(error, NotSent | NoResponse | RateLimited | ServiceUnavailable) or attempt >= policy.attempts:
         return None
@@ -85,11 +85,11 @@ def repeat_submit(
 ) -> float | None:
     """Return the seconds before a paid submit is repeated that provably was not made, or None to give up.
 
-    What provably did not leave is bounded by time, since a gateway's restart takes a while whatever the number of
-    attempts; what the service turned away is bounded by their number.
+    If nothing was sent, repeating is bounded by time, since the restart of a gateway takes a while; if the service
+    refused, it is bounded by the number of attempts.
     """
     if isinstance(error, NotSent):
-        # At least half of the bound: a refused connection answers at once, and thirty seconds hold many of them.
+        # At least half of the bound: a refused connection fails at once, so full jitter would repeat too often.
         delay_s = delay_before(attempt, policy, 0.5 + jitter / 2)
         return delay_s if delay_s is not None and elapsed_s + delay_s <= policy.connect_retry_for else None
     if attempt >= policy.attempts or not isinstance(error, Refused):

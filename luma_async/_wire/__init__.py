@@ -1,1 +1,1 @@
-"""Spelling: the only place that knows a service's paths, fields and words."""
+"""The formats of services: the only place that knows their paths, fields and words. Does no I/O."""

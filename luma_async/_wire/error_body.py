@@ -8,8 +8,8 @@
 {"detail": [{"loc", "msg"}]}                        the official one, about fields
 ```
 
-What a code means is taken from the relays' published source. Few codes count as *not charged*: such a code lets a paid
-submit be sent again whatever the status.
+The meaning of each code is taken from the relays' published source. Few codes count as *not charged*: such a code
+lets a paid submit be sent again whatever the status.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from luma_async._wire.answer import Document
 
 _WRAPPED = "fail_to_fetch_task"
-"""The relay's code for "the service behind me said": its message is the other one's body."""
+"""The relay's code for an error of the service behind it; the message is the body of that service."""
 
 _KINDS = {
     "insufficient_user_quota": ErrorKind.OUT_OF_CREDIT,
@@ -41,7 +41,7 @@ _KINDS = {
     "task_not_exist": ErrorKind.NOT_FOUND,
 }
 _NOT_CHARGED = frozenset(_KINDS) - {"model_not_found", "invalid_request", "task_not_exist"}
-"""Said when the relay gave up before it asked anybody, or gave the money back; of the others the status decides."""
+"""Sent when the relay gave up before it asked another service, or refunded; for other codes the status decides."""
 
 _OUT_OF_CREDIT = re.compile(
     r"额度已用尽|额度不足|余额不足|quota is not enough|insufficient[ _](?:\w+[ _])?(?:quota|balance|credit)",
@@ -58,19 +58,19 @@ _TROUBLE = re.compile(
     r"|内部|异常|超时|稍后|繁忙",
     re.IGNORECASE,
 )
-"""Words of a service in trouble, or of a connection to it, which are no refusal."""
+"""Words about a failure of the service, or of a connection to it. Such an error is not a refusal."""
 
 _FINE = frozenset({"", "0", "200", "201", "ok", "success"})
 
 
 @attrs.frozen
 class _Words:
-    """What an answer says, before anybody asks what it means."""
+    """The code and the words of an error, before their meaning is read."""
 
     code: str = ""
     message: str = ""
     success_false: bool = False
-    beside_id: bool = False
+    with_id: bool = False
 
 
 def read_error(document: Document) -> ErrorBody | None:
@@ -85,27 +85,27 @@ def read_error(document: Document) -> ErrorBody | None:
         code=words.code,
         message=words.message,
         kind=_kind(words, document.status),
-        # Of two documents back to back the second shows that the relay went on after the first.
+        # A second document shows that the relay continued after it sent the error.
         not_charged=words.code in _NOT_CHARGED and document.shape is Shape.JSON,
         success_false=words.success_false,
-        beside_id=words.beside_id,
+        with_id=words.with_id,
         wrong_path=words.message.startswith("Invalid URL ("),
     )
 
 
 def _find(payload: dict[str, Any], *, ok: bool) -> _Words | None:
     error = payload.get("error")
-    beside_id = ("id" in payload or "task_id" in payload) and payload.get("success") is not False
+    with_id = ("id" in payload or "task_id" in payload) and payload.get("success") is not False
     if is_object(error) and any(error.values()):
-        return _Words(_code(error.get("code")), _text(error.get("message")), beside_id=beside_id)
+        return _Words(_code(error.get("code")), _text(error.get("message")), with_id=with_id)
     if error and not is_object(error):
-        # Proxies spell theirs like this, so none of its words are taken for the service's own.
-        return _Words(beside_id=beside_id)
+        # Proxies use this form too, so its words do not count as the service's own.
+        return _Words(with_id=with_id)
     if payload.get("success") is False:
         return _Words(_code(payload.get("code")), _text(payload.get("message")), success_false=True)
     if payload.get("detail") and not (ok and "id" in payload):
         return _detail(payload["detail"])
-    if _complains(payload.get("code")) or ("code" in payload and not ok):
+    if _is_error_code(payload.get("code")) or ("code" in payload and not ok):
         return _Words(_code(payload["code"]), _text(payload.get("message")))
     return None
 
@@ -114,12 +114,12 @@ def _detail(detail: Any) -> _Words:
     if is_object(detail):
         return _Words(_code(detail.get("code")), _text(detail.get("reason")) or _text(detail.get("message")))
     if is_list(detail):
-        return _Words(message="; ".join(filter(None, map(_complaint, detail))))
+        return _Words(message="; ".join(filter(None, map(_field_error, detail))))
     return _Words(message=_text(detail))
 
 
-def _complaint(item: Any) -> str:
-    """Spell one field's complaint, such as `body.model: field required`."""
+def _field_error(item: Any) -> str:
+    """Format the error about a field, such as `body.model: field required`."""
     if not is_object(item):
         return _text(item)
     where = item.get("loc")
@@ -127,22 +127,22 @@ def _complaint(item: Any) -> str:
     return ": ".join(filter(None, (path, _text(item.get("msg")))))
 
 
-def _complains(code: Any) -> bool:
-    """Whether a code says that something went wrong; envelopes of good answers have one too."""
+def _is_error_code(code: Any) -> bool:
+    """Whether a code stands for an error; envelopes of successful answers have a code too."""
     if isinstance(code, bool):
         return not code
     return isinstance(code, str | int) and str(code).strip().lower() not in _FINE
 
 
 def _read_wrapped(words: _Words, document: Document) -> ErrorBody:
-    """Read what the service behind the relay said."""
+    """Read the error of the service behind the relay."""
     inside = parse(Answer(status=document.status, body=words.message.encode("utf-8", "replace")))
     error = read_error(inside)
     kind = error.kind if error else _kind(words, document.status)
     if kind in {ErrorKind.UNAUTHORIZED, ErrorKind.OUT_OF_CREDIT} or (
         kind is None and document.status in {401, 402, 403}
     ):
-        # It is the relay's own account there that is in trouble; the caller's was taken before.
+        # This is about the relay's own account there; the relay has already accepted the caller's key.
         kind = ErrorKind.UNAVAILABLE
     elif kind is None and document.status == 404 and inside.shape is Shape.JSON:
         kind = ErrorKind.NOT_FOUND
@@ -152,20 +152,20 @@ def _read_wrapped(words: _Words, document: Document) -> ErrorBody:
         message=error.message if error and error.message else words.message,
         kind=kind,
         not_charged=document.status == 500 and refusal,
-        # "No capacity" there may come after a start as well as before; only a code tells.
+        # A 503 there may come before or after a start; only a known code says which.
         relayed=not refusal or (document.status == 503 and (error is None or error.code not in _NOT_CHARGED)),
     )
 
 
 def _is_refusal(inside: Document, error: ErrorBody | None) -> bool:
-    """Whether the service behind said no in its own form; another relay's word for what befell it there is none."""
+    """Whether the service behind refused in its own form. Another relay's report of a failure there is no refusal."""
     if inside.shape is not Shape.JSON or error is None or not error.message or _TROUBLE.search(error.message):
         return False
     return error.code in _NOT_CHARGED or error.success_false or "detail" in inside.payload
 
 
 def _kind(words: _Words, status: int) -> ErrorKind | None:
-    """Say what an error means: by its code, else by its words; None leaves it to the status."""
+    """Return what an error means, by its code, else by its words; None where only the status can tell."""
     if words.code in _KINDS:
         return _KINDS[words.code]
     said = f"{words.code} {words.message}"
@@ -173,7 +173,7 @@ def _kind(words: _Words, status: int) -> ErrorKind | None:
         return ErrorKind.OUT_OF_CREDIT
     if _PROMPT.search(said):
         return ErrorKind.PROMPT
-    # Code and message apart: "task" in the one and "not found" in the other say nothing together.
+    # Code and message are searched apart, since "task" in one and "not found" in the other mean nothing together.
     if status in {400, 404} and (_NOT_FOUND.search(words.code) or _NOT_FOUND.search(words.message)):
         return ErrorKind.NOT_FOUND
     if words.success_false and _UNAUTHORIZED.search(said):

@@ -51,7 +51,7 @@ class ErrorBody:
     """Whether it is documented that nothing was done and nothing charged, whatever the HTTP status says."""
     success_false: bool = False
     """Whether it has the form `{success: false}`, which services use with HTTP 200."""
-    beside_id: bool = False
+    with_id: bool = False
     """Whether the same object has an id. Then it may tell why a generation failed, rather than why the call did."""
     wrong_path: bool = False
     """Whether the service says that it has no such path."""

@@ -87,7 +87,7 @@ def test_a_dialect_that_knows_its_service_needs_no_base_url():
 
 def test_a_variable_alone_sends_no_official_key_to_a_relay():
     """A key of Luma's own form that is passed goes to a relay only if the relay is named beside it."""
-    with pytest.raises(ConfigurationError, match="LUMA_BASE_URL names https://relay") as caught:
+    with pytest.raises(ConfigurationError, match="LUMA_BASE_URL is https://relay") as caught:
         find(ENVIRONMENT, api_key="luma-mine", default=OFFICIAL)
     assert "luma-mine" not in str(caught.value)
     assert find(ENVIRONMENT, api_key="luma-mine", base_url=RELAY) == (RELAY, "luma-mine")
@@ -118,14 +118,14 @@ def test_no_key_names_both_remedies(environment):
 @pytest.mark.parametrize("key", ["", " ", "sk abc", "sk-\n", "sk-ü", "Bearer sk-abc", "sk-\x00", "sk-\x7f", 7, b"sk"])
 def test_a_key_that_cannot_stand_in_a_header_is_refused(key):
     """Visible ASCII without blanks; the message holds no part of it."""
-    with pytest.raises(ConfigurationError, match="api_key must be the key alone") as caught:
+    with pytest.raises(ConfigurationError, match="api_key must be the bare key") as caught:
         check_api_key(Secret(key))
     assert "abc" not in str(caught.value)
 
 
 def test_a_bad_key_in_the_environment_is_named_by_its_variable():
     """The message says which variable holds it."""
-    with pytest.raises(ConfigurationError, match="LUMA_API_KEY must be the key alone"):
+    with pytest.raises(ConfigurationError, match="LUMA_API_KEY must be the bare key"):
         find({"LUMA_API_KEY": "sk abc"}, base_url=RELAY)
     check_api_key(Secret("sk-abc"))
 
@@ -177,10 +177,10 @@ def test_a_base_url_has_one_form(url, normal):
         ("https://relay.example\n", "with its scheme"),
         (None, "with its scheme"),
         (b"https://relay.example", "with its scheme"),
-        ("https://sk-abc@relay.example", "no user, query or fragment"),
-        ("https://:sk-abc@relay.example", "no user, query or fragment"),
-        ("https://relay.example?key=sk-abc", "no user, query or fragment"),
-        ("https://relay.example#top", "no user, query or fragment"),
+        ("https://sk-abc@relay.example", "not have a user, query or fragment"),
+        ("https://:sk-abc@relay.example", "not have a user, query or fragment"),
+        ("https://relay.example?key=sk-abc", "not have a user, query or fragment"),
+        ("https://relay.example#top", "not have a user, query or fragment"),
         ("http://relay.example", "unencrypted"),
         ("http://127.0.0.1.evil.example", "unencrypted"),
         ("http://notlocalhost", "unencrypted"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async._http.retry import (
-    LONGEST_NAMED_DELAY_S,
+    MAX_NAMED_DELAY_S,
     RetryQuota,
     delay_before,
     repeat_safe_call,
@@ -70,7 +70,7 @@ def test_no_delay_is_longer_than_the_policy_says(attempt, jitter):
     assert 0 <= delay_before(attempt, POLICY, jitter) <= POLICY.max_delay
 
 
-@pytest.mark.parametrize("named_s", [0, 1, 7.5, LONGEST_NAMED_DELAY_S])
+@pytest.mark.parametrize("named_s", [0, 1, 7.5, MAX_NAMED_DELAY_S])
 def test_a_named_delay_is_obeyed(named_s):
     """`Retry-After` is waited out in full, with the jitter on top, so that not all come back at once."""
     assert delay_before(1, POLICY, 0.0, named_s) == named_s
@@ -79,7 +79,7 @@ def test_a_named_delay_is_obeyed(named_s):
 
 def test_a_delay_of_more_than_a_minute_is_reported_instead():
     """A service that wants to be left alone for longer is not waited for."""
-    assert delay_before(1, POLICY, 0.5, LONGEST_NAMED_DELAY_S + 0.1) is None
+    assert delay_before(1, POLICY, 0.5, MAX_NAMED_DELAY_S + 0.1) is None
     assert safe(RateLimited(status=429, retry_after_s=61), deadline_s=1000) is None
     assert submit(RateLimited(status=429, retry_after_s=61)) is None
 

@@ -1,9 +1,9 @@
-"""How the official format wants each kind of purchase spelled: its path, its body, and what the service calls it.
+"""The path, the body and the service's name of each kind of paid submit in Luma's own format.
 
-What the format has no word for is refused here, by name, since it would be paid for and not be done.
+A field that the format does not have would be paid for without effect. Such a field is refused here, by name.
 
-Source: Luma's OpenAPI document 1.1.0. Where it requires a model and the request names none, the one is sent that Luma's
-own tools take by default.
+Source: Luma's OpenAPI document 1.1.0. Where it requires a model and the request has none, the default of Luma's own
+tools is sent.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from luma_async.values.keyframes import ImageReference, Keyframe, Keyframes
     from luma_async.values.requests import Request
 
-# Assumed: the service's own default, ray-1-6, is what nobody wants who names no model today.
+# Assumed: the service's own default, ray-1-6, is out of date, so it is not what a request without a model means.
 VIDEO_MODEL = "ray-2"
-"""What makes and changes videos where no model is named."""
+"""The model for videos where the request has none."""
 IMAGE_MODEL = "photon-1"
-"""What makes and changes pictures where no model is named."""
+"""The model for images where the request has none."""
 DEFAULT_SYNC_TIMEOUT_S = 60.0
-"""How long the service holds the answer to a synchronous request back where nobody says."""
+"""How long the service delays the answer to a synchronous request without `sync_timeout`."""
 MAX_SYNC_WAIT_S = 3600.0
-"""Beyond that no connection lives."""
+"""The longest delay of an answer that is waited for."""
 
 _ONLY_KIND = {"first_frame": "video", "format": "image"}
-"""What is reframed decides which of these the format has."""
+"""Fields that exist for one kind of media only."""
 
 
 @attrs.frozen(kw_only=True)
@@ -50,23 +50,23 @@ class SubmitSpec:
     operation: str
     """The name under which `supports()` knows it."""
     path: str | None
-    """Below the path of all generations; None is that of creating a video, which can be set."""
+    """The path below that of all generations; None is the path for creating a video, which is a setting."""
     kind: str
-    """What the service calls its kind (`generation_type`)."""
+    """The service's name of the kind (`generation_type`)."""
     body: dict[str, Any]
     """The JSON body."""
     sync_wait_s: float = 0.0
-    """Seconds for which the service holds its answer back."""
+    """Seconds by which the service delays its answer."""
 
 
 def submit_spec(request: Request) -> SubmitSpec:
-    """Spell a purchase.
+    """Build a paid submit.
 
     Raises:
-        InvalidInput: the format cannot carry one of the fields, or `extra` holds one that has its own argument.
+        InvalidInput: the format does not have one of the fields, or `extra` holds one that has its own argument.
     """
     if getattr(request, "expand_prompt", None) is not None:
-        raise _uncarried("expand_prompt", "the service decides by itself.")
+        raise _no_such_field("expand_prompt", "the service decides by itself.")
     match request:
         case VideoRequest():
             return SubmitSpec(operation="submit", path=None, kind="video", body=_video(request))
@@ -111,7 +111,7 @@ def _video(request: VideoRequest) -> dict[str, Any]:
 
 
 def _extension(request: ExtendRequest) -> dict[str, Any]:
-    """A continuation is a video that begins where another one ends."""
+    """A continuation is a video whose first keyframe is another generation."""
     fields: dict[str, Any] = {
         "model": request.model or VIDEO_MODEL,
         "prompt": request.prompt,
@@ -143,8 +143,8 @@ def _image(request: ImageRequest) -> dict[str, Any]:
         "model": request.model or IMAGE_MODEL,
         "prompt": request.prompt,
         "aspect_ratio": request.aspect_ratio,
-        "image_ref": [_reference(one) for one in request.image_refs] or None,
-        "style_ref": [_reference(one) for one in request.style_refs] or None,
+        "image_ref": [_reference(image) for image in request.image_refs] or None,
+        "style_ref": [_reference(image) for image in request.style_refs] or None,
         "character_ref": {name: {"images": list(urls)} for name, urls in request.character_refs.items()} or None,
         "modify_image_ref": _reference(request.modify_image_ref) if request.modify_image_ref else None,
         "format": request.format,
@@ -164,7 +164,7 @@ def _sync_wait_s(request: ImageRequest) -> float:
 def _reframing(request: ReframeRequest, kind: str) -> dict[str, Any]:
     for name, only in _ONLY_KIND.items():
         if request.kind != only and getattr(request, name) is not None:
-            raise _uncarried(name, f"it is for a {only} alone.")
+            raise _no_such_field(name, f"it is for {only}s only.")
     fields: dict[str, Any] = {
         "generation_type": kind,
         "media": {"url": request.media},
@@ -207,7 +207,7 @@ def _frames(keyframes: Keyframes | None) -> dict[str, Any] | None:
 
 
 def _frame(frame: Keyframe) -> dict[str, str]:
-    # Assumed: an inline picture goes where its address would; the schema asks for a URI, which it is.
+    # Assumed: an inline image goes in the place of its address; the schema requires a URI, and it is a URI.
     return {"type": "image", "url": frame.url} if isinstance(frame, ImageKeyframe) else _generation(frame.id)
 
 
@@ -224,9 +224,9 @@ def _media(url: str | None) -> dict[str, str] | None:
     return None if url is None else {"url": url}
 
 
-def _uncarried(name: str, why: str) -> InvalidInput:
+def _no_such_field(name: str, why: str) -> InvalidInput:
     return InvalidInput(
         field=name,
         message=f"the official format has no such field: {why} "
-        "What your service takes beyond it can go in `extra`, in the service's own spelling.",
+        "Further fields of your service can go in `extra`, under the service's own names.",
     )
