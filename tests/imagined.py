@@ -1,4 +1,4 @@
-"""A service that exists only as numbers: what the schedule of the real watcher costs, without sockets."""
+"""A simulated service without sockets, to measure what the schedule of the real watcher costs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from luma_async.values.models import Generation, State, Video
 
 
 class VirtualClock(asyncio.SelectorEventLoop):
-    """An event loop without sockets, in which waiting takes no time."""
+    """An event loop without sockets, whose clock jumps to the next timer."""
 
     def __init__(self):
         super().__init__()
@@ -34,11 +34,11 @@ class VirtualClock(asyncio.SelectorEventLoop):
 
 
 async def _find_no_origin(tracked):
-    """No journal stands behind it."""
+    """There is no journal."""
 
 
 def imagine(coroutine):
-    """Run something on a virtual clock."""
+    """Run a coroutine on a virtual clock."""
     with asyncio.Runner(loop_factory=VirtualClock) as runner:
         return runner.run(coroutine)
 
@@ -47,7 +47,7 @@ DONE = Video(url="https://example.com/video.mp4")
 
 
 class Dialect:
-    """Reads the rows of the imagined service."""
+    """Reads the rows of the simulated service."""
 
     def peek(self, raw):
         return None if raw["done"] else STILL_RUNNING
@@ -59,7 +59,7 @@ class Dialect:
 
 
 class Service:
-    """Stands in for `Fetcher`: it counts requests, and answers at once from when each generation ends."""
+    """A `Fetcher` that counts its calls, and answers at once from the moments at which generations end."""
 
     def __init__(self, batch_size=1):
         self.capacity = Capacity(batch_size)
@@ -72,27 +72,27 @@ class Service:
         now = asyncio.get_running_loop().time()
         self.requests += 1
         self.per_second[math.floor(now)] += 1
-        return {one: Row(id=one, raw={"id": one, "done": now >= self.ends[one]}) for one in ids}
+        return {key: Row(id=key, raw={"id": key, "done": now >= self.ends[key]}) for key in ids}
 
 
 @attrs.frozen
 class Cost:
-    """What waiting cost, and what it bought."""
+    """What waiting cost, and how late the ends were known."""
 
     requests: float
-    """For each generation."""
+    """Requests for each generation."""
     delay_s: float
-    """From the end to the knowledge of it, on average."""
+    """Seconds from the end of a generation until the watcher knew it, on average."""
     late_s: float
-    """The same, exceeded by one in twenty."""
+    """The 95th percentile of that delay."""
     peak: int
     """Requests in the busiest second."""
     early_delay_s: float
-    """The average delay for those that ended within ten seconds."""
+    """The average delay of generations that ended within ten seconds."""
 
 
 async def watch(durations, policy, *, batch_size=1, gap_s=0.0, prior=PRIOR, jitter=None, watchers=None):
-    """Let a watcher wait for generations that take so long, begun `gap_s` apart; must run on a virtual clock."""
+    """Wait for generations with these durations, started `gap_s` apart. It must run on a virtual clock."""
     jitter = jitter or random.Random(1)
     service = Service(batch_size)
     watcher = Watcher(
@@ -111,7 +111,7 @@ async def watch(durations, policy, *, batch_size=1, gap_s=0.0, prior=PRIOR, jitt
     loop = asyncio.get_running_loop()
     delays, early = [], []
 
-    async def one(number, duration):
+    async def wait_for(number, duration):
         await asyncio.sleep(number * gap_s)
         tracked = watcher.tracked(str(number))
         tracked.submitted_at_s, tracked.submitted_here = loop.time(), True
@@ -123,7 +123,7 @@ async def watch(durations, policy, *, batch_size=1, gap_s=0.0, prior=PRIOR, jitt
 
     async with asyncio.TaskGroup() as group:
         for number, duration in enumerate(durations):
-            group.create_task(one(number, duration))
+            group.create_task(wait_for(number, duration))
     await watcher.aclose()
     delays.sort()
     count = len(delays)
@@ -137,7 +137,7 @@ async def watch(durations, policy, *, batch_size=1, gap_s=0.0, prior=PRIOR, jitt
 
 
 def durations(count, *, median_s=60.0, p95_s=180.0, early=0.0, seed=3):
-    """Draw how long generations take: log-normal, with a share that ends early."""
+    """Draw random durations: log-normal, with a share that ends early."""
     jitter = random.Random(seed)
     spread = math.log(p95_s / median_s) / 1.645
     return [

@@ -1,10 +1,10 @@
-"""A gateway that does as little as possible, so that a benchmark measures its clients.
+"""A gateway that does as little as possible, so that a benchmark measures the clients.
 
-    python light_gateway.py SHORTEST_S LONGEST_S
+    python light_gateway.py MIN_S MAX_S
 
-It prints its port. It speaks as much of both formats as the clients of the benchmarks need. `prompt` in each answer
-holds the moment at which the generation ends, on the machine's monotonic clock: with it a client knows how late it
-noticed. `GET /counts` tells how many requests there were of each kind.
+It prints its port, and serves the calls of both dialects that the clients of the benchmarks need. `prompt` in each
+answer holds the moment at which the generation ends, on the machine's monotonic clock, so that a client can tell how
+late it noticed the end. `GET /counts` returns the number of requests of each kind.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections import Counter
 from aiohttp import web
 
 LINK = "https://storage.example.com/dream-machine/" + "0123456789abcdef" * 6 + "/video.mp4?" + "X-Amz-Signature=" * 6
-SHORTEST_S, LONGEST_S = float(sys.argv[1]), float(sys.argv[2])
+MIN_S, MAX_S = float(sys.argv[1]), float(sys.argv[2])
 
 ends: dict[str, float] = {}
 counts: Counter[str] = Counter()
@@ -29,7 +29,7 @@ jitter = random.Random(7)
 
 
 def flat(generation_id):
-    """The relay's body of a generation, about 1 KB once it is completed."""
+    """A generation in the relay dialect: about 1 KB once it is completed."""
     end = ends[generation_id]
     body = {
         "id": generation_id,
@@ -72,7 +72,7 @@ def answer(document, status=200):
 
 def begin():
     generation_id = str(uuid.uuid4())
-    ends[generation_id] = time.monotonic() + jitter.uniform(SHORTEST_S, LONGEST_S)
+    ends[generation_id] = time.monotonic() + jitter.uniform(MIN_S, MAX_S)
     return generation_id
 
 
@@ -111,7 +111,7 @@ async def query_dream_machine(request):
     return answer(generation_body(request.match_info["id"]))
 
 
-async def tell(_request):
+async def get_counts(_request):
     return answer(dict(counts))
 
 
@@ -125,7 +125,7 @@ async def main():
             web.post("/dream-machine/v1/generations/video", create_dream_machine),
             web.post("/dream-machine/v1/generations", create_dream_machine),
             web.get("/dream-machine/v1/generations/{id}", query_dream_machine),
-            web.get("/counts", tell),
+            web.get("/counts", get_counts),
         ]
     )
     runner = web.AppRunner(app, access_log=None)
@@ -133,7 +133,7 @@ async def main():
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
     await site.start()
     print(runner.addresses[0][1], flush=True)
-    # It ends with the program that started it.
+    # Stop when the program that started it ends.
     await asyncio.to_thread(sys.stdin.read)
     await runner.cleanup()
 

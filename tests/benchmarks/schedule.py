@@ -1,7 +1,7 @@
 """What each schedule costs: `python tests/benchmarks/schedule.py [COUNT]`.
 
-The real watcher waits for imagined generations on a virtual clock (log-normal durations, median 60 s, one in twenty
-beyond 180 s). Printed are requests for each generation, and how late its end is known.
+The real watcher waits for simulated generations on a virtual clock (log-normal durations, median 60 s, 95th
+percentile 180 s). It prints the requests for each generation, and how late its end is known.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from imagined import durations, imagine, watch
 from luma_async import PollPolicy
 from luma_async._poll.durations import PRIOR, DurationModel
 
-LONELY = DurationModel(early_weight=0.0)
+WITHOUT_EARLY_FAILURES = DurationModel(early_weight=0.0)
 
 
 def main(count):
@@ -34,19 +34,19 @@ def main(count):
             f"{name:44} {cost.requests:8.2f} {cost.delay_s:7.2f} {cost.late_s:7.2f} {early:>6} {cost.peak:6d}  {note}"
         )
 
-    print(f"{count} generations, all begun at once, one request for each look; early-failure weight 0")
+    print(f"{count} generations, all started at once, one request for each look; early-failure weight 0")
     print(f"{'schedule':44} {'req/job':>8} {'mean s':>7} {'p95 s':>7} {'early':>6} {'peak/s':>6}")
     for worth in (0.125, 0.25, 0.5, 1.0):
-        ours = run(PollPolicy.adaptive(worth), prior=LONELY)
+        ours = run(PollPolicy.adaptive(worth), prior=WITHOUT_EARLY_FAILURES)
         show(f"adaptive({worth})", ours)
         fixed = run(PollPolicy.fixed(2 * ours.delay_s))
         saved = 1 - ours.requests * ours.delay_s / (fixed.requests * fixed.delay_s)
-        show(f"  fixed({2 * ours.delay_s:.1f})", fixed, f"ours asks {saved:.1%} less at the same delay")
+        show(f"  fixed({2 * ours.delay_s:.1f})", fixed, f"adaptive sends {saved:.1%} fewer requests at the same delay")
     exponential = run(PollPolicy.exponential(1, 30, 1.5))
-    ours = run(PollPolicy.adaptive(3.3), prior=LONELY)
+    ours = run(PollPolicy.adaptive(3.3), prior=WITHOUT_EARLY_FAILURES)
     show("adaptive(3.3)", ours)
     saved = 1 - ours.requests * ours.delay_s / (exponential.requests * exponential.delay_s)
-    show("  exponential(1, 30, 1.5)", exponential, f"ours asks {saved:.1%} less at the same delay")
+    show("  exponential(1, 30, 1.5)", exponential, f"adaptive sends {saved:.1%} fewer requests at the same delay")
 
     early = durations(count, early=0.05)
     print("\nOne in twenty fails early, after 4 s on average")
@@ -60,11 +60,11 @@ def main(count):
     for number, gap_s in ((50, 0.0), (1000, 0.0), (1000, 0.3)):
         for size in (1, 50):
             show(
-                f"adaptive(), {number} begun {gap_s} s apart, {size} a request",
+                f"adaptive(), {number} started {gap_s} s apart, {size} a request",
                 run(PollPolicy.adaptive(), durations(number), batch_size=size, gap_s=gap_s),
             )
 
-    print("\nLearning from a prior three times off, 120 generations (the truth: median 60 s, spread 0.67)")
+    print("\nLearning from a prior that is wrong by a factor of three (true values: median 60 s, spread 0.67)")
     for factor in (1 / 3, 3):
         prior = attrs.evolve(PRIOR, log_median=PRIOR.log_median + math.log(factor))
         watchers = []

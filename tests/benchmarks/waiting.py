@@ -1,10 +1,10 @@
-"""What waiting costs a client, against its peers: `python tests/benchmarks/waiting.py [COUNT …]`.
+"""What waiting costs, compared with other clients: `python tests/benchmarks/waiting.py [COUNT …]`.
 
 Each client submits COUNT generations of 5 to 6 s and waits for all of them with one look a second. The gateway is
-pinned to one core and the client to another; runs are interleaved, and medians of three are printed, with ratios to
-the floor: of all CPU time from the start of the process, and of that without starting Python and loading modules,
-in which the clients differ by a constant. Requests are those of all kinds, submits included. Peers come with the
-extra `bench`; those that are not installed are left out, and said to be.
+pinned to one core and the client to another. Runs are interleaved. The output shows medians of three, with ratios to
+the client `floor`: the CPU time of the whole process, and the CPU time without starting Python and importing modules.
+The requests include submits. The other clients come with the extra `bench`; those that are not installed are
+left out with a message.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ HERE = Path(__file__).parent
 ROUNDS = 3
 SMALL = ("floor", "ours", "bare", "lumaai+100", "lumaai[aiohttp]")
 LARGE = ("floor", "ours")
-"""Above this the peers with a request a look overwhelm the gateway's core, which would measure the gateway."""
+"""The clients for large counts. The others send a request for each look, and would measure the gateway's core."""
 LARGE_FROM = 5000
 
 
 def run(name, count):
-    """Run one client against a gateway of its own."""
+    """Run a client against its own gateway."""
     server = subprocess.Popen(
         [sys.executable, str(HERE / "light_gateway.py"), "5", "6"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -51,7 +51,7 @@ def main(counts):
     """Print a table for each count."""
     have_sdk = importlib.util.find_spec("lumaai") is not None
     if not have_sdk:
-        print("lumaai is not installed (extra `bench`): its rows are left out.")
+        print("lumaai is not installed (extra `bench`): its rows are missing.")
     for count in counts:
         names = [name for name in (SMALL if count < LARGE_FROM else LARGE) if have_sdk or "lumaai" not in name]
         runs = {name: [] for name in names}

@@ -1,4 +1,4 @@
-"""The programs that `waiting.py` compares: each submits and waits for its generations in one way.
+"""The programs that `waiting.py` compares. Each submits generations and waits for them.
 
 python waiting_clients.py NAME BASE_URL COUNT
 """
@@ -16,21 +16,21 @@ CHUNK = 50
 
 
 async def ours(base_url, count, note):
-    """This library, as a user writes it, with one look a second."""
+    """This library, as in a user's program, with one look a second."""
     from luma_async import LumaSession, PollPolicy
 
-    async def one(luma, number):
+    async def run(luma, number):
         handle = await luma.submit(f"prompt {number}")
         note((await handle).prompt)
 
     session = LumaSession("sk-bench", base_url=base_url, poll=PollPolicy.fixed(TICK_S))
     async with session as luma, asyncio.TaskGroup() as group:
         for number in range(count):
-            group.create_task(one(luma, number))
+            group.create_task(run(luma, number))
 
 
 async def batch(base_url, count, note):
-    """This library's batch, with as much in flight as there is."""
+    """This library's batch, with all items in flight."""
     from luma_async import LumaSession, PollPolicy
 
     session = LumaSession("sk-bench", base_url=base_url, poll=PollPolicy.fixed(TICK_S))
@@ -53,7 +53,7 @@ async def submit_bare(http, base_url, number):
 
 
 async def floor(base_url, count, note):
-    """A loop by hand: one batch query a tick for each fifty, typed with cattrs. Nobody's program is this bare."""
+    """A hand-written loop: each second one query for fifty ids, structured with cattrs. It handles no errors."""
     import attrs
     import cattrs
 
@@ -96,9 +96,9 @@ async def floor(base_url, count, note):
 
 
 async def bare(base_url, count, note):
-    """Bare aiohttp, one GET for each generation and tick."""
+    """Plain aiohttp: one GET for each generation and second."""
 
-    async def one(http, number):
+    async def run(http, number):
         generation_id = await submit_bare(http, base_url, number)
         while True:
             await asyncio.sleep(TICK_S)
@@ -109,17 +109,17 @@ async def bare(base_url, count, note):
 
     async with aiohttp_session() as http, asyncio.TaskGroup() as group:
         for number in range(count):
-            group.create_task(one(http, number))
+            group.create_task(run(http, number))
 
 
 async def official(base_url, count, note, *, places=None, **options):
-    """The official SDK, as its documentation shows it."""
+    """The official SDK, as in its documentation."""
     from lumaai import AsyncLumaAI
 
     gate = asyncio.Semaphore(places or count)
     client = AsyncLumaAI(auth_token="sk-bench", base_url=f"{base_url}/dream-machine/v1", **options)
 
-    async def one(number):
+    async def run(number):
         async with gate:
             generation = await client.generations.create(prompt=f"prompt {number}", model="ray-2")
         while generation.state != "completed":
@@ -130,7 +130,7 @@ async def official(base_url, count, note, *, places=None, **options):
 
     async with asyncio.TaskGroup() as group:
         for number in range(count):
-            group.create_task(one(number))
+            group.create_task(run(number))
     await client.close()
 
 
@@ -157,7 +157,7 @@ CLIENTS = {
 
 
 class Loading:
-    """Measures the CPU time that loading modules takes, wherever in the program they are loaded."""
+    """Measures the CPU time of imports, wherever in the program they happen."""
 
     def __init__(self):
         self.cpu_s = 0.0
@@ -166,7 +166,7 @@ class Loading:
         importlib._bootstrap._find_and_load = self
 
     def __call__(self, *args):
-        """Load a module that is not loaded yet; one that it loads in turn is part of it."""
+        """Import a module; modules that it imports are included in its time."""
         began_s = time.process_time()
         self._depth += 1
         try:
@@ -178,7 +178,7 @@ class Loading:
 
 
 def main(name, base_url, count):
-    """Run one client and print what it cost."""
+    """Run a client and print what it cost."""
     delays = []
     loading = Loading()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from luma_async import Generation, State, Video
 from luma_async._poll.observation import LazyLook, Look
-from luma_async._poll.tracked import Tracked
+from luma_async._poll.tracked import Tracked, time_out
 
 DONE = Generation(id="a", state=State.COMPLETED, video=Video(url="https://example.com/a.mp4"))
 WITHOUT_LINK = Generation(id="a", state=State.COMPLETED)
@@ -82,6 +84,14 @@ def test_running_look_after_end(tracked, end):
     tracked.observe(Look(end, 1.0))
     tracked.observe_running(LazyLook(row, 2.0))
     assert (tracked.last, row.read) == (end, 0)
+
+
+async def test_time_out_after_result():
+    """A timeout that comes after the result changes nothing."""
+    waiter = asyncio.get_running_loop().create_future()
+    waiter.set_result(DONE)
+    time_out(waiter)
+    assert waiter.result() is DONE
 
 
 def test_look_that_cannot_be_read(tracked, caplog):

@@ -20,6 +20,7 @@ from luma_async import (
     PollingFailed,
     PollPolicy,
     RixAPI,
+    SessionClosed,
     State,
     WaitTimeout,
 )
@@ -224,6 +225,28 @@ async def test_waiter_leaves_during_look(gateway):
     assert gateway.counts["query"] == 1
 
 
+async def test_waiter_comes_during_look(gateway):
+    """A waiter that comes during a look gets its result too."""
+    asked = asyncio.Event()
+    gateway.scripts["cat dance"] = succeeds(after=1)
+    gateway.inject(late(5), on="query", when=lambda _: asked.set() or True)
+    async with session(gateway, poll=PollPolicy.fixed(10)) as luma:
+        handle = await luma.submit("cat dance")
+        waiting = asyncio.ensure_future(handle.wait())
+        await asked.wait()
+        assert await handle.wait(timeout=300) == await waiting
+
+
+async def test_updates_after_close(gateway):
+    """`updates()` of a closed session raises SessionClosed after the known state."""
+    async with session(gateway) as luma:
+        handle = await luma.submit("cat dance")
+    updates = handle.updates()
+    assert await anext(updates) == handle.last
+    with pytest.raises(SessionClosed):
+        await anext(updates)
+
+
 @pytest.mark.parametrize("kind", ["missing", "html"])
 async def test_relay_without_batch_query(luma, gateway, kind):
     """A relay without the call for many is asked for it once, then gets single queries."""
@@ -326,7 +349,6 @@ async def test_lost_generation(luma, gateway, journal):
     handle = await luma.submit("cat dance", key="cat")
     with pytest.raises(GenerationNotFound):
         await handle
-    await asyncio.sleep(0.1)
     assert (await journal.get("cat")).phase is Phase.LOST
     assert (await luma.submit("cat dance", key="cat")).id == handle.id
     assert len(gateway.charges) == 1
