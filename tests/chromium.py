@@ -1,4 +1,4 @@
-"""A headless browser for tests of pages: Chromium over its own debugging protocol, with nothing in between."""
+"""A headless Chromium for tests of pages, over its debugging protocol."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--remote-debugging-port=0",
-    # A machine without a mouse says it cannot hover; people's can.
+    # Without a mouse the browser would report that it cannot hover.
     "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4",
 )
 _START_S = 20.0
-_PATIENCE_S = 15.0
+_MAX_WAIT_S = 15.0
 _KEYS = {
     "ArrowLeft": 37,
     "ArrowUp": 38,
@@ -40,7 +40,7 @@ _KEYS = {
 
 
 def installed():
-    """The path of a browser, or None."""
+    """Return the path of a browser, or None."""
     return next(filter(None, map(shutil.which, _NAMES)), None)
 
 
@@ -55,18 +55,18 @@ def running(profile):
             browser.terminate()
 
 
-def _address(note, browser):
+def _address(port_file, browser):
     give_up_at = time.monotonic() + _START_S
     while time.monotonic() < give_up_at and browser.poll() is None:
-        lines = note.read_text().split("\n") if note.exists() else []
+        lines = port_file.read_text().split("\n") if port_file.exists() else []
         if len(lines) > 1:
             return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
         time.sleep(0.05)
-    raise RuntimeError(f"the browser did not start: {(note.parent / 'log').read_text()[-2000:]}")
+    raise RuntimeError(f"the browser did not start: {(port_file.parent / 'log').read_text()[-2000:]}")
 
 
 class Page:
-    """One tab. `problems` holds what it complained about: errors, exceptions, and what its policy refused."""
+    """One tab. `problems` contains its errors, warnings and exceptions."""
 
     def __init__(self, socket, session):
         self.problems = []
@@ -104,11 +104,11 @@ class Page:
         """Wait until a condition in JavaScript holds.
 
         Raises:
-            RuntimeError: it did not for a time that is many times what a busy machine needs.
+            RuntimeError: it did not hold within many times what a busy machine needs.
         """
         await self.run(
             f"""new Promise((done, fail) => {{
-            const max_wait = performance.now() + {_PATIENCE_S * 1000};
+            const max_wait = performance.now() + {_MAX_WAIT_S * 1000};
             const look = () => {{
               const value = ({condition});
               if (value) done(value);
@@ -128,11 +128,11 @@ class Page:
         await self.call("Input.dispatchKeyEvent", type="keyUp", **named)
 
     async def type(self, text):
-        """Type a text where the focus is."""
+        """Type a text into the focused element."""
         await self.call("Input.insertText", text=text)
 
     async def point(self, selector):
-        """Move the mouse to the middle of an element, and return where that is."""
+        """Move the mouse to the middle of an element, and return its coordinates."""
         box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
         x, y = await self.run(f"(() => {{ const b = {box}; return [b.x + b.width / 2, b.y + b.height / 2]; }})()")
         await self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
@@ -145,22 +145,22 @@ class Page:
             await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     async def prefer(self, **features):
-        """Set what the reader prefers, such as `prefers_color_scheme="dark"`."""
+        """Set media features of the user, such as `prefers_color_scheme="dark"`."""
         chosen = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         await self.call("Emulation.setEmulatedMedia", features=chosen)
 
     async def _receive(self):
         message = await self._socket.receive_json()
-        told = message.get("params", {})
+        params = message.get("params", {})
         match message.get("method"):
             case "Page.loadEventFired":
                 self._loads += 1
             case "Runtime.exceptionThrown":
-                self.problems.append(told["exceptionDetails"].get("exception", {}).get("description", str(told)))
-            case "Runtime.consoleAPICalled" if told["type"] in {"error", "warning", "assert"}:
-                self.problems.append(str(told["args"]))
-            case "Log.entryAdded" if told["entry"]["level"] in {"error", "warning"}:
-                self.problems.append(told["entry"]["text"])
+                self.problems.append(params["exceptionDetails"].get("exception", {}).get("description", str(params)))
+            case "Runtime.consoleAPICalled" if params["type"] in {"error", "warning", "assert"}:
+                self.problems.append(str(params["args"]))
+            case "Log.entryAdded" if params["entry"]["level"] in {"error", "warning"}:
+                self.problems.append(params["entry"]["text"])
         return message
 
 

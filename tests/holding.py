@@ -1,4 +1,4 @@
-"""What waits until a test lets it go, however long the machine takes meanwhile: answers, and generations."""
+"""Responses and generations that wait for a test."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from luma_async.testing import Fault, succeeds
 
 
 def held(go_on):
-    """Take in a request at once, and answer it when `go_on` is set."""
+    """Accept a request at once, and respond when `go_on` is set."""
 
     async def act(exchange):
         response = exchange.serve()
@@ -17,6 +17,6 @@ def held(go_on):
 
 
 def finish_all(gateway):
-    """Let everything be completed from now on that was bought so far."""
+    """Complete every generation that was submitted so far."""
     for generation in gateway.generations.values():
         generation.script = succeeds(after=0)

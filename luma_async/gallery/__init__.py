@@ -1,6 +1,6 @@
-"""A page to look at what was made: one file beside the clips, which needs no server and no network.
+"""A page that shows the generations of a journal: one HTML file next to the clips, without a server or a network.
 
-`write_gallery()` does it in one call; `render()` is the same without a disk, for pages of your own.
+`write_gallery()` writes the page; `render()` returns its text.
 """
 
 from __future__ import annotations

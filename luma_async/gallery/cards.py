@@ -1,4 +1,4 @@
-"""From a journal's entry to what a card shows: values only, so that a page depends on nothing else."""
+"""The cards of the page, made from a journal's entries."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _DETAILS = ("aspect_ratio", "model", "resolution", "duration")
 
 @attrs.frozen(kw_only=True)
 class Clip:
-    """A file that a card plays or shows."""
+    """The file of a card."""
 
     address: str
-    """Where it is, relative to the page and percent-encoded."""
+    """Its URL, relative to the page and percent-encoded."""
     kind: Literal["video", "picture"] = "video"
-    """Whether it plays."""
+    """Whether it is played or shown."""
     poster: str | None = None
-    """The address of a still picture of it."""
+    """The URL of a still picture of it."""
     missing: bool = False
-    """Whether there was no such file when the page was written."""
+    """Whether the file did not exist when the page was written."""
 
 
 @attrs.frozen(kw_only=True)
@@ -45,31 +45,31 @@ class Card:
     key: str
     """The key of the intent."""
     phase: Phase
-    """Where we are with it."""
+    """The phase of the intent."""
     kind: str = "video"
-    """What was wanted, in a word."""
+    """The kind of request, in one word."""
     prompt: str = ""
-    """What to show; empty where the request has none."""
+    """The prompt; empty where the request has none."""
     details: tuple[str, ...] = ()
-    """The request's ratio, model, resolution and duration, as far as it names them."""
+    """The request's aspect ratio, model, resolution and duration, if set."""
     reason: str = ""
     """Why it was refused, is in doubt, or failed."""
     generation_id: str = ""
-    """The service's id, once accepted."""
+    """The service's id, once it is accepted."""
     clip: Clip | None = None
-    """Its file, once downloaded."""
+    """Its file, once it is downloaded."""
     sent_at: datetime | None = None
     """When it was submitted, aware UTC."""
     took_s: float | None = None
-    """Seconds from the submit to the last change that the journal noted; None while it runs."""
+    """Seconds from the submit to the last change in the journal; None while it is running."""
 
 
 def card_of(entry: Entry, clip: Clip | None = None) -> Card:
     """Return the card of a journal's entry.
 
     Args:
-        entry: what the journal knows.
-        clip: its file, for a page that is to show one.
+        entry: the entry.
+        clip: its file, if there is one.
     """
     request, generation = entry.request, entry.generation
     prompt = request.get("prompt") or (generation.prompt if generation else None) or ""

@@ -1,4 +1,4 @@
-"""The gallery on disk: where the clips are, and a page that appears whole or not at all."""
+"""Writes the gallery to disk: finds the clips, and replaces the page in one step."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ if TYPE_CHECKING:
     from luma_async.values.entries import Entry
 
 PAGE_NAME = "gallery.html"
-"""What the page is called in its folder."""
+"""The file name of the page."""
 
 _SIGNED_CHARS = 4_000
-"""Our signature stands in the first lines of the page."""
+"""The signature is in the first lines of the page."""
 
 
 def write_gallery(folder: str | os.PathLike[str], entries: Iterable[Entry]) -> Path:
     """Write `gallery.html` into a folder: one card for each entry of a journal, newest first.
 
-    The page holds no clip, it points at them: by relative paths, so that the folder can be moved or copied with
-    what is in it. A picture beside a clip is shown until the clip plays: `cat.jpg` or `cat-thumbnail.jpg` beside
-    `cat.mp4`, or a downloaded thumbnail. An older page of ours is replaced in one step; whoever looks at it sees the
-    new one after reloading.
+    The page contains no clips. It refers to them by relative paths, so that the folder can be moved or copied with its
+    contents. A picture next to a clip is shown until the clip plays: `cat.jpg` or `cat-thumbnail.jpg` next to
+    `cat.mp4`, or a downloaded thumbnail. An older gallery is replaced in one step; an open browser shows the new one
+    after reloading.
 
     Args:
-        folder: where the page goes, best where the clips are. It has to exist.
-        entries: of a journal, oldest first, as `journal.entries()` returns them.
+        folder: the folder of the page, usually that of the clips. It has to exist.
+        entries: the entries of a journal, oldest first, as `journal.entries()` returns them.
 
     Returns:
-        Where the page is.
+        The path of the page.
 
     Raises:
-        InvalidInput: there is no such folder, or its `gallery.html` is somebody else's. Nothing was written.
-        OSError: the page cannot be written; the older one is untouched.
+        InvalidInput: the folder does not exist, or its `gallery.html` is another page. Nothing was written.
+        OSError: the page cannot be written; the older page is unchanged.
     """
     home = Path(folder).absolute()
     if not home.is_dir():
-        raise InvalidInput(field="folder", message=f"there is no folder {folder}.")
+        raise InvalidInput(field="folder", message=f"the folder {folder} does not exist.")
     page = home / PAGE_NAME
-    if page.exists() and not _is_ours(page):
-        raise InvalidInput(field="folder", message=f"{page} is not a gallery of luma_async; move it away first.")
+    if page.exists() and not _is_gallery(page):
+        raise InvalidInput(field="folder", message=f"{page} is not a luma_async gallery; move it away first.")
     cards = [card_of(entry, find_clip(entry, home)) for entry in entries]
     text = render(reversed(cards), title=home.resolve().name or "Gallery")
     _replace(page, text)
@@ -56,18 +56,18 @@ def write_gallery(folder: str | os.PathLike[str], entries: Iterable[Entry]) -> P
 
 
 def find_clip(entry: Entry, home: Path) -> Clip | None:
-    """Look for the file of an entry; None if it was never downloaded.
+    """Return the file of an entry; None if it was never downloaded.
 
-    A path that leads nowhere any more is tried in the folder too: journals keep paths as programs gave them, and
+    A path that no longer exists is also looked up in the folder: a journal records paths as programs passed them, and
     folders are moved.
     """
     if entry.path is None:
         return None
-    noted = Path(entry.path)
-    places = (noted.absolute(), home / noted, home / noted.name)
-    path = next(filter(_is_file, places), None)
+    recorded = Path(entry.path)
+    candidates = (recorded.absolute(), home / recorded, home / recorded.name)
+    path = next(filter(_is_file, candidates), None)
     if path is None:
-        return Clip(address=_address(places[0], home), missing=True)
+        return Clip(address=_address(candidates[0], home), missing=True)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return Clip(address=_address(path, home), kind="picture")
     still = _still_of(path, entry.generation_id)
@@ -75,23 +75,23 @@ def find_clip(entry: Entry, home: Path) -> Clip | None:
 
 
 def _still_of(path: Path, generation_id: str | None) -> Path | None:
-    """Look for a picture of a clip: named like the clip, or as downloads name thumbnails."""
+    """Return a picture of a clip, named like the clip or like a downloaded thumbnail."""
     names = (path.stem, f"{path.stem}-thumbnail", f"{generation_id}-thumbnail")
-    places = (path.with_name(name + suffix) for name in names for suffix in IMAGE_SUFFIXES)
-    return next(filter(_is_file, places), None)
+    candidates = (path.with_name(name + suffix) for name in names for suffix in IMAGE_SUFFIXES)
+    return next(filter(_is_file, candidates), None)
 
 
 def _is_file(path: Path) -> bool:
-    """Whether there is one that we may look at; `Path.is_file()` raises for a folder that may not be entered."""
+    """Whether there is a readable file; `Path.is_file()` raises for a folder that may not be entered."""
     return os.path.isfile(path)  # noqa: PTH113 - see above
 
 
 def _address(path: Path, home: Path) -> str:
-    """Spell a path as a relative address. Bytes, since a file name need not be text."""
+    """Return a path as a relative URL. It is encoded from bytes, since a file name may not be valid Unicode."""
     return quote(os.fsencode(os.path.relpath(path, home)))
 
 
-def _is_ours(page: Path) -> bool:
+def _is_gallery(page: Path) -> bool:
     with page.open(encoding="utf-8", errors="replace") as file:
         return SIGNATURE in file.read(_SIGNED_CHARS)
 
@@ -99,7 +99,7 @@ def _is_ours(page: Path) -> bool:
 def _replace(page: Path, text: str) -> None:
     part = page.with_name(f".{page.name}.{os.urandom(4).hex()}.part")
     try:
-        # Half a surrogate pair can come out of a service's JSON, and no file can hold one.
+        # JSON may contain unpaired surrogates, which cannot be encoded.
         part.write_bytes(text.encode("utf-8", "replace"))
         part.replace(page)
     finally:

@@ -1,6 +1,6 @@
 "use strict";
 
-// Runs in the head: the theme stands before the first paint, the rest follows once the cards are there.
+// Runs in the head: the theme is set before the first paint, the rest runs when the cards are loaded.
 (() => {
   const root = document.documentElement;
   const THEME = "luma-async-gallery-theme";
@@ -8,7 +8,7 @@
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const touch = matchMedia("(hover: none)");
 
-  // Browsers may forbid storage to files: then the choice lasts as long as the page.
+  // Browsers may deny storage to files: then the choice is lost when the page is closed.
   const recall = () => { try { return localStorage.getItem(THEME); } catch { return null; } };
   const keep = (theme) => { try { localStorage.setItem(THEME, theme); } catch { return; } };
 
@@ -58,7 +58,7 @@
     dark.addEventListener("change", dress);
     dress();
 
-    /* Loading: only a card near the screen has a player. A thousand players are what makes a page slow. */
+    /* Loading: only a card near the viewport has a player, since a thousand players make a page slow. */
 
     const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
@@ -99,14 +99,14 @@
       }
     }, { rootMargin: "400px 0px" });
 
-    /* Playing: one at a time. */
+    /* Playing: one clip at a time. */
 
     function play(record) {
       wake(record);
       if (!record.video) return;
       if (playing && playing !== record) pause(playing);
       playing = record;
-      // Refused when it is paused again before it loaded, or cannot load: the events below tell.
+      // Rejected when it is paused before it has loaded, or cannot load: the events below handle both.
       record.video.play().catch(() => undefined);
     }
 
@@ -153,7 +153,7 @@
       if (recordOf(event.relatedTarget) !== left && left !== hovered && playing === left) pause(left);
     });
 
-    // Where nothing can hover, the clip that is in sight plays.
+    // Without a pointer that can hover, the visible clip plays.
     const onScreen = new IntersectionObserver((seen) => {
       if (calm.matches) return;
       for (const { target, isIntersecting } of seen) {
@@ -163,7 +163,7 @@
       }
     }, { threshold: 0.9 });
 
-    /* Finding and sorting */
+    /* Filtering and sorting */
 
     const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
     const orders = {
@@ -179,7 +179,7 @@
       const phase = phases.querySelector("input:checked").value;
       const fits = (record) => (!phase || record.phase === phase) && words.every((word) => record.text.includes(word));
       visible = records.filter(fits).sort(orders[sort.value]);
-      // Taken out rather than hidden: browsers take seconds to hide a thousand neighbours.
+      // Removed and not hidden: browsers take seconds to hide a thousand siblings.
       list.replaceChildren(...visible.map((record) => record.item));
       none.hidden = visible.length > 0 || records.length === 0;
       count.textContent = visible.length === records.length ? noun : `${visible.length} of ${noun}`;
@@ -226,7 +226,7 @@
       else toggle(recordOf(button));
     });
 
-    /* Keyboard: one card is in the tab order, arrows move from it. */
+    /* Keyboard: one card is in the tab order, the arrow keys move from it. */
 
     function appoint(record) {
       if (current) current.card.tabIndex = -1;

@@ -1,8 +1,8 @@
-"""The gallery's page: cards in, one HTML text out.
+"""Renders the page: cards in, HTML out.
 
-Everything dynamic is escaped text or an attribute in quotes; the script and the style are constants, named by their
-hashes in the page's own policy. So whatever a prompt holds, nothing but our script can run, and nothing can be
-fetched but the files beside the page.
+Everything dynamic is escaped text or a quoted attribute. The script and the style are constants, and the page's
+Content-Security-Policy allows them by their hashes. Whatever a prompt contains, no other script can run, and nothing
+can be loaded but the files next to the page.
 """
 
 from __future__ import annotations
@@ -29,39 +29,39 @@ if TYPE_CHECKING:
     from luma_async.gallery.cards import Card
 
 SIGNATURE = '<meta name="generator" content="luma_async gallery">'
-"""By this a page is known as ours."""
+"""Marks a file as a gallery."""
 
 _LONG_CHARS, _LONG_LINES = 150, 3
-"""A prompt beyond either is folded: three lines of a card hold about so much."""
+"""A longer prompt is folded: this is about three lines of a card."""
 
 
 @attrs.frozen
-class _Look:
+class _Style:
     tone: str
     icon: str
     title: str
     hint: str
 
 
-_LOOKS = {
-    Phase.SENDING: _Look("running", "clock", "Being sent", "No answer was noted yet."),
-    Phase.NOT_SENT: _Look("quiet", "slash", "Not sent", "Nothing left this machine, nothing was charged."),
-    Phase.REFUSED: _Look("bad", "cross", "Refused", "Nothing was charged."),
-    Phase.IN_DOUBT: _Look("doubt", "question", "In doubt", "It may have been charged."),
-    Phase.ABANDONED: _Look("quiet", "slash", "Abandoned", "A person closed this doubt."),
-    Phase.ACCEPTED: _Look("running", "clock", "Being made", "It is paid: luma-async resume fetches it."),
-    Phase.COMPLETED: _Look("good", "fetch", "Not downloaded", "It is paid and done."),
-    Phase.FAILED: _Look("bad", "cross", "Failed", "The service gave up on it."),
-    Phase.LOST: _Look("bad", "question", "Lost", "The service no longer knows its id."),
+_STYLES = {
+    Phase.SENDING: _Style("running", "clock", "Submitting", "No response was recorded yet."),
+    Phase.NOT_SENT: _Style("quiet", "slash", "Not sent", "Nothing was sent or charged."),
+    Phase.REFUSED: _Style("bad", "cross", "Refused", "Nothing was charged."),
+    Phase.IN_DOUBT: _Style("doubt", "question", "In doubt", "It may have been charged."),
+    Phase.ABANDONED: _Style("quiet", "slash", "Abandoned", "This doubt was closed by hand."),
+    Phase.ACCEPTED: _Style("running", "clock", "Running", "It is paid; luma-async resume downloads it."),
+    Phase.COMPLETED: _Style("good", "fetch", "Not downloaded", "It is paid and completed."),
+    Phase.FAILED: _Style("bad", "cross", "Failed", "The service could not make it."),
+    Phase.LOST: _Style("bad", "question", "Lost", "The service no longer knows its id."),
 }
 
 
 def render(cards: Iterable[Card], *, title: str) -> str:
-    """Return the page that shows these cards, in this order; the same cards make the same text.
+    """Return the HTML of a page with these cards; the same cards give the same HTML.
 
     Args:
-        cards: newest first: the page sorts by age by their order.
-        title: the page's name.
+        cards: the cards, newest first.
+        title: the title of the page.
     """
     shown = tuple(cards)
     style, script = asset("page.css"), asset("page.js")
@@ -81,13 +81,13 @@ def render(cards: Iterable[Card], *, title: str) -> str:
 
 @functools.cache
 def asset(name: str) -> str:
-    """Return a file of the page's source."""
+    """Return the text of a file of this package."""
     return (resources.files("luma_async.gallery") / name).read_text("utf-8")
 
 
 def policy(*, style: str, script: str) -> str:
-    """Return the Content-Security-Policy of a page that holds just this style and this script."""
-    # `file:` beside 'self': browsers do not agree on whether a page opened from disk has a self.
+    """Return a Content-Security-Policy that allows only this style and this script."""
+    # Both 'self' and `file:`: browsers differ in whether 'self' matches a page that is opened from disk.
     return "; ".join(
         (
             "default-src 'none'",
@@ -107,7 +107,7 @@ def _hash(text: str) -> str:
 
 
 def _phases(cards: Sequence[Card]) -> str:
-    """Offer the phases that occur, in the order of a paid intent's life."""
+    """Return the filters for the phases that occur, in the order of the life cycle."""
     counts = Counter(card.phase for card in cards)
     found = [_chip(phase, f"{_dot(phase)}<b>{counts[phase]}</b>") for phase in Phase if counts[phase]]
     return "\n".join([_chip("", f"All<b>{len(cards)}</b>", " checked"), *found])
@@ -119,7 +119,7 @@ def _chip(value: str, label: str, checked: str = "") -> str:
 
 
 def _dot(phase: Phase) -> str:
-    return f'<i class="dot {_LOOKS[phase].tone}"></i>{phase.replace("_", " ").capitalize()}'
+    return f'<i class="dot {_STYLES[phase].tone}"></i>{phase.replace("_", " ").capitalize()}'
 
 
 def _card(card: Card, place: int) -> str:
@@ -135,11 +135,11 @@ def _card(card: Card, place: int) -> str:
 
 
 def _stage(card: Card) -> str:
-    """Show the clip, or why there is none to show."""
-    clip, look = card.clip, _LOOKS[card.phase]
+    """Return the clip, or a notice why there is none."""
+    clip, style = card.clip, _STYLES[card.phase]
     if clip is None:
-        return f'<div class="stage bare {look.tone}">{_notice(look.icon, look.title, look.hint)}</div>'
-    gone = _notice("film", "File missing", f"It is not at {escape(unquote(clip.address))}")
+        return f'<div class="stage bare {style.tone}">{_notice(style.icon, style.title, style.hint)}</div>'
+    gone = _notice("film", "File missing", f"There is no {escape(unquote(clip.address))}")
     if clip.missing:
         return f'<div class="stage bare quiet">{gone}</div>'
     address, after = escape(clip.address), f'<div class="gone" hidden>{gone}</div></div>'
@@ -168,7 +168,7 @@ def _prompt(card: Card, place: int) -> str:
 def _reason(card: Card) -> str:
     if not card.reason:
         return ""
-    return f'<p class="reason {_LOOKS[card.phase].tone}" dir="auto">{escape(card.reason)}</p>'
+    return f'<p class="reason {_STYLES[card.phase].tone}" dir="auto">{escape(card.reason)}</p>'
 
 
 def _facts(card: Card) -> str:
@@ -212,7 +212,7 @@ def _icon(name: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Spell a duration as people do: `7.4 s`, `64 s`, `2 min 5 s`, `3 h 12 min`."""
+    """Format a duration: `7.4 s`, `64 s`, `2 min 5 s`, `3 h 12 min`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -1,8 +1,8 @@
-"""A file server that does as little as possible, so that a benchmark measures its clients.
+"""A file server that does as little as possible, so that a benchmark measures the clients.
 
     python light_files.py SIZE_BYTES
 
-It prints its port, and serves one whole mp4 of that size under every path, with a strong ETag.
+It prints its port, and serves an mp4 of that size under every path, with a strong ETag.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SIZE_BYTES = int(sys.argv[1])
 
 
 def clip():
-    """A video as far as its boxes go."""
+    """Return an mp4 with random frames."""
     ftyp, moov = (16).to_bytes(4) + b"ftypisomisom", (16).to_bytes(4) + b"moov" + bytes(8)
     frames = SIZE_BYTES - len(ftyp) - len(moov) - 8
     return ftyp + moov + (8 + frames).to_bytes(4) + b"mdat" + os.urandom(frames)
@@ -28,7 +28,7 @@ HEAD = (f'HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: {SIZE_BY
 
 
 async def answer(loop, connection, file):
-    """Answer each request that ends, straight from the system's memory; clients send no bodies."""
+    """Respond to each request with the file, by `sendfile`; clients send no bodies."""
     received = b""
     while data := await loop.sock_recv(connection, 4096):
         received += data
@@ -44,7 +44,7 @@ async def answer(loop, connection, file):
 
 
 async def writable(loop, connection):
-    """Wait until a connection takes more."""
+    """Wait until a connection is writable."""
     ready = asyncio.Event()
     loop.add_writer(connection, ready.set)
     await ready.wait()
@@ -52,7 +52,7 @@ async def writable(loop, connection):
 
 
 async def serve(loop, listener, file):
-    """Answer every connection, until the program ends."""
+    """Serve every connection until the program ends."""
 
     async def one(connection):
         with connection, suppress(ConnectionError):
@@ -74,7 +74,7 @@ async def main():
         file.write(clip())
         file.flush()
         serving = asyncio.ensure_future(serve(loop, listener, file))
-        # It ends with the program that started it.
+        # Standard input ends with the program that started this one.
         await asyncio.to_thread(sys.stdin.read)
         serving.cancel()
 

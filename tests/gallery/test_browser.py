@@ -1,4 +1,4 @@
-"""The gallery in a real browser, opened from disk: it plays, finds, obeys the keyboard, and trusts no prompt."""
+"""The gallery in a real browser: playing, filtering, the keyboard, and untrusted prompts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def page(address):
 
 
 def entries(folder, prompts, *, phase=Phase.COMPLETED):
-    """One completed entry a prompt, a minute apart, all of them playing the same small clip."""
+    """Return an entry for each prompt, a minute apart, all with the same small clip."""
     clip = folder / "clip.mp4"
     clip.write_bytes(file_bytes())
     return [
@@ -55,7 +55,7 @@ def entries(folder, prompts, *, phase=Phase.COMPLETED):
 
 @pytest.fixture
 async def gallery(page, tmp_path):
-    """A page of one failure and five clips, open."""
+    """An open page with one failure and five clips."""
     rows = entries(tmp_path, ["a failed cat"], phase=Phase.FAILED)
     rows += entries(tmp_path, ["cat 10", "Cat 9", "a dog", "a cat and a dog", "bird"])
     await page.open(write_gallery(tmp_path, rows).as_uri())
@@ -71,8 +71,8 @@ PLAYING = "[...document.querySelectorAll('video')].filter((video) => !video.paus
 RING = "getComputedStyle(document.activeElement).outlineStyle"
 
 
-async def test_it_loads_from_disk_without_a_complaint(gallery):
-    """No error, no warning, nothing that its policy refused; a clip in sight shows its first frame, and is still."""
+async def test_page_loads(gallery):
+    """The page loads without an error or a warning, and a visible clip shows its first frame."""
     await gallery.until(f"{VIDEO}?.readyState >= 2")
     assert await gallery.run(SHOWN) == NEWEST
     assert await gallery.run(COUNT) == "6 generations"
@@ -80,8 +80,8 @@ async def test_it_loads_from_disk_without_a_complaint(gallery):
     assert gallery.problems == []
 
 
-async def test_a_clip_plays_under_the_mouse_and_stops_when_it_leaves(gallery):
-    """Its time really grows, without sound; one clip plays at a time."""
+async def test_play_on_hover(gallery):
+    """A clip under the mouse plays without sound, and only one clip plays at a time."""
     await gallery.point(".card")
     await gallery.until(f"{VIDEO}.currentTime > 0.2")
     assert await gallery.run(f"{VIDEO}.muted && {VIDEO}.loop")
@@ -98,8 +98,8 @@ async def test_a_clip_plays_under_the_mouse_and_stops_when_it_leaves(gallery):
     assert gallery.problems == []
 
 
-async def test_a_click_on_the_clip_pauses_and_plays(gallery):
-    """The whole picture is the button."""
+async def test_click_pauses_and_plays(gallery):
+    """A click on the clip pauses it, and another click plays it."""
     await gallery.point(".play")
     await gallery.until(f"{VIDEO}.currentTime > 0")
     await gallery.click(".play")
@@ -108,8 +108,8 @@ async def test_a_click_on_the_clip_pauses_and_plays(gallery):
     await gallery.until(f"!{VIDEO}.paused")
 
 
-async def test_the_keyboard_moves_plays_and_copies(gallery):
-    """Arrows go from card to card and along columns, space plays, c copies, / finds, Escape comes back."""
+async def test_keyboard(gallery):
+    """The arrow keys move between cards, space plays, c copies, / filters, and Escape returns."""
     await gallery.press("ArrowRight")
     assert await gallery.run(FOCUS) == NEWEST[0]
     assert await gallery.run(RING) == "solid"
@@ -147,8 +147,8 @@ async def test_the_keyboard_moves_plays_and_copies(gallery):
     assert gallery.problems == []
 
 
-async def test_one_card_is_in_the_tab_order(gallery):
-    """Tab reaches the cards once, not once for each; shortcuts of the browser are left alone."""
+async def test_tab_order(gallery):
+    """One card is in the tab order, and shortcuts of the browser are not handled."""
     assert await gallery.run("document.querySelectorAll('.card[tabindex=\"0\"]').length") == 1
     await gallery.press("ArrowRight")
     await gallery.press("ArrowRight", modifiers=2)
@@ -160,8 +160,8 @@ async def test_one_card_is_in_the_tab_order(gallery):
     assert await gallery.run("document.querySelectorAll('.card[tabindex=\"0\"]').length") == 1
 
 
-async def test_the_filter_finds_words_in_any_order_and_case(gallery):
-    """What is typed is looked for in prompts, reasons and keys; the count says how many are left."""
+async def test_filter(gallery):
+    """The filter finds words in any order and case, and the number of matches is shown."""
     await gallery.press("/")
     await gallery.type("DOG  cat")
     await gallery.until(f"{COUNT} === '1 of 6 generations'")
@@ -174,8 +174,8 @@ async def test_the_filter_finds_words_in_any_order_and_case(gallery):
     assert await gallery.run(FOCUS) == "filter"
 
 
-async def test_states_and_orders_are_chosen(gallery):
-    """A state narrows, an order sorts: by age, by prompt as people count, by seconds with the longest first."""
+async def test_states_and_sorting(gallery):
+    """Cards are filtered by state, and sorted by age, by prompt or by duration."""
     await gallery.click(".chip:last-child")
     assert await gallery.run(SHOWN) == ["a failed cat"]
     await gallery.click(".chip")
@@ -190,7 +190,7 @@ async def test_states_and_orders_are_chosen(gallery):
 
 
 async def copy(page):
-    """Copy the prompt of the card in focus; the mark that says so may be gone before anybody looks."""
+    """Copy the prompt of the focused card. The mark that confirms it disappears soon, so it is observed."""
     await page.run(
         "new MutationObserver(() => { if (document.querySelector('.copied')) window.has_copied = true; })"
         ".observe(document.body, {subtree: true, attributes: true})"
@@ -199,8 +199,8 @@ async def copy(page):
     await page.until("window.has_copied")
 
 
-async def test_a_prompt_stays_text(page, tmp_path):
-    """Markup in a prompt is shown, found, copied and never run."""
+async def test_prompt_is_text(page, tmp_path):
+    """Markup in a prompt is shown and copied, and not run."""
     await page.open(write_gallery(tmp_path, entries(tmp_path, [HACK, "a cat"])).as_uri())
     assert await page.run(SHOWN) == ["a cat", HACK]
     assert await page.run("window.hacked") is None
@@ -211,8 +211,8 @@ async def test_a_prompt_stays_text(page, tmp_path):
     assert page.problems == []
 
 
-async def test_the_policy_refuses_every_other_script(gallery):
-    """Even if markup got into the page, the browser would not run it, and would not fetch anything."""
+async def test_policy_blocks_scripts(gallery):
+    """The browser blocks every other script, event handler and image of the network."""
     await gallery.run(
         """(() => {
         window.refused = [];
@@ -233,8 +233,8 @@ async def test_the_policy_refuses_every_other_script(gallery):
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.jpg"])
-async def test_a_file_that_went_away_is_said_to_be_missing(page, tmp_path, name):
-    """A file that was there when the page was written, and is not any more, leaves a card that says so."""
+async def test_file_removed_later(page, tmp_path, name):
+    """A file that was removed after the page was written is shown as missing."""
     (tmp_path / name).write_bytes(file_bytes())
     rows = [attrs.evolve(row, path=str(tmp_path / name)) for row in entries(tmp_path, ["a cat"])]
     path = write_gallery(tmp_path, rows)
@@ -243,7 +243,7 @@ async def test_a_file_that_went_away_is_said_to_be_missing(page, tmp_path, name)
     await page.until("!document.querySelector('.gone').hidden")
     assert await page.run("document.querySelector('.gone').checkVisibility()")
     assert (
-        await page.run("[...document.querySelectorAll('.play, .open')].some((dead) => dead.checkVisibility())") is False
+        await page.run("[...document.querySelectorAll('.play, .open')].some((part) => part.checkVisibility())") is False
     )
     await page.press("ArrowRight")
     await page.press(" ")
@@ -252,8 +252,8 @@ async def test_a_file_that_went_away_is_said_to_be_missing(page, tmp_path, name)
     assert all("ERR_FILE_NOT_FOUND" in problem for problem in page.problems)
 
 
-async def test_a_thousand_cards_have_players_only_where_they_are_near(page, tmp_path):
-    """All cards are there and can be found; far from the screen none holds a player, before and after scrolling by."""
+async def test_thousand_cards(page, tmp_path):
+    """Of a thousand cards only those near the viewport have a player, and the filter finds all of them."""
     players = "document.querySelectorAll('video').length"
     rows = entries(tmp_path, [f"number {number}" for number in range(1000)])
     await page.open(write_gallery(tmp_path, rows).as_uri())
@@ -277,8 +277,8 @@ async def test_a_thousand_cards_have_players_only_where_they_are_near(page, tmp_
 
 
 @pytest.mark.parametrize(("system", "other"), [("light", "dark"), ("dark", "light")])
-async def test_the_theme_follows_the_system_until_it_is_chosen(gallery, system, other):
-    """The button turns it, and the choice is still there after reloading."""
+async def test_theme(gallery, system, other):
+    """The theme follows the system until it is changed with the button; the change lasts after reloading."""
     ground = "getComputedStyle(document.body).backgroundColor"
     colours = {"light": "rgb(246, 246, 244)", "dark": "rgb(16, 16, 19)"}
     await gallery.prefer(prefers_color_scheme=system)
@@ -291,8 +291,8 @@ async def test_the_theme_follows_the_system_until_it_is_chosen(gallery, system, 
     assert await gallery.run(pressed) == json.dumps(other == "dark")
 
 
-async def test_who_wants_less_motion_gets_none_unasked(gallery):
-    """Neither the mouse nor the focus plays a clip then; the space key still does."""
+async def test_reduced_motion(gallery):
+    """With reduced motion, neither the mouse nor the focus plays a clip; the space key does."""
     await gallery.prefer(prefers_reduced_motion="reduce")
     await gallery.point(".card")
     await gallery.press("ArrowRight")
@@ -302,8 +302,8 @@ async def test_who_wants_less_motion_gets_none_unasked(gallery):
     await gallery.until(f"{VIDEO}.currentTime > 0")
 
 
-async def test_where_nothing_can_hover_the_clip_in_sight_plays(page, tmp_path):
-    """On a phone the clip that is scrolled to plays by itself, and the one before it stops."""
+async def test_touch_screen(page, tmp_path):
+    """On a touch screen the visible clip plays, and the previous clip stops."""
     touch = "window.matchMedia = (query) => query === '(hover: none)' ? { matches: true } : real.call(window, query);"
     await page.call("Page.addScriptToEvaluateOnNewDocument", source=f"const real = window.matchMedia; {touch}")
     size = {"width": 400, "height": 500, "deviceScaleFactor": 1, "mobile": False}
@@ -316,18 +316,18 @@ async def test_where_nothing_can_hover_the_clip_in_sight_plays(page, tmp_path):
     assert await page.run(PLAYING) == 1
 
 
-async def test_without_scripts_the_clips_are_still_there(page, tmp_path):
-    """The page is whole without its script: cards, prompts, and a link to each clip; nothing that would do nothing."""
+async def test_without_scripts(page, tmp_path):
+    """Without scripts the page shows the cards and links to the clips, and hides the controls."""
     await page.call("Emulation.setScriptExecutionDisabled", value=True)
     await page.open(write_gallery(tmp_path, entries(tmp_path, ["a cat"])).as_uri())
     assert await page.run(SHOWN) == ["a cat"]
     assert await page.run("document.querySelector('.open').href") == (tmp_path / "clip.mp4").as_uri()
-    dead = "[...document.querySelectorAll('.play, .copy, .tools, .phases')]"
-    assert await page.run(f"{dead}.some((part) => part.checkVisibility({{ visibilityProperty: true }}))") is False
+    controls = "[...document.querySelectorAll('.play, .copy, .tools, .phases')]"
+    assert await page.run(f"{controls}.some((part) => part.checkVisibility({{ visibilityProperty: true }}))") is False
 
 
-async def test_a_long_prompt_is_folded_and_opens(page, tmp_path):
-    """Three lines are shown at first, all of it once it is asked for."""
+async def test_long_prompt(page, tmp_path):
+    """A long prompt is folded to three lines, and a click shows all of it."""
     await page.open(write_gallery(tmp_path, entries(tmp_path, [LONG])).as_uri())
     height = "document.querySelector('.prompt').getBoundingClientRect().height"
     folded = await page.run(height)
@@ -337,8 +337,8 @@ async def test_a_long_prompt_is_folded_and_opens(page, tmp_path):
     assert await page.run("document.querySelector('.prompt').textContent") == LONG
 
 
-async def test_nothing_is_wider_than_a_phone(page, tmp_path):
-    """The longest word and the longest line break, so that nobody scrolls sideways."""
+async def test_narrow_screen(page, tmp_path):
+    """Long words and lines are wrapped, so that the page does not scroll sideways."""
     size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": False}
     await page.call("Emulation.setDeviceMetricsOverride", **size)
     rows = entries(tmp_path, ["a" * 5000, LONG, "\u202e" + LONG]) + entries(tmp_path, [LONG], phase=Phase.FAILED)

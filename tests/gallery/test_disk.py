@@ -1,4 +1,4 @@
-"""The gallery on disk: relative addresses, missing files, and a page that is replaced whole or not at all."""
+"""Writing the gallery: relative URLs, missing files, and a page that is replaced in one step."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def made(path, data=b"clip"):
     return path
 
 
-def test_the_page_stands_beside_the_clips_newest_first(tmp_path):
-    """One call writes the page, names it, and turns the journal's order round."""
+def test_write_gallery(tmp_path):
+    """The page is in the folder of the clips, and shows the newest generation first."""
     clips = [made(tmp_path / f"{number}.mp4", file_bytes()) for number in range(3)]
     entries = (entry(path, number=number, prompt=f"take {number}") for number, path in enumerate(clips))
     page = write_gallery(tmp_path, entries)
@@ -47,15 +47,15 @@ def test_the_page_stands_beside_the_clips_newest_first(tmp_path):
     assert f"<title>{tmp_path.name}</title>" in page.read_text()
 
 
-def test_a_place_that_cannot_be_looked_at_is_missing(tmp_path):
-    """One entry whose path the system refuses spoils no page."""
+def test_path_that_raises(tmp_path):
+    """A path that the system refuses counts as missing."""
     clip = find_clip(entry(tmp_path / ("x" * 300 + ".mp4")), tmp_path)
     assert clip is not None
     assert clip.missing
 
 
 @pytest.mark.parametrize(
-    "place",
+    "name",
     [
         "clip.mp4",
         "deep/er/clip.mp4",
@@ -69,11 +69,11 @@ def test_a_place_that_cannot_be_looked_at_is_missing(tmp_path):
         "back\\slash.mp4",
     ],
 )
-def test_addresses_are_relative_and_lead_back_to_the_file(tmp_path, place):
-    """Whatever a file is called, its address holds nothing that HTML or a URL would read otherwise."""
+def test_relative_url(tmp_path, name):
+    """Whatever the name of a file, its URL is relative, and contains only safe characters."""
     home = tmp_path / "home"
     home.mkdir()
-    path = made(home / place)
+    path = made(home / name)
     clip = find_clip(entry(path), home)
     assert re.fullmatch(r"[A-Za-z0-9._~/%-]+", clip.address)
     assert not clip.address.startswith("/")
@@ -81,63 +81,63 @@ def test_addresses_are_relative_and_lead_back_to_the_file(tmp_path, place):
     assert not clip.missing
 
 
-@pytest.mark.skipif(os.name != "posix", reason="only POSIX has file names that are no text")
-def test_a_file_name_need_not_be_text(tmp_path):
-    """Bytes that are no UTF-8 are kept as they are."""
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX has such file names")
+def test_file_name_without_encoding(tmp_path):
+    """A file name that is not UTF-8 is encoded from its bytes."""
     path = made(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.mp4")))
     assert find_clip(entry(path), tmp_path).address == "%FF.mp4"
     assert write_gallery(tmp_path, [entry(path)]).exists()
 
 
-def test_a_folder_that_was_moved_keeps_its_clips(tmp_path):
-    """A path of yesterday leads nowhere; the file of that name in the folder is taken."""
+def test_moved_folder(tmp_path):
+    """A recorded path that no longer exists is looked up in the folder by its name."""
     made(tmp_path / "cat.mp4")
     assert find_clip(entry("/gone/for/good/cat.mp4"), tmp_path) == Clip(address="cat.mp4")
     made(tmp_path / "deep" / "dog.mp4")
     assert find_clip(entry("deep/dog.mp4"), tmp_path) == Clip(address="deep/dog.mp4")
 
 
-def test_a_missing_file_gets_a_card_that_says_so(tmp_path):
-    """Nothing is left out for lack of a file."""
+def test_missing_file(tmp_path):
+    """An entry whose file is missing has a card that says so."""
     page = write_gallery(tmp_path, [entry(tmp_path / "cat.mp4")]).read_text()
     assert "File missing" in page
-    assert "It is not at cat.mp4" in page
+    assert "There is no cat.mp4" in page
     assert 'data-src="' not in page
 
 
-def test_a_folder_is_no_clip(tmp_path):
-    """A path that leads to a folder counts as missing."""
+def test_folder_instead_of_file(tmp_path):
+    """A path of a folder counts as missing."""
     (tmp_path / "cat.mp4").mkdir()
     assert find_clip(entry(tmp_path / "cat.mp4"), tmp_path).missing
 
 
-def test_what_was_never_downloaded_has_no_clip(tmp_path):
-    """No path, no file to look for."""
+def test_entry_without_path(tmp_path):
+    """An entry that was never downloaded has no clip."""
     assert find_clip(entry(), tmp_path) is None
 
 
 @pytest.mark.parametrize("still", ["cat.jpg", "cat.png", "cat.webp", "cat-thumbnail.jpg", "g-1-thumbnail.jpg"])
-def test_a_picture_beside_a_clip_is_its_poster(tmp_path, still):
-    """Named like the clip, or as downloads name thumbnails."""
+def test_poster_of_clip(tmp_path, still):
+    """A picture that is named like the clip, or like a downloaded thumbnail, is its poster."""
     made(tmp_path / still)
     assert find_clip(entry(made(tmp_path / "cat.mp4")), tmp_path).poster == still
 
 
-def test_the_picture_of_another_clip_is_not(tmp_path):
-    """Only a name that belongs to this clip counts."""
+def test_picture_of_other_clip(tmp_path):
+    """A picture with another name is not the poster."""
     made(tmp_path / "dog.jpg")
     made(tmp_path / "cat.txt")
     assert find_clip(entry(made(tmp_path / "cat.mp4")), tmp_path).poster is None
 
 
 @pytest.mark.parametrize("name", ["cat.jpg", "cat.PNG", "cat.webp"])
-def test_a_picture_is_shown_as_one(tmp_path, name):
-    """Generations of pictures do not play."""
+def test_picture_generation(tmp_path, name):
+    """The file of an image request is shown as a picture."""
     assert find_clip(entry(made(tmp_path / name)), tmp_path) == Clip(address=name, kind="picture")
 
 
-def test_an_older_page_of_ours_is_replaced(tmp_path):
-    """Writing again leaves one page, the new one, and nothing beside it."""
+def test_replace_older_page(tmp_path):
+    """Writing again replaces the page, and leaves no other file."""
     write_gallery(tmp_path, [entry(prompt="yesterday")])
     page = write_gallery(tmp_path, [entry(prompt="today")])
     assert "today" in page.read_text()
@@ -145,24 +145,24 @@ def test_an_older_page_of_ours_is_replaced(tmp_path):
     assert [found.name for found in tmp_path.iterdir()] == [PAGE_NAME]
 
 
-@pytest.mark.parametrize("theirs", ["<h1>my own gallery</h1>", "", "\xff"])
-def test_a_page_of_somebody_else_is_never_replaced(tmp_path, theirs):
-    """A file of that name that is not ours is left alone, and the error says what to do."""
-    (tmp_path / PAGE_NAME).write_bytes(theirs.encode("latin-1"))
+@pytest.mark.parametrize("text", ["<h1>my own gallery</h1>", "", "\xff"])
+def test_foreign_page(tmp_path, text):
+    """A `gallery.html` that is not a gallery is not replaced, and the error says what to do."""
+    (tmp_path / PAGE_NAME).write_bytes(text.encode("latin-1"))
     with pytest.raises(InvalidInput, match="move it away"):
         write_gallery(tmp_path, [entry()])
-    assert (tmp_path / PAGE_NAME).read_bytes() == theirs.encode("latin-1")
+    assert (tmp_path / PAGE_NAME).read_bytes() == text.encode("latin-1")
 
 
-def test_a_folder_that_does_not_exist_is_refused(tmp_path):
-    """Nothing is made for a name that was mistyped."""
-    with pytest.raises(InvalidInput, match="no folder"):
+def test_folder_does_not_exist(tmp_path):
+    """A folder that does not exist is refused, and not created."""
+    with pytest.raises(InvalidInput, match="does not exist"):
         write_gallery(tmp_path / "typo", [entry()])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_the_older_page(tmp_path):
-    """The page is replaced only by a whole one; what was begun is removed."""
+def test_full_disk(tmp_path):
+    """On a full disk the older page stays, and the incomplete page is removed."""
     page = write_gallery(tmp_path, [entry(prompt="yesterday")])
     before = page.read_bytes()
 
@@ -172,13 +172,13 @@ def test_a_full_disk_leaves_the_older_page(tmp_path):
     assert [found.name for found in tmp_path.iterdir()] == [PAGE_NAME]
 
 
-def test_half_a_surrogate_pair_does_not_keep_the_page_from_being_written(tmp_path):
-    """A service's JSON can hold one, and a file cannot."""
+def test_unpaired_surrogate(tmp_path):
+    """An unpaired surrogate in a prompt is replaced."""
     assert "cat ? dance" in write_gallery(tmp_path, [entry(prompt="cat \ud83d dance")]).read_text()
 
 
-def test_the_folder_may_be_named_from_here(tmp_path, monkeypatch):
-    """A relative folder works, and a relative path of the journal too."""
+def test_relative_folder(tmp_path, monkeypatch):
+    """The folder and the recorded path may be relative."""
     monkeypatch.chdir(tmp_path)
     made(tmp_path / "clips" / "cat.mp4")
     page = write_gallery("clips", [entry("clips/cat.mp4")])

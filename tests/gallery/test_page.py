@@ -1,4 +1,4 @@
-"""The gallery's page: whatever a prompt holds stays text, and only our own script and style can run."""
+"""The gallery's page shows a prompt as text, and runs only its own script and style."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from luma_async.gallery.page import asset, duration
 
 AT = datetime(2025, 11, 24, 21, 40, tzinfo=UTC)
 PLAIN = Card(key="cat", phase=Phase.COMPLETED, prompt="cat dance", clip=Clip(address="cat.mp4"), sent_at=AT, took_s=64)
-NASTY = {
+UNSAFE = {
     "script": "<script>window.hacked = 1</script>",
     "end of script": "</script><img src=x onerror=hacked()>",
     "end of style": "</style></title></textarea><!--",
@@ -38,7 +38,7 @@ NASTY = {
 
 
 class Parsed(HTMLParser):
-    """What a browser would find in a page."""
+    """The elements of a page, as a browser parses them."""
 
     def __init__(self, page):
         super().__init__()
@@ -67,13 +67,13 @@ class Parsed(HTMLParser):
 
 
 def shape(page):
-    """Which elements with which names of attributes a page has."""
+    """Return the elements of a page with the names of their attributes."""
     return [(tag, sorted(found)) for tag, found in Parsed(page).tags]
 
 
-@pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
-def test_whatever_a_prompt_holds_is_text(text):
-    """The prompt is read back as it was, in the page's only script-free places, and adds no element."""
+@pytest.mark.parametrize("text", UNSAFE.values(), ids=UNSAFE)
+def test_prompt_is_escaped(text):
+    """A prompt is shown unchanged, and adds no element and no script."""
     page = render([attrs.evolve(PLAIN, prompt=text)], title="clips")
     parsed = Parsed(page)
     assert parsed.texts["prompt-0"] == text
@@ -81,30 +81,30 @@ def test_whatever_a_prompt_holds_is_text(text):
     assert parsed.texts["script"] == asset("page.js")
 
 
-@pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
-def test_every_other_text_is_escaped_too(text):
-    """A key, a reason, an id, a detail, a kind, an address or a title with markup changes nothing but text."""
-    told = {"key": "k", "reason": "r", "generation_id": "i", "details": ("d",), "kind": "w"}
+@pytest.mark.parametrize("text", UNSAFE.values(), ids=UNSAFE)
+def test_other_texts_are_escaped(text):
+    """Markup in a key, a reason, an id, a detail, a kind, an address or a title is shown as text."""
+    texts = {"key": "k", "reason": "r", "generation_id": "i", "details": ("d",), "kind": "w"}
     for missing in (False, True):
         clip = Clip(address="a", poster="p", missing=missing)
-        tame = render([attrs.evolve(PLAIN, clip=clip, **told)], title="t")
-        nasty = {name: (text,) if name == "details" else text for name in told}
-        wild = render(
-            [attrs.evolve(PLAIN, clip=attrs.evolve(clip, address=text, poster=text), **nasty)],
+        safe = render([attrs.evolve(PLAIN, clip=clip, **texts)], title="t")
+        unsafe = {name: (text,) if name == "details" else text for name in texts}
+        page = render(
+            [attrs.evolve(PLAIN, clip=attrs.evolve(clip, address=text, poster=text), **unsafe)],
             title=text,
         )
-        assert shape(wild) == shape(tame)
-        assert Parsed(wild).texts["h1"] == Parsed(wild).texts["title"] == text
+        assert shape(page) == shape(safe)
+        assert Parsed(page).texts["h1"] == Parsed(page).texts["title"] == text
 
 
 @given(st.text(st.characters(exclude_characters="\r\0", exclude_categories=["Cs"]), min_size=1))
-def test_any_text_survives(text):
-    """For every text that HTML can hold, what is shown is what was asked for."""
+def test_any_prompt(text):
+    """Every text that HTML can contain is shown unchanged."""
     assert Parsed(render([attrs.evolve(PLAIN, prompt=text)], title="clips")).texts["prompt-0"] == text
 
 
-def test_the_policy_names_the_script_and_the_style_that_are_there():
-    """The hashes are those of what stands between the tags, byte for byte; nothing else may run or load."""
+def test_policy_hashes():
+    """The policy allows the script and the style by their hashes, and nothing else."""
     page = render([PLAIN], title="clips")
     policy = next(
         found["content"] for found in Parsed(page).all("meta") if found.get("http-equiv") == "Content-Security-Policy"
@@ -119,35 +119,35 @@ def test_the_policy_names_the_script_and_the_style_that_are_there():
     assert not re.search(r"unsafe|https?:|\*|data:|blob:", policy)
 
 
-def test_the_policy_stands_before_what_it_governs():
-    """A policy in a meta tag holds only for what follows it."""
+def test_policy_comes_first():
+    """The policy is before the style and the script, because a meta tag applies to what follows it."""
     page = render([PLAIN], title="clips")
     assert page.index("Content-Security-Policy") < page.index("<style>") < page.index("<script>")
 
 
-def test_nothing_is_inline_and_nothing_is_fetched_from_afar():
-    """No element has a handler or a style of its own, and no address leads to a network."""
+def test_no_inline_code_or_urls():
+    """No element has an event handler or a style attribute, and no URL leads to a network."""
     page = render([attrs.evolve(PLAIN, clip=Clip(address="cat.mp4", poster="cat.jpg"))], title="clips")
     names = {name for _, found in Parsed(page).tags for name in found}
     assert not [name for name in names if name.startswith("on") or name == "style"]
     assert not re.search(r"https?://|//[a-z]", page.replace("// ", ""))
 
 
-def test_the_assets_cannot_end_their_own_elements():
-    """The script and the style hold no closing tag, and no sink that would turn text into markup."""
+def test_assets_are_safe():
+    """The script and the style contain no closing tag, and no call that turns text into markup."""
     assert "</" not in asset("page.js")
     assert "</" not in asset("page.css")
     assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", asset("page.js"))
 
 
-def test_the_same_cards_make_the_same_page():
-    """Nothing but the cards and the title is in the page: no clock, no chance, no zone of this machine."""
+def test_page_is_deterministic():
+    """The page depends on the cards and the title only, and not on the local time zone."""
     here = attrs.evolve(PLAIN, sent_at=AT.astimezone(timezone(timedelta(hours=9))))
     assert render([PLAIN], title="clips") == render(iter([here]), title="clips")
 
 
-def test_names_are_unique_and_every_reference_leads_somewhere():
-    """Each id stands once; icons and labels refer to ids that exist."""
+def test_ids_and_references():
+    """Each id occurs once, and icons and labels refer to existing ids."""
     cards = [attrs.evolve(PLAIN, phase=phase, clip=None, reason="so") for phase in Phase]
     clips = [Clip(address="a.mp4"), Clip(address="a.png", kind="picture"), Clip(address="b.mp4", missing=True)]
     page = Parsed(render([*cards, *(attrs.evolve(PLAIN, clip=clip) for clip in clips)], title="clips"))
@@ -157,8 +157,8 @@ def test_names_are_unique_and_every_reference_leads_somewhere():
     assert {found["aria-labelledby"] for found in page.all("article")} <= set(ids)
 
 
-def test_everything_to_press_has_a_name():
-    """Buttons and links without words have a label, fields have one, and pictures say that they add nothing."""
+def test_accessible_names():
+    """Buttons and links have labels, pictures have an alt text, and icons are hidden from screen readers."""
     cards = [PLAIN, attrs.evolve(PLAIN, clip=Clip(address="a.png", kind="picture"))]
     page = Parsed(render(cards, title="clips"))
     assert all(found.get("aria-label") for found in [*page.all("button"), *page.all("a")])
@@ -166,8 +166,8 @@ def test_everything_to_press_has_a_name():
     assert all(found.get("aria-hidden") == "true" for found in page.all("svg"))
 
 
-def test_a_clip_costs_nothing_until_it_is_near():
-    """The page holds addresses, not players: a thousand of those, or of posters, would be loaded at once."""
+def test_no_players_in_page():
+    """The page contains URLs and no players, because a browser would load a thousand players at once."""
     page = Parsed(render([attrs.evolve(PLAIN, clip=Clip(address="cat.mp4", poster="cat.jpg"))], title="clips"))
     (stage,) = [found for found in page.all("div") if "data-src" in found]
     assert (stage["data-src"], stage["data-poster"]) == ("cat.mp4", "cat.jpg")
@@ -177,8 +177,8 @@ def test_a_clip_costs_nothing_until_it_is_near():
 
 
 @pytest.mark.parametrize("phase", Phase)
-def test_a_card_without_a_clip_says_why(phase):
-    """Every phase has words of its own, and its reason is shown."""
+def test_card_without_clip(phase):
+    """A card without a clip shows its phase and its reason."""
     page = render([Card(key="cat", phase=phase, prompt="cat dance", reason="the reason why")], title="clips")
     assert "data-src" not in page.split("<body>")[1]
     assert '<p class="notice">' in page
@@ -187,24 +187,24 @@ def test_a_card_without_a_clip_says_why(phase):
     assert f'name="phase" value="{phase}"' in page
 
 
-def test_a_missing_file_is_named_as_people_write_it():
-    """The card says which file is not there, not how its address is encoded."""
+def test_missing_file_name():
+    """The card names the missing file, not its encoded URL."""
     page = render([attrs.evolve(PLAIN, clip=Clip(address="two%20cats.mp4", missing=True))], title="clips")
-    assert "It is not at two cats.mp4" in page
+    assert "There is no two cats.mp4" in page
     assert "data-src" not in page.split("<body>")[1]
     assert "Open the file" not in page
 
 
-def test_an_empty_gallery_says_so():
-    """Without cards there is a sentence instead, and only the choice of all states."""
+def test_empty_gallery():
+    """A page without cards says so, and has only the filter for all states."""
     page = render([], title="clips")
-    assert '<p class="empty" >Nothing here yet.</p>' in page
+    assert '<p class="empty" >The journal has no generations yet.</p>' in page
     assert page.count('name="phase"') == 1
     assert "0 generations" in page
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "text"),
     [
         (0, "0.0 s"),
         (7.44, "7.4 s"),
@@ -220,9 +220,9 @@ def test_an_empty_gallery_says_so():
         (7200, "2 h"),
     ],
 )
-def test_durations_read_as_people_say_them(seconds, words):
-    """Few digits, and no unit that says nothing."""
-    assert duration(seconds) == words
+def test_duration(seconds, text):
+    """A duration is rounded to two units at most."""
+    assert duration(seconds) == text
 
 
 ENTRY = Entry(
@@ -237,8 +237,8 @@ ENTRY = Entry(
 )
 
 
-def test_a_card_holds_what_the_journal_knows():
-    """Prompt, details, age and duration come from the entry."""
+def test_card_of_entry():
+    """A card contains the prompt, the details, the time and the duration of the entry."""
     clip = Clip(address="cat.mp4")
     assert card_of(ENTRY, clip) == Card(
         key="cat/1",
@@ -260,12 +260,12 @@ def test_a_card_holds_what_the_journal_knows():
         ({"phase": Phase.IN_DOUBT}, None),
         ({"sent_at": None}, None),
         ({"updated_at": None}, None),
-        # A clock that was set back makes nothing negative.
+        # The clock was set back.
         ({"updated_at": AT - timedelta(hours=1)}, 0),
     ],
 )
-def test_only_what_has_ended_took_time(changes, took_s):
-    """Seconds are shown of completed and failed generations, from the submit to the last change."""
+def test_duration_of_entry(changes, took_s):
+    """Completed and failed generations have a duration, from the submit to the last change."""
     assert card_of(attrs.evolve(ENTRY, **changes)).took_s == took_s
 
 
@@ -274,16 +274,16 @@ def test_only_what_has_ended_took_time(changes, took_s):
     [
         ({"request": {"class": "UpscaleRequest", "source": "g-0"}}, "kind", "upscale"),
         ({"request": {"class": "UpscaleRequest", "source": "g-0"}}, "prompt", ""),
-        ({"request": {"class": "ClassOfTomorrow"}}, "kind", "video"),
+        ({"request": {"class": "UnknownRequest"}}, "kind", "video"),
         ({"request": {}}, "details", ()),
-        ({"request": {}, "generation": Generation(id="g", state=State.COMPLETED, prompt="told")}, "prompt", "told"),
+        ({"request": {}, "generation": Generation(id="g", state=State.COMPLETED, prompt="a dog")}, "prompt", "a dog"),
         ({"generation": Generation(id="g", state=State.FAILED, failure_reason="moderated")}, "reason", "moderated"),
         ({"reason": "refused"}, "reason", "refused"),
         ({"generation_id": None}, "generation_id", ""),
     ],
 )
-def test_a_card_makes_do_with_less(changes, field, value):
-    """What the request does not name is left out, and the service's own words fill in."""
+def test_card_of_incomplete_entry(changes, field, value):
+    """Missing fields of the request are left out, or taken from the generation."""
     assert getattr(card_of(attrs.evolve(ENTRY, **changes)), field) == value
 
 
@@ -307,8 +307,8 @@ def _contrast(*colours):
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 @pytest.mark.parametrize("ground", ["page", "card", "sunk"])
 @pytest.mark.parametrize("ink", ["text", "soft", "accent", "good", "running", "bad", "doubt", "quiet"])
-def test_every_text_can_be_read(ink, ground, theme):
-    """Each colour of text has a contrast of 4.5 to 1 or more on each ground, in both themes (WCAG AA)."""
+def test_contrast_of_text(ink, ground, theme):
+    """Each text colour has a contrast of at least 4.5 to 1 on each background, in both themes (WCAG AA)."""
     assert _contrast(_rgb(ink, theme), _rgb(ground, theme)) >= 4.5
 
 
@@ -317,8 +317,8 @@ def test_every_text_can_be_read(ink, ground, theme):
 @pytest.mark.parametrize(
     ("ink", "ground", "percent"), [("tone", "card", 8), ("soft", "sunk", 11), ("text", "sunk", 11)]
 )
-def test_text_on_a_tint_can_be_read_too(ink, ground, percent, tone, theme):
-    """Reasons and notices stand on a ground that takes a share of their tone; 4.5 to 1 holds there as well."""
+def test_contrast_on_tint(ink, ground, percent, tone, theme):
+    """Reasons and notices have a contrast of at least 4.5 to 1 on their tinted background."""
     assert f"color-mix(in srgb, var(--tone) {percent}%, var(--{ground}))" in asset("page.css")
     share = percent / 100
     mixed = [a * share + b * (1 - share) for a, b in zip(_rgb(tone, theme), _rgb(ground, theme), strict=True)]

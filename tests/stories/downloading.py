@@ -1,4 +1,4 @@
-"""A program that buys one video and downloads it; a story kills it half-way and starts it again.
+"""A program that submits and downloads one video. A test kills it during the download and starts it again.
 
 python downloading.py JOURNAL FOLDER
 """

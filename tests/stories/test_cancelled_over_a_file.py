@@ -1,6 +1,6 @@
-"""Cancelling a submit at any moment costs nothing and hides nothing, with the journal on disk too.
+"""A submit may be cancelled at any moment, also with a journal on disk: at most one charge, and the journal has it.
 
-The writer is a thread, so these stories run in real time.
+The writer of the journal is a thread, so these tests run in real time.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ ANSWERS = {
     "429 first": rate_limited(0.05),
     "lost": drop_after_reading(),
 }
-LAST_SPUN_TURN = 60
-"""A submit takes some sixty turns of the loop; what is left then is waiting for the disk and the gateway."""
+MAX_SHORT_TURNS = 60
+"""A submit takes about sixty turns of the loop; after that it waits for the disk and the gateway."""
 
 
 @pytest.mark.parametrize("fault", ANSWERS.values(), ids=ANSWERS)
-async def test_cancelled_after_any_number_of_turns(tmp_path, fault):
-    """A caller that leaves after any turn of the loop leaves one charge at most, and the journal knows about it."""
+async def test_cancelled_at_any_turn(tmp_path, fault):
+    """Cancelled after any number of turns of the loop, a submit costs at most one charge, and the journal has it."""
     journal = SqliteJournal(tmp_path / "jobs.db")
     books, seen, turns, finished = Counter(), set(), 0, False
     async with FakeGateway(script=succeeds(after=0.1)) as gateway:
         while not finished:
-            # Then larger and larger steps, or a slow disk would have it wait by its own slowness squared.
-            turns += 1 if turns < LAST_SPUN_TURN else turns // 8
+            # The steps grow, since a slow disk would make the test quadratically slow.
+            turns += 1 if turns < MAX_SHORT_TURNS else turns // 8
             if fault is not None:
                 gateway.inject(fault, when=lambda seen, prompt=f"cat {turns}": seen.body["prompt"] == prompt)
             async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal) as luma:
                 caller = asyncio.ensure_future(luma.submit(f"cat {turns}", key=f"cat {turns}"))
                 for turn in range(turns):
-                    await asyncio.sleep(0 if turn < LAST_SPUN_TURN else 0.005)
+                    await asyncio.sleep(0 if turn < MAX_SHORT_TURNS else 0.005)
                 finished = caller.done()
                 caller.cancel()
                 await asyncio.wait([caller])
@@ -55,12 +55,12 @@ async def test_cancelled_after_any_number_of_turns(tmp_path, fault):
 
 @pytest.mark.parametrize("step", STEPS[1:9])
 async def test_cancelled_at_each_step(tmp_path, step):
-    """A caller that leaves at a given step of a submit is free at once, and the same key then finds the truth."""
+    """Cancelled at a certain step, a submit returns at once, and the same key then finds its result."""
     reached = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def reach(name):
-        # Some steps are reached in the writer's thread.
+        # Some steps are reached in the thread of the writer.
         if name == step:
             loop.call_soon_threadsafe(reached.set)
 

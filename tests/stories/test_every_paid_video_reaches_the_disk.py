@@ -1,4 +1,4 @@
-"""Every paid video reaches the disk, byte for byte, whatever happens on the way; and no download ever buys anything."""
+"""Every paid video reaches the disk, byte for byte, through all kinds of faults, and no download is charged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from luma_async.testing import (
 PROGRAM = Path(__file__).with_name("downloading.py")
 COUNT = 40
 CLIP = file_bytes()
-# Each at most once a video: what lasts is an error, and rightly so.
+# Each at most once for a video: a fault that lasts is an error.
 FAULTS = [
     cut_after(0),
     cut_after(700),
@@ -58,8 +58,8 @@ def session(gateway, journal, **settings):
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("seed", range(3))
-async def test_through_a_hostile_file_server(gateway, journal, tmp_path, seed):
-    """Forty videos, each fetched through faults drawn at random: all arrive whole, and forty were paid."""
+async def test_faulty_file_server(gateway, journal, tmp_path, seed):
+    """Forty videos are downloaded through random faults: all are complete, and forty were charged."""
     jitter = random.Random(seed)
     retry = RetryPolicy(attempts=8, first_delay=0.1, max_delay=1)
     async with session(gateway, journal, retry=retry, timeouts=Timeouts(download_stall=5)) as luma:
@@ -80,8 +80,8 @@ async def test_through_a_hostile_file_server(gateway, journal, tmp_path, seed):
 
 
 @pytest.mark.looptime
-async def test_when_links_die_before_anybody_fetches(gateway, journal, tmp_path):
-    """Links that lived ten minutes, a session that comes back after a day, relays without any: all arrive."""
+async def test_expired_links(gateway, journal, tmp_path):
+    """Videos with links that expired, or without links, are downloaded a day later by another session."""
     gateway.scripts["early"] = presigned(600, then=succeeds(after=5))
     gateway.scripts["looks_without_link"] = completes_without_link(after=5)
     keys = ["early", "looks_without_link", "plain"]
@@ -99,8 +99,8 @@ async def test_when_links_die_before_anybody_fetches(gateway, journal, tmp_path)
 
 
 @pytest.mark.looptime
-async def test_when_the_video_is_replaced_under_way(gateway, journal, tmp_path):
-    """An object that changes between two attempts is fetched anew: one version or the other, never a mixture."""
+async def test_replaced_video(gateway, journal, tmp_path):
+    """A file that changes on the server between two attempts is downloaded again from its beginning."""
     async with session(gateway, journal) as luma:
         handle = await luma.submit("cat dance", key="cat")
         gateway.inject(cut_after(1000), on="file")
@@ -118,8 +118,8 @@ async def run_program(gateway, journal, folder):
     )
 
 
-async def test_when_the_program_is_killed_half_way(tmp_path, gateway):
-    """Killed with kill -9 while a file comes, the program started again goes on with what came, and pays nothing."""
+async def test_killed_program(tmp_path, gateway):
+    """Killed during a download and started again, a program resumes the download and pays nothing."""
     gateway.scripts["cat dance"] = succeeds(after=0)
     folder = tmp_path / "videos"
     folder.mkdir()
@@ -140,8 +140,8 @@ async def test_when_the_program_is_killed_half_way(tmp_path, gateway):
     assert gateway.leaks == ()
 
 
-async def test_when_the_caller_is_impatient(gateway, journal, tmp_path):
-    """Cancelled again and again at random moments, in the end the file is there, whole, and paid once."""
+async def test_repeated_cancellation(gateway, journal, tmp_path):
+    """A download that is cancelled at thirty random moments succeeds in the end, and was charged once."""
     gateway.scripts["cat dance"] = succeeds(after=0)
     jitter = random.Random(7)
     async with session(gateway, journal, poll=PollPolicy.fixed(0.05)) as luma:
