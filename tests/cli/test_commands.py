@@ -361,8 +361,11 @@ async def test_ctrl_c_during_download(command, start, gateway, here):
 
 _INTERRUPTED_AT_FSYNC = """
 import os, signal, sys, time
+from luma_async import PollPolicy
+from luma_async.cli import options
 from luma_async.cli.main import main
 
+options.POLL = PollPolicy.fixed(0.05)
 sync = os.fsync
 
 def interrupted_sync(fd):
