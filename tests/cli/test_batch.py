@@ -181,7 +181,7 @@ async def test_folder_name_not_utf8(run, here, gateway):
 
 async def test_two_runs_in_one_folder(run, here, gateway):
     """Two runs in one folder buy each video once, and every line of the results is complete."""
-    gateway.scripts["slow"] = estimates(succeeds(after=2))
+    gateway.scripts["slow"] = estimates(succeeds(after=1))
     (here / "prompts.txt").write_text("a cat\na dog\nslow\n", encoding="utf-8")
     first = asyncio.ensure_future(run("prompts.txt", "--out", "out"))
     noted = here / "out" / "results.jsonl"
@@ -250,7 +250,7 @@ async def test_timeout(run, here, gateway):
     """A video that outlasts `--timeout` is exit code 3; it is paid and keeps running."""
     gateway.scripts["slow"] = stalls()
     (here / "prompts.txt").write_text("slow\na cat\n", encoding="utf-8")
-    code, _, err = await run("prompts.txt", "--out", "out", "--timeout", "1")
+    code, _, err = await run("prompts.txt", "--out", "out", "--timeout", "0.3")
     assert code == 3
     assert "keeps running and is paid" in err
 
@@ -332,7 +332,7 @@ async def test_ctrl_c(here, gateway):
 async def test_ctrl_c_during_submits(here, gateway):
     """After Ctrl-C the responses of submits that were sent are awaited and counted as paid."""
     gateway.scripts["slow"] = stalls()
-    gateway.inject(late(1), times=2)
+    gateway.inject(late(0.5), times=2)
     (here / "prompts.txt").write_text("slow\nslow\n", encoding="utf-8")
     code, err = await _child("batch", "prompts.txt", "--out", "out", interrupt_when=lambda: len(gateway.charges) == 2)
     assert code == 130, err

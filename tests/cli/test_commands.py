@@ -482,7 +482,7 @@ async def test_closed_pipe(command, gateway, here, start, flag):
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
 async def test_wait_with_closed_pipe(command, start, gateway, here):
     """If the output is closed, the first result ends `wait` with exit code 1 and no error."""
-    gateway.scripts |= {"one": succeeds(after=2), "two": succeeds(after=300)}
+    gateway.scripts |= {"one": succeeds(after=0.3), "two": succeeds(after=300)}
     for name in ("one", "two"):
         await command("generate", name, "--timeout", "0")
     read, write = os.pipe()
