@@ -32,7 +32,7 @@ class KeepLooking:
     """Look again later."""
 
     run: FailureRun | None
-    """The failures in a row so far; None if this failure does not count as one."""
+    """The failures in a row so far; None if this failure does not count."""
     unknown_since_s: float | None = None
     """When the first of the requests was sent that found the id unknown; None if the last answer said otherwise."""
 

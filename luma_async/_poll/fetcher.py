@@ -4,8 +4,8 @@ There are two ways to fetch many. A relay takes a list of ids (`BatchQuery`). Lu
 it lists the newest generations of the account page by page (`ListScan`), and those are the ones that are waited for.
 
 The fetcher learns from the answers how many generations one request may hold: a service that rejects a list as too
-long gets half as many, and one without the call is never asked for it again. A session has one fetcher, so it learns
-this once, whether the watcher or `session.get_many()` asked.
+long gets half as many, and a service without the call is never asked for it again. A session has one fetcher, so it
+learns this once, whether the watcher or `session.get_many()` asked.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Fetcher:
     Args:
         queries: sends the requests.
         dialect: the format of the service.
-        concurrency: how many requests may be in progress at once, repeated ones included.
+        concurrency: how many requests may be in progress at once. A request that waits to be repeated counts.
         events: receives a `Polled` event for each request.
     """
 

@@ -35,7 +35,7 @@ JITTER = 0.15
 """How far a look is moved, as a share of its interval, to either side. With a tenth, a thousand that started together
 still bunch up whenever the model is fitted again."""
 MAX_SHORTENING = 4.0
-"""A service's estimate may shorten an interval to a quarter: one that always says "now" is not polled all the time."""
+"""A service's estimate may shorten an interval to a quarter: if it always says "now", polling stays bounded."""
 MAX_RETRY_AFTER_S = 300.0
 """A `Retry-After` is obeyed up to five minutes: a mistake of the operator must not stop polling for a day."""
 FIRST_LOOK_SPACING_S = 0.02

@@ -103,7 +103,7 @@ class Tracked:
             self.deadline_at_s = deadline_at_s
 
     def remove_waiter(self, waiter: asyncio.Future[Update | None]) -> None:
-        """Remove a caller that stops waiting; one that was notified is gone already."""
+        """Remove a caller that stops waiting; notified callers are removed already."""
         if self.waiters.pop(waiter, None) == self.deadline_at_s:
             self.deadline_at_s = min((end for end in self.waiters.values() if end is not None), default=None)
 

@@ -7,12 +7,13 @@ first moment in the queue.
 What wakes the watcher:
 
 * **The timer.** `_on_timer()` takes everything out of the queue that is due. If the requests have room, it also takes
-  what is due soon. It starts one task for each request and sets the timer again. So a slow request delays only the
+  what is due soon. It starts a task for each request and sets the timer again. So a slow request delays only the
   generations in it.
-* **A result.** `_look()` handles each generation of its request by itself. A running one goes back into the queue; all
-  running ones of a request get the same jitter, so they stay together. A final one notifies its waiters. A failure
-  goes back into the queue as well, later each time, until `after_failure()` says to stop. What the answer for many
-  left out, or what could not be read in it, gets a look of its own in a new task.
+* **A result.** `_look()` handles each generation of its request separately. If it still runs, it goes back into the
+  queue; all running generations of a request get the same jitter, so they stay together. If it is final, its waiters
+  are notified. If the look failed, it goes back into the queue too, with a longer delay each time, until
+  `after_failure()` says to stop. A generation that the answer for many omits, or that cannot be read in it, gets a
+  look of its own in a new task.
 * **A caller.** A new waiter puts a generation into the queue, or moves it to an earlier moment if its timeout is
   short. When the last waiter leaves, the generation is no longer due; a look in progress finishes and is not repeated.
 * **Others.** `observe()` is called with what `session.get()` and `handle.refresh()` have seen.
@@ -290,7 +291,7 @@ class Watcher:
         self._set_timer()
 
     async def _look(self, group: Sequence[Tracked]) -> None:
-        """Send one request for a group, and handle the result of each generation by itself."""
+        """Send a request for a group, and handle the result of each generation separately."""
         asked_at_s = loop_now()
         results = await self._fetch(group)
         running: list[Tracked] = []

@@ -46,12 +46,6 @@ def session(gateway, **settings):
     return LumaSession(gateway.api_key, base_url=gateway.base_url, **settings)
 
 
-@pytest.fixture
-async def luma(gateway):
-    async with session(gateway) as opened:
-        yield opened
-
-
 @pytest.mark.parametrize("batch", ["envelope", "list", "missing", "html"])
 async def test_kinds_of_relays(batch):
     """A relay answers for many in an envelope or as a list; without the call, each id gets a single query."""

@@ -13,7 +13,6 @@ from luma_async import (
     Finished,
     GenerationNotFound,
     LumaSession,
-    MemoryJournal,
     OutOfCredit,
     Phase,
     Polled,
@@ -58,11 +57,6 @@ NOT_FOUND = answer(400, {"code": "task_not_exist", "message": "task_not_exist", 
 @pytest.fixture
 def events():
     return []
-
-
-@pytest.fixture
-def journal():
-    return MemoryJournal()
 
 
 @pytest.fixture
