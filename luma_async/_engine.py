@@ -1,4 +1,4 @@
-"""What an open session is made of: it builds the machines in order and closes them in the reverse order.
+"""The parts of an open session: `Engine` builds them in order and closes them in the reverse order.
 
 Opening imports what only an open session needs (aiohttp, sqlite3, cattrs). Closing fails the waiters first, then
 waits for paid POSTs whose response is outstanding, then closes the connections, and the journal last.
@@ -73,13 +73,13 @@ class SessionConfig:
     proxy: str | None = attrs.field(repr=False, validator=check_proxy)
     """The address of an HTTP proxy; it may hold a password."""
     trust_env: bool
-    """Whether HTTP_PROXY and the like count."""
+    """Whether environment variables such as HTTP_PROXY apply."""
     trace_configs: Sequence[aiohttp.TraceConfig]
-    """The user's own, for tracing."""
+    """The user's trace configurations for aiohttp."""
 
 
 class Engine:
-    """The journal, the connections and the machines of one open session. `start_engine()` builds it."""
+    """The journal, connections and workers of one open session. `start_engine()` builds it."""
 
     def __init__(
         self, config: SessionConfig, address: Address, journal: Journal, owner: str, stack: AsyncExitStack
@@ -87,7 +87,7 @@ class Engine:
         from luma_async._http.proxies import Proxies  # noqa: PLC0415 - imports aiohttp
         from luma_async._http.transport import Transport  # noqa: PLC0415 - aiohttp is loaded when a session opens
 
-        # cattrs: loaded now, or the first response would block the loop for as long as the import takes.
+        # Load cattrs now; otherwise its import would block the loop at the first response.
         import_module("luma_async._wire.converter")
 
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
@@ -145,7 +145,7 @@ class Engine:
             retry=self.config.retry,
             stall_s=self.config.timeouts.download_stall,
             random=random.random,
-            # A known link can be returned even while the session closes.
+            # A link that is known can be returned even while the session closes.
             closed=self.closing,
         )
 
@@ -155,7 +155,7 @@ class Engine:
         return Listing(self.queries, self.dialect)
 
     def track(self, purchase: Purchase) -> Tracked:
-        """Return what is known of a purchased generation, for the watcher to poll."""
+        """Return the tracked generation of a purchase, with what the journal knows of it."""
         entry = purchase.entry
         assert entry.generation_id is not None
         tracked = self.watcher.tracked(entry.generation_id)
@@ -190,7 +190,7 @@ class Engine:
             raise SessionClosed
 
     async def aclose(self) -> None:
-        """Close everything, in order; an exception of one part does not keep the others open."""
+        """Close all parts in order, even if closing one of them raises."""
         self.closing = True
         await self.stack.aclose()
 
@@ -224,7 +224,7 @@ class Engine:
         )
 
     async def _find_origin(self, tracked: Tracked) -> None:
-        """Look up in the journal whether an id that the program passed in was purchased through it."""
+        """Find the journal's entry for an id that the program passed in."""
         try:
             entry = await self.journal.find(self.service, tracked.id)
         except Exception as error:
@@ -272,7 +272,7 @@ def _open_journal(journal: Journal | str | os.PathLike[str] | None) -> tuple[Jou
 
 
 def _set_origin(tracked: Tracked, entry: Entry, accepted_at_s: float | None = None) -> None:
-    """Set what the journal knows of a generation's beginning."""
+    """Set the key, the kind and the time of submission from a journal entry."""
     tracked.key = entry.key
     tracked.duration_kind = duration_kind(entry.request)
     if tracked.submitted_at_s is None:

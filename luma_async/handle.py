@@ -1,4 +1,4 @@
-"""The handle of a generation, the two errors that carry a handle, and how one of many ended."""
+"""The handle of a generation, the two errors that carry a handle, and the outcomes of many handles."""
 
 from __future__ import annotations
 
@@ -79,10 +79,9 @@ class PollingFailed(LumaError):
 
 @public
 class GenerationHandle:
-    """One generation, to wait for, look at and download. `session.submit()` and `session.handle()` make them.
+    """A generation to wait for, poll and download. `session.submit()` and `session.handle()` return handles.
 
-    `await handle` is `await handle.wait()`. Losing a handle loses nothing: `session.handle(handle.id)` makes
-    another one.
+    `await handle` is `await handle.wait()`. You can recreate a handle with `session.handle(id)`.
     """
 
     __slots__ = ("_engine", "_tracked")
@@ -98,12 +97,12 @@ class GenerationHandle:
 
     @property
     def key(self) -> str | None:
-        """The key of the paid intent; None for a handle that was made from an id."""
+        """The key of the paid intent; None if the generation was not submitted through this journal."""
         return self._tracked.key
 
     @property
     def last(self) -> Generation | None:
-        """The generation as last seen by anybody in this session; None when nobody has looked yet."""
+        """The generation as this session last saw it; None if it was not polled yet."""
         return self._tracked.last
 
     def __repr__(self) -> str:
@@ -114,20 +113,20 @@ class GenerationHandle:
         return self.wait().__await__()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError("a handle is live: pickle handle.id, and make another one with session.handle(id)")
+        raise TypeError("a handle cannot be pickled: pickle handle.id, and recreate it with session.handle(id)")
 
     async def refresh(self) -> Generation:
-        """Ask for the current state, now.
+        """Fetch the current state now.
 
         Returns:
-            The generation, a failed one too.
+            The generation, in any state; a failed generation raises nothing.
 
         Raises:
             GenerationNotFound: the service does not know the id.
-            LumaError: no usable answer came, after retries.
+            LumaError: no usable response arrived, after retries. Nothing changed.
 
         Costs:
-            One request that costs nothing.
+            One free request.
 
         Cancellation:
             Safe; nothing changes.
@@ -137,27 +136,28 @@ class GenerationHandle:
     async def wait(self, *, timeout: float | Unset | None = UNSET) -> Generation:
         """Wait until the generation is completed.
 
-        All handles of a session wait together: one request looks at many. An earlier final answer returns at once.
+        The handles of a session share their requests: one request polls many generations. If the generation is known
+        to be completed, this returns at once.
 
         Args:
-            timeout: seconds; not given means the policy's `max_wait` (a day), None means no limit.
+            timeout: seconds; by default the policy's `max_wait` (a day); None for no limit.
 
         Returns:
-            The completed generation. A relay may complete one without any link; `download()` then asks for it.
+            The completed generation. Some relays leave out the link; `download()` then requests it.
 
         Raises:
-            GenerationFailed: the service gave up on it. It is final.
+            GenerationFailed: the service could not make it. This is final.
             WaitTimeout: the time is up. It keeps running and is paid; wait again.
-            PollingFailed: looking failed for longer than the policy's `max_outage`. It may be running, and is paid.
-            Unauthorized, OutOfCredit: the service no longer talks to this key. It may be running, and is paid.
-            GenerationNotFound: the id was unknown for `PollPolicy.not_found_grace`, or was never known.
-            SessionClosed: the session closed meanwhile. It keeps running and is paid.
+            PollingFailed: polling failed for longer than the policy's `max_outage`. It may be running, and is paid.
+            Unauthorized, OutOfCredit: the service no longer accepts the API key. It may be running, and is paid.
+            GenerationNotFound: the service did not know the id for `PollPolicy.not_found_grace`, or never knew it.
+            SessionClosed: the session was closed. It keeps running and is paid.
 
         Costs:
-            Requests that cost nothing.
+            Free requests.
 
         Cancellation:
-            Safe: the generation runs on, and other waiters go on waiting.
+            Safe: the generation keeps running, and other waiters keep waiting.
         """
         check_timeout(timeout)
         began_at_s = loop_now()
@@ -168,18 +168,18 @@ class GenerationHandle:
         return _completed(self._polled(ended))
 
     def updates(self) -> AsyncIterator[Generation]:
-        """Yield the current state, then each change, and end after a final one.
+        """Yield the current state, then each change, and end after a final state.
 
-        A failed generation is yielded like any other.
+        A failed generation is yielded too; it raises nothing.
 
         Raises:
-            PollingFailed, Unauthorized, OutOfCredit, GenerationNotFound, SessionClosed: as `wait()` does.
+            PollingFailed, Unauthorized, OutOfCredit, GenerationNotFound, SessionClosed: as in `wait()`.
 
         Costs:
-            Requests that cost nothing.
+            Free requests.
 
         Cancellation:
-            Safe: leaving the loop stops the looking.
+            Safe: leaving the loop stops the polling.
         """
         return self._updates()
 
@@ -191,39 +191,39 @@ class GenerationHandle:
         watermark: Watermark = "forbid",
         what: FileKind = "video",
     ) -> Path:
-        """Wait for the generation and put its file on disk.
+        """Wait for the generation, then download its file.
 
-        The file appears whole or not at all: what is on its way stands beside it, ending in `.part`.
+        The file appears when it is complete. Until then the received part is next to it, with the suffix `.part`.
 
         Args:
-            dest: a file, or a folder, in which the file is named after the id.
+            dest: a file, or an existing folder; in a folder the file is named after the id.
             overwrite: whether an existing file may be replaced.
-            watermark: "allow" takes a clip with a watermark when there is no other.
-            what: "video" is the result, which for an image request is the picture; "thumbnail" and "last_frame" are
-                still pictures of a video, where the service has them.
+            watermark: "allow" accepts a video with a watermark if there is no other.
+            what: "video" is the result, for an image request the image; "thumbnail" and "last_frame" are still images
+                of a video, if the service has them.
 
         Returns:
-            Where the file is.
+            The path of the file.
 
         Raises:
-            InvalidInput: `dest` exists, has no folder, or is being downloaded to; `what` or `watermark` is none of the
-                words above. Nothing was bought.
-            LinkGone: there is no usable link, even after asking for a fresh one.
-            DamagedFile: what came is not the whole file, several times.
-            DownloadError: the file server failed for longer than retries help. Downloading again continues.
-            OSError: the disk is full or not writable, or `dest` appeared while the file came (FileExistsError); the
-                `.part` is kept, and downloading again continues.
-            SessionClosed: the session closed meanwhile; the `.part` is kept.
-            LumaError: a fresh look at the generation, or the question for a link, got no usable answer.
+            InvalidInput: `dest` exists, its folder does not exist, or another download to it is in progress; `what` or
+                `watermark` has none of the values above. Nothing was requested.
+            LinkGone: there is no usable link, even after requesting a new link.
+            DamagedFile: the received file was incomplete, several times.
+            DownloadError: the file server kept failing, after retries. Downloading again resumes.
+            OSError: the disk is full or not writable, or `dest` was created meanwhile (FileExistsError). The `.part` is
+                kept, and downloading again resumes.
+            SessionClosed: the session was closed; the `.part` is kept.
+            LumaError: fetching the generation or requesting a link failed, after retries. The `.part` is kept.
             Everything that `wait()` raises.
 
         Costs:
-            Requests that cost nothing; some relays bill the question for a link, which is asked only when the
-            generation carries none, or only such as have expired. Never a new generation.
+            Free requests, never a new generation. Some relays charge for requesting a link, which is done only if the
+            generation has no link that is valid.
 
         Cancellation:
-            Safe: the `.part` is kept, and downloading again continues it. A file that is just taking its place does so
-            nevertheless, and `Downloaded` tells of it.
+            Safe: the `.part` is kept, and downloading again resumes. A complete file that is being moved to `dest` is
+            still moved, and `Downloaded` reports it.
         """
         _check_choice(what, FileKind, "what")
         _check_choice(watermark, Watermark, "watermark")
@@ -233,18 +233,18 @@ class GenerationHandle:
         return await downloader.fetch(generation, dest, overwrite=overwrite, watermark=watermark, what=what)
 
     async def video_url(self) -> str:
-        """Return the watermark-free link; it may expire within the hour.
+        """Return the watermark-free link. It may expire within the hour.
 
         Raises:
-            GenerationFailed: there is no video, and never will be.
+            GenerationFailed: there is no video. This is final.
             LinkGone: it is not completed yet, or there is no link.
-            Refused: the relay cannot make a link any more.
-            SessionClosed: the session closed, and no link is known that has not expired.
-            LumaError: no usable answer came.
+            Refused: the relay no longer issues a link.
+            SessionClosed: the session was closed, and no valid link is known.
+            LumaError: no usable response arrived, after retries. Nothing changed.
 
         Costs:
-            Nothing when the generation carries a link that has not expired, or a fresh look shows one; else one
-            question, which some relays bill, and which a connection that breaks may repeat.
+            Nothing if the generation has a valid link, also after fetching it again. Otherwise one request for a link,
+            which some relays charge for; it may be repeated if the connection breaks.
 
         Cancellation:
             Safe.
@@ -252,19 +252,19 @@ class GenerationHandle:
         known = self.last
         seen = _completed(known if known is not None and known.final else await self.refresh())
         if seen.state in {State.PENDING, State.PROCESSING}:
-            raise LinkGone(message=f"It is {seen.state} still: wait() for it first.", generation_id=seen.id)
+            raise LinkGone(message=f"It is still {seen.state}; await handle.wait() first.", generation_id=seen.id)
         return await self._engine.downloader.link(seen)
 
     async def extend(
         self, prompt: str, /, *, key: str | None = None, **fields: Unpack[ExtendFields]
     ) -> GenerationHandle:
-        """Submit a continuation of this video; see `session.extend()`."""
+        """Submit a continuation of this video; see `session.extend()` for arguments, costs and cancellation."""
         return await submit(self._engine, ExtendRequest(self.id, prompt, **fields), key)
 
     async def add_audio(
         self, prompt: str, /, *, key: str | None = None, **fields: Unpack[AudioFields]
     ) -> GenerationHandle:
-        """Submit sound for this video; see `session.add_audio()`."""
+        """Submit sound for this video; see `session.add_audio()` for arguments, costs and cancellation."""
         return await submit(self._engine, AudioRequest(self.id, prompt, **fields), key)
 
     async def _updates(self) -> AsyncIterator[Generation]:
@@ -289,7 +289,7 @@ class GenerationHandle:
 
 
 async def submit(engine: Engine, request: Request, key: str | None) -> GenerationHandle:
-    """Submit a request, and return the handle of what it purchased."""
+    """Submit a request, and return the handle of the generation."""
     return GenerationHandle(engine.track(await engine.submitter.submit(request, key=key)), engine)
 
 
@@ -315,7 +315,7 @@ def _check_choice(value: object, choices: Any, field: str) -> None:
 @public
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """How one of many ended: with a completed generation, or with the error that says why there is none."""
+    """The result of one item of many: a completed generation, or the error that explains why there is none."""
 
     index: int
     """Its position in the input, from 0."""
@@ -330,7 +330,7 @@ class Outcome:
     handle: GenerationHandle | None = attrs.field(default=None, eq=False)
     """The live handle, once the submit was accepted."""
     path: Path | None = None
-    """The downloaded file, if the batch downloads."""
+    """The downloaded file, if the batch downloads files."""
 
     def _repr_html_(self) -> str:
         """Show the generation in a notebook, or the prompt and the error."""

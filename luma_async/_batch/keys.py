@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from luma_async.values.validators import LONGEST_KEY
+from luma_async.values.validators import MAX_KEY_LENGTH
 
 KEY_VERSION = 1
 """Part of each digest. A golden test holds the digests."""
@@ -31,7 +31,7 @@ def retry_key(key: str, number: int) -> str:
     if number == 1:
         return key
     again = f"{key}~{number}"
-    return again if len(again) <= LONGEST_KEY else f"{hashlib.sha256(key.encode()).hexdigest()}~{number}"
+    return again if len(again) <= MAX_KEY_LENGTH else f"{hashlib.sha256(key.encode()).hexdigest()}~{number}"
 
 
 class KeyCounter:

@@ -1,4 +1,4 @@
-"""Submits whose fate is unknown, and a person's decisions about them."""
+"""Submits whose outcome is unknown: listing them, and recording what the user decides."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ class StillInDoubt:
     entry: Entry
     """Its entry in the journal."""
     reason: str
-    """Why; it names the generations to look at, if there are any."""
+    """Why. It names the generations to check, if there are any."""
 
 
 @public
 @attrs.frozen(kw_only=True)
 class Reconciled:
-    """What came of looking for doubts in the service's own list."""
+    """The result of `Doubts.reconcile()`."""
 
     adopted: tuple[GenerationHandle, ...] = ()
-    """The generations that were found; their keys are settled."""
+    """The generations that were found; their keys are no longer in doubt."""
     unresolved: tuple[StillInDoubt, ...] = ()
-    """What is for a person to decide."""
+    """The submits that you have to decide about."""
 
 
 @public
 class Doubts:
-    """What may have been paid and nobody knows: list it, and settle it by what a person found out.
+    """Submits that may have been charged: list them, and resolve each by what you find at the service.
 
-    Each decision is final for its key, and none is ever made by a guess.
+    A decision is final for its key. Nothing is decided by a guess.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -64,12 +64,12 @@ class Doubts:
         )
 
     async def list(self) -> builtins.list[Entry]:
-        """Return the submits to this service whose fate is unknown, oldest first.
+        """Return the submits to this service whose outcome is unknown, oldest first.
 
-        Among them are those that a program was sending when it ended.
+        It includes the submits that another process was sending when it ended.
 
         Raises:
-            SessionClosed: the session is not open any more; so do the others here.
+            SessionClosed: the session is closed.
             JournalError: the journal cannot be read.
 
         Costs:
@@ -83,111 +83,112 @@ class Doubts:
         return [entry for entry in entries if not await self._being_sent(entry)]
 
     async def resolve(self, key: str, *, generation_id: str) -> GenerationHandle:
-        """Note that the submit did buy a generation, which you found at the service.
+        """Record that the submit made a generation, which you found at the service.
 
         Args:
-            key: the key of the doubt; an abandoned one may be resolved too.
-            generation_id: what it bought. The service is asked whether it knows it.
+            key: the key of the submit; it may be in doubt or abandoned.
+            generation_id: the id of the generation. It is fetched, to check that it exists.
 
         Raises:
-            InvalidInput: there is no such doubt, or the id is malformed.
-            KeyConflict: the key is not in doubt, or another key bought this generation. Nothing changed.
+            InvalidInput: the journal has no such key, or the id is malformed. Nothing changed.
+            KeyConflict: the key is not in doubt, or the generation belongs to another key. Nothing changed.
             GenerationNotFound: the service does not know the id. Nothing changed.
 
         Costs:
-            One request that costs nothing.
+            One free request.
 
         Cancellation:
-            Safe: the decision is noted or not.
+            Safe: the decision is recorded or not.
         """
         check_id(generation_id, "generation_id")
         doubt = await self._doubt(key, lifecycle.Step.RESOLVE)
         await self._engine.refresh(generation_id)
         step = lifecycle.resolve(doubt, generation_id, at=wall_now())
-        return self._handle(self._kept(await self._journal.change(key, step), key))
+        return self._handle(self._existing(await self._journal.change(key, step), key))
 
     async def resubmit(
         self, key: str, *, accept_duplicate_risk: bool = False, request: Request | None = None
     ) -> GenerationHandle:
-        """Send the submit again, knowing that it may have been paid already.
+        """Send the submit again, although it may have been charged already.
 
         Args:
-            key: the key of the doubt.
-            accept_duplicate_risk: must be True: this is the one call that can pay twice.
-            request: the same request again; needed only when it held an inline image, which no journal keeps.
+            key: the key of the submit.
+            accept_duplicate_risk: must be True. This is the only call that can pay twice.
+            request: the same request; needed only if it has an inline image, since journals do not store images.
 
         Raises:
-            InvalidInput: the risk was not accepted, there is no such doubt, or the request is needed.
-            KeyConflict: the key is not in doubt, or the request is a different one. Nothing was sent.
-            Everything that `submit()` raises; the doubt stays one, for this says nothing of the first send.
+            InvalidInput: the risk was not accepted, the journal has no such key, or the request is needed. Nothing was
+                sent.
+            KeyConflict: the key is not in doubt, or the request differs. Nothing was sent.
+            Everything that `submit()` raises; the key stays in doubt, since the first send may have been charged.
 
         Costs:
-            One generation, and one more if the doubt was paid.
+            One generation, and a second one if the first send was charged.
 
         Cancellation:
-            As with `submit()`.
+            As in `submit()`.
         """
         if accept_duplicate_risk is not True:
             raise InvalidInput(
                 field="accept_duplicate_risk",
-                message="must be True (--accept-duplicate-risk): the submit may have been paid, "
-                "and this can pay for it again.",
+                message="must be True (--accept-duplicate-risk): the submit may have been charged, "
+                "and sending it again can pay twice.",
             )
         doubt = await self._doubt(key, lifecycle.Step.RESUBMIT)
-        bought = await self._engine.submitter.resubmit(
+        purchase = await self._engine.submitter.resubmit(
             doubt, request if request is not None else request_from_form(doubt.request)
         )
-        return self._handle(bought.entry)
+        return self._handle(purchase.entry)
 
     async def abandon(self, key: str) -> Entry:
-        """Close the doubt: it is not looked for any more, and its key never buys again.
+        """Stop asking about a submit. Its key is never submitted again.
 
         Raises:
-            InvalidInput: there is no such doubt.
+            InvalidInput: the journal has no such key. Nothing changed.
             KeyConflict: the key is not in doubt. Nothing changed.
 
         Costs:
             Nothing.
 
         Cancellation:
-            Safe: the decision is noted or not.
+            Safe: the decision is recorded or not.
         """
         doubt = await self._doubt(key, lifecycle.Step.ABANDON)
-        step = lifecycle.abandon(doubt, "abandoned by a person", at=wall_now())
-        return self._kept(await self._journal.change(key, step), key)
+        step = lifecycle.abandon(doubt, "abandoned by the user", at=wall_now())
+        return self._existing(await self._journal.change(key, step), key)
 
     async def reconcile(self) -> Reconciled:
-        """Look for what the doubts have bought in the service's own list, and settle what is certain.
+        """Match the doubts with the service's list of generations, and resolve the unambiguous matches.
 
-        A doubt takes a generation for its own only if that was made from the same request, after it was sent and not
-        long after, and if nothing else in the list and no other submit comes into question. The rest stays in doubt.
-        It may be called at any time, as often as you like, and by several programs at once.
+        A generation matches if it was made from the same request, within minutes after the submit was sent, and if no
+        other generation and no other submit fit too. The rest stays in doubt. You may call this at any time, and from
+        several programs at once.
 
         Raises:
-            UnsupportedOperation: this format has no list; nothing was sent.
-            JournalError: the journal cannot be used; what was settled before stays so.
+            UnsupportedOperation: the dialect has no list; nothing was sent.
+            JournalError: the journal cannot be used; matches that were recorded before stay.
             LumaError: the list could not be read, after retries; nothing changed.
 
         Costs:
-            Requests that cost nothing: one for each hundred generations since the oldest doubt.
+            Free requests: one for each hundred generations since the oldest doubt.
 
         Cancellation:
-            Safe: each doubt is settled or not.
+            Safe: each match is recorded or not.
         """
         self._reconciler.require()
         doubts = await self.list()
-        decisions = await self._reconciler.weigh(doubts) if doubts else {}
-        settled = [await self._carry_out(doubt, decisions[doubt.key]) for doubt in doubts if doubt.key in decisions]
+        decisions = await self._reconciler.decide(doubts) if doubts else {}
+        results = [await self._apply(doubt, decisions[doubt.key]) for doubt in doubts if doubt.key in decisions]
         return Reconciled(
-            adopted=tuple(self._handle(one) for one in settled if isinstance(one, Entry)),
-            unresolved=tuple(one for one in settled if isinstance(one, StillInDoubt)),
+            adopted=tuple(self._handle(result) for result in results if isinstance(result, Entry)),
+            unresolved=tuple(result for result in results if isinstance(result, StillInDoubt)),
         )
 
     def _handle(self, entry: Entry) -> GenerationHandle:
         return GenerationHandle(self._engine.track(Purchase.from_entry(entry)), self._engine)
 
-    async def _carry_out(self, doubt: Entry, decision: Decision) -> Entry | StillInDoubt | None:
-        """Settle a doubt if that was decided; None when somebody else has settled it meanwhile."""
+    async def _apply(self, doubt: Entry, decision: Decision) -> Entry | StillInDoubt | None:
+        """Record a decision. None means that another task or process has resolved the doubt meanwhile."""
         if isinstance(decision, Undecided):
             reason = decision.reason
         else:
@@ -195,24 +196,24 @@ class Doubts:
             try:
                 return await self._journal.change(doubt.key, step)
             except KeyConflict:
-                reason = f"meanwhile something else took {decision.generation_id}."
-        standing = await self._journal.get(doubt.key)
-        if standing is None or standing.phase not in lifecycle.UNDECIDED:
+                reason = f"{decision.generation_id} was recorded for another key meanwhile."
+        entry = await self._journal.get(doubt.key)
+        if entry is None or entry.phase not in lifecycle.UNDECIDED:
             return None
-        return StillInDoubt(entry=standing, reason=reason)
+        return StillInDoubt(entry=entry, reason=reason)
 
     async def _doubt(self, key: str, step: lifecycle.Step) -> Entry:
-        """Return the entry that a person decides about."""
+        """Return the entry of a doubt, if `step` is allowed."""
         self._engine.check_open()
-        entry = self._kept(await self._journal.get(key), key)
+        entry = self._existing(await self._journal.get(key), key)
         if entry.service != self._service:
             raise KeyConflict(
                 entry=entry,
                 reason=f"it was sent to {entry.service}.",
-                next_step="Open a session for that to decide.",
+                next_step="Open a session for that service.",
             )
         if await self._being_sent(entry):
-            raise KeyConflict(entry=entry, reason="it is being sent at this moment.", next_step="Wait for its answer.")
+            raise KeyConflict(entry=entry, reason="it is being sent.", next_step="Wait for its response.")
         lifecycle.next_phase(entry, step)
         return entry
 
@@ -221,7 +222,7 @@ class Doubts:
             return False
         return await self._journal.alive(entry.owner)
 
-    def _kept(self, entry: Entry | None, key: str) -> Entry:
+    def _existing(self, entry: Entry | None, key: str) -> Entry:
         if entry is None:
             raise InvalidInput(field="key", message=f"the journal has no entry {key!r}. {lifecycle.LOOK_AGAIN}")
         return entry

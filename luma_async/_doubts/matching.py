@@ -1,15 +1,15 @@
-"""Which generation of the service's own list a doubt has bought, where that is certain.
+"""Which generation in the service's list a doubt has made, if that is certain.
 
-A submit whose answer was lost may have made a generation, and a service that lists what it has may show it. A doubt
-takes a generation for its own only if nothing else can be true:
+A submit whose response was lost may have made a generation, which the service may list. The doubt adopts a generation
+only if the match is unambiguous:
 
-- the service says that it was made from just this request;
-- it was made after the submit was sent, and not long after;
-- nothing else in the list could be it, and no other submit could have made it.
+- the service shows that the generation was made from this very request;
+- it was made after the submit was sent, and within minutes;
+- no other generation in the list fits, and no other submit could have made this generation.
 
-Whatever is not told counts against adopting. So the bounds differ: *could be* is judged generously, since each rival
-forbids to adopt, and *is* is judged strictly. What is left in doubt costs a person a look; what is adopted wrongly
-would hide a paid generation behind another one.
+Missing data counts against adopting. So there are two tests: *could be* has wide bounds, because each further candidate
+prevents adopting; *is* has narrow bounds. A doubt that is left costs the user a look. A wrong match would hide a paid
+generation.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from luma_async._wire.dialect import Match
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-CLOCKS_DIFFER = timedelta(minutes=5)
-"""How much earlier than it was sent a rival may seem to be made. Five minutes is what systems that compare clocks put
-up with; a wider bound only forbids more."""
-EARLIEST = timedelta(seconds=5)
-"""How much earlier an adopted one may: clocks that are kept differ by less."""
-LATEST = timedelta(minutes=15)
-"""How much later an adopted one may: longer than any proxy holds a request back."""
+RIVAL_CLOCK_SKEW = timedelta(minutes=5)
+"""How much earlier than its submit a generation may seem to be made, to count as a candidate. Five minutes is the usual
+tolerance between clocks; a wider bound only prevents more matches."""
+MAX_CLOCK_SKEW = timedelta(seconds=5)
+"""How much earlier than its submit an adopted generation may seem to be made. Synchronized clocks differ by less."""
+MAX_DELAY = timedelta(minutes=15)
+"""How much later than its submit an adopted generation may be made. No proxy delays a request for longer."""
 
-_MOST_NAMED = 5
+_MAX_NAMED = 5
 
 
 @attrs.frozen(kw_only=True)
@@ -43,14 +43,14 @@ class Claim:
     key: str
     """The key of the paid intent."""
     sent_at: datetime | None
-    """When it was sent, by our clock."""
+    """When it was sent, by the clock of this machine."""
     open: bool = True
-    """Whether it may be settled; False for one that is being sent, or that a person closed: those are rivals only."""
+    """Whether it may adopt a generation. False if it is being sent or was abandoned; then it only rivals the others."""
 
 
 @attrs.frozen(kw_only=True)
 class Candidate:
-    """A generation that the service lists and that no entry holds."""
+    """A generation that the service lists and that belongs to no entry."""
 
     id: str
     """Its id."""
@@ -60,7 +60,7 @@ class Candidate:
 
 @attrs.frozen
 class Adopt:
-    """The doubt has bought this one."""
+    """The doubt has made this generation."""
 
     generation_id: str
     """Its id."""
@@ -68,91 +68,92 @@ class Adopt:
 
 @attrs.frozen
 class Undecided:
-    """The doubt stays one."""
+    """The submit stays in doubt."""
 
     reason: str
-    """Why, for people; it names the generations that they should look at."""
+    """Why, for the user. It names the generations to check."""
 
 
 Decision: TypeAlias = Adopt | Undecided
-Likenesses: TypeAlias = "Mapping[tuple[str, str], Match]"
-"""By key and id; a pair that is missing has nothing in common."""
+Matches: TypeAlias = "Mapping[tuple[str, str], Match]"
+"""How each request matches each generation, by key and id. A missing pair means `Match.NONE`."""
 
 
 @attrs.frozen
 class ListOrder:
-    """How far a list has been read that should run from new to old."""
+    """How far a list has been read, and whether it is ordered from newest to oldest."""
 
     ordered: bool = True
-    """Whether it does, so far."""
+    """Whether it is ordered, so far."""
     oldest: datetime | None = None
-    """The last moment that it named."""
+    """When the last generation was made that has a time."""
 
     def after(self, created_at: datetime | None) -> ListOrder:
-        """Read one more generation."""
+        """Return the order after one more generation."""
         if created_at is None:
             return self
         ordered = self.ordered and (self.oldest is None or created_at <= self.oldest)
         return ListOrder(ordered, created_at)
 
     def below(self, oldest_relevant: datetime | None) -> bool:
-        """Whether nothing that follows can be newer than `oldest_relevant`."""
+        """Whether all generations that follow are older than `oldest_relevant`."""
         return (
             self.ordered and self.oldest is not None and oldest_relevant is not None and self.oldest < oldest_relevant
         )
 
 
 def oldest_relevant(claims: Iterable[Claim]) -> datetime | None:
-    """Return the moment before which no generation can be that of an open claim; None when that is not known."""
+    """Return the earliest time at which an open claim can have made a generation; None if it is unknown."""
     moments = [claim.sent_at for claim in claims if claim.open]
     if not moments or None in moments:
         return None
-    return min(moment for moment in moments if moment is not None) - CLOCKS_DIFFER
+    return min(moment for moment in moments if moment is not None) - RIVAL_CLOCK_SKEW
 
 
 def compare_prompts(ours: object, theirs: object) -> Match:
-    """Compare a request and a generation where nothing but the prompts can be compared."""
+    """Compare a request with a generation by their prompts alone."""
     if not isinstance(ours, str) or not isinstance(theirs, str):
         return Match.POSSIBLE
     return Match.POSSIBLE if ours.strip() == theirs.strip() else Match.NONE
 
 
-def decide(claims: Sequence[Claim], found: Sequence[Candidate], likenesses: Likenesses) -> dict[str, Decision]:
-    """Decide what becomes of each open claim.
+def decide(claims: Sequence[Claim], found: Sequence[Candidate], matches: Matches) -> dict[str, Decision]:
+    """Decide about each open claim.
 
     Args:
-        claims: all that may have made a generation, open or not, one for each key.
-        found: what the service lists and nobody holds, each id once.
-        likenesses: how each claim's request compares to each generation.
+        claims: all submits that may have made a generation, open or not, each key once.
+        found: the listed generations that belong to no entry, each id once.
+        matches: how the request of each claim matches each generation.
 
     Returns:
         A decision for each open claim; no generation is adopted twice.
     """
-    could_be = {claim.key: [one for one in found if _could_be(claim, one, likenesses)] for claim in claims}
-    takers = Counter(one.id for ones in could_be.values() for one in ones)
-    return {claim.key: _decide(claim, could_be[claim.key], takers, likenesses) for claim in claims if claim.open}
+    possible = {claim.key: [each for each in found if _could_be(claim, each, matches)] for claim in claims}
+    rivals = Counter(candidate.id for candidates in possible.values() for candidate in candidates)
+    return {claim.key: _decide(claim, possible[claim.key], rivals, matches) for claim in claims if claim.open}
 
 
-def _could_be(claim: Claim, one: Candidate, likenesses: Likenesses) -> bool:
-    if likenesses.get((claim.key, one.id), Match.NONE) is Match.NONE:
+def _could_be(claim: Claim, candidate: Candidate, matches: Matches) -> bool:
+    if matches.get((claim.key, candidate.id), Match.NONE) is Match.NONE:
         return False
-    return claim.sent_at is None or one.created_at is None or one.created_at >= claim.sent_at - CLOCKS_DIFFER
+    sent_at, created_at = claim.sent_at, candidate.created_at
+    return sent_at is None or created_at is None or created_at >= sent_at - RIVAL_CLOCK_SKEW
 
 
-def _decide(claim: Claim, ones: Sequence[Candidate], takers: Counter[str], likenesses: Likenesses) -> Decision:
-    if not ones:
-        return Undecided("the service lists nothing like it.")
-    if len(ones) > 1:
-        named = ", ".join(one.id for one in ones[:_MOST_NAMED])
-        return Undecided(f"the service lists {len(ones)} that it could have bought: {named}.")
-    [one] = ones
-    if takers[one.id] > 1:
-        return Undecided(f"another submit could have bought {one.id} as well.")
-    if likenesses[claim.key, one.id] is not Match.EXACT:
-        return Undecided(f"the service does not tell enough about {one.id} to be sure.")
-    if claim.sent_at is None or one.created_at is None:
-        return Undecided(f"nobody knows whether {one.id} was made after it was sent.")
-    age = one.created_at - claim.sent_at
-    if not -EARLIEST <= age <= LATEST:
-        return Undecided(f"{one.id} is like it, but was made at {one.created_at:%Y-%m-%d %H:%M:%S} UTC.")
-    return Adopt(one.id)
+def _decide(claim: Claim, candidates: Sequence[Candidate], rivals: Counter[str], matches: Matches) -> Decision:
+    if not candidates:
+        return Undecided("the service lists no generation that matches.")
+    if len(candidates) > 1:
+        named = ", ".join(candidate.id for candidate in candidates[:_MAX_NAMED])
+        return Undecided(f"{len(candidates)} generations in the service's list match: {named}.")
+    [candidate] = candidates
+    if rivals[candidate.id] > 1:
+        return Undecided(f"another submit could have made {candidate.id} too.")
+    if matches[claim.key, candidate.id] is not Match.EXACT:
+        return Undecided(f"the service shows too little of {candidate.id} to be sure that it matches.")
+    if claim.sent_at is None or candidate.created_at is None:
+        return Undecided(f"it is unknown whether {candidate.id} was made after the submit was sent.")
+    age = candidate.created_at - claim.sent_at
+    if not -MAX_CLOCK_SKEW <= age <= MAX_DELAY:
+        return Undecided(f"{candidate.id} matches, but was made at {candidate.created_at:%Y-%m-%d %H:%M:%S} UTC.")
+    return Adopt(candidate.id)

@@ -1,4 +1,4 @@
-"""Looking for what doubts have bought in the service's own list, and weighing what is found."""
+"""Reading the service's list and the journal, to decide about doubts."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from luma_async.values.requests import Request
 
 _RIVALS = UNDECIDED | {Phase.ABANDONED}
-"""Phases in which a submit may have made a generation that no entry names."""
+"""Phases in which a submit may have made a generation that belongs to no entry."""
 
 
 class Reconciler:
-    """Weighs the doubts of one service against what it lists. It changes nothing."""
+    """Compares the doubts of one service with its list. It changes nothing."""
 
     def __init__(self, *, journal: Journal, service: str, listing: Listing, dialect: Dialect) -> None:
         self._journal = journal
@@ -37,73 +37,70 @@ class Reconciler:
         self._dialect = dialect
 
     def require(self) -> None:
-        """Refuse where there is no list.
+        """Check that the service has a list.
 
         Raises:
-            UnsupportedOperation: there is none; nothing was sent.
+            UnsupportedOperation: it has none; nothing was sent.
         """
         self._listing.require()
 
-    async def weigh(self, doubts: Sequence[Entry]) -> dict[str, Decision]:
-        """Decide what becomes of doubts.
+    async def decide(self, doubts: Sequence[Entry]) -> dict[str, Decision]:
+        """Decide about doubts.
 
         Returns:
-            A decision by key; a doubt that was settled meanwhile has none.
+            Decisions by key. A doubt that was resolved meanwhile has none.
 
         Raises:
             LumaError: the list could not be read, after retries.
         """
         recent = await self._recent(oldest_relevant(Claim(key=doubt.key, sent_at=doubt.sent_at) for doubt in doubts))
-        # Read after the list: who had a part in what it shows had written a claim before.
-        # A service may be written in several ways, so whose address an entry names is not asked here.
+        # The journal is read after the list, so that it has a claim for each submit that made a listed generation.
+        # Entries of all services count as rivals, because a service may be reachable by several addresses.
         entries = await self._journal.entries(phases=_RIVALS)
         as_read = {doubt.key: doubt for doubt in doubts}
         claims = [
             Claim(key=entry.key, sent_at=entry.sent_at, open=_same(entry, as_read.get(entry.key))) for entry in entries
         ]
         requests = [(entry, _request(entry)) for entry in entries]
-        likenesses: dict[tuple[str, str], Match] = {}
+        matches: dict[tuple[str, str], Match] = {}
         found: list[Candidate] = []
         for generation in recent:
-            seen = {
-                (entry.key, generation.id): self._likeness(generation, entry, request) for entry, request in requests
-            }
-            alike = any(one is not Match.NONE for one in seen.values())
-            if alike:
+            row = {(entry.key, generation.id): self._match(generation, entry, request) for entry, request in requests}
+            if any(match is not Match.NONE for match in row.values()):
                 found.append(Candidate(id=generation.id, created_at=generation.created_at))
-                likenesses |= seen
-        held = {entry.generation_id for entry in await self._journal.entries()} if found else set[str | None]()
-        return decide(claims, [one for one in found if one.id not in held], likenesses)
+                matches |= row
+        known = {entry.generation_id for entry in await self._journal.entries()} if found else set[str | None]()
+        return decide(claims, [candidate for candidate in found if candidate.id not in known], matches)
 
     async def _recent(self, since: datetime | None) -> list[Generation]:
-        """Read the list back to a moment."""
+        """Read the list back to a time; to its end if the list is not ordered."""
         recent: list[Generation] = []
-        descent = ListOrder()
+        order = ListOrder()
         async with aclosing(self._listing.fetch_all()) as generations:
             async for generation in generations:
-                descent = descent.after(generation.created_at)
-                if descent.below(since):
+                order = order.after(generation.created_at)
+                if order.below(since):
                     break
                 recent.append(generation)
         return recent
 
-    def _likeness(self, generation: Generation, entry: Entry, request: Request | None) -> Match:
+    def _match(self, generation: Generation, entry: Entry, request: Request | None) -> Match:
         try:
             if request is not None:
                 return self._dialect.match(generation.raw, request)
         except InvalidInput:
-            # An earlier version sent what this one would refuse.
+            # The request was sent by an earlier version, and this version refuses it.
             pass
         return compare_prompts(entry.request.get("prompt"), generation.prompt)
 
 
 def _same(entry: Entry, doubt: Entry | None) -> bool:
-    """Whether an entry is still the doubt that it was."""
+    """Whether an entry has not changed since it was read as a doubt."""
     return doubt is not None and (entry.phase, entry.attempts) == (doubt.phase, doubt.attempts)
 
 
 def _request(entry: Entry) -> Request | None:
-    """Build the request again; None when the journal keeps no more than the digest of its picture."""
+    """Build the request of an entry; None if the journal has only the digest of its image."""
     try:
         return request_from_form(entry.request)
     except InvalidInput:

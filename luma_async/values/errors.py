@@ -1,17 +1,17 @@
-"""Everything that can go wrong, sorted by what the caller can do about it.
+"""The errors of this library, grouped by what the caller can do about them.
 
 ```
 LumaError
 ├── ConfigurationError (ValueError)   a setting is missing or contradicts another; nothing was sent
-├── InvalidInput (ValueError)         a value cannot be right; nothing was bought
-├── UnsupportedOperation              this service has no such call; nothing was sent
-├── SessionClosed                     the session is not open (any more)
-├── TransportError                    no usable answer
-│   ├── NotSent                       provably never left this machine: safe to repeat
-│   └── NoResponse                      a safe call got no complete answer, after its retries
-├── SubmitInDoubt                     maybe charged: never repeat it by hand, see `session.doubts`
-├── KeyConflict                       the key already names another purchase
-├── Refused                           the service said no; a submit that raises it was not charged
+├── InvalidInput (ValueError)         an argument is invalid; nothing was submitted
+├── UnsupportedOperation              the dialect has no such call; nothing was sent
+├── SessionClosed                     the session is not open
+├── TransportError                    no usable response
+│   ├── NotSent                       the request did not leave this machine: safe to repeat
+│   └── NoResponse                    a free call got no complete response, after its retries
+├── SubmitInDoubt                     maybe charged: do not repeat it, see `session.doubts`
+├── KeyConflict                       the key belongs to another purchase; nothing was sent
+├── Refused                           the service refused; a submit that raises it was not charged
 │   ├── Unauthorized
 │   ├── OutOfCredit
 │   ├── InvalidRequest
@@ -19,20 +19,20 @@ LumaError
 │   ├── GenerationNotFound
 │   ├── RateLimited
 │   └── ServiceUnavailable
-├── UnreadableResponse                  a success whose body cannot be understood
-├── GenerationFailed                  the service gave up on the video
+├── UnreadableResponse                a successful response whose body cannot be read
+├── GenerationFailed                  the service could not make the video
 ├── WaitTimeout (TimeoutError)        (in handle.py) waiting stopped; the job keeps running and is paid
 ├── PollingFailed                     (in handle.py) polling kept failing; the job may keep running and is paid
-├── DownloadError
+├── DownloadError                     the file could not be downloaded; downloading again is free
 │   ├── LinkGone
 │   └── DamagedFile
-└── JournalError
+└── JournalError                      the journal cannot be used; nothing is sent without it
     ├── JournalTooNew
     └── JournalBusy
 ```
 
-All of them are keyword-only attrs classes: they carry what a program needs to decide, survive `copy` and
-`pickle` (a pickled one keeps ids and keys and drops live handles), and their `str()` names the next step.
+All of them are keyword-only attrs classes. They carry what a program needs to decide, they survive `copy` and
+`pickle` (a pickled error keeps ids and keys and loses live handles), and their `str()` names the next step.
 """
 
 from __future__ import annotations
@@ -57,9 +57,10 @@ _E = TypeVar("_E", bound=type)
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(attrs.field,))
 def error(cls: _E) -> _E:
-    """Make an attrs exception. It keeps a `__dict__`, so that it can derive from `TimeoutError` as well.
+    """Make an attrs exception. It keeps a `__dict__`, so that it can derive from `TimeoutError` too.
 
-    A class without fields of its own uses what attrs made for its base, which saves half a millisecond of import.
+    A class without fields of its own inherits the methods that attrs made for its base, which saves half a
+    millisecond of import time.
     """
     cls.__module__ = "luma_async"
     if "__annotations__" not in vars(cls):
@@ -68,7 +69,7 @@ def error(cls: _E) -> _E:
 
 
 def live() -> Any:
-    """Declare a field that holds a live object, which is left out of pickles."""
+    """Declare a field that holds a live object. Pickles leave it out."""
     return attrs.field(default=None, repr=False, metadata={"live": True})
 
 
@@ -77,7 +78,7 @@ class LumaError(Exception):
     """The base of every error that this library raises on purpose."""
 
     message: str = ""
-    """What happened; the errors that know more compose their text from the other fields."""
+    """What happened. Classes with more fields build their `str()` from those."""
 
     def __str__(self) -> str:
         return self.message
@@ -87,7 +88,7 @@ class LumaError(Exception):
         return {field.name: getattr(self, field.name) for field in fields if alive or not field.metadata.get("live")}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the fields, without those that are alive only here."""
+        """Pickle the fields, without live objects."""
         return functools.partial(type(self), **self._fields(alive=False)), ()
 
     def __copy__(self) -> Self:
@@ -96,14 +97,14 @@ class LumaError(Exception):
 
 @error
 class ConfigurationError(LumaError, ValueError):
-    """A setting is missing or contradicts another one. Nothing was sent."""
+    """A setting is missing or contradicts another setting. Nothing was sent."""
 
 
 @error
 class InvalidInput(LumaError, ValueError):
-    """A value cannot be right. The call that raises it bought nothing.
+    """An argument is invalid. The call that raises it submitted nothing.
 
-    Only a batch whose input raises it may have bought what came before.
+    A batch is the exception: it may have submitted the items before the invalid one.
     """
 
     field: str
@@ -115,35 +116,37 @@ class InvalidInput(LumaError, ValueError):
 
 @error
 class UnsupportedOperation(LumaError):
-    """This service has no such call. Nothing was sent; `session.supports()` answers beforehand."""
+    """The dialect has no such call. Nothing was sent. `session.supports()` tells beforehand."""
 
     operation: str
-    """The name of what was asked for, such as `upscale`."""
+    """The operation, such as `upscale`."""
     service: str
-    """The name of the dialect in use."""
+    """The name of the dialect."""
     hint: str = ""
     """What to do instead."""
 
     def __str__(self) -> str:
-        return f"{self.service} has no {self.operation}." + (f" {self.hint}" if self.hint else "")
+        return f"The dialect {self.service} does not support {self.operation}; nothing was sent." + (
+            f" {self.hint}" if self.hint else ""
+        )
 
 
 @error
 class SessionClosed(LumaError):
-    """The session is not open: it was never opened, or it is closing while somebody waited."""
+    """The session is not open: it was not opened yet, it was closed, or it closed during the call."""
 
     message: str = "The session is not open: use `async with LumaSession(...)`, or `await session.open()` first."
-    """What happened, and what to do."""
+    """What happened, and what to do next."""
 
 
 @error
 class TransportError(LumaError):
-    """No usable answer came."""
+    """No usable response arrived."""
 
 
 @error
 class NotSent(TransportError):
-    """The request provably never left this machine: repeating it is safe and costs nothing."""
+    """The request did not leave this machine, which is proven. Repeating it is safe; nothing was charged."""
 
     def __str__(self) -> str:
         return f"{self.message} Nothing was sent or charged: check base_url and the network, then try again."
@@ -151,77 +154,77 @@ class NotSent(TransportError):
 
 @error
 class NoResponse(TransportError):
-    """A call that buys nothing was sent and got no complete answer; it was already repeated where that helps."""
+    """A call that costs nothing got no complete response, after its retries."""
 
     def __str__(self) -> str:
-        return f"{self.message} The call buys nothing: try again later."
+        return f"{self.message} The call is free: try again later."
 
 
 @error
 class SubmitInDoubt(LumaError):
-    """A paid submit left this machine and its fate is unknown: it may have been charged.
+    """A submit was sent and its outcome is unknown: it may have been charged.
 
-    Sending it again could pay twice. `session.doubts` settles it.
+    Sending it again could pay twice. Resolve it with `session.doubts`.
     """
 
     key: str
     """The key of the paid intent."""
     sent_at: datetime | None = None
-    """When it left, aware UTC; None when a dead process took that knowledge with it."""
+    """When it was sent, aware UTC; None if the process ended before it recorded the time."""
     reason: str = ""
-    """What came instead of an answer."""
+    """What happened instead of a usable response."""
     status: int | None = None
-    """The HTTP status, when an answer came that proves nothing."""
+    """The HTTP status, if a response arrived that proves nothing."""
     body_excerpt: str = attrs.field(default="", converter=clip)
-    """The beginning of that answer, at most 200 characters."""
+    """The beginning of that response, at most 200 characters."""
     fresh: bool = False
-    """Whether it was sent by the call that raised this; False when an earlier one left the doubt."""
+    """Whether the call that raised this sent it; False if an earlier call did."""
 
     def __str__(self) -> str:
         when = f" at {self.sent_at:%Y-%m-%d %H:%M:%S} UTC" if self.sent_at else ""
         why = f": {self.reason.rstrip('.')}" if self.reason else ""
         return (
-            f"The submit {self.key!r} was sent{when} and its fate is unknown{why}. "
+            f"The submit {self.key!r} was sent{when} and its outcome is unknown{why}. "
             "It may have been charged, so it was not repeated. "
-            "Look for it at the service, then settle it with session.doubts (or `luma-async in-doubt`)."
+            "Look for it at the service, then resolve it with session.doubts (or `luma-async in-doubt`)."
         )
 
 
 @error
 class KeyConflict(LumaError):
-    """The key already names another purchase. Nothing was sent."""
+    """The key belongs to another purchase. Nothing was sent."""
 
     entry: Entry
-    """The journal's entry that holds the key."""
+    """The entry of the journal with this key."""
     reason: str
     """How the two differ."""
     next_step: str = "Use another key to buy again."
-    """What to do; another thing where a doubt was to be decided."""
+    """What to do next."""
 
     def __str__(self) -> str:
-        return f"The key {self.entry.key!r}: {self.reason} Nothing was sent. {self.next_step}"
+        return f"Key {self.entry.key!r}: {self.reason} Nothing was sent. {self.next_step}"
 
 
 @error
 class Refused(LumaError):
-    """The service said no. A submit that raises it was not charged; what was waited for stays paid."""
+    """The service refused. A submit that raises it was not charged; a job already submitted stays charged."""
 
     message: str = attrs.field(default="", converter=clip)
-    """The service's own words, at most 200 characters."""
+    """The service's message, at most 200 characters."""
     status: int
     """The HTTP status."""
     code: str = attrs.field(default="", converter=clip)
-    """The service's own code, or an empty string."""
+    """The service's error code, or an empty string."""
     request_id: str | None = None
-    """What the service calls this exchange; quote it when asking its operator."""
+    """The service's id of this request; quote it when you ask the operator."""
     retry_after_s: float | None = None
-    """Seconds after which the service wants to be asked again."""
+    """Seconds that the service asks to wait before the next request."""
     body_excerpt: str = attrs.field(default="", converter=clip)
     """The beginning of the body, at most 200 characters."""
     hint: str = ""
-    """The next step, when this one is known to need a particular one."""
+    """What to do next, if it differs from `NEXT_STEP`."""
 
-    NEXT_STEP = "Change what it complains of, or ask the service's operator."
+    NEXT_STEP = "Change what the message names, or ask the operator of the service."
 
     def __str__(self) -> str:
         said = self.message or self.code or self.body_excerpt or "no explanation"
@@ -242,50 +245,50 @@ class Unauthorized(Refused):
 class OutOfCredit(Refused):
     """The account or the key has no quota left."""
 
-    NEXT_STEP = "Top up the account, or raise the key's quota; what is paid already runs on."
+    NEXT_STEP = "Top up the account, or raise the key's quota. Jobs already submitted keep running."
 
 
 @error
 class InvalidRequest(Refused):
-    """The service cannot do what the request says."""
+    """The service rejects the request as invalid."""
 
-    NEXT_STEP = "Change the request as the message says; the same one will be refused again."
+    NEXT_STEP = "Change the request as the message says; the same request would be refused again."
 
 
 @error
 class PromptRejected(InvalidRequest):
     """Moderation refused the prompt."""
 
-    NEXT_STEP = "Reword the prompt; the same one will be refused again."
+    NEXT_STEP = "Reword the prompt; the same prompt would be refused again."
 
 
 @error
 class GenerationNotFound(Refused):
-    """The service knows no generation of this id."""
+    """The service has no generation with this id."""
 
-    NEXT_STEP = "Check the id, and that the key belongs to the account that submitted it."
+    NEXT_STEP = "Check the id, and that the API key belongs to the account that submitted it."
 
 
 @error
 class RateLimited(Refused):
-    """Too many requests, or the service is saturated."""
+    """Too many requests, or the service is overloaded."""
 
-    NEXT_STEP = "Wait, then try again; for submits, Limits(submits_per_minute=…) keeps below a known rate."
+    NEXT_STEP = "Wait, then try again. If you know the limit for submits, set Limits(submits_per_minute=…)."
 
 
 @error
 class ServiceUnavailable(Refused):
-    """The service cannot answer at the moment."""
+    """The service is unavailable at the moment."""
 
-    NEXT_STEP = "Try again later; the service is in trouble, not the request."
+    NEXT_STEP = "Try again later; the request itself is not at fault."
 
 
 @error
 class UnreadableResponse(LumaError):
-    """A success came whose body cannot be understood."""
+    """A successful response has a body that cannot be read."""
 
     paths: tuple[str, ...] = ()
-    """The fields at fault, such as `video.url`."""
+    """The fields that cannot be read, such as `video.url`."""
     status: int = 200
     """The HTTP status."""
     body_excerpt: str = attrs.field(default="", converter=clip)
@@ -298,51 +301,51 @@ class UnreadableResponse(LumaError):
         body = f": {self.body_excerpt!r}" if self.body_excerpt else ""
         return (
             f"HTTP {self.status}: {self.message}{where}{body} | "
-            "Try again later; should it stay so, check that base_url and dialect are those of the service."
+            "Try again later. If it persists, check that base_url and dialect match the service."
         )
 
 
 @error
 class GenerationFailed(LumaError):
-    """The service gave up on the video. Whether it charges for that is its own to say; the account's usage tells."""
+    """The service could not make the video. Some services charge for that; see the usage of the account."""
 
     generation: Generation
     """The generation as last seen, in state FAILED."""
     reason: str = ""
     """The service's own words."""
     code: str = ""
-    """The service's own code, or an empty string."""
+    """The service's error code, or an empty string."""
 
     def __str__(self) -> str:
         code = f" [{self.code}]" if self.code else ""
         return (
             f"Generation {self.generation.id} failed{code}: {self.reason or 'no reason given'}. "
-            "It is final: submit the request anew to try again, under another key if it had one."
+            "This is final. To try again, submit the request again, with another key if it had a key."
         )
 
 
 @error
 class DownloadError(LumaError):
-    """The file could not be fetched. The generation is unharmed, and no new one is ever made for it."""
+    """The file could not be downloaded. The generation is unaffected; downloading again costs no new generation."""
 
     generation_id: str | None = None
-    """Whose file it was."""
+    """The id of the generation."""
     path: Path | None = None
-    """Where it was to go; what was received so far is beside it, ending in `.part`."""
+    """The destination. What was received so far is next to it, with the suffix `.part`."""
 
     def __str__(self) -> str:
         whose = f"Generation {self.generation_id}: " if self.generation_id else ""
-        return f"{whose}{self.message} Downloading again buys nothing."
+        return f"{whose}{self.message} Downloading again costs no new generation."
 
 
 @error
 class LinkGone(DownloadError):
-    """There is no usable link, even after asking for a fresh one."""
+    """There is no usable link, even after requesting a new link."""
 
 
 @error
 class DamagedFile(DownloadError):
-    """What came is not the whole video."""
+    """The received file is not the complete video."""
 
 
 @error
@@ -350,7 +353,7 @@ class JournalError(LumaError):
     """The journal cannot be used. Nothing is sent without it."""
 
     path: str | None = None
-    """The journal's file."""
+    """The path of the journal."""
 
     def __str__(self) -> str:
         where = f"{self.path}: " if self.path else ""
@@ -359,9 +362,9 @@ class JournalError(LumaError):
 
 @error
 class JournalTooNew(JournalError):
-    """A newer version of this library wrote the file."""
+    """The file was written by a newer version of this library."""
 
 
 @error
 class JournalBusy(JournalError):
-    """Another process held the file for too long."""
+    """Another process held the lock of the file for too long."""

@@ -1,4 +1,4 @@
-"""What a notebook shows of a value: one figure, all of its text escaped, with nothing to load but the clip itself."""
+"""The HTML that notebooks show for a generation: a figure with escaped text. It loads only the media file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _SOFT = "opacity:.7;font-size:12px"
 def figure(
     *, state: str, prompt: str = "", reason: str = "", link: str = "", poster: str = "", picture: bool = False
 ) -> str:
-    """Return a clip or a picture by its link, with what there is to say about it, as HTML.
+    """Return a figure with a video or an image, and a caption.
 
     Args:
-        state: how it stands, in a word.
-        prompt: what was to be shown.
-        reason: why there is none.
-        link: where it is; what is no web address is not shown, for a service may send anything.
-        poster: where a still picture of a clip is.
-        picture: whether it is a picture rather than a clip.
+        state: the state, in a word.
+        prompt: the prompt.
+        reason: why there is no video.
+        link: the address of the file; anything but an http(s) address is left out, since it comes from the service.
+        poster: the address of a still image of the video.
+        picture: whether the file is an image.
     """
     words = [f"<strong>{escape(state)}</strong>"]
     if prompt:

@@ -11,7 +11,7 @@ import attrs
 from luma_async.values.errors import InvalidInput
 from luma_async.values.public import public
 from luma_async.values.redaction import show_url
-from luma_async.values.validators import as_number, check_picture_url, check_source, check_weight, is_tuple
+from luma_async.values.validators import as_number, check_image_url, check_source, check_weight, is_tuple
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 """The suffixes of picture files."""
@@ -34,7 +34,7 @@ def image_format(head: bytes) -> str | None:
 class ImageKeyframe:
     """An image as the first or last frame of a video."""
 
-    url: str = attrs.field(validator=check_picture_url, repr=show_url)
+    url: str = attrs.field(validator=check_image_url, repr=show_url)
     """An http(s) URL that the service fetches, or a `data:image/…;base64,` URI."""
 
     @classmethod
@@ -118,7 +118,7 @@ def check_keyframes(_: object, attribute: attrs.Attribute[Any], value: object) -
 class ImageReference:
     """An image that a generated image should follow."""
 
-    url: str = attrs.field(validator=check_picture_url, repr=show_url)
+    url: str = attrs.field(validator=check_image_url, repr=show_url)
     """An http(s) URL that the service fetches."""
     weight: float | None = attrs.field(default=None, kw_only=True, converter=as_number, validator=check_weight)
     """Its influence, 0 to 1."""

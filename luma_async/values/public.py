@@ -14,16 +14,17 @@ _T = TypeVar("_T")
 
 def public(thing: _T) -> _T:
     """Set `__module__` of a public class or function to `luma_async`."""
-    if inspect.isclass(thing) and attrs.has(thing):
-        _resolve_annotations(thing)
+    cls: object = thing
+    if inspect.isclass(cls) and attrs.has(cls):
+        _resolve_annotations(cls)
     thing.__module__ = "luma_async"
     return thing
 
 
 def _resolve_annotations(cls: type[Any]) -> None:
-    """Replace annotations that are strings by types, since `__module__` will no longer lead to their names."""
+    """Replace string annotations by types, since `__module__` no longer leads to the names in them."""
     names = vars(sys.modules[cls.__module__]) | {cls.__name__: cls}
-    # A name that only type checkers import stays a string, which nothing could resolve before either.
+    # A name that is imported for type checkers only stays a string; it could not be resolved before either.
     with suppress(NameError):
         attrs.resolve_types(cls, globalns=names)
         cls.__annotations__ = inspect.get_annotations(cls, globals=names, eval_str=True)

@@ -21,6 +21,7 @@ from luma_async.values.validators import (
     as_tuple,
     check_character_urls,
     check_flag,
+    check_integer,
     check_json_mapping,
     check_media,
     check_media_kind,
@@ -30,7 +31,6 @@ from luma_async.values.validators import (
     check_text,
     check_texts,
     check_web_url,
-    check_whole,
 )
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class ImageRequest:
     """The file format."""
     sync: bool | None = attrs.field(default=None, kw_only=True, validator=check_flag)
     """Whether the service responds only when the image is finished."""
-    sync_timeout: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
+    sync_timeout: int | None = attrs.field(default=None, kw_only=True, validator=check_integer)
     """The maximum of seconds that such a response may take."""
     notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """A URL that the service calls when the generation changes."""
@@ -205,21 +205,21 @@ class ReframeRequest:
     """The URL of the first frame of the result (videos only)."""
     format: Literal["jpg", "png"] | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """The file format (images only)."""
-    grid_position_x: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
+    grid_position_x: int | None = attrs.field(default=None, kw_only=True, validator=check_integer)
     """The position of the original in the result, in pixels from the left."""
-    grid_position_y: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
+    grid_position_y: int | None = attrs.field(default=None, kw_only=True, validator=check_integer)
     """The position of the original in the result, in pixels from the top."""
-    resized_width: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
+    resized_width: int | None = attrs.field(default=None, kw_only=True, validator=check_integer)
     """The width of the original in the result, in pixels."""
-    resized_height: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
+    resized_height: int | None = attrs.field(default=None, kw_only=True, validator=check_integer)
     """The height of the original in the result, in pixels."""
-    x_start: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
+    x_start: int | None = attrs.field(default=None, kw_only=True, validator=check_integer)
     """The left edge of the crop, in pixels."""
-    x_end: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
+    x_end: int | None = attrs.field(default=None, kw_only=True, validator=check_integer)
     """The right edge of the crop, in pixels."""
-    y_start: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
+    y_start: int | None = attrs.field(default=None, kw_only=True, validator=check_integer)
     """The upper edge of the crop, in pixels."""
-    y_end: int | None = attrs.field(default=None, kw_only=True, validator=check_whole)
+    y_end: int | None = attrs.field(default=None, kw_only=True, validator=check_integer)
     """The lower edge of the crop, in pixels."""
     notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """A URL that the service calls when the generation changes."""

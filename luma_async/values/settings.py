@@ -1,4 +1,4 @@
-"""What a session can be told: values with units, each default with its reason."""
+"""The settings of a session: values with units, each default with its reason."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Unset(Enum):
 
 
 UNSET: Final = Unset.UNSET
-"""Not given: the policy decides."""
+"""The argument was not given; the policy decides."""
 
 
 def _as_float(value: object) -> float:
-    """Return what can be compared and counted with; what is no such number is NaN."""
+    """Return a number as a float; NaN for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     try:
@@ -33,23 +33,23 @@ def _as_float(value: object) -> float:
 
 
 def _at_least(floor: float, *, exclusive: bool = False, endless: bool = False) -> Any:
-    """Refuse what is not a number, or below `floor`; infinity too, unless `endless`."""
+    """Return a validator that accepts numbers from `floor` on, and infinity if `endless`."""
 
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         number = _as_float(value)
         below = not number > floor if exclusive else not number >= floor
         if below or (math.isinf(number) and not endless):
             kind = "number" if endless else "finite number"
-            bound = f"more than {floor:g}" if exclusive else f"{floor:g} or more"
-            raise InvalidInput(field=attribute.name, message=f"must be a {kind}, {bound}.")
+            bound = ">" if exclusive else ">="
+            raise InvalidInput(field=attribute.name, message=f"must be a {kind} {bound} {floor:g}.")
 
     return check
 
 
 def _whole(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take what can be counted: 1, 2, 3 and so on."""
+    """Accept an integer of 1 or more."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidInput(field=attribute.name, message="must be a whole number, 1 or more.")
+        raise InvalidInput(field=attribute.name, message="must be an integer >= 1.")
 
 
 def _optional(check: Any) -> Any:
@@ -67,7 +67,7 @@ def _in_flight(instance: object, attribute: attrs.Attribute[Any], value: object)
 
 
 def check_timeout(timeout: object) -> None:
-    """Refuse a timeout that no clock can reach.
+    """Check a timeout in seconds.
 
     Raises:
         InvalidInput: it is negative or not a number.
@@ -75,35 +75,37 @@ def check_timeout(timeout: object) -> None:
     if timeout is None or timeout is UNSET:
         return
     if not _as_float(timeout) >= 0:
-        raise InvalidInput(field="timeout", message="must be seconds, 0 or more, or None for no limit.")
+        raise InvalidInput(field="timeout", message="must be seconds >= 0, or None for no limit.")
 
 
 @public
 @attrs.frozen(kw_only=True)
 class PollPolicy:
-    """When to look at pending generations, and when to stop.
+    """When to poll pending generations, and when to stop.
 
-    Choose by what a look costs you: `adaptive()` looks where completions are likely and is the cheapest for the
-    same delay; `fixed()` is for tests and for services that ask for an interval; `exponential()` is what most
-    programs do, and is kept for comparison.
+    `adaptive()` polls when completions are likely, and needs the fewest requests for the same delay. `fixed()` is for
+    tests and for services that ask for an interval. `exponential()` is what most programs do; it is here for
+    comparison.
     """
 
     kind: Literal["adaptive", "fixed", "exponential"] = "adaptive"
-    """The shape of the schedule; use the class methods."""
+    """The kind of schedule; the class methods set it."""
     request_cost: float = attrs.field(default=0.25, validator=_POSITIVE)
-    """Adaptive: how many seconds of later knowledge one request is worth. Smaller looks more often."""
+    """Adaptive: how many seconds of delay one request is worth. A smaller value polls more often."""
     first: float = attrs.field(default=1.0, validator=_POSITIVE)
     """Fixed: the interval. Exponential: the first interval. Seconds."""
     last: float = attrs.field(default=30.0, validator=_POSITIVE)
     """Exponential: the longest interval, seconds."""
     factor: float = attrs.field(default=1.5, validator=_at_least(1))
-    """Exponential: what each interval is multiplied by."""
+    """Exponential: the factor between two intervals."""
     max_wait: float | None = attrs.field(default=86_400.0, validator=_optional(_SECONDS))
-    """Seconds that a wait lasts when no timeout is given. A day: relays fail and refund what runs longer."""
+    """Seconds that a wait lasts if no timeout is given. A day: relays fail and refund jobs that run longer."""
     max_outage: float = attrs.field(default=300.0, validator=_SECONDS)
-    """Seconds of unbroken failure to look before a wait gives up. Five minutes: longer than a gateway's restart."""
+    """Seconds during which polling may fail without a break before a wait ends. Five minutes: longer than a gateway's
+    restart."""
     not_found_grace: float = attrs.field(default=30.0, validator=_SECONDS)
-    """Seconds an id that was bought or seen has to stay unknown until it counts as lost: replicas of a relay lag."""
+    """Seconds that a submitted or seen id may be reported as not found before it counts as lost: replicas of a relay
+    lag behind."""
 
     @classmethod
     def adaptive(
@@ -114,16 +116,16 @@ class PollPolicy:
         max_outage: float = 300,
         not_found_grace: float = 30,
     ) -> PollPolicy:
-        """Look where completions are likely, learning from this session's finished generations.
+        """Poll when completions are likely. The schedule learns from the generations that this session has seen finish.
 
         Args:
-            request_cost: seconds of delay that one request is worth to you. A lone video that takes a minute is
-                looked at 16 times with 0.125 and its end seen 2 s late on average, 12 times with 0.25 (3 s late), 8
-                times with 0.5 (4 to 5 s late). Many that wait together share their requests and are seen within a
-                second or so.
-            max_wait: seconds that a wait lasts without a timeout of its own; None for no limit.
-            max_outage: seconds of unbroken failure before `PollingFailed`.
-            not_found_grace: seconds an id that was bought or seen has to stay unknown until it counts as lost.
+            request_cost: seconds of delay that one request is worth to you. A single video that takes a minute is
+                polled 16 times with 0.125 and seen 2 s late on average, 12 times with 0.25 (3 s late), 8 times with
+                0.5 (4 to 5 s late). Many generations share their requests and are seen about a second late.
+            max_wait: seconds that a wait lasts if it has no timeout; None for no limit.
+            max_outage: seconds during which polling may fail without a break before `PollingFailed`.
+            not_found_grace: seconds that a submitted or seen id may be reported as not found before it counts as
+                lost.
         """
         return cls(
             kind="adaptive",
@@ -137,9 +139,9 @@ class PollPolicy:
     def fixed(
         cls, seconds: float, *, max_wait: float | None = 86_400, max_outage: float = 300, not_found_grace: float = 30
     ) -> PollPolicy:
-        """Look every so many seconds on average; the other arguments are those of `adaptive()`.
+        """Poll every so many seconds on average. The other arguments are those of `adaptive()`.
 
-        Each look is moved by up to 15 %, and may come half an interval early to share a request.
+        Each poll is moved by up to 15 %, and may come half an interval early to share a request.
         """
         return cls(
             kind="fixed",
@@ -162,7 +164,7 @@ class PollPolicy:
         max_outage: float = 300,
         not_found_grace: float = 30,
     ) -> PollPolicy:
-        """Look after `first` seconds, then at intervals that grow by `factor` up to `last` seconds."""
+        """Poll after `first` seconds, then at intervals that grow by `factor` up to `last` seconds."""
         return cls(
             kind="exponential",
             first=first,
@@ -177,39 +179,39 @@ class PollPolicy:
 @public
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often to repeat what is safe to repeat: calls that cost nothing, and submits that provably were not made."""
+    """How often to repeat what is safe to repeat: free calls, and submits that were certainly not charged."""
 
     attempts: int = attrs.field(default=5, validator=_whole)
-    """Sends in all. Five with these delays outlast a gateway's reload."""
+    """Attempts in all. Five with these delays last longer than a gateway's reload."""
     first_delay: float = attrs.field(default=0.5, validator=_SECONDS)
-    """Seconds: the bound of the first random delay; it doubles each time."""
+    """Seconds: the upper bound of the first random delay. It doubles each time."""
     max_delay: float = attrs.field(default=8.0, validator=_SECONDS)
-    """Seconds: no delay is longer, unless the service names one."""
+    """Seconds: the longest delay, unless the service names a longer one."""
     connect_retry_for: float = attrs.field(default=30.0, validator=_SECONDS)
-    """Seconds during which a submit that provably did not leave is tried again. Repeating it risks no money."""
+    """Seconds during which a submit that did not leave this machine is tried again. Repeating it cannot pay twice."""
 
 
 @public
 @attrs.frozen(kw_only=True)
 class Limits:
-    """How much at once. None is the dialect's default, `math.inf` is none."""
+    """How much at once. None means the dialect's default, `math.inf` means no limit."""
 
     max_in_flight: float | Literal["auto"] | None = attrs.field(default=None, validator=_in_flight)
-    """Paid and unfinished generations of all batches together, fewer for a while after a 429; "auto" finds the
-    service's cap by itself."""
+    """Paid and unfinished generations of all batches together. After a 429 it is lower for a while. "auto" finds the
+    service's limit."""
     submits_per_minute: float | None = attrs.field(
         default=None, validator=_optional(_at_least(0, exclusive=True, endless=True))
     )
     """Submits per minute, on average."""
     burst: float | None = attrs.field(default=None, validator=_optional(_COUNT))
-    """Submits that may start at once before the rate holds."""
+    """Submits that may start at once before the rate applies."""
     requests: int = attrs.field(default=100, validator=_whole)
-    """Requests on their way at the same time, and connections to the service. A hundred is what aiohttp allows too."""
+    """Concurrent requests, and connections to the service. A hundred is the default of aiohttp too."""
 
 
 @attrs.frozen(kw_only=True)
 class KnownLimits:
-    """What a service is known to accept; a dialect names it."""
+    """The documented limits of a service; its dialect names them."""
 
     max_in_flight: float | Literal["auto"] = "auto"
     """Paid and unfinished generations; "auto" where no page names a bound."""
@@ -222,18 +224,18 @@ class KnownLimits:
 @public
 @attrs.frozen(kw_only=True)
 class Timeouts:
-    """Bounds on single steps, in seconds. How long to wait for a generation is `wait(timeout=…)` instead."""
+    """Limits for single steps, in seconds. `wait(timeout=…)` sets how long to wait for a generation."""
 
     connect: float = attrs.field(default=10.0, validator=_POSITIVE)
-    """To open a connection. Ten seconds: three lost packets."""
+    """Opening a connection. Ten seconds: three lost packets."""
     request: float = attrs.field(default=30.0, validator=_POSITIVE)
-    """One call that costs nothing; no repetition begins later than this either."""
+    """One free call. No retry begins later than this either."""
     submit: float = attrs.field(default=120.0, validator=_POSITIVE)
-    """One paid POST. Long, since giving up on it leaves a doubt, and relays may upload the keyframe first."""
+    """One paid POST. Long, because a timeout leaves the submit in doubt, and relays may upload the keyframe first."""
     submit_keepalive: float = attrs.field(default=2.0, validator=_SECONDS)
-    """How long an idle connection for submits is kept; 0 never reuses one. Servers close theirs after 5 s and more,
-    and a POST on a connection that the server has just closed is the main avoidable source of doubt."""
+    """How long an idle connection for submits is kept; 0 opens a new connection for each. Servers close theirs after
+    5 s or more, and a POST on a connection that the server has just closed is the main avoidable cause of doubts."""
     download_stall: float = attrs.field(default=30.0, validator=_POSITIVE)
-    """Silence of a file server, or next to it (less than 1 KiB a second), after which a download is taken up again."""
+    """How long a file server may send less than 1 KiB per second before the download is resumed."""
     close: float = attrs.field(default=30.0, validator=_SECONDS)
-    """How long closing a session waits for answers to paid POSTs that are on their way."""
+    """How long closing a session waits for the responses to paid POSTs."""

@@ -1,6 +1,6 @@
-"""How ids, keys and the fields of a request are checked: what can never be right is refused.
+"""Checks of ids, keys, the fields of a request and the settings of a session.
 
-Each of them raises `InvalidInput` with the field's name, before any I/O.
+They raise `InvalidInput` with the name of the field (settings of a session: `ConfigurationError`), before any I/O.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import attrs
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,128}")
-"""What an id may look like before it enters a URL or a file name."""
+"""The ids that are safe in a URL and in a file name."""
 
-LONGEST_KEY = 200
-"""Characters: long enough for a path or a digest with a prefix, short enough for an index."""
+MAX_KEY_LENGTH = 200
+"""Characters. Long enough for a path or a digest with a prefix, short enough for a database index."""
 
 _RATIO_PATTERN = re.compile(r"[1-9][0-9]?:[1-9][0-9]?")
 _DATA_URI_PATTERN = re.compile(r"data:image/[a-z0-9.+-]+;base64,")
@@ -33,89 +33,89 @@ PATH_SEGMENT = r"/[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 
 
 def check_id(value: object, field: str = "id") -> str:
-    """Return a generation's id if it is safe in a URL and a file name.
+    """Return the id of a generation if it is safe in a URL and in a file name.
 
     Raises:
-        InvalidInput: it is empty, longer than 128 characters, or holds anything but letters, digits, `_` and `-`.
+        InvalidInput: it is not 1-128 letters, digits, `_` or `-`.
     """
     if not isinstance(value, str) or not ID_PATTERN.fullmatch(value):
-        raise InvalidInput(field=field, message="must be 1-128 letters, digits, `_` or `-`, as the service gave it.")
+        raise InvalidInput(field=field, message="must be the id from the service: 1-128 letters, digits, `_` or `-`.")
     return value
 
 
 def check_key(key: object) -> None:
-    """Refuse a key that a journal or a person could trip over.
+    """Check the key of a paid intent.
 
     Raises:
         InvalidInput: it is not 1-200 printable characters.
     """
-    if not isinstance(key, str) or not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
+    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isprintable():
         raise InvalidInput(field="key", message="must be 1-200 printable characters.")
 
 
 def _require_web_url(value: object, field: str) -> None:
-    """Refuse what no service could fetch: anything but http(s) with a host."""
+    """Refuse everything but http(s) addresses with a host."""
     try:
         parts = urlsplit(value) if isinstance(value, str) else None
-        # A port that is none is found when it is asked for.
-        sound = parts is not None and parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        # `urlsplit` checks the port only when it is read.
+        valid = parts is not None and parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        sound = False
-    if not sound or not str(value).isprintable() or " " in str(value):
-        raise InvalidInput(field=field, message="must be an http:// or https:// address the service can reach.")
+        valid = False
+    if not valid or not str(value).isprintable() or " " in str(value):
+        raise InvalidInput(field=field, message="must be an http:// or https:// address that the service can reach.")
 
 
 def check_web_url(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
-    """Take an http(s) address, or nothing."""
+    """Accept an http(s) address or None."""
     if value is not None:
         _require_web_url(value, attribute.name)
 
 
 def check_media(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take an http(s) address."""
+    """Accept an http(s) address."""
     _require_web_url(value, attribute.name)
 
 
 def check_prompt(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
-    """Take a text that says something and can be sent."""
+    """Accept a non-empty string that can be encoded."""
     if not isinstance(value, str) or not value.strip():
-        raise InvalidInput(field=attribute.name, message="must be a text that is not empty.")
+        raise InvalidInput(field=attribute.name, message="must be a non-empty string.")
     try:
         value.encode()
     except UnicodeEncodeError:
-        fault = InvalidInput(field=attribute.name, message="holds half a surrogate pair, which no service can read.")
+        error = InvalidInput(field=attribute.name, message="contains an unpaired surrogate, which cannot be encoded.")
     else:
         return
-    raise fault
+    raise error
 
 
 def check_text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take a text that says something, or nothing."""
+    """Accept a non-empty string or None."""
     if value is not None and (not isinstance(value, str) or not value.strip()):
-        raise InvalidInput(field=attribute.name, message="must be a text that is not empty, or be left out.")
+        raise InvalidInput(field=attribute.name, message="must be a non-empty string or None.")
 
 
 def check_ratio(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take a ratio such as 16:9."""
+    """Accept a ratio such as 16:9."""
     if not isinstance(value, str) or not _RATIO_PATTERN.fullmatch(value):
-        raise InvalidInput(field=attribute.name, message='must read like "16:9".')
+        raise InvalidInput(field=attribute.name, message='must have the form "16:9".')
 
 
 def check_flag(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take a boolean, or nothing."""
+    """Accept a boolean or None."""
     if value is not None and not isinstance(value, bool):
         raise InvalidInput(field=attribute.name, message="must be True, False or None (the service's default).")
 
 
 def check_source(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take a generation's id."""
+    """Accept the id of a generation."""
     check_id(value, attribute.name)
 
 
-def check_whole(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take a whole number of 0 or more, or nothing."""
+def check_integer(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Accept an integer of 0 or more, or None."""
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        raise InvalidInput(field=attribute.name, message="must be a whole number of 0 or more.")
+        raise InvalidInput(field=attribute.name, message="must be an integer >= 0.")
 
 
 def matches(pattern: re.Pattern[str], message: str) -> Any:
@@ -129,7 +129,7 @@ def matches(pattern: re.Pattern[str], message: str) -> Any:
 
 
 def as_number(value: Any) -> Any:
-    """Keep a whole number as what equals it, so that equal requests are one purchase; the check refuses the rest."""
+    """Convert integers to floats, so that equal requests have equal forms. The validator refuses other types."""
     if not isinstance(value, int) or isinstance(value, bool):
         return value
     try:
@@ -139,13 +139,13 @@ def as_number(value: Any) -> Any:
 
 
 def check_weight(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take a number from 0 to 1, or nothing."""
+    """Accept a number from 0 to 1, or None."""
     if value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1):
-        raise InvalidInput(field=attribute.name, message="must lie between 0 and 1.")
+        raise InvalidInput(field=attribute.name, message="must be a number from 0 to 1.")
 
 
 def is_tuple(value: object) -> TypeGuard[tuple[object, ...]]:
-    """Whether it is a tuple, whatever it holds."""
+    """Whether it is a tuple, of any items."""
     return isinstance(value, tuple)
 
 
@@ -158,60 +158,60 @@ def _is_mapping(value: object) -> TypeGuard[Mapping[object, object]]:
 
 
 def as_tuple(value: Any) -> Any:
-    """Keep a sequence as a tuple; the check refuses the rest, a lone text too: nobody means its letters."""
+    """Convert an iterable to a tuple, but not a string. The validator refuses other types."""
     return tuple(value) if _is_iterable(value) and not isinstance(value, str) else value
 
 
 def check_texts(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take texts that say something."""
-    if not is_tuple(value) or not all(isinstance(one, str) and one.strip() for one in value):
+    """Accept a tuple of non-empty strings."""
+    if not is_tuple(value) or not all(isinstance(text, str) and text.strip() for text in value):
         raise InvalidInput(field=attribute.name, message='must be a list of names, such as ("dolly_zoom",).')
 
 
 def as_mapping(value: Any) -> Any:
-    """Keep a copy of a mapping, so that adding to the original changes no request; the check refuses the rest."""
+    """Copy a mapping, so that later changes of the original have no effect. The validator refuses other types."""
     return dict(value) if _is_mapping(value) else value
 
 
 def check_json_mapping(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take names of fields with JSON values."""
+    """Accept a mapping of field names to JSON values."""
     if not _is_mapping(value) or not all(isinstance(name, str) and name for name in value):
-        raise InvalidInput(field=attribute.name, message="must map names of fields to JSON values.")
+        raise InvalidInput(field=attribute.name, message="must map field names to JSON values.")
     if not value:
         return
     try:
         json.dumps(value, allow_nan=False)
-        odd = _odd_name(value)
+        bad_name = _non_string_name(value)
     except (TypeError, ValueError, RecursionError) as error:
         reason = str(error)
     else:
-        if odd is None:
+        if bad_name is None:
             return
-        reason = f"the name {odd} is no text"
-    raise InvalidInput(field=attribute.name, message=f"must hold JSON values only ({reason}).")
+        reason = f"the name {bad_name} is not a string"
+    raise InvalidInput(field=attribute.name, message=f"must contain JSON values only ({reason}).")
 
 
-def _odd_name(value: object) -> str | None:
-    """Return a name in a JSON value, however deep, that JSON would turn into a text; None where there is none."""
-    holders: list[object] = [value]
+def _non_string_name(value: object) -> str | None:
+    """Return the first name at any depth that is not a string, which JSON would convert; None if there is none."""
+    containers: list[object] = [value]
     # The list grows while it is read.
-    for holder in holders:
-        if _is_mapping(holder):
-            odd = [name for name in holder if not isinstance(name, str)]
-            if odd:
-                return repr(odd[0])
-            holders.extend(holder.values())
-        elif _is_iterable(holder) and not isinstance(holder, str):
-            holders.extend(holder)
+    for container in containers:
+        if _is_mapping(container):
+            for name in container:
+                if not isinstance(name, str):
+                    return repr(name)
+            containers.extend(container.values())
+        elif _is_iterable(container) and not isinstance(container, str):
+            containers.extend(container)
     return None
 
 
-def check_picture_url(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take a web address or an inline image."""
+def check_image_url(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Accept an http(s) address or an inline image."""
     if not isinstance(value, str) or not value.startswith("data:"):
         _require_web_url(value, attribute.name)
     elif not _DATA_URI_PATTERN.match(value) or value.endswith(","):
-        raise InvalidInput(field=attribute.name, message="an inline image must read `data:image/…;base64,…`.")
+        raise InvalidInput(field=attribute.name, message="an inline image must have the form `data:image/…;base64,…`.")
     else:
         _check_base64(value, attribute.name)
 
@@ -219,24 +219,24 @@ def check_picture_url(_: object, attribute: attrs.Attribute[Any], value: object)
 def _check_base64(value: str, field: str) -> None:
     try:
         base64.b64decode(value.partition(",")[2], validate=True)
-        sound = True
+        valid = True
     except (binascii.Error, ValueError):
-        sound = False
-    if not sound:
+        valid = False
+    if not valid:
         raise InvalidInput(field=field, message="the inline image is not valid Base64; use ImageKeyframe.from_bytes().")
 
 
 def as_characters(value: Any) -> Any:
-    """Keep the addresses of each identity as a tuple; a lone one is a tuple of one."""
+    """Convert the addresses of each identity to a tuple; a single string becomes a tuple of one item."""
     if not _is_mapping(value):
         return value
     return {name: (urls,) if isinstance(urls, str) else as_tuple(urls) for name, urls in value.items()}
 
 
 def check_character_urls(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take http(s) addresses by identity."""
+    """Accept http(s) addresses by identity."""
     if not _is_mapping(value):
-        raise InvalidInput(field=attribute.name, message='must read like {"identity0": ["https://…"]}.')
+        raise InvalidInput(field=attribute.name, message='must have the form {"identity0": ["https://…"]}.')
     for name, urls in value.items():
         if not isinstance(name, str) or not is_tuple(urls) or not urls:
             raise InvalidInput(
@@ -247,13 +247,13 @@ def check_character_urls(_: object, attribute: attrs.Attribute[Any], value: obje
 
 
 def check_media_kind(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Take the two kinds of media that can be reframed."""
+    """Accept the two kinds of media that can be reframed."""
     if not isinstance(value, str) or value not in {"video", "image"}:
         raise InvalidInput(field=attribute.name, message='must be "video" or "image".')
 
 
 def check_kind(kind: type[Any]) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
-    """Return a validator of a session's setting: its value must be of this class."""
+    """Return a validator of a session's setting that accepts instances of a class."""
 
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         if not isinstance(value, kind):
@@ -263,7 +263,7 @@ def check_kind(kind: type[Any]) -> Callable[[Any, attrs.Attribute[Any], Any], No
 
 
 def check_dialect(_: Any, __: attrs.Attribute[Any], value: object) -> None:
-    """Refuse a session's dialect that is a class, or something else."""
+    """Refuse a dialect that is a class or has no address."""
     if isinstance(value, type) or not hasattr(value, "default_base_url"):
         raise ConfigurationError(
             message=f"dialect must be an instance such as RixAPI() or DreamMachine(), not {value!r}."
@@ -271,7 +271,7 @@ def check_dialect(_: Any, __: attrs.Attribute[Any], value: object) -> None:
 
 
 def check_proxy(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
-    """Refuse a proxy that is not an http(s) address."""
+    """Accept an http(s) address or None."""
     if value is None:
         return
     try:
@@ -281,4 +281,4 @@ def check_proxy(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
         valid = False
     if not valid:
         # The message does not repeat the value, which may hold a password.
-        raise ConfigurationError(message="proxy must be an address like http://proxy.example:3128, with its scheme.")
+        raise ConfigurationError(message="proxy must be an address with a scheme, such as http://proxy.example:3128.")

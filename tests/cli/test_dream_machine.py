@@ -117,7 +117,7 @@ async def test_unsupported_by_relay(command, here, gateway, words):
     """In the relay's format these commands are exit code 2, and nothing is sent."""
     code, printed, said = await command(*words, "--dialect", "rixapi")
     assert (code, printed, gateway.requests) == (2, "", ())
-    assert "rixapi has no" in said
+    assert "rixapi does not support" in said
 
 
 async def test_list(command, source, gateway):
@@ -198,12 +198,12 @@ async def test_reconcile(command, here, gateway, tmp_path):
         assert code == 6
     code, printed, said = await command("in-doubt", "reconcile")
     assert (code, printed) == (0, f"cat is generation {gateway.charges[0].generation_id}\n")
-    assert "dog stays in doubt: the service lists nothing like it." in said
+    assert "dog stays in doubt: the service lists no generation that matches." in said
     assert "1 found, 1 still in doubt." in said
     code, printed, _ = await command("in-doubt", "reconcile", "--json")
     assert (code, json.loads(printed)) == (
         0,
-        {"key": "dog", "id": None, "reason": "the service lists nothing like it."},
+        {"key": "dog", "id": None, "reason": "the service lists no generation that matches."},
     )
     known = {entry.key: entry.generation_id for entry in await entries(os.environ["LUMA_JOURNAL"])}
     assert known == {"cat": gateway.charges[0].generation_id, "dog": None}

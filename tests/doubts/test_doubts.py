@@ -201,7 +201,7 @@ async def test_an_abandoned_key_never_buys_again(luma, gateway, journal):
     """Abandoning closes the key for good, in every later session too."""
     await left_by_a_dead_program(gateway, journal, "cat")
     entry = await luma.doubts.abandon("cat")
-    assert (entry.phase, entry.reason) == (Phase.ABANDONED, "abandoned by a person")
+    assert (entry.phase, entry.reason) == (Phase.ABANDONED, "abandoned by the user")
     for again in (luma.submit("cat dance", key="cat"), luma.doubts.resubmit("cat", accept_duplicate_risk=True)):
         with pytest.raises(KeyConflict):
             await again

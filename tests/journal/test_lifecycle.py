@@ -264,7 +264,7 @@ class TestDecisions:
     DECISIONS = (
         lambda doubt: lifecycle.resubmit(doubt, INTENT, at=NOW),
         lambda doubt: lifecycle.resolve(doubt, "gen-1", at=NOW),
-        lambda doubt: lifecycle.abandon(doubt, "abandoned by a person", at=NOW),
+        lambda doubt: lifecycle.abandon(doubt, "abandoned by the user", at=NOW),
     )
 
     @pytest.mark.parametrize("phase", [Phase.SENDING, Phase.IN_DOUBT])
@@ -274,7 +274,7 @@ class TestDecisions:
         again, resolved, abandoned = (decide(doubt)(doubt) for decide in self.DECISIONS)
         assert (again.phase, again.owner, again.attempts) == (Phase.SENDING, MINE, 2)
         assert (resolved.phase, resolved.generation_id) == (Phase.ACCEPTED, "gen-1")
-        assert (abandoned.phase, abandoned.reason) == (Phase.ABANDONED, "abandoned by a person")
+        assert (abandoned.phase, abandoned.reason) == (Phase.ABANDONED, "abandoned by the user")
 
     @pytest.mark.parametrize("decide", DECISIONS, ids=["resubmit", "resolve", "abandon"])
     @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_unknown_extension_is_refused(tmp_path, name):
         ("{}", "line 1, prompt: is missing"),
         ('{"promt": "a cat"}', "line 1, promt: is not a known field; known fields: aspect_ratio,"),
         ('{"prompt": "a cat", "keyframes": {}}', "line 1, keyframes: is not a known field"),
-        ('{"prompt": "a cat", "aspect_ratio": "wide"}', "line 1, aspect_ratio: must read"),
+        ('{"prompt": "a cat", "aspect_ratio": "wide"}', "line 1, aspect_ratio: must have"),
         ('{"prompt": "a cat", "loop": "yes"}', "line 1, loop: must be"),
         ('{"prompt": "a cat", "concepts": 7}', "line 1, concepts: must be"),
         ('{"prompt": "a cat", "concepts": "orbit"}', "line 1, concepts: must be"),

@@ -421,7 +421,7 @@ async def test_no_link_is_asked_for_before_there_can_be_one(luma, gateway):
     """Some relays bill the question: a generation that runs on or failed is not asked about."""
     gateway.scripts["bad"] = fails("out of frames", after=0)
     running, failed = await luma.submit("cat dance"), await luma.submit("bad")
-    with pytest.raises(LinkGone, match=r"wait\(\) for it first"):
+    with pytest.raises(LinkGone, match=r"await handle.wait\(\) first"):
         await running.video_url()
     with pytest.raises(GenerationFailed):
         await failed.video_url()

@@ -29,7 +29,7 @@ from luma_async import (
 )
 from luma_async.values.redaction import show_url
 from luma_async.values.requests import as_request
-from luma_async.values.validators import check_id, check_media, check_picture_url, check_web_url
+from luma_async.values.validators import check_id, check_image_url, check_media, check_web_url
 
 IMAGE = ImageKeyframe("https://example.com/tiger.jpg")
 REFERENCE = ImageReference("https://example.com/tiger.jpg")
@@ -129,7 +129,7 @@ def test_invalid_field(kind, field, value):
     with pytest.raises(InvalidInput) as caught:
         BUILD[kind](**{field: value})
     assert caught.value.field.split(".")[0] == field
-    assert caught.value.message.startswith(("must ", "holds "))
+    assert caught.value.message.startswith(("must ", "contains "))
     assert isinstance(caught.value, ValueError)
 
 
@@ -182,7 +182,7 @@ def test_deeply_nested_extra():
     deep = []
     for _ in range(100_000):
         deep = [deep]
-    with pytest.raises(InvalidInput, match="extra: must hold JSON values only"):
+    with pytest.raises(InvalidInput, match="extra: must contain JSON values only"):
         VideoRequest("cat dance", extra={"x": deep})
 
 
@@ -319,7 +319,7 @@ def test_url_fields_hide_queries():
     """Every field that is validated as a URL is shown without its query."""
     kinds = [*BUILD, ImageKeyframe, ImageReference]
     fields = [field for kind in kinds for field in attrs.fields(kind)]
-    urls = [field for field in fields if field.validator in (check_web_url, check_media, check_picture_url)]
+    urls = [field for field in fields if field.validator in (check_web_url, check_media, check_image_url)]
     assert len(urls) > len(BUILD)
     assert {field.repr for field in urls} == {show_url}
 
@@ -335,7 +335,7 @@ def test_repr_of_inline_image():
 @pytest.mark.parametrize("weight", [-0.1, 1.1, math.nan, 10**400, "0.5", True])
 def test_invalid_weight(weight):
     """A weight that is not a number from 0 to 1 is refused."""
-    with pytest.raises(InvalidInput, match="weight: must lie between 0 and 1"):
+    with pytest.raises(InvalidInput, match="weight: must be a number from 0 to 1"):
         ImageReference("https://example.com/x.jpg", weight=weight)
 
 
