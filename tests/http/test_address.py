@@ -26,21 +26,21 @@ def find(environment, *, api_key=None, base_url=None, default=None, allow_insecu
     return address.base_url, address.api_key.reveal()
 
 
-def test_the_environment_says_where_and_with_what():
-    """Without arguments, LUMA_BASE_URL and LUMA_API_KEY count."""
+def test_environment_variables():
+    """Without arguments, LUMA_BASE_URL and LUMA_API_KEY are used."""
     assert find(ENVIRONMENT) == (RELAY, "sk-relay")
 
 
-def test_arguments_come_first():
-    """What is passed wins over the environment."""
+def test_argument_before_environment():
+    """An argument is used instead of the variable."""
     assert find(ENVIRONMENT, api_key="sk-mine", base_url="https://other.example") == (
         "https://other.example",
         "sk-mine",
     )
 
 
-def test_blanks_around_a_variable_are_nobodys_intention():
-    """A variable set with a line's end or a blank works all the same."""
+def test_variable_with_spaces():
+    """Spaces and line breaks around a variable are ignored."""
     assert find({"LUMA_API_KEY": " sk-relay\n", "LUMA_BASE_URL": f" {RELAY}\n"}) == (RELAY, "sk-relay")
 
 
@@ -55,8 +55,8 @@ def test_blanks_around_a_variable_are_nobodys_intention():
         "HTTPS://API.LumaLabs.AI/dream-machine/v1/",
     ],
 )
-def test_the_official_service_gets_the_official_key_however_it_is_spelled(url):
-    """LUMAAI_API_KEY goes to api.lumalabs.ai and the relay's key never does."""
+def test_key_for_luma(url):
+    """LUMAAI_API_KEY is sent to api.lumalabs.ai in any notation of the host, and a relay's key is not."""
     assert find(ENVIRONMENT, base_url=url, default=OFFICIAL) == (OFFICIAL, "luma-official")
     with pytest.raises(ConfigurationError, match="LUMAAI_API_KEY"):
         find({"LUMA_API_KEY": "sk-relay"}, base_url=url, default=OFFICIAL)
@@ -72,21 +72,21 @@ def test_the_official_service_gets_the_official_key_however_it_is_spelled(url):
         "https://relay.example:8443/pro",
     ],
 )
-def test_a_relay_never_gets_the_official_key(url):
-    """LUMA_API_KEY goes to whatever is not api.lumalabs.ai, and the official key never does."""
+def test_key_for_relay(url):
+    """LUMA_API_KEY is sent to every other host, and Luma's key is not."""
     assert find(ENVIRONMENT, base_url=url)[1] == "sk-relay"
     with pytest.raises(ConfigurationError, match=r"No API key for https://.*: set LUMA_API_KEY"):
         find({"LUMAAI_API_KEY": "luma-official"}, base_url=url)
 
 
-def test_a_dialect_that_knows_its_service_needs_no_base_url():
-    """A default is used when nobody says otherwise, with the key that belongs to it."""
+def test_default_base_url():
+    """Without a base URL the dialect's own is used, with the key that belongs to it."""
     assert find({"LUMAAI_API_KEY": "luma-official"}, default=OFFICIAL) == (OFFICIAL, "luma-official")
     assert find(ENVIRONMENT, default=OFFICIAL) == (RELAY, "sk-relay")
 
 
-def test_a_variable_alone_sends_no_official_key_to_a_relay():
-    """A key of Luma's own form that is passed goes to a relay only if the relay is named beside it."""
+def test_luma_key_with_base_url_variable():
+    """A key in Luma's form is sent to a relay only if base_url is an argument too."""
     with pytest.raises(ConfigurationError, match="LUMA_BASE_URL is https://relay") as caught:
         find(ENVIRONMENT, api_key="luma-mine", default=OFFICIAL)
     assert "luma-mine" not in str(caught.value)
@@ -96,35 +96,35 @@ def test_a_variable_alone_sends_no_official_key_to_a_relay():
     assert find({}, api_key="luma-mine", default=OFFICIAL) == (OFFICIAL, "luma-mine")
 
 
-def test_the_official_address_wants_the_official_format():
-    """A relay's format is not what api.lumalabs.ai speaks: the message names the one that is."""
+def test_luma_address_in_relay_format():
+    """For api.lumalabs.ai the relay format is refused; the message names the right dialect."""
     with pytest.raises(ConfigurationError, match=r"dialect=DreamMachine\(\)"):
         find({"LUMAAI_API_KEY": "luma-official"}, base_url=OFFICIAL)
 
 
-def test_no_base_url_names_both_remedies():
-    """Every relay has its own address, so there is no guess: the message says how to give it."""
+def test_missing_base_url():
+    """Every relay has its own address, so the message says how to set it."""
     with pytest.raises(ConfigurationError, match=r"LUMA_BASE_URL.*base_url"):
         find({"LUMA_API_KEY": "sk-relay"})
 
 
 @pytest.mark.parametrize("environment", [{}, {"LUMA_API_KEY": ""}, {"LUMA_API_KEY": "  "}])
-def test_no_key_names_both_remedies(environment):
-    """An empty variable is no key."""
+def test_missing_key(environment):
+    """An empty variable counts as missing; the message says how to set the key."""
     with pytest.raises(ConfigurationError, match=r"LUMA_API_KEY.*api_key"):
         find(environment, base_url=RELAY)
 
 
 @pytest.mark.parametrize("key", ["", " ", "sk abc", "sk-\n", "sk-ü", "Bearer sk-abc", "sk-\x00", "sk-\x7f", 7, b"sk"])
-def test_a_key_that_cannot_stand_in_a_header_is_refused(key):
-    """Visible ASCII without blanks; the message holds no part of it."""
+def test_malformed_key(key):
+    """A key is printable ASCII without spaces; the message holds no part of it."""
     with pytest.raises(ConfigurationError, match="api_key must be the bare key") as caught:
         check_api_key(Secret(key))
     assert "abc" not in str(caught.value)
 
 
-def test_a_bad_key_in_the_environment_is_named_by_its_variable():
-    """The message says which variable holds it."""
+def test_malformed_key_in_variable():
+    """The message names the variable."""
     with pytest.raises(ConfigurationError, match="LUMA_API_KEY must be the bare key"):
         find({"LUMA_API_KEY": "sk abc"}, base_url=RELAY)
     check_api_key(Secret("sk-abc"))
@@ -152,8 +152,8 @@ def test_a_bad_key_in_the_environment_is_named_by_its_variable():
         ("http://127.9.9.9", "http://127.9.9.9"),
     ],
 )
-def test_a_base_url_has_one_form(url, normal):
-    """However it is typed, one service is one address: journals find purchases by it."""
+def test_base_url_normal_form(url, normal):
+    """Different notations of one service give the same base URL, by which a journal finds submits."""
     assert check_base_url(url, allow_insecure=False) == normal
     assert check_base_url(normal, allow_insecure=False) == normal
 
@@ -188,22 +188,22 @@ def test_a_base_url_has_one_form(url, normal):
         ("http://[2001:db8::1]", "unencrypted"),
     ],
 )
-def test_a_base_url_that_cannot_be_right_is_refused(url, words):
-    """No scheme, no host, a key in the address, or a key in the clear: refused with the remedy, without the key."""
+def test_malformed_base_url(url, words):
+    """Without scheme or host, with a key in it, or unencrypted: the message says what to do and holds no key."""
     with pytest.raises(ConfigurationError, match=words) as caught:
         check_base_url(url, allow_insecure=False)
     assert "sk-abc" not in str(caught.value)
 
 
-def test_a_key_may_be_sent_in_the_clear_only_when_told_so():
-    """`allow_insecure=True` is the one way to talk http:// to another machine."""
+def test_allow_insecure():
+    """Only `allow_insecure=True` allows http:// to another machine."""
     assert check_base_url("http://10.0.0.1:3000", allow_insecure=True) == "http://10.0.0.1:3000"
     assert find(ENVIRONMENT, base_url="http://10.0.0.1", allow_insecure=True)[0] == "http://10.0.0.1"
 
 
 @given(st.text(max_size=40) | st.from_regex(r"https?://[a-z.:@/?#\[\]0-9 ]{0,30}", fullmatch=True))
-def test_any_text_is_taken_or_refused(text):
-    """No text makes it stumble, and what it takes it takes again unchanged."""
+def test_any_base_url(text):
+    """Any string is accepted or raises ConfigurationError; an accepted one stays the same."""
     try:
         normal = check_base_url(text, allow_insecure=True)
     except ConfigurationError:

@@ -1,4 +1,4 @@
-"""A list is read whole while it changes: nothing twice, nothing skipped, and an end to it."""
+"""A list is read completely while it changes: nothing twice, nothing skipped, and it ends."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def read(held, size, *, between=lambda _: None, tells=True, most=1000):
 
 @given(st.integers(0, 40), st.integers(2, 10), st.booleans())
 @example(length=1, size=3, tells=False)
-def test_a_list_that_stays_is_read_in_order(length, size, tells):
-    """Every generation comes once, in the list's order, whether or not the service says that more follows."""
+def test_unchanged_list(length, size, tells):
+    """Every generation is read once, in order, whether or not the service says that more follows."""
     held = [f"g{number}" for number in range(length)]
     came, pages = read(list(held), size, tells=tells)
     assert came == held
-    # Each page but the first shows one less than it holds; one more tells the end where nobody says.
+    # Each page but the first overlaps by one; without `has_more` another page shows the end.
     assert pages <= max(1, -(-max(0, length - 1) // (size - 1))) + 1
 
 
 @given(st.data(), st.integers(3, 10), st.booleans())
-def test_a_list_that_changes_shows_nothing_twice_and_skips_nothing(data, size, tells):
-    """Whatever is made or deleted between pages, all that was there throughout comes, and nothing comes twice."""
+def test_changing_list(data, size, tells):
+    """If generations are created or deleted between pages, all others are read exactly once."""
     held = [f"g{number}" for number in range(data.draw(st.integers(0, 40)))]
     begun, deleted = list(held), set()
     numbers = iter(range(10_000))
@@ -57,8 +57,8 @@ def test_a_list_that_changes_shows_nothing_twice_and_skips_nothing(data, size, t
 
 
 @given(st.integers(1, 60), st.integers(2, 10))
-def test_a_reader_that_deletes_what_it_reads_reads_all(length, size):
-    """Deleting each page as it comes, which moves all others forward, leaves nothing behind."""
+def test_list_deleted_while_read(length, size):
+    """Deleting each page moves the rest forward, and still every generation is read."""
     held = [f"g{number}" for number in range(length)]
     reader, came = PageReader(size), []
     while reader.offset is not None:
@@ -70,8 +70,8 @@ def test_a_reader_that_deletes_what_it_reads_reads_all(length, size):
     assert held == []
 
 
-def test_a_service_that_ignores_the_offset_is_not_read_for_ever():
-    """The same page again and again ends the reading, and shows nothing twice."""
+def test_offset_is_ignored():
+    """A service that always sends the same page comes to an end, and nothing is read twice."""
     reader, came, pages = PageReader(2), [], 0
     while reader.offset is not None:
         came += reader.take(["a", "b"], has_more=True)
@@ -80,13 +80,13 @@ def test_a_service_that_ignores_the_offset_is_not_read_for_ever():
     assert pages == 1 + MAX_REPEATED_PAGES
 
 
-def test_a_page_that_repeats_itself_shows_each_once():
-    """A generation that is twice on one page comes once."""
+def test_duplicate_on_page():
+    """A generation that is on a page twice is read once."""
     assert PageReader(3).take(["a", "a", "b"], has_more=False) == ["a", "b"]
 
 
-def test_a_service_that_promises_more_than_it_has_comes_to_an_end():
-    """An empty page is the end, whatever it says, but behind a gap the reading goes back first."""
+def test_empty_page():
+    """An empty page is the end; after a gap an earlier page is read first."""
     reader = PageReader(2)
     assert reader.take([], has_more=True) == []
     assert reader.offset is None

@@ -27,15 +27,15 @@ def environment(monkeypatch):
 
 @pytest.fixture
 def passwords(environment, tmp_path):
-    """A file of passwords with one for every host that the tests ask."""
+    """A `~/.netrc` with a password for every host of the tests."""
     path = tmp_path / "netrc"
     path.write_text("default login me password secret\n")
     path.chmod(0o600)
     environment.setenv("NETRC", str(path))
 
 
-async def test_the_environment_counts_when_it_is_to(environment):
-    """Only with `trust_env`, only for its own scheme, and only where no proxy was set."""
+async def test_trust_env(environment):
+    """The environment is used with `trust_env`, for its own scheme, and if no proxy was set."""
     environment.setenv("http_proxy", "http://of.env:3128")
     assert await Proxies(trust_env=True).before(RELAY) == "http://of.env:3128"
     assert await Proxies().before(RELAY) is None
@@ -43,8 +43,8 @@ async def test_the_environment_counts_when_it_is_to(environment):
     assert await Proxies("http://set:3128", trust_env=True).before(RELAY) == "http://set:3128"
 
 
-async def test_a_host_may_be_an_exception(environment):
-    """NO_PROXY names the hosts that are asked without one."""
+async def test_no_proxy_variable(environment):
+    """Hosts in NO_PROXY are contacted directly."""
     environment.setenv("http_proxy", "http://of.env:3128")
     environment.setenv("no_proxy", "relay.example,other.example")
     proxies = Proxies(trust_env=True)
@@ -53,20 +53,20 @@ async def test_a_host_may_be_an_exception(environment):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
-async def test_this_machine_is_asked_without_a_proxy(environment, host):
-    """To a proxy such an address means itself."""
+async def test_loopback_without_proxy(environment, host):
+    """Loopback addresses are contacted directly."""
     environment.setenv("http_proxy", "http://of.env:3128")
     assert await Proxies(trust_env=True).before(URL(f"http://{host}:8080/luma")) is None
 
 
-async def test_a_proxy_without_a_scheme_is_an_http_one(environment):
-    """Many write the host and the port alone."""
+async def test_proxy_without_scheme(environment):
+    """A proxy without a scheme is an HTTP proxy."""
     environment.setenv("http_proxy", "of.env:3128")
     assert await Proxies(trust_env=True).before(RELAY) == "http://of.env:3128"
 
 
-async def test_a_submit_takes_the_way_of_the_environment(environment, passwords):
-    """It goes through the proxy with the API key, whatever password is kept for the host."""
+async def test_submit_through_proxy(environment, passwords):
+    """With `trust_env` a submit goes through the proxy with the API key, and `~/.netrc` is not used."""
     async with RawServer(answers(response(400, {"code": "bad", "message": "no"}))) as proxy:
         environment.setenv("http_proxy", proxy.base_url)
         session = LumaSession("sk-env", base_url="http://relay.example", trust_env=True, allow_insecure=True)
@@ -79,8 +79,8 @@ async def test_a_submit_takes_the_way_of_the_environment(environment, passwords)
     assert b"Basic" not in head
 
 
-async def test_the_command_line_takes_it_too(environment, tmp_path):
-    """Programs on a command line are expected to."""
+async def test_command_line_uses_proxy(environment, tmp_path):
+    """The command line uses the proxy of the environment."""
     parser = argparse.ArgumentParser()
     add_service(parser)
     arguments = parser.parse_args(["--base-url", "https://relay.example"])
@@ -97,8 +97,8 @@ async def test_the_command_line_takes_it_too(environment, tmp_path):
     assert head.startswith(b"CONNECT relay.example:443")
 
 
-async def test_a_download_tells_no_password(environment, passwords, gateway, tmp_path):
-    """A link is signed already: a password that is kept for its host would spoil it, and is not ours to tell."""
+async def test_download_without_netrc(environment, passwords, gateway, tmp_path):
+    """A download sends no password of `~/.netrc`, since its link is signed already."""
     async with LumaSession(gateway.api_key, base_url=gateway.base_url, trust_env=True) as luma:
         handle = await luma.submit("cat dance")
         await handle.download(tmp_path / "cat.mp4")

@@ -1,4 +1,4 @@
-"""Safe calls: repeated where that helps, within one deadline and one quota, and told apart when it does not."""
+"""Free calls: repeated where that helps, within one deadline and one quota; else each failure has its class."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def error(status, code="", message="no", **rest):
 
 
 class Scripted:
-    """A transport that answers from a list, the last one for ever, and notes when it was asked."""
+    """A transport that answers from a list, repeating the last, and records when it was asked."""
 
     def __init__(self, *script):
         self.script = list(script)
@@ -102,8 +102,8 @@ STANDING = {
 
 
 @pytest.mark.parametrize("fault", PASSING)
-async def test_what_may_pass_is_asked_again(fault):
-    """Two failures and a success: the answer, with a Retried event for each repetition."""
+async def test_repeated_failures(fault):
+    """After two passing failures the answer is returned, with a Retried event for each repetition."""
     asking, transport, events = queries(PASSING[fault], PASSING[fault], answer())
     assert await asking.ask(QUERY) == TASK
     assert len(transport.asked_at) == 3
@@ -114,8 +114,8 @@ async def test_what_may_pass_is_asked_again(fault):
 
 
 @pytest.mark.parametrize("fault", STANDING)
-async def test_what_will_not_pass_is_reported_at_once(fault):
-    """An answer that says no in any other way, or cannot be read, is not asked for again."""
+async def test_permanent_failures(fault):
+    """Any other refusal, and an unreadable answer, is raised without repetition."""
     outcome, kind = STANDING[fault]
     asking, transport, events = queries(outcome)
     with pytest.raises(kind):
@@ -134,8 +134,8 @@ async def test_what_will_not_pass_is_reported_at_once(fault):
         ("502 with a page", ServiceUnavailable),
     ],
 )
-async def test_the_last_failure_is_the_one_reported(fault, kind):
-    """After five sends: no complete answer, limited, or in trouble, each by its name."""
+async def test_last_failure_is_raised(fault, kind):
+    """After five attempts the last failure is raised in its own class."""
     asking, transport, _ = queries(PASSING[fault])
     with pytest.raises(kind) as caught:
         await asking.ask(QUERY)
@@ -146,16 +146,16 @@ async def test_the_last_failure_is_the_one_reported(fault, kind):
 @pytest.mark.parametrize(
     ("jitter", "expected"), [(0.0, [0, 0, 0, 0, 0]), (0.5, [0, 0.25, 0.75, 1.75, 3.75]), (1.0, [0, 0.5, 1.5, 3.5, 7.5])]
 )
-async def test_delays_are_full_jitter(jitter, expected):
-    """Anything between nothing and a bound that doubles."""
+async def test_retry_delays(jitter, expected):
+    """Delays lie between 0 and a bound that doubles."""
     asking, transport, _ = queries(Unanswered(message="x"), jitter=jitter)
     with pytest.raises(NoResponse):
         await asking.ask(QUERY)
     assert transport.asked_at == pytest.approx(expected, abs=0.001)
 
 
-async def test_retry_after_is_obeyed():
-    """The service's own delay comes before ours."""
+async def test_retry_after():
+    """The delay that the service names is waited for."""
     asking, transport, events = queries(error(429, retry_after_s=7.0), answer(), jitter=0.0)
     await asking.ask(QUERY)
     assert transport.asked_at == pytest.approx([0, 7], abs=0.001)
@@ -163,8 +163,8 @@ async def test_retry_after_is_obeyed():
 
 
 @pytest.mark.parametrize("named_s", [25.0, 61.0])
-async def test_a_delay_beyond_the_deadline_is_not_waited_for(named_s):
-    """Nobody waits for a repetition that would come too late: the failure comes at once."""
+async def test_retry_after_deadline(named_s):
+    """If the named delay ends after the deadline, the failure is raised at once."""
     asking, transport, _ = queries(error(429, retry_after_s=named_s), deadline_s=20)
     with pytest.raises(RateLimited) as caught:
         await asking.ask(QUERY)
@@ -172,8 +172,8 @@ async def test_a_delay_beyond_the_deadline_is_not_waited_for(named_s):
     assert (len(transport.asked_at), transport.asked_at[-1]) == (1, pytest.approx(0, abs=0.001))
 
 
-async def test_one_deadline_bounds_all_attempts():
-    """However many attempts the policy grants, none begins after the deadline."""
+async def test_deadline_of_all_attempts():
+    """However many attempts the policy allows, none begins after the deadline."""
     asking, transport, _ = queries(
         Unanswered(message="x"), jitter=1.0, retry=RetryPolicy(attempts=1000, max_delay=2), deadline_s=10
     )
@@ -183,8 +183,8 @@ async def test_one_deadline_bounds_all_attempts():
     assert transport.asked_at[-1] < 10
 
 
-async def test_a_failing_service_is_not_flooded():
-    """The quota is one for all calls: twenty repetitions, then one send a call until successes have paid for more."""
+async def test_retry_quota():
+    """All calls share a quota of twenty repetitions, which successes refill."""
     asking, transport, _ = queries(Unanswered(message="x"), jitter=0.0)
     for _ in range(50):
         with pytest.raises(NoResponse):
@@ -199,8 +199,8 @@ async def test_a_failing_service_is_not_flooded():
     assert len(transport.asked_at) == 2
 
 
-async def test_a_look_asks_once():
-    """The watcher has its own patience: `look` repeats nothing."""
+async def test_ask_once():
+    """`ask_once` does not repeat, since the watcher has its own schedule."""
     asking, transport, _ = queries(Unanswered(message="x"))
     with pytest.raises(NoResponse):
         await asking.ask_once(QUERY)
@@ -222,8 +222,8 @@ async def test_a_look_asks_once():
         ({"id": "g1", "error": {"message": "Job failed"}}, False),
     ],
 )
-async def test_a_look_that_tells_an_end_is_no_trouble_of_the_call(body, told):
-    """A generation that failed and says why has been looked at; anything else that complains has not."""
+async def test_error_of_ended_generation(body, told):
+    """The error in a generation that has failed is its reason; any other error is a failure of the call."""
     asking, _, _ = queries(answer(200, body))
     if told:
         assert await asking.ask_once(QUERY) == body
@@ -232,8 +232,8 @@ async def test_a_look_that_tells_an_end_is_no_trouble_of_the_call(body, told):
         await asking.ask_once(QUERY)
 
 
-async def test_cancelling_ends_the_repeating():
-    """Whoever leaves during a delay causes no further request."""
+async def test_cancel_during_delay():
+    """A call that is cancelled during a delay sends no further request."""
     asking, transport, _ = queries(error(429, retry_after_s=20.0))
     asked = asyncio.ensure_future(asking.ask(QUERY))
     await asyncio.sleep(5)
@@ -257,8 +257,8 @@ SOCKETS = {
 
 
 @pytest.mark.parametrize("fault", SOCKETS)
-async def test_a_safe_call_on_the_wire_ends_in_its_own_error(fault):
-    """No complete answer is NoResponse, trouble ServiceUnavailable, what cannot be read UnreadableResponse."""
+async def test_errors_on_the_wire(fault):
+    """No complete answer is NoResponse, a failure ServiceUnavailable, and anything unreadable UnreadableResponse."""
     act, kind = SOCKETS[fault]
     settings = {"retry": RetryPolicy(attempts=2, first_delay=0.1), "timeouts": Timeouts(request=5)}
     async with RawServer(act) as server, LumaSession("sk-q", base_url=server.base_url, **settings) as luma:
@@ -268,8 +268,8 @@ async def test_a_safe_call_on_the_wire_ends_in_its_own_error(fault):
 
 
 @pytest.mark.parametrize("fault", [drop_after_reading(), garbage(), server_error(502, html=True), rate_limited(1)])
-async def test_every_safe_call_of_a_session_is_repeated(gateway, fault):
-    """Single and batch queries, and balances, survive a failure."""
+async def test_session_repeats_free_calls(gateway, fault):
+    """Single queries, queries for many, and balances survive a failure."""
     async with LumaSession(gateway.api_key, base_url=gateway.base_url) as luma:
         handles = [await luma.submit(prompt) for prompt in ("cat dance", "dog dance")]
         for on in ("query", "tasks", "key"):
@@ -280,8 +280,8 @@ async def test_every_safe_call_of_a_session_is_repeated(gateway, fault):
     assert (gateway.counts["query"], gateway.counts["tasks"], gateway.counts["key"]) == (2, 2, 2)
 
 
-async def test_the_question_for_a_link_is_asked_once(gateway):
-    """Some relays bill it, so it is never repeated."""
+async def test_link_is_asked_once(gateway):
+    """Some relays charge for the link, so the request is not repeated."""
     gateway.scripts["cat dance"] = completes_without_link(after=1)
     gateway.inject(server_error(500), on="link", times=ALWAYS)
     async with LumaSession(gateway.api_key, base_url=gateway.base_url) as luma:
@@ -292,8 +292,8 @@ async def test_the_question_for_a_link_is_asked_once(gateway):
     assert gateway.counts["link"] == 1
 
 
-async def test_balances_need_what_they_need(gateway):
-    """Without an access token the account is refused by its setting; two documents are no balance."""
+async def test_balance_errors(gateway):
+    """The account needs an access token, relays have no credits, and two documents are no balance."""
     async with LumaSession(gateway.api_key, base_url=gateway.base_url) as luma:
         with pytest.raises(ConfigurationError, match="access_token"):
             await luma.account.user()

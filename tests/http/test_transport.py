@@ -1,4 +1,4 @@
-"""The transport: what leaves and what provably did not, whatever the session above it would let happen."""
+"""The transport by itself: what was sent, and what provably was not."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class Claim:
             raise self.fault
 
 
-async def test_the_claim_comes_before_the_first_byte(connect):
-    """While the claim is being written the server has read nothing; afterwards the POST arrives whole."""
+async def test_claim_before_first_byte(connect):
+    """While the claim is written the server has read nothing; then the POST arrives complete."""
     async with RawServer(answers(response(201, {"id": "g1"}))) as server:
         transport = connect(server.base_url)
         claim = Claim(seconds=10)
@@ -83,8 +83,8 @@ async def test_the_claim_comes_before_the_first_byte(connect):
     "fault",
     [JournalError(message="the disk is full"), OSError(28, "No space left"), ConnectionResetError(), TimeoutError()],
 )
-async def test_a_claim_that_fails_sends_nothing(connect, fault):
-    """Whatever the claim raises comes out as it is, even what aiohttp would call its own; nothing was sent."""
+async def test_claim_raises(connect, fault):
+    """An exception of the claim is raised unchanged, also a type that aiohttp uses; nothing was sent."""
     async with RawServer(answers(response(201, {"id": "g1"}))) as server:
         transport = connect(server.base_url)
         with pytest.raises(type(fault)) as caught:
@@ -96,8 +96,8 @@ async def test_a_claim_that_fails_sends_nothing(connect, fault):
         assert server.posts == 1
 
 
-async def test_a_claim_that_takes_too_long_sends_nothing(connect):
-    """A journal slower than the time for a submit: not sent, for the bytes never left."""
+async def test_claim_timeout(connect):
+    """If the claim takes longer than the timeout, the result is Unsent."""
     async with RawServer(answers(response(201, {"id": "g1"}))) as server:
         transport = connect(server.base_url, timeouts=Timeouts(submit=5))
         result = await transport.post_once(SUBMIT, before_sending=Claim(seconds=60))
@@ -105,8 +105,8 @@ async def test_a_claim_that_takes_too_long_sends_nothing(connect):
         assert server.requests == []
 
 
-async def test_what_was_to_be_held_back_is_no_silence(connect):
-    """A service that was asked to answer later has that time on top."""
+async def test_sync_wait(connect):
+    """The time for which the service was asked to delay its answer is added to the timeout."""
     async with RawServer(stalls()) as server:
         transport = connect(server.base_url, timeouts=Timeouts(submit=5))
         began_at = asyncio.get_running_loop().time()
@@ -115,8 +115,8 @@ async def test_what_was_to_be_held_back_is_no_silence(connect):
         assert asyncio.get_running_loop().time() - began_at == pytest.approx(65, abs=1)
 
 
-async def test_waiting_for_the_pool_is_not_sending(connect):
-    """One connection, and it is taken: what waits for it claims nothing, and is not sent when its time is over."""
+async def test_wait_for_connection(connect):
+    """A POST that waits for a connection is not claimed until there is a connection."""
     async with RawServer(stalls()) as server:
         transport = connect(server.base_url, connections=1, timeouts=Timeouts(submit=30))
         first = asyncio.ensure_future(transport.post_once(SUBMIT, before_sending=Claim()))
@@ -127,8 +127,8 @@ async def test_waiting_for_the_pool_is_not_sending(connect):
         assert (claim.begun, server.posts) == (1, 2)
 
 
-async def test_a_pool_that_never_frees_is_not_sending(connect):
-    """Time that runs out in the pool's queue is over for one who is not sent."""
+async def test_connection_timeout(connect):
+    """A POST whose time ends while it waits for a connection is Unsent."""
     async with RawServer(stalls()) as server:
         transport = connect(server.base_url, connections=1, timeouts=Timeouts(submit=30))
         first = asyncio.ensure_future(transport.post_once(SUBMIT, before_sending=Claim()))
@@ -140,8 +140,8 @@ async def test_a_pool_that_never_frees_is_not_sending(connect):
         assert isinstance(await first, Unanswered)
 
 
-async def test_closing_while_somebody_waits_for_the_pool_sends_nothing(connect):
-    """Whoever has no connection yet when the transport closes: not sent, and by no means cancelled."""
+async def test_close_during_connection_wait(connect):
+    """Requests without a connection are Unsent when the transport closes, and are not cancelled."""
     async with RawServer(stalls()) as server:
         transport = connect(server.base_url, connections=1)
         claim = Claim()
@@ -154,8 +154,8 @@ async def test_closing_while_somebody_waits_for_the_pool_sends_nothing(connect):
         assert (claim.begun, server.posts) == (0, 1)
 
 
-async def test_whoever_is_cancelled_is_cancelled(connect):
-    """Cancelling a query ends in CancelledError, at once, and the connection is not used again."""
+async def test_cancelled_query(connect):
+    """Cancelling a query raises CancelledError at once, and its connection is not used again."""
     async with RawServer(stalls(), answers(response(200, {}))) as server:
         transport = connect(server.base_url)
         asking = asyncio.ensure_future(transport.query(QUERY))
@@ -179,8 +179,8 @@ def tripping(moment):
 
 
 @pytest.mark.parametrize("moment", ["on_request_start", "on_connection_create_start"])
-async def test_a_trace_of_the_users_that_fails_before_there_is_a_connection_sends_nothing(connect, moment):
-    """Nothing was claimed when it raises."""
+async def test_trace_raises_before_connection(connect, moment):
+    """If the user's trace raises before there is a connection, nothing was claimed or sent."""
     async with RawServer(answers(response(201, {"id": "g1"}))) as server:
         claim = Claim()
         transport = connect(server.base_url, trace_configs=[tripping(moment)])
@@ -188,8 +188,8 @@ async def test_a_trace_of_the_users_that_fails_before_there_is_a_connection_send
         assert (claim.begun, server.requests) == (0, [])
 
 
-async def test_a_trace_of_the_users_that_fails_while_something_leaves_counts_as_sent(connect):
-    """What has a connection may have left, whoever raises then."""
+async def test_trace_raises_while_sending(connect):
+    """If the user's trace raises after there is a connection, the POST may have been sent."""
     async with RawServer(answers(response(201, {"id": "g1"}))) as server:
         claim = Claim()
         transport = connect(server.base_url, trace_configs=[tripping("on_request_headers_sent")])
@@ -197,8 +197,8 @@ async def test_a_trace_of_the_users_that_fails_while_something_leaves_counts_as_
         assert claim.begun == 1
 
 
-async def test_a_connection_that_closes_while_the_claim_is_written_sends_nothing(connect):
-    """The journal may take its time; what nobody holds any more is not written to, so nothing is in doubt."""
+async def test_connection_closes_during_claim(connect):
+    """If the server closes the connection while the claim is written, the result is Unsent."""
 
     async def answers_and_hangs_up(connection):
         await connection.read_request()
@@ -213,8 +213,8 @@ async def test_a_connection_that_closes_while_the_claim_is_written_sends_nothing
         assert (claim.begun, server.posts) == (1, 1)
 
 
-async def test_a_connection_keeps_nothing_of_the_submit_that_opened_it(connect):
-    """What was bought over a connection can be forgotten while the connection lives on."""
+async def test_connection_keeps_no_reference(connect):
+    """A submit can be freed while the connection that it opened stays open."""
     async with RawServer(answers(response(201, {"id": "g1"}))) as server:
         transport = connect(server.base_url)
         claim = Claim()
@@ -227,8 +227,8 @@ async def test_a_connection_keeps_nothing_of_the_submit_that_opened_it(connect):
         assert server.connections == 1
 
 
-async def test_one_submit_gets_one_connection(connect):
-    """Whatever else asks for a connection while a submit leaves, such as a trace of the user's, gets none."""
+async def test_one_connection_per_submit(connect):
+    """Another request during a submit, for example by a trace of the user, gets no connection."""
 
     async def meddle(session, *_):
         with suppress(Exception):
@@ -243,8 +243,8 @@ async def test_one_submit_gets_one_connection(connect):
 
 
 @pytest.mark.parametrize("base_url", ["https://relay.example", "http://relay.example"])
-async def test_a_proxy_is_not_told_the_key(connect, base_url):
-    """The key is for the service: none of the proxy's own headers hold it, nor does the request for a tunnel."""
+async def test_proxy_gets_no_key(connect, base_url):
+    """Neither the proxy's own headers nor the request for a tunnel hold the key."""
     async with RawServer(answers(response(403, {}))) as proxy:
         transport = connect(base_url, proxies=Proxies(proxy.base_url))
         tunnel = base_url.startswith("https")
@@ -255,8 +255,8 @@ async def test_a_proxy_is_not_told_the_key(connect, base_url):
         assert (b"sk-transport" in head) == (not tunnel)
 
 
-async def test_a_proxy_is_told_its_own_password(connect):
-    """The name and the password of a proxy's address go to the proxy."""
+async def test_proxy_password(connect):
+    """The name and the password in a proxy's address are sent to the proxy."""
     async with RawServer(answers(response(403, {}))) as proxy:
         with_password = proxy.base_url.replace("http://", "http://me:secret@")
         await connect("http://relay.example", proxies=Proxies(with_password)).query(QUERY)
@@ -264,23 +264,23 @@ async def test_a_proxy_is_told_its_own_password(connect):
         assert b"Proxy-Authorization: Basic bWU6c2VjcmV0" in head
 
 
-async def test_a_safe_call_that_found_no_connection_says_so(connect):
-    """Queries tell "there was nobody" from "nobody answered", though both may be repeated."""
+async def test_query_without_connection(connect):
+    """A query without a connection is Unsent, and a query without an answer Unanswered."""
     async with RawServer(stalls()) as server:
         assert isinstance(await connect(server.base_url).query(QUERY), Unanswered)
     assert isinstance(await connect(server.base_url).query(QUERY), Unsent)
 
 
 @pytest.mark.parametrize(("size", "whole"), [(BODY_CAP_BYTES, True), (BODY_CAP_BYTES + 1, False)])
-async def test_a_body_is_read_up_to_a_bound(connect, size, whole):
-    """Four mebibytes are read; one byte more is called too large."""
+async def test_body_cap(connect, size, whole):
+    """Four mebibytes are read; with a byte more the body is None."""
     async with RawServer(answers(response(200, bytes(size)))) as server:
         answer = await connect(server.base_url).query(QUERY)
         assert (answer.body is not None) is whole
 
 
-async def test_a_body_without_an_end_is_left_alone(connect):
-    """A service that never stops talking is hung up on, and asked again on another connection."""
+async def test_endless_body(connect):
+    """The connection of an endless answer is closed, and the next request opens another."""
 
     async def endless(connection):
         await connection.read_request()
@@ -295,8 +295,8 @@ async def test_a_body_without_an_end_is_left_alone(connect):
             assert server.connections == number
 
 
-async def test_an_answer_carries_what_decides(connect):
-    """Status, Retry-After, the request's id: from the headers that relays send."""
+async def test_answer_fields(connect):
+    """An answer has the status, Retry-After and the request id; cookies are not kept."""
     headers = ("Retry-After: 7", "X-Oneapi-Request-Id: r-1", "Set-Cookie: a=b")
     async with RawServer(answers(response(429, b"", *headers))) as server:
         transport = connect(server.base_url)
@@ -306,8 +306,8 @@ async def test_an_answer_carries_what_decides(connect):
     assert not any(b"cookie" in head.lower() for head, _ in server.requests)
 
 
-async def test_a_request_says_who_asks_and_in_which_form(connect):
-    """The key, the content type and the path as the dialect spelled it; GETs carry no body."""
+async def test_request_headers(connect):
+    """A request has the key, the content type and the dialect's path; a GET has no body."""
     call = Call(name="user", method="GET", path="/api/user/self", query=(("a", "b&c"),), headers=(("X-User", "1"),))
     async with RawServer(answers(response(200, {}))) as server:
         transport = connect(f"{server.base_url}/vip")

@@ -1,4 +1,4 @@
-"""The service's own list, and the words that prompts may use; elsewhere nothing is asked at all."""
+"""The service's own list, and the words that prompts may use; a relay is not asked for them."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ async def bought(luma, count):
     return [(await luma.submit(f"cat {number}")).id for number in range(count)][::-1]
 
 
-async def test_a_page_is_the_newest_generations(luma, gateway):
-    """The list begins with the newest, and a page is as long as was asked for."""
+async def test_list_page(luma, gateway):
+    """A page begins with the newest generation and has the length that was asked for."""
     ids = await bought(luma, 5)
     await asyncio.sleep(6)
     assert [one.id for one in await luma.library.list()] == ids
@@ -76,15 +76,15 @@ async def test_a_page_is_the_newest_generations(luma, gateway):
     ]
 
 
-async def test_all_is_every_page(luma, gateway):
-    """More than a page is read to its end, each once and in order, with one request for each hundred."""
+async def test_all_pages(luma, gateway):
+    """`all()` reads every page, each generation once and in order, with one request for each hundred."""
     ids = await bought(luma, 205)
     assert [one.id async for one in luma.library.all()] == ids
     assert gateway.counts["list"] == 3
 
 
-async def test_all_is_every_page_while_new_ones_are_made(luma):
-    """What is bought while the pages are read pushes the rest on, and none comes twice or is missed."""
+async def test_all_while_created(luma):
+    """Generations that are created between pages cause no duplicate and no gap."""
     ids = await bought(luma, 150)
     came = []
     async for one in luma.library.all():
@@ -94,8 +94,8 @@ async def test_all_is_every_page_while_new_ones_are_made(luma):
     assert came == ids
 
 
-async def test_all_can_be_deleted_as_it_comes(luma, gateway):
-    """Deleting what comes moves the rest forward, and still all come, and all are gone."""
+async def test_all_while_deleted(luma, gateway):
+    """Generations can be deleted during the iteration, and all are yielded."""
     ids = await bought(luma, 150)
     async for one in luma.library.all():
         await luma.library.delete(one.id)
@@ -105,16 +105,16 @@ async def test_all_can_be_deleted_as_it_comes(luma, gateway):
     assert gateway.counts["delete"] == 150
 
 
-async def test_leaving_the_loop_stops_the_asking(luma, gateway):
-    """Nothing beyond the first page is asked for when its first generation is enough."""
+async def test_break_out_of_all(luma, gateway):
+    """After the loop ends, no further page is requested."""
     await bought(luma, 120)
     async for _ in luma.library.all():
         break
     assert gateway.counts["list"] == 1
 
 
-async def test_a_row_that_has_drifted_keeps_its_id(luma, gateway):
-    """One row without a state hides neither itself nor the others."""
+async def test_unreadable_row(luma, gateway):
+    """A row without a state keeps its id, and the other rows are read."""
     newer, older = await bought(luma, 2)
     gateway.inject(reshapes(lambda body: {"generations": [{"id": newer}, body["generations"][1]]}), on="list")
     listed = await luma.library.list()
@@ -122,8 +122,8 @@ async def test_a_row_that_has_drifted_keeps_its_id(luma, gateway):
     assert listed[0].raw == {"id": newer}
 
 
-async def test_a_deleted_one_is_gone(luma, gateway):
-    """The service knows it no more, and deleting it again says so."""
+async def test_delete(luma, gateway):
+    """The service no longer knows a deleted generation, and deleting it again raises GenerationNotFound."""
     handle = await luma.submit("cat dance")
     await luma.library.delete(handle.id)
     for ask in (lambda: luma.library.delete(handle.id), handle.refresh):
@@ -132,8 +132,8 @@ async def test_a_deleted_one_is_gone(luma, gateway):
     assert gateway.generations[handle.id].deleted
 
 
-async def test_a_deletion_is_repeated_until_it_is_answered(luma, gateway):
-    """A deletion whose answer is lost is sent again; that it was done is then what the service says."""
+async def test_delete_is_repeated(luma, gateway):
+    """A deletion without an answer is sent again, and then GenerationNotFound is raised."""
     handle = await luma.submit("cat dance")
     gateway.inject(server_error(503), on="delete")
     await luma.library.delete(handle.id)
@@ -145,34 +145,34 @@ async def test_a_deletion_is_repeated_until_it_is_answered(luma, gateway):
     assert gateway.generations[handle.id].deleted
 
 
-async def test_words_for_prompts(luma):
+async def test_concepts_and_camera_motions(luma):
     """Concepts and camera motions are lists of names."""
     assert "dolly_zoom" in await luma.library.concepts()
     assert "Push In" in await luma.library.camera_motions()
 
 
-async def test_a_sign_of_life(luma, gateway):
-    """A ping says nothing when all is well, and tells a wrong key and a dead service apart."""
+async def test_ping(luma, gateway):
+    """A ping returns None, and raises in different classes for a wrong key and a dead service."""
     assert await luma.ping() is None
     async with session(gateway, retry=RetryPolicy(attempts=1)) as other:
         gateway.inject(drop_after_reading(), on="ping", times=ALWAYS)
         with pytest.raises(NoResponse):
             await other.ping()
-    async with LumaSession("luma-wrong", base_url=gateway.base_url, dialect=DreamMachine()) as stranger:
+    async with LumaSession("luma-wrong", base_url=gateway.base_url, dialect=DreamMachine()) as other:
         gateway.clear_faults()
         with pytest.raises(Unauthorized):
-            await stranger.ping()
+            await other.ping()
 
 
-async def test_a_balance(luma):
-    """The balance of the official service is in cents."""
+async def test_credits(luma):
+    """The balance at Luma is in cents."""
     await luma.submit("cat dance")
     assert (await luma.account.credits()).balance_cents == 99_990.0
 
 
 @pytest.mark.parametrize("what", ["list", "all", "delete", "concepts", "camera_motions", "ping", "reconcile"])
-async def test_elsewhere_nothing_is_asked(gateway, what):
-    """A relay in its own format has none of it: the error comes before any request, and `supports` says it before."""
+async def test_library_of_relay(gateway, what):
+    """A relay in its own format has no library: the error comes before any request, and `supports` is False."""
     async with LumaSession(gateway.api_key, base_url=gateway.base_url) as luma:
         calls = {
             "list": luma.library.list,
@@ -190,8 +190,8 @@ async def test_elsewhere_nothing_is_asked(gateway, what):
     assert gateway.requests == ()
 
 
-async def test_what_cannot_be_right_is_refused_before_it_is_asked(luma, gateway):
-    """A page that is none and an id that is none are refused by name, without a request."""
+async def test_malformed_arguments(luma, gateway):
+    """A malformed page or id is refused by name, without a request."""
     for call, field in (
         (lambda: luma.library.list(101), "limit"),
         (lambda: luma.library.list(offset=-1), "offset"),
@@ -203,8 +203,8 @@ async def test_what_cannot_be_right_is_refused_before_it_is_asked(luma, gateway)
     assert gateway.requests == ()
 
 
-async def test_a_closed_session_lists_nothing(gateway):
-    """Outside of its block a session refuses."""
+async def test_closed_session(gateway):
+    """The library of a closed session raises SessionClosed."""
     luma = session(gateway)
     with pytest.raises(SessionClosed):
         _ = luma.library
@@ -219,16 +219,16 @@ async def test_a_closed_session_lists_nothing(gateway):
         library.all()
 
 
-async def test_an_answer_that_is_no_list_is_unreadable(luma, gateway):
-    """A success without a list of generations is an error that names the field at fault."""
+async def test_answer_without_list(luma, gateway):
+    """A success without a list of generations is unreadable; the error names the field."""
     gateway.inject(reshapes(lambda _: {"data": []}), on="list")
     with pytest.raises(UnreadableResponse, match="generations"):
         await luma.library.list()
 
 
 @pytest.mark.parametrize("gateway_options", [{"dream_machine": DreamMachineBehaviour(relay=True), "script": stalls()}])
-async def test_a_relay_that_passes_the_format_on_has_no_list(luma, gateway):
-    """A relay knows two calls of the format; what else is asked of it is refused, and costs nothing."""
+async def test_library_of_relay_in_luma_format(luma, gateway):
+    """A relay that offers Luma's format refuses all but two calls, free of charge."""
     handle = await luma.submit("cat dance")
     assert (await handle.refresh()).state is State.PENDING
     for ask in (luma.library.list, luma.library.concepts, lambda: luma.library.delete(handle.id), luma.ping):

@@ -50,8 +50,8 @@ TEXTS = {
 
 @pytest.mark.parametrize(("value", "expected"), TEXTS.values(), ids=TEXTS.keys())
 @pytest.mark.parametrize("field", ["prompt", "failure_reason", "failure_code", "server_id", "model"])
-def test_a_text(field, value, expected):
-    """A whole number stands for its digits; what is no text is nothing, and never the word `None`."""
+def test_string_field(field, value, expected):
+    """An integer is read as its digits; anything else that is not a string is None."""
     assert getattr(structured(**{field: value}), field) == expected
 
 
@@ -75,8 +75,8 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize(("value", "expected"), NUMBERS.values(), ids=NUMBERS.keys())
-def test_a_whole_number(value, expected):
-    """Pixels come as numbers and as texts; what is no whole number is nothing, beside a link that is kept."""
+def test_integer_field(value, expected):
+    """Integers come as numbers and as strings; anything else is None, and the other fields are kept."""
     assert structured(thumbnail={"url": OTHER, "width": value}).thumbnail == Image(url=OTHER, width=expected)
 
 
@@ -93,8 +93,8 @@ FRACTIONS = {
 
 
 @pytest.mark.parametrize(("value", "expected"), FRACTIONS.values(), ids=FRACTIONS.keys())
-def test_a_number(value, expected):
-    """Durations and estimates come as numbers and as texts; NaN and infinities are none."""
+def test_float_field(value, expected):
+    """Numbers come as numbers and as strings; NaN and infinities are None."""
     generation = structured(video={"url": LINK, "duration": value}, estimate_wait_s=value)
     assert generation.video == Video(url=LINK, duration_s=expected)
     assert generation.estimate_wait_s == expected
@@ -125,15 +125,15 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize(("value", "expected"), MOMENTS.values(), ids=MOMENTS.keys())
-def test_a_moment(value, expected):
-    """Moments of any precision and form are aware UTC; what is none is nothing."""
+def test_moment_field(value, expected):
+    """Moments of any precision and form are aware UTC; anything else is None."""
     moment = structured(created_at=value).created_at
     assert moment == expected
     assert moment is None or moment.tzinfo is UTC
 
 
-def test_assumed_a_moment_without_a_zone_is_utc():
-    """Assumed: services that leave the zone out mean UTC."""
+def test_assumed_moment_without_zone():
+    """Assumed: a moment without a zone is UTC."""
     assert structured(created_at="2024-03-01T12:00:00").created_at == datetime(2024, 3, 1, 12, tzinfo=UTC)
 
 
@@ -154,8 +154,8 @@ def test_assumed_a_moment_without_a_zone_is_utc():
         ([], None),
     ],
 )
-def test_progress(value, expected):
-    """Progress is a percentage in words, and becomes a share."""
+def test_progress_field(value, expected):
+    """Progress is a percentage as a string, and becomes a fraction."""
     assert structured(progress=value).progress == expected
 
 
@@ -163,8 +163,8 @@ def test_progress(value, expected):
     ("value", "expected"),
     [(0, 0.0), (0.37, 0.37), ("0.37", 0.37), (1, 1.0), (2, 0.02), (37, 0.37), ("37", 0.37), (101, None)],
 )
-def test_assumed_progress_as_a_bare_number(value, expected):
-    """Assumed: a number up to 1 is a share, a larger one a percentage."""
+def test_assumed_progress_number(value, expected):
+    """Assumed: a number up to 1 is a fraction, a larger number a percentage."""
     assert structured(progress=value).progress == expected
 
 
@@ -183,7 +183,7 @@ STATES = {
 
 
 @pytest.mark.parametrize(("word", "state"), STATES.items(), ids=STATES.keys())
-def test_a_state(word, state):
+def test_state_field(word, state):
     """Known words have their state in any case; another word is UNKNOWN, is kept, and is not final."""
     generation = structured(state=word, raw_state=word)
     assert (generation.state, generation.raw_state) == (state, word)
@@ -197,7 +197,7 @@ FILES = {
     "only the clean link": ({"download_url": LINK}, Video(download_url=LINK)),
     "an empty link": ({"url": "", "download_url": LINK}, Video(download_url=LINK)),
     "a link that is an object": ({"url": {"url": LINK}}, Video(url=LINK)),
-    "a link that nobody can fetch": ({"url": "soon", "download_url": LINK}, Video(download_url=LINK)),
+    "a link that cannot be fetched": ({"url": "soon", "download_url": LINK}, Video(download_url=LINK)),
     "no link": ({"url": "", "width": 64}, None),
     "an inline file": ({"url": "data:video/mp4;base64,AAAA"}, None),
     "nothing": ({}, None),
@@ -212,22 +212,22 @@ FILES = {
 
 
 @pytest.mark.parametrize(("value", "video"), FILES.values(), ids=FILES.keys())
-def test_a_file(value, video):
-    """A file is an object with links or a bare link; without any link that can be fetched there is none."""
+def test_file_field(value, video):
+    """A file is an object with links or a bare link; without a link that can be fetched it is None."""
     generation = structured(video=value, video_raw=value)
     assert (generation.video, generation.video_raw) == (video, video)
 
 
-def test_what_a_value_cannot_do_without():
-    """A missing id, state or balance is an error that names it, whatever else is there."""
+def test_required_fields():
+    """A missing id, state or balance is an error that names it."""
     for cls, paths in ((Generation, ("id", "state")), (Credits, ("balance_cents",))):
         with pytest.raises(UnreadableResponse, match="has no") as caught:
             structure(cls, {"raw": {"a": 1}})
         assert caught.value.paths == paths
 
 
-def test_balances():
-    """A balance, an account and a key are structured by the same rules; only the balance needs its number."""
+def test_balance_fields():
+    """A balance, an account and a key follow the same rules; only the balance needs its number."""
     assert structure(Credits, {"balance_cents": "1234.5", "raw": {"a": 1}}).balance_cents == 1234.5
     assert structure(User, {"quota": "7", "username": None, "raw": {}}).quota == 7
     assert structure(KeyUsage, {"unlimited": "yes", "granted": True, "raw": {}}).unlimited is None
@@ -329,7 +329,7 @@ def changed(payload, path, value):
     return whole
 
 
-def spelled(path):
+def dotted(path):
     """A path without the steps that only lead to the content."""
     steps = [step for step in path if isinstance(step, str)]
     while len(steps) > 1 and steps[0] == "data":
@@ -343,21 +343,21 @@ def used_and_recorded(answers):
     for kind, payload in answers:
         before = outcome(kind, payload)
         for path in places(payload):
-            recorded[kind].add(spelled(path))
+            recorded[kind].add(dotted(path))
             if any(outcome(kind, changed(payload, path, probe)) != before for probe in PROBES):
-                used[kind].add(spelled(path))
+                used[kind].add(dotted(path))
     return used, recorded
 
 
-def test_every_recorded_key_is_read_or_known_and_ignored():
-    """A key of a recorded answer makes a difference, or stands in the list of what is ignored and why, never both."""
+def test_every_recorded_key_is_known():
+    """Each key of a recorded answer is read, or is in the list of ignored keys with its reason, never both."""
     used, recorded = used_and_recorded(recorded_answers())
     for kind, ignored in IGNORED.items():
         assert recorded[kind] - used[kind] == set(ignored), kind
 
 
-def test_a_new_key_would_be_noticed():
-    """The test above sees a key that was never recorded before, wherever it stands."""
+def test_new_key_is_noticed():
+    """The test above finds a key that was never recorded, at any place."""
     used, recorded = used_and_recorded([("generation", {"id": "a", "state": "completed", "video": {"codec": "av1"}})])
     assert recorded["generation"] - used["generation"] == {"video.codec"}
 
@@ -411,8 +411,8 @@ def acceptable(generation):
 
 
 @given(drifted())
-def test_no_drift_is_anything_but_a_generation_or_unreadable(task):
-    """Whatever is changed in a recorded answer, the result is a sound generation or an UnreadableResponse."""
+def test_any_change_of_an_answer(task):
+    """After any change of a recorded answer the result is a valid generation or an UnreadableResponse."""
     try:
         generation = RIX.generation(task)
     except UnreadableResponse as unreadable:
@@ -423,8 +423,8 @@ def test_no_drift_is_anything_but_a_generation_or_unreadable(task):
 
 
 @given(drifted())
-def test_a_glance_is_never_wrong(task):
-    """What a glance takes for running is read as running, with the same estimate, whatever else was changed."""
+def test_peek_agrees_with_generation(task):
+    """If `peek` says running, the generation is running, with the same estimate."""
     running = RIX.peek(task)
     if running is not None:
         generation = RIX.generation({**task, "id": "some-id", "task_id": "some-id"})
@@ -435,8 +435,8 @@ def test_a_glance_is_never_wrong(task):
 @pytest.mark.parametrize(
     "word", ["pending", "Queued", "SUBMITTED", "NOT_START", "processing", "dreaming", "IN_PROGRESS"]
 )
-def test_a_glance_knows_what_runs(word):
-    """Every word of a generation that runs on is known at a glance, in a flat task and in a row."""
+def test_peek_running(word):
+    """`peek` knows every word of a running generation, in a flat task and in a row."""
     for dialect in (RIX, DreamMachine()):
         assert dialect.peek({"id": "a", "state": word, "estimate_wait_seconds": 12}) == StillRunning(
             estimate_wait_s=12.0
@@ -445,14 +445,14 @@ def test_a_glance_knows_what_runs(word):
 
 
 @pytest.mark.parametrize("task", [{"state": "completed"}, {"state": "failed"}, {"state": "asleep"}, {"state": 7}, {}])
-def test_a_glance_leaves_the_rest_to_the_reader(task):
-    """What has ended, and what nobody knows, is read in full."""
+def test_peek_not_running(task):
+    """For an ended generation and an unknown word `peek` returns None."""
     assert RIX.peek({"id": "a", **task}) is None
 
 
 @pytest.mark.parametrize("estimate", ["12", 1.5, True, 10**400, {}])
-def test_a_glance_leaves_an_odd_estimate_to_the_reader(estimate):
-    """Only a whole number of seconds is plain."""
+def test_peek_odd_estimate(estimate):
+    """For an estimate that is not a small integer `peek` returns None."""
     assert RIX.peek({"id": "a", "state": "pending", "estimate_wait_seconds": estimate}) is None
 
 
@@ -472,17 +472,17 @@ ALONE = {
 
 
 @given(st.sampled_from(sorted(ALONE)), JSON)
-def test_a_drifted_field_degrades_alone(spelling, value):
-    """Anything in the place of one field leaves every other field as it was."""
+def test_unreadable_field(wire_name, value):
+    """Any value in the place of one field leaves every other field unchanged."""
     whole = sample("rixapi", "query-completed-2024")
-    before, after = RIX.generation(whole), RIX.generation({**whole, spelling: value})
-    field = ALONE[spelling]
+    before, after = RIX.generation(whole), RIX.generation({**whole, wire_name: value})
+    field = ALONE[wire_name]
     same = {"raw": {}, field: None}
     assert attrs.evolve(after, **same) == attrs.evolve(before, **same)
 
 
 @given(st.dictionaries(st.text(max_size=4), JSON))
-def test_no_object_is_an_exception(raw):
+def test_any_object(raw):
     """Any JSON object is a generation or an UnreadableResponse."""
     with_id = {"id": "some-id", "state": "pending", **raw}
     for one in (raw, with_id):

@@ -1,4 +1,4 @@
-"""What errors mean in every form in which relays send them, and what they prove about a paid submit."""
+"""What errors mean in every form that relays send, and what they prove about a paid submit."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ SAMPLES = {
 BARE = {"429-empty": (RateLimited, Shape.EMPTY), "502-html": (ServiceUnavailable, Shape.HTML)}
 
 
-def test_every_recorded_error_is_read_by_a_test():
-    """No recorded error lies about without anybody holding the reader to it."""
+def test_every_sample_has_a_test():
+    """Every recorded error has a test."""
     assert {*SAMPLES, *BARE} == set(names("errors"))
 
 
 @pytest.mark.parametrize(("name", "expected"), SAMPLES.items(), ids=SAMPLES.keys())
-def test_a_recorded_error(name, expected):
-    """Every recorded error becomes the exception that tells the caller what to do, with the service's own words."""
+def test_recorded_error(name, expected):
+    """Every recorded error has its class, code and message."""
     cls, code, message = expected
     error = refusal_of(error_document(name))
     assert type(error) is cls
@@ -80,8 +80,8 @@ def test_a_recorded_error(name, expected):
 
 
 @pytest.mark.parametrize(("name", "expected"), BARE.items(), ids=BARE.keys())
-def test_an_error_without_words(name, expected):
-    """An answer that holds no error of the service's own is told by its status alone."""
+def test_error_without_words(name, expected):
+    """An answer without an error body is classified by its status."""
     cls, shape = expected
     answer = error_document(name)
     assert answer.shape is shape
@@ -95,8 +95,8 @@ REFUSED_SAMPLES = {"200-success-false", "500-fetch", "503-no-channel", "429-empt
 
 
 @pytest.mark.parametrize("name", names("errors"))
-def test_what_a_recorded_error_proves_about_a_submit(name):
-    """Every recorded error refuses a submit, but for the proxy's page, which proves nothing."""
+def test_verdict_of_recorded_error(name):
+    """Every recorded error rejects a submit, except a proxy's page, which proves nothing."""
     verdict = verdict_of(error_document(name))
     assert isinstance(verdict, Rejected if name in REFUSED_SAMPLES else Unproven)
 
@@ -127,14 +127,14 @@ NO_ERRORS = {
 
 
 @pytest.mark.parametrize("payload", NO_ERRORS.values(), ids=NO_ERRORS.keys())
-def test_a_good_answer_is_no_error(payload):
-    """Envelopes of success, and empty places for an error, are none."""
+def test_answers_without_error(payload):
+    """Envelopes of successful answers, and empty error fields, hold no error."""
     assert RIX.read_error(document(payload)) is None
 
 
 ERRORS = {
     "an error object": ({"error": {"message": "x", "code": "y"}}, "y", "x"),
-    "an error beside an id": ({"id": "a", "error": {"message": "x"}}, "", "x"),
+    "an error with an id": ({"id": "a", "error": {"message": "x"}}, "", "x"),
     "a numeric code": ({"error": {"message": "x", "code": 1003}}, "1003", "x"),
     "an error object without words": ({"error": {"type": "x"}}, "", ""),
     "an error of odd words": ({"error": {"message": {"a": 1}, "code": [2]}}, "", ""),
@@ -143,7 +143,7 @@ ERRORS = {
     "success is false": ({"success": False, "message": "x"}, "", "x"),
     "success is false, with a code": ({"success": False, "message": "x", "code": "y"}, "y", "x"),
     "a code": ({"code": "y", "message": "x", "data": None}, "y", "x"),
-    "a code beside an id": ({"id": "a", "code": "y"}, "y", ""),
+    "a code with an id": ({"id": "a", "code": "y"}, "y", ""),
     "a number": ({"code": 1003, "message": "x"}, "1003", "x"),
     "a negative number": ({"code": -1, "message": "x"}, "-1", "x"),
     "no": ({"code": False, "message": "x"}, "", "x"),
@@ -161,23 +161,23 @@ ERRORS = {
 
 @pytest.mark.parametrize(("payload", "code", "message"), ERRORS.values(), ids=ERRORS.keys())
 @pytest.mark.parametrize("status", [200, 500])
-def test_an_error_in_any_form(payload, code, message, status):
-    """Each form is an error whatever the status, with the service's code and words where it has any."""
+def test_error_forms(payload, code, message, status):
+    """Each form is an error at any status, with the service's code and words if it has any."""
     error = RIX.read_error(document(payload, status))
     assert (error.code, error.message) == (code, message)
     assert error.success_false is (payload.get("success") is False)
 
 
-def test_a_detail_beside_an_id_is_an_error_only_behind_an_error_status():
-    """A task may tell more about itself; behind an error status it is the explanation."""
+def test_detail_with_id():
+    """`detail` next to an id is an error only if the status is one."""
     payload = {"id": "a", "detail": "queued behind two others"}
     assert RIX.read_error(document(payload, 200)) is None
     assert RIX.read_error(document(payload, 400)).message == "queued behind two others"
 
 
 @pytest.mark.parametrize("code", [None, "", 0, "success", True])
-def test_a_failing_status_overrules_a_code_that_says_success(code):
-    """Behind an error status even an envelope of success is an error, in the service's own shape."""
+def test_success_code_with_error_status(code):
+    """With an error status an envelope of success is an error, in the service's own shape."""
     payload = {"code": code, "message": "the database is gone", "data": None}
     assert RIX.read_error(document(payload, 500)).message == "the database is gone"
     assert isinstance(verdict_of(document(payload, 503)), Rejected)
@@ -238,28 +238,28 @@ WORDS = {
 
 
 @pytest.mark.parametrize(("message", "kind"), WORDS.items(), ids=WORDS.keys())
-def test_what_words_mean_where_the_code_is_unknown(message, kind):
-    """Services without codes are understood by their words, which never prove that nothing was charged."""
+def test_words_without_code(message, kind):
+    """Without a known code the words decide the kind, and never prove that nothing was charged."""
     error = RIX.read_error(document({"detail": message}, 400))
     assert error.kind is kind
     assert error.not_charged is False
 
 
-def test_an_unknown_task_is_told_by_a_400_or_a_404():
-    """The words for an unknown id count only behind the two statuses that relays send them with."""
+def test_not_found_words():
+    """The words for an unknown id count only with the statuses 400 and 404."""
     kinds = [RIX.read_error(document({"detail": "task not found"}, status)).kind for status in (400, 404, 500, 200)]
     assert kinds == [ErrorKind.NOT_FOUND, ErrorKind.NOT_FOUND, None, None]
 
 
 @pytest.mark.parametrize("message", ["无权进行此操作", "未登录", "令牌无效", "access token invalid", "Unauthorized"])
-def test_a_denial_names_the_key(message):
-    """`success: false` comes with HTTP 200, so only its words tell that the key is the trouble."""
+def test_success_false_about_key(message):
+    """`success: false` comes with HTTP 200, so its words decide whether the key was refused."""
     assert RIX.read_error(document({"success": False, "message": message})).kind is ErrorKind.UNAUTHORIZED
     assert RIX.read_error(document({"success": False, "message": "busy"})).kind is None
 
 
-def test_a_wrong_path_names_the_base_url():
-    """The relay's words for a path that it lacks lead to a refusal that says where to look."""
+def test_wrong_path():
+    """The relay's words for a missing path lead to an error that names base_url."""
     answer = document({"error": {"message": "Invalid URL (POST /luma/luma/generations)", "code": ""}}, 404)
     assert RIX.read_error(answer).wrong_path
     error = refusal_of(answer)
@@ -352,8 +352,8 @@ WRAPPED = {
 
 
 @pytest.mark.parametrize(("message", "status", "said", "kind", "refuses"), WRAPPED.values(), ids=WRAPPED.keys())
-def test_what_the_service_behind_the_relay_said(message, status, said, kind, refuses):
-    """A wrapped body is unwrapped; it refuses a submit only as one whole refusal behind a 500, without trouble."""
+def test_wrapped_errors(message, status, said, kind, refuses):
+    """A wrapped body is unwrapped; only a complete refusal with status 500 counts as not charged."""
     error = RIX.read_error(wrapped(message, status))
     assert (error.code, error.message, error.kind, error.not_charged) == ("fail_to_fetch_task", said, kind, refuses)
 
@@ -379,8 +379,8 @@ def test_what_the_service_behind_the_relay_said(message, status, said, kind, ref
         "Error creating generation",
     ],
 )
-def test_a_crash_behind_the_relay_is_no_refusal(words):
-    """However it is spelled: what broke there may have been charged before."""
+def test_wrapped_failures(words):
+    """A failure behind the relay proves nothing, since it may have been charged."""
     assert type(verdict_of(wrapped(json.dumps({"detail": words}), 500))) is Unproven
 
 
@@ -396,13 +396,13 @@ def test_a_crash_behind_the_relay_is_no_refusal(words):
         (json.dumps({"error": {"code": "get_channel_failed", "message": "no channel"}}), Rejected),
     ],
 )
-def test_a_503_from_behind_the_relay_proves_what_it_would_prove_itself(message, verdict):
-    """Wrapped by the relay a page is still a page: it is sent once, for it may have been charged."""
+def test_wrapped_503(message, verdict):
+    """A wrapped 503 proves as much as it would without the relay."""
     assert type(verdict_of(wrapped(message, 503))) is verdict
 
 
-def test_a_relay_in_trouble_with_its_own_account_is_no_fault_of_the_key():
-    """The caller's key was taken before, so a 401 from behind the relay is not reported as a bad key."""
+def test_wrapped_401():
+    """A 401 from behind the relay is not about the caller's key."""
     assert type(refusal_of(wrapped("bad key", 401))) is ServiceUnavailable
 
 
@@ -450,8 +450,8 @@ VERDICTS = {
 
 
 @pytest.mark.parametrize(("status", "payload", "verdict"), VERDICTS.values(), ids=VERDICTS.keys())
-def test_what_an_answer_to_a_submit_proves(status, payload, verdict):
-    """Only what names a generation and complains of nothing is accepted; only what surely cost nothing is refused."""
+def test_verdicts(status, payload, verdict):
+    """An answer is accepted if it names a generation without an error, and rejected if nothing was charged."""
     answer = document(payload, status)
     assert isinstance(verdict_of(answer), verdict)
 
@@ -474,8 +474,8 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("status", "text", "verdict"), BROKEN.values(), ids=BROKEN.keys())
-def test_what_a_broken_answer_to_a_submit_proves(status, text, verdict):
-    """What is not one whole JSON document accepts nothing, and refuses only by its status."""
+def test_verdicts_of_broken_answers(status, text, verdict):
+    """An answer that is not one JSON document accepts nothing, and rejects only by its status."""
     answer = raw_document(text, status)
     assert isinstance(verdict_of(answer), verdict)
 
@@ -496,23 +496,23 @@ STATUSES = st.sampled_from([200, 201, 302, 400, 401, 403, 404, 408, 429, 500, 50
 
 
 @given(JSON, STATUSES)
-def test_no_json_is_an_exception_to_the_reader_of_errors(payload, status):
-    """Any JSON behind any status reads as an error or as none, and a judge can use it."""
+def test_any_json_is_judged(payload, status):
+    """Any JSON with any status can be judged."""
     answer = document(payload, status)
     verdict_of(answer)
     refusal_of(answer)
 
 
 @given(st.binary(max_size=60), STATUSES)
-def test_no_bytes_are_an_exception_to_the_reader_of_errors(body, status):
-    """Any bytes behind any status can be judged."""
+def test_any_bytes_are_judged(body, status):
+    """Any bytes with any status can be judged."""
     answer = parse(Answer(status=status, body=body))
     verdict_of(answer)
 
 
 @given(JSON)
-def test_no_json_is_an_exception_to_the_other_readers(payload):
-    """Whatever a safe call is answered with, it is understood or an UnreadableResponse."""
+def test_any_json_is_read(payload):
+    """Any JSON is read by each query, or is an UnreadableResponse."""
     answer = document(payload)
     for read_answer in (
         RIX.get("some-id").read,

@@ -71,8 +71,8 @@ def generation_of(body):
 
 
 @pytest.mark.parametrize("name", READ)
-def test_a_recorded_generation(name):
-    """Each recorded generation is read as its page means it, by itself and as the answer to a submit."""
+def test_recorded_generation(name):
+    """Each recorded generation is read in full, as the answer to a query and to a submit."""
     recorded = sample("dream_machine", name)
     row = LUMA.get(recorded["id"]).read(document(recorded))
     assert plain(LUMA.generation(row.raw)) == READ[name]
@@ -81,7 +81,7 @@ def test_a_recorded_generation(name):
     assert (submitted.id, submitted.raw) == (row.id, row.raw)
 
 
-def test_a_recorded_list():
+def test_recorded_list():
     """The recorded page holds one generation of an older model, and nothing follows."""
     page = LUMA.list_page(1, 0).read(document(sample("dream_machine", "list")))
     assert not page.has_more
@@ -89,22 +89,22 @@ def test_a_recorded_list():
     assert plain(LUMA.generation(row.raw)) == attrs.evolve(READ["get-completed"], model="v1.6")
 
 
-def test_a_recorded_balance():
+def test_recorded_balance():
     """The balance is in cents, and keeps its JSON."""
     recorded = sample("dream_machine", "credits")
     assert LUMA.credits().read(document(recorded)) == Credits(balance_cents=1234.5, raw=recorded)
 
 
-def test_every_sample_is_read():
-    """No recorded answer is without a test."""
+def test_every_sample_has_a_test():
+    """Every recorded answer has a test."""
     assert set(names("dream_machine")) == {*READ, "list", "credits"}
 
 
 @pytest.mark.parametrize(
     "name", ["query-completed-2025", "query-completed-2024", "query-completed-no-link", "query-failed-assumed"]
 )
-def test_a_relays_own_body_is_read_as_in_its_own_format(name):
-    """A relay that answers the official query with its flat body says the same as at its own path."""
+def test_flat_body_of_relay(name):
+    """A relay's flat answer to a query reads as in the relay format."""
     recorded = sample("rixapi", name)
     flat = LUMA.generation(LUMA.get(recorded["id"]).read(document(recorded)).raw)
     expected = RixAPI().generation(recorded)
@@ -128,8 +128,8 @@ REASONS = {
 
 
 @pytest.mark.parametrize(("reason", "code"), REASONS.items())
-def test_a_reason_has_a_code(reason, code):
-    """Each documented reason has a code of ours, and any other stays what it is."""
+def test_failure_codes(reason, code):
+    """Each documented reason has a code of ours; any other reason is kept without a code."""
     generation = generation_of({"state": "failed", "failure_reason": reason})
     assert (generation.state, generation.failure_code) == (State.FAILED, code)
     assert generation.failure_reason == (reason or None)
@@ -146,8 +146,8 @@ MODELS = {
 
 
 @pytest.mark.parametrize(("body", "model"), MODELS.values(), ids=MODELS.keys())
-def test_the_model_has_had_several_names(body, model):
-    """The model is found under its name of today, under the older one, and in the repeated request."""
+def test_model_names(body, model):
+    """The model is found under its current name, its older name, and in the repeated request."""
     assert generation_of(body).model == model
 
 
@@ -159,29 +159,29 @@ ASSETS = {
     "no address": ({"assets": {"video": "soon"}}, None, None),
     "a list": ({"assets": [CLIP]}, None, None),
     "a video": ({"assets": {"video": CLIP, "progress_video": "https://example.com/p.mp4"}}, CLEAN, None),
-    "flat beside nothing": ({"assets": {"video": None}, "video": {"url": CLIP, "download_url": CLIP}}, CLEAN, None),
+    "flat with empty assets": ({"assets": {"video": None}, "video": {"url": CLIP, "download_url": CLIP}}, CLEAN, None),
     "a picture": ({"assets": {"image": "https://example.com/i.jpg"}}, None, Image(url="https://example.com/i.jpg")),
     "only progress": ({"assets": {"progress_video": "https://example.com/p.mp4"}}, None, None),
 }
 
 
 @pytest.mark.parametrize(("body", "video", "image"), ASSETS.values(), ids=ASSETS.keys())
-def test_the_assets(body, video, image):
-    """Links are taken where there are any; what is null, missing or none is nothing; progress is no result."""
+def test_assets(body, video, image):
+    """Links are read from the assets; null, missing and malformed links are None."""
     generation = generation_of(body)
     assert (generation.video, generation.image) == (video, image)
 
 
 @pytest.mark.parametrize("body", [{}, {"state": "queued"}, {"id": "g1"}, {"id": None, "state": "queued"}])
-def test_a_generation_without_id_or_state_is_unreadable(body):
-    """Everything is optional in the service's schema, but these two are what a generation is about."""
+def test_missing_id_or_state(body):
+    """A generation needs an id and a state; all other fields are optional."""
     with pytest.raises(UnreadableResponse):
         LUMA.generation(body)
 
 
 @pytest.mark.parametrize(("word", "state"), [("queued", State.PENDING), ("dreaming", State.PROCESSING)])
-def test_the_services_words(word, state):
-    """The service's words for what is under way are states of ours, and are kept."""
+def test_state_words(word, state):
+    """The service's words have their states, and are kept as `raw_state`."""
     generation = LUMA.generation({"id": "g1", "state": word})
     assert (generation.state, generation.raw_state) == (state, word)
 
@@ -190,30 +190,30 @@ ONE = {"id": "g1", "state": "queued"}
 PAGES = {
     "more": ({"generations": [ONE], "has_more": True}, ["g1"], True),
     "no more": ({"generations": [ONE], "has_more": False}, ["g1"], False),
-    "nobody says": ({"generations": [ONE]}, ["g1"], True),
-    "nobody says of nothing": ({"generations": []}, [], False),
+    "without has_more": ({"generations": [ONE]}, ["g1"], True),
+    "empty, without has_more": ({"generations": []}, [], False),
     "nothing sensible": ({"generations": [ONE], "has_more": "yes"}, ["g1"], True),
     "without ids": ({"generations": [{"state": "queued"}, 7, ONE], "has_more": False}, ["g1"], False),
 }
 
 
 @pytest.mark.parametrize(("body", "ids", "has_more"), PAGES.values(), ids=PAGES.keys())
-def test_a_page(body, ids, has_more):
-    """Only the list is required: where nobody says whether more follows, the next page will tell."""
+def test_page(body, ids, has_more):
+    """Only the list is required; without `has_more` a page that is not empty may have a successor."""
     page = LUMA.list_page(1, 0).read(document(body))
     assert ([row.id for row in page.rows], page.has_more) == (ids, has_more)
 
 
 @pytest.mark.parametrize("body", [[ONE], {}, {"generations": None}, {"generations": {}}, None])
-def test_a_page_without_a_list_is_unreadable(body):
-    """What holds no list of generations is no page, and the field at fault is named."""
+def test_page_without_list(body):
+    """A page without a list is unreadable; the error names the field."""
     with pytest.raises(UnreadableResponse) as caught:
         LUMA.list_page(1, 0).read(document(body))
     assert caught.value.paths == ("generations",)
 
 
 def test_names():
-    """Names come as they are, in order; what is no name is left out, and what is no list is unreadable."""
+    """Names keep their order; other values are left out, and anything but a list is unreadable."""
     assert LUMA.concepts().read(document(["dolly_zoom", 7, "static"])) == ("dolly_zoom", "static")
     for body in ({"concepts": ["static"]}, "static"):
         with pytest.raises(UnreadableResponse):
@@ -221,14 +221,14 @@ def test_names():
 
 
 @pytest.mark.parametrize("body", [{}, {"credit_balance": None}, [], 7])
-def test_a_balance_that_is_none_is_unreadable(body):
-    """Without its number there is no balance."""
+def test_balance_without_number(body):
+    """A balance without its number is unreadable."""
     with pytest.raises(UnreadableResponse):
         LUMA.credits().read(document(body))
 
 
-def test_another_generation_is_unreadable():
-    """An answer about another generation is not taken for the one that was asked for."""
+def test_answer_about_another():
+    """An answer about another generation is unreadable."""
     with pytest.raises(UnreadableResponse):
         LUMA.get("g2").read(document(ONE))
 
@@ -250,8 +250,8 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("name", "kind", "message"), [(name, *error) for name, error in ERRORS.items()])
-def test_a_recorded_error(name, kind, message):
-    """Each recorded error of the service is of its kind, with the service's words, and refuses a submit for nothing."""
+def test_recorded_error(name, kind, message):
+    """Each recorded error has its class and the service's words, and rejects a submit."""
     answer = error_document(name)
     error = refusal_of(answer)
     assert (type(error), error.message) == (kind, message)
@@ -271,16 +271,16 @@ SAID = {
 
 
 @pytest.mark.parametrize(("status", "body", "kind"), SAID.values(), ids=SAID.keys())
-def test_a_refusal(status, body, kind):
-    """What the service says in `detail` tells the kind, be it a text or an object."""
+def test_detail_kinds(status, body, kind):
+    """`detail` decides the class, as a string or as an object."""
     answer = document(body, status)
     assert type(refusal_of(answer)) is kind
     assert isinstance(verdict_of(answer), Rejected)
 
 
 @pytest.mark.parametrize("status", [200, 201])
-def test_a_submit_is_accepted_with_either_status(status):
-    """Some purchases are answered with 200 and some with 201; the id is what proves them."""
+def test_accepted_statuses(status):
+    """A submit is accepted with 200 or 201; the id proves it."""
     recorded = document(sample("dream_machine", "create-201-queued-relay"), status)
     row = LUMA.read_submit(recorded)
     assert verdict_of(recorded) == Accepted(generation_id=row.id)
@@ -296,7 +296,7 @@ def test_a_submit_is_accepted_with_either_status(status):
     ],
     ids=["no id", "500", "a page", "nothing"],
 )
-def test_an_answer_that_proves_nothing_is_a_doubt(answer):
-    """Neither accepted nor refused: nobody knows."""
+def test_unproven_answers(answer):
+    """An answer that proves neither is a doubt."""
     assert LUMA.read_submit(answer) is None
     assert isinstance(verdict_of(answer), Unproven)

@@ -110,12 +110,12 @@ ECHOES = {
         {"generation_type": "modify_video", "media": {"url": URL}, "model": "ray-2", "mode": "flex_2"},
         NONE,
     ),
-    "more pixels, of nobody knows what": (
+    "more pixels, without the original": (
         UpscaleRequest(SOURCE, resolution="4k"),
         {"generation_type": "upscale_video", "resolution": "4k"},
         POSSIBLE,
     ),
-    "sound, of nobody knows what": (
+    "audio, without the original": (
         AudioRequest(SOURCE, "purring"),
         {"generation_type": "add_audio", "prompt": "purring"},
         POSSIBLE,
@@ -126,8 +126,8 @@ ECHOES = {
 
 
 @pytest.mark.parametrize(("request_", "echo", "likeness"), ECHOES.values(), ids=ECHOES.keys())
-def test_a_generation_is_compared_by_what_it_repeats(request_, echo, likeness):
-    """The same is what differs in nothing; other is what differs in something told; what is not told is alike."""
+def test_repeated_request(request_, echo, likeness):
+    """EXACT if all fields are equal, NONE if a repeated field differs, POSSIBLE if fields are missing."""
     assert LUMA.match({"id": "g1", "state": "queued", "request": echo}, request_) is likeness
 
 
@@ -141,13 +141,13 @@ KINDS = {
 
 
 @pytest.mark.parametrize(("raw", "likeness"), KINDS.values(), ids=KINDS.keys())
-def test_the_generations_own_kind_counts_where_its_request_has_none(raw, likeness):
-    """A picture was not made from a video's request, whatever else is told."""
+def test_kind_of_generation(raw, likeness):
+    """An image does not match the request of a video, whatever else is equal."""
     assert LUMA.match({"id": "g1", "request": {}, **raw}, VIDEO) is likeness
 
 
-def test_assumed_a_recorded_generation_is_recognized():
-    """Assumed: the service repeats a submit field by field; the recorded ones of Luma and of a relay do."""
+def test_assumed_recorded_match():
+    """Assumed: the service repeats a submit field by field, as the recorded answers of Luma and of a relay do."""
     recorded = sample("dream_machine", "get-completed")
     lake = VideoRequest(
         "A serene lake surrounded by mountains at sunset",
@@ -163,7 +163,7 @@ def test_assumed_a_recorded_generation_is_recognized():
     assert LUMA.match(sample("dream_machine", "get-completed-image"), warrior) is EXACT
 
 
-def test_a_request_that_cannot_be_sent_cannot_be_compared():
+def test_match_with_unsupported_request():
     """A request that the format refuses is refused here too."""
     with pytest.raises(InvalidInput):
         LUMA.match({"id": "g1", "request": CAT}, VideoRequest("cat dance", expand_prompt=True))

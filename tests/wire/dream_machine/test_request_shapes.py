@@ -122,8 +122,8 @@ PURCHASES = {
 
 
 @pytest.mark.parametrize(("request_", "below", "status", "body"), PURCHASES.values(), ids=PURCHASES.keys())
-async def test_a_purchase(mocked_http, request_, below, status, body):
-    """Every kind of purchase is one POST to its path at Luma, with the official key and exactly its fields."""
+async def test_submit_request(mocked_http, request_, below, status, body):
+    """Each kind of submit is one POST to its path at Luma, with Luma's key and exactly its fields."""
     mocked_http.post(LUMA + below, status=status, payload=QUEUED)
     async with LumaSession(dialect=DreamMachine()) as luma:
         handle = await luma.submit(request_)
@@ -143,24 +143,24 @@ async def test_a_purchase(mocked_http, request_, below, status, body):
         ("https://api.lumalabs.ai/dream-machine/v1/", f"{LUMA}/generations"),
     ],
 )
-async def test_where_a_service_keeps_its_paths(mocked_http, base, url):
-    """The format's own path stands once, below whatever the base URL has, pasted with it or not."""
+async def test_base_url_path(mocked_http, base, url):
+    """The format's path appears once, below any path of the base URL."""
     mocked_http.post(url, status=201, payload=QUEUED)
     async with LumaSession(base_url=base, dialect=DreamMachine()) as luma:
         await luma.submit("cat dance")
     assert only_request(mocked_http)[1] == url
 
 
-async def test_the_path_of_today(mocked_http):
-    """The path of creating a video is a setting."""
+async def test_create_path(mocked_http):
+    """The path for creating a video is a setting."""
     mocked_http.post(f"{LUMA}/generations/video", status=201, payload=QUEUED)
     async with LumaSession(dialect=DreamMachine(create_path="/generations/video")) as luma:
         await luma.submit("cat dance")
     assert only_request(mocked_http)[1] == f"{LUMA}/generations/video"
 
 
-async def test_a_look(mocked_http):
-    """A single look is a GET, and a picture's link is read as one."""
+async def test_get_request(mocked_http):
+    """A single query is a GET, and the link of an image is read like that of a video."""
     recorded = sample("dream_machine", "get-completed-image")
     mocked_http.get(f"{LUMA}/generations/{recorded['id']}", payload=recorded)
     async with LumaSession(dialect=DreamMachine()) as luma:
@@ -169,8 +169,8 @@ async def test_a_look(mocked_http):
     assert generation.image.url == recorded["assets"]["image"]
 
 
-async def test_the_link_costs_a_look_and_no_more(mocked_http):
-    """There is no call for a link: a completed generation carries it, and it has no watermark."""
+async def test_video_url_without_link_call(mocked_http):
+    """There is no call for a link: a completed generation has it, without a watermark."""
     recorded = sample("dream_machine", "get-completed")
     mocked_http.get(f"{LUMA}/generations/{recorded['id']}", payload=recorded)
     async with LumaSession(dialect=DreamMachine()) as luma:
@@ -193,8 +193,8 @@ QUESTIONS = {
 
 
 @pytest.mark.parametrize(("ask", "method", "below", "payload"), QUESTIONS.values(), ids=QUESTIONS.keys())
-async def test_a_question(mocked_http, ask, method, below, payload):
-    """What costs nothing is one request to its path, with the official key and no body."""
+async def test_free_request(mocked_http, ask, method, below, payload):
+    """A free call is one request to its path, with Luma's key and without a body."""
     mocked_http.get(URL(LUMA + below), payload=payload)
     async with LumaSession(dialect=DreamMachine()) as luma:
         await ask(luma)
@@ -203,16 +203,16 @@ async def test_a_question(mocked_http, ask, method, below, payload):
     assert headers["Authorization"] == f"Bearer {KEY}"
 
 
-async def test_a_deletion(mocked_http):
-    """A deletion is a DELETE, and is done when the service says nothing with 204."""
+async def test_delete_request(mocked_http):
+    """A deletion is a DELETE, and succeeds with 204 and no body."""
     mocked_http.delete(f"{LUMA}/generations/some-id", status=204)
     async with LumaSession(dialect=DreamMachine()) as luma:
         assert await luma.library.delete("some-id") is None
     assert only_request(mocked_http)[:2] == ("DELETE", f"{LUMA}/generations/some-id")
 
 
-async def test_what_cannot_be_spelled_never_leaves(mocked_http):
-    """A field that the format has not is refused by its name before any request, and leaves no entry."""
+async def test_unsupported_field(mocked_http):
+    """A field that the format does not have is refused before any request, and leaves no entry."""
     async with LumaSession(dialect=DreamMachine()) as luma:
         with pytest.raises(InvalidInput, match="expand_prompt"):
             await luma.submit("cat dance", expand_prompt=True)

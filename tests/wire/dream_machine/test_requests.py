@@ -1,4 +1,4 @@
-"""How the official format spells calls."""
+"""The calls of Luma's own format."""
 
 from __future__ import annotations
 
@@ -251,16 +251,16 @@ PURCHASES = {
 
 
 @pytest.mark.parametrize(("request_", "name", "below", "body"), PURCHASES.values(), ids=PURCHASES.keys())
-def test_a_purchase(request_, name, below, body):
-    """Each kind of purchase is one POST to its path, with the fields that were given and those that are required."""
+def test_submit_call(request_, name, below, body):
+    """Each kind of submit is one POST to its path, with the given and the required fields."""
     call = LUMA.submit_call(request_)
     assert (call.name, call.method, call.path, call.body) == (name, "POST", f"{EVERY}{below}", body)
     assert (call.query, call.headers, call.bearer) == ((), (), None)
     assert LUMA.supports(name)
 
 
-def test_every_field_of_every_request_is_carried_or_refused():
-    """A field that a request has either shows in the body or is refused by its name; none is dropped."""
+def test_every_field_is_sent_or_refused():
+    """Every field of a request is in the body or is refused by its name."""
     bare = {
         VideoRequest: VideoRequest("x"),
         ExtendRequest: ExtendRequest("some-id", "x"),
@@ -331,32 +331,32 @@ UNCARRIED = {
 
 
 @pytest.mark.parametrize(("request_", "field"), UNCARRIED.values(), ids=UNCARRIED.keys())
-def test_what_the_format_cannot_carry_is_refused_by_name(request_, field):
-    """A field that would be paid for and not be done, or be written twice, is refused before any I/O."""
+def test_unsupported_fields(request_, field):
+    """A field without effect, or one that would be written twice, is refused before any I/O."""
     with pytest.raises(InvalidInput) as caught:
         LUMA.submit_call(request_)
     assert caught.value.field == field
 
 
-def test_assumed_a_video_of_no_model_is_made_by_ray_2():
-    """Assumed: the model that the service requires is the one that Luma's own tools take."""
+def test_assumed_default_model():
+    """Assumed: the required model is the default of Luma's own tools."""
     assert LUMA.submit_call(VideoRequest("x")).body["model"] == "ray-2"
     assert LUMA.submit_call(ImageRequest("x")).body["model"] == "photon-1"
 
 
-def test_assumed_an_inline_picture_goes_where_its_address_would():
-    """Assumed: the `url` of a frame takes a `data:` URI."""
+def test_assumed_inline_image():
+    """Assumed: the `url` of a frame accepts a `data:` URI."""
     body = LUMA.submit_call(VideoRequest("x", keyframes=Keyframes(INLINE))).body
     assert body["keyframes"]["frame0"] == {"type": "image", "url": INLINE.url}
 
 
-def test_assumed_the_older_path_works_everywhere():
-    """Assumed: videos are bought at the path that relays know, and that Luma still serves."""
+def test_assumed_create_path():
+    """Assumed: videos are created at the path that relays have, and that Luma still serves."""
     assert LUMA.submit_call(VideoRequest("x")).path == f"{ROOT}/generations"
 
 
-def test_the_path_of_a_video_can_be_set():
-    """The path of today is a setting; it moves videos and continuations, and nothing else."""
+def test_create_path():
+    """The setting changes the path of videos and continuations only."""
     today = DreamMachine(create_path="/generations/video")
     assert today.submit_call(VideoRequest("x")).path == f"{ROOT}/generations/video"
     assert today.submit_call(ExtendRequest("some-id", "x")).path == f"{ROOT}/generations/video"
@@ -365,7 +365,7 @@ def test_the_path_of_a_video_can_be_set():
 
 
 @pytest.mark.parametrize("path", ["", "/", "generations", "/generations/", "/a/../b", "/a?b", "/{id}", None, 7])
-def test_a_path_that_is_none_is_refused(path):
+def test_malformed_create_path(path):
     """A path that could lead elsewhere is refused when the dialect is built."""
     with pytest.raises(InvalidInput) as caught:
         DreamMachine(create_path=path)
@@ -385,8 +385,8 @@ QUESTIONS = {
 
 
 @pytest.mark.parametrize(("asked", "method", "path", "query"), QUESTIONS.values(), ids=QUESTIONS.keys())
-def test_query_call(asked, method, path, query):
-    """What costs nothing has the documented path, and needs nothing but the API key."""
+def test_query_calls(asked, method, path, query):
+    """Free calls have the documented path, and need only the API key."""
     call = asked.call
     assert (call.method, call.path, call.query, call.body) == (method, ROOT + path, query, None)
     assert (call.headers, call.bearer) == ((), None)
@@ -399,15 +399,15 @@ def test_query_call(asked, method, path, query):
         *[(1, offset, "offset") for offset in (-1, None, False, "0")],
     ],
 )
-def test_a_page_that_is_none_is_refused(limit, offset, field):
-    """A page has one to a hundred generations and begins at none or more of them; anything else is refused."""
+def test_malformed_page(limit, offset, field):
+    """A page has 1 to 100 generations and an offset of 0 or more."""
     with pytest.raises(InvalidInput) as caught:
         LUMA.list_page(limit, offset)
     assert caught.value.field == field
 
 
 @pytest.mark.parametrize("generation_id", ["", "../../admin", "a/b", "a?b", "ü", "x" * 129, None, 7])
-def test_an_id_that_could_bend_an_address_is_refused(generation_id):
+def test_unsafe_id(generation_id):
     """No path is built from an id of an unsafe form."""
     for build in (LUMA.get, LUMA.delete):
         with pytest.raises(InvalidInput):
@@ -438,21 +438,21 @@ def test_calls_that_luma_lacks(operation, call):
         *("list", "delete", "concepts", "camera_motions", "credits", "ping"),
     ],
 )
-def test_supports_answers_beforehand(operation):
-    """What the format has is known without asking; a word that is no operation is none."""
+def test_supports(operation):
+    """`supports()` knows every operation of the format, and no other word."""
     assert LUMA.supports(operation)
     assert not LUMA.supports(operation.upper())
 
 
-def test_what_a_session_goes_by():
-    """The format's name, address, sizes and limits are those of Luma's own service."""
+def test_dialect_properties():
+    """The name, address, sizes and limits are those of Luma."""
     assert (LUMA.name, LUMA.default_base_url) == ("dream-machine", "https://api.lumalabs.ai")
     assert (LUMA.max_ids, LUMA.page_size) == (1, 100)
     limits = LUMA.limits
     assert (limits.max_in_flight, limits.submits_per_minute, limits.burst) == (10, 20, 10)
 
 
-def test_a_dialect_is_a_value():
+def test_dialect_is_a_value():
     """It is frozen, comparable, and survives copying and pickling."""
     other = DreamMachine(create_path="/generations/video")
     assert DreamMachine() == LUMA != other
@@ -471,6 +471,6 @@ def test_a_dialect_is_a_value():
         ({"sync": True, "sync_timeout": 10**400}, 3600),
     ],
 )
-def test_a_synchronous_answer_takes_its_time(fields, sync_wait_s):
-    """The service holds the answer back for as long as it was told, or for a minute; that is no silence."""
+def test_sync_wait(fields, sync_wait_s):
+    """A synchronous answer is delayed by its `sync_timeout`, or by a minute."""
     assert LUMA.submit_call(ImageRequest("a cat", **fields)).sync_wait_s == sync_wait_s

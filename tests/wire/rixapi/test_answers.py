@@ -153,14 +153,14 @@ def plain(generation):
     return attrs.evolve(generation, raw={})
 
 
-def test_every_sample_is_read_by_a_test():
-    """No recorded answer lies about without anybody holding the reader to it."""
+def test_every_sample_has_a_test():
+    """Every recorded answer has a test."""
     read = {*SUBMITTED, *QUERIED, *LISTED, *BALANCES, *REQUESTS, "download-url"}
     assert read == set(names("rixapi"))
 
 
 @pytest.mark.parametrize(("name", "expected"), SUBMITTED.items(), ids=SUBMITTED.keys())
-def test_an_answer_to_a_submit(name, expected):
+def test_recorded_submits(name, expected):
     """Every recorded answer to a submit names its generation, holds no error, and is pending."""
     answer = document(sample("rixapi", name), 201)
     assert RIX.read_error(answer) is None
@@ -172,8 +172,8 @@ def test_an_answer_to_a_submit(name, expected):
 
 
 @pytest.mark.parametrize(("name", "expected"), QUERIED.items(), ids=QUERIED.keys())
-def test_an_answer_to_a_query(name, expected):
-    """Every recorded answer to a query is read in full, and keeps its JSON untouched."""
+def test_recorded_queries(name, expected):
+    """Every recorded answer to a query is read in full, and keeps its JSON unchanged."""
     answer = document(sample("rixapi", name))
     assert RIX.read_error(answer) is None
     generation = RIX.generation(RIX.get(expected.id).read(answer).raw)
@@ -182,8 +182,8 @@ def test_an_answer_to_a_query(name, expected):
 
 
 @pytest.mark.parametrize(("name", "expected"), LISTED.items(), ids=LISTED.keys())
-def test_an_answer_to_a_query_for_many(name, expected):
-    """Both forms of the answer, the envelope and the bare list, give the generation under its own id."""
+def test_recorded_lists(name, expected):
+    """The envelope and the bare list both give the generation under its own id."""
     answer = document(sample("rixapi", name))
     assert RIX.read_error(answer) is None
     (row,) = RIX.get_many([]).read(answer)
@@ -191,14 +191,14 @@ def test_an_answer_to_a_query_for_many(name, expected):
     assert plain(RIX.generation(row.raw)) == expected
 
 
-def test_the_link():
+def test_recorded_link():
     """The watermark-free link is the answer's `url`."""
     answer = document(sample("rixapi", "download-url"))
     assert RIX.read_error(answer) is None
     assert RIX.link("some-id").read(answer).startswith("https://example.r2.cloudflarestorage.com/ai-lumalabs-storage/")
 
 
-def test_the_account():
+def test_recorded_account():
     """The account's quota is read; its JSON is kept without the access token."""
     recorded = sample("rixapi", "user-self")
     recorded["data"]["access_token"] = "at-secret"
@@ -210,8 +210,8 @@ def test_the_account():
     assert user.raw == sample("rixapi", "user-self")["data"]
 
 
-def test_the_keys_quota():
-    """The key's quota is read; `expires_at: 0` is never, and the boolean `code` is no error."""
+def test_recorded_key():
+    """The key's quota is read; `expires_at: 0` means never, and the boolean `code` is no error."""
     answer = document(sample("rixapi", "usage-token"))
     assert RIX.read_error(answer) is None
     usage = RIX.key().read(answer)
@@ -220,8 +220,8 @@ def test_the_keys_quota():
     assert usage.raw == sample("rixapi", "usage-token")["data"]
 
 
-def test_a_key_that_ends():
-    """A key's end is a moment, given in Unix seconds."""
+def test_key_expiry():
+    """A key's expiry is a moment, given in Unix seconds."""
     recorded = sample("rixapi", "usage-token")
     recorded["data"]["expires_at"] = 1_719_819_313
     assert RIX.key().read(document(recorded)).expires_at == utc(2024, 7, 1, 7, 35, 13)
@@ -229,22 +229,22 @@ def test_a_key_that_ends():
 
 @pytest.mark.parametrize("read", [ACCOUNT.user().read, RIX.key().read], ids=["user", "key"])
 @pytest.mark.parametrize("payload", [[], None, "x", {}, {"data": None}, {"data": ["at-secret"]}])
-def test_a_balance_that_is_not_there(read, payload):
-    """An account page without data is unreadable; the error quotes nothing, since the page may hold a token."""
+def test_account_without_data(read, payload):
+    """An account page without data is unreadable; the error has no excerpt, since the page may hold a token."""
     with pytest.raises(UnreadableResponse, match="no data") as caught:
         read(document(payload))
     assert caught.value.paths == ("data",)
     assert "at-secret" not in str(caught.value)
 
 
-def test_a_link_without_tls():
-    """A relay that gives out http:// links is taken at its word."""
+def test_link_without_tls():
+    """An http:// link is accepted."""
     assert RIX.link("some-id").read(document({"url": "http://x.example/v.mp4"})) == "http://x.example/v.mp4"
 
 
 @pytest.mark.parametrize("payload", [{}, {"url": None}, {"url": ""}, {"url": "soon"}, {"url": 7}, [], "https://x"])
-def test_a_link_that_is_none(payload):
-    """What cannot be fetched is no link."""
+def test_malformed_link(payload):
+    """A link that cannot be fetched is unreadable."""
     with pytest.raises(UnreadableResponse, match="no link") as caught:
         RIX.link("some-id").read(document(payload))
     assert caught.value.paths == ("url",)
@@ -256,8 +256,8 @@ IDS = {
     "id before task_id": ({"id": "a", "task_id": "b"}, "a"),
     "data.id": ({"code": 0, "data": {"id": "a"}}, "a"),
     "data.task_id": ({"code": "success", "data": {"task_id": "a"}}, "a"),
-    "id beside empty data": ({"id": "a", "data": None}, "a"),
-    "a database number beside task_id": ({"id": 13917, "task_id": "a"}, "a"),
+    "id with empty data": ({"id": "a", "data": None}, "a"),
+    "a database number and task_id": ({"id": 13917, "task_id": "a"}, "a"),
     "a number": ({"id": 13917}, None),
     "nothing": ({"state": "pending"}, None),
     "null": ({"id": None, "task_id": None, "data": None}, None),
@@ -272,20 +272,20 @@ IDS = {
 
 
 @pytest.mark.parametrize(("payload", "generation_id"), IDS.values(), ids=IDS.keys())
-def test_where_an_id_is_found(payload, generation_id):
-    """Ids are texts of a safe form under four names; what is malformed names no generation."""
+def test_id_places(payload, generation_id):
+    """Ids are strings of a safe form under four names; a malformed id names no generation."""
     row = RIX.read_submit(document(payload, 201))
     assert (row.id if row else None) == generation_id
 
 
-def test_an_id_is_found_in_whatever_came_first():
-    """Of two documents the first one is read; whether that proves a purchase is judged elsewhere."""
+def test_id_in_first_document():
+    """Of two documents the first is read; what that proves is decided elsewhere."""
     assert RIX.read_submit(raw_document('{"id": "a"}{"detail": "x"}', 201)).id == "a"
     assert RIX.read_submit(raw_document("<html>", 201)) is None
 
 
-def test_a_look_at_one_may_come_in_an_envelope():
-    """Relays that answer a single query with a row are understood."""
+def test_query_in_envelope():
+    """A single query may be answered with a row."""
     recorded = sample("rixapi", "tasks-envelope")
     row = RIX.get(LISTED["tasks-envelope"].id).read(document({**recorded, "data": recorded["data"][0]}))
     assert plain(RIX.generation(row.raw)) == LISTED["tasks-envelope"]
@@ -300,8 +300,8 @@ def test_a_look_at_one_may_come_in_an_envelope():
         ({"data": []}, "names no generation"),
     ],
 )
-def test_a_look_that_is_about_something_else(payload, what):
-    """An answer about another generation, or about none, is unreadable rather than taken for this one."""
+def test_answer_about_another(payload, what):
+    """An answer about another generation, or about none, is unreadable."""
     with pytest.raises(UnreadableResponse, match=what) as caught:
         RIX.get("some-id").read(document(payload))
     assert caught.value.paths == ("id",)
@@ -322,13 +322,13 @@ MANY = {
 
 
 @pytest.mark.parametrize(("payload", "ids"), MANY.values(), ids=MANY.keys())
-def test_which_rows_are_found(payload, ids):
-    """Rows are found by id, in the answer's order; what has none is left out."""
+def test_rows_of_list(payload, ids):
+    """Rows are found by id, in order; rows without an id are left out."""
     assert [row.id for row in RIX.get_many([]).read(document(payload))] == ids
 
 
 @pytest.mark.parametrize("payload", [{}, {"data": {}}, {"data": "x"}, {"data": 0}, "x", 7, None])
-def test_a_look_at_many_without_rows(payload):
+def test_answer_without_list(payload):
     """An answer without any list is unreadable."""
     with pytest.raises(UnreadableResponse, match="no list of generations") as caught:
         RIX.get_many([]).read(document(payload))
@@ -371,15 +371,15 @@ ENDS = {
 
 
 @pytest.mark.parametrize(("raw", "state", "word"), ENDS.values(), ids=ENDS.keys())
-def test_which_word_counts(raw, state, word):
-    """The task's own end counts before the relay's, the relay's end before a task that lags, and then the task."""
+def test_state_word_precedence(raw, state, word):
+    """The end of the task comes first, then the end of the row, then the word of the task."""
     generation = RIX.generation(raw)
     assert (generation.id, generation.state, generation.raw_state) == ("some-id", state, word)
 
 
 REASONS = {
     "a task's own": (task("failed", failure_reason="Job failed"), "Job failed"),
-    "a task's, in the row's spelling": (task("failed", fail_reason="Job failed"), "Job failed"),
+    "a task's, under the row's name": (task("failed", fail_reason="Job failed"), "Job failed"),
     "a row's": (row("FAILURE", fail_reason="timeout"), "timeout"),
     "a row's, while the task lags": (row("FAILURE", task("processing"), fail_reason="timeout"), "timeout"),
     "the task's before the row's": (row("FAILURE", task("failed", failure_reason="a"), fail_reason="b"), "a"),
@@ -395,13 +395,13 @@ REASONS = {
 
 
 @pytest.mark.parametrize(("raw", "reason"), REASONS.values(), ids=REASONS.keys())
-def test_why_it_failed(raw, reason):
-    """A row's `fail_reason` is read only where the generation failed: elsewhere it holds other things."""
+def test_failure_reason(raw, reason):
+    """A row's `fail_reason` is read only if the generation failed, since it has other uses."""
     assert RIX.generation(raw).failure_reason == reason
 
 
-def test_a_row_carries_its_progress_beside_the_task():
-    """Progress stands in the row, the rest in its task."""
+def test_progress_in_row():
+    """Progress is in the row, and the other fields in its task."""
     generation = RIX.generation(row("IN_PROGRESS", task("processing", prompt="cat dance"), progress="37%"))
     assert (generation.progress, generation.prompt) == (0.37, "cat dance")
 
@@ -416,14 +416,14 @@ def test_a_row_carries_its_progress_beside_the_task():
         ({"submit_time": 0}, None),
     ],
 )
-def test_when_a_row_began(fields, moment):
-    """The task's moment counts first, then the row's, then when it was submitted."""
+def test_created_at(fields, moment):
+    """The task's moment comes first, then the row's, then the time of the submit."""
     times = {"created_at": "2020-01-01T00:00:00Z", "submit_time": 1} if "data" in fields else {}
     assert RIX.generation({**row("QUEUED"), **times, **fields}).created_at == moment
 
 
-def test_a_row_under_another_id_than_its_task():
-    """A row is keyed by its own `task_id`, the id that can be asked for."""
+def test_row_id_differs_from_task():
+    """A row has its own `task_id`, which is the id for queries."""
     raw = {"id": 13917, "task_id": "task_1", "status": "IN_PROGRESS", "data": task("processing")}
     (found,) = RIX.get_many([]).read(document([raw]))
     assert found.id == RIX.generation(found.raw).id == "task_1"
@@ -452,22 +452,22 @@ ARTIFACTS = {
 
 
 @pytest.mark.parametrize(("shown", "spare", "video"), ARTIFACTS.values(), ids=ARTIFACTS.keys())
-def test_the_artifact_completes_what_is_shown(shown, spare, video):
-    """Links that stand only under `artifact` are found; those that stand at the top count first."""
+def test_links_of_artifact(shown, spare, video):
+    """Links that are only under `artifact` are found; those at the top come first."""
     raw = task("completed", video=shown, artifact={"video": spare, "thumbnail": {"url": CLEAN}})
     generation = RIX.generation(raw)
     assert generation.video == video
     assert generation.thumbnail == Image(url=CLEAN)
 
 
-def test_a_task_of_nothing_is_none():
-    """Beside an empty `data` the row is the task."""
+def test_row_with_empty_data():
+    """If `data` is empty, the row is the task."""
     generation = RIX.generation({**task("completed", video={"url": CLEAN}), "data": {}})
     assert generation.video == Video(url=CLEAN)
 
 
-def test_the_prompt_is_repeated_in_two_places():
-    """The prompt stands at the top or in the repeated request; an empty one says nothing."""
+def test_prompt_places():
+    """The prompt is at the top or in the repeated request; an empty prompt counts as missing."""
     assert RIX.generation(task("pending", prompt="a", request={"prompt": "b"})).prompt == "a"
     assert RIX.generation(task("pending", prompt="", request={"prompt": "b"})).prompt == "b"
     assert RIX.generation(task("pending", request="b")).prompt is None
@@ -486,8 +486,8 @@ def test_the_prompt_is_repeated_in_two_places():
         (row(None), ("state",)),
     ],
 )
-def test_what_a_generation_cannot_do_without(raw, paths):
-    """Without a readable id or state there is no generation, and the error names which."""
+def test_missing_id_or_state(raw, paths):
+    """Without a readable id or state there is no generation; the error names the field."""
     with pytest.raises(UnreadableResponse) as caught:
         RIX.generation(raw)
     assert caught.value.paths == paths

@@ -48,8 +48,8 @@ def only_request(mocked_http):
     return method, str(url), sent["headers"], None if body is None else json.loads(body)
 
 
-async def test_the_documented_example(mocked_http):
-    """The page's example leaves as the page shows it, with no key more, and its answer is a pending generation."""
+async def test_documented_example(mocked_http):
+    """The page's example is sent as documented, without further keys, and its answer is a pending generation."""
     mocked_http.post(SUBMIT, status=201, payload=PENDING)
     documented = sample("rixapi", "submit-request-2025")
     frame = ImageKeyframe(documented["keyframes"]["frame0"]["url"])
@@ -103,8 +103,8 @@ PURCHASES = {
 
 
 @pytest.mark.parametrize(("edition", "request_", "below", "expected"), PURCHASES.values(), ids=PURCHASES.keys())
-async def test_a_purchase(mocked_http, edition, request_, below, expected):
-    """Every kind of purchase is one POST to its path with exactly the fields of its edition."""
+async def test_submit_request(mocked_http, edition, request_, below, expected):
+    """Each kind of submit is one POST to its path with exactly the fields of its edition."""
     mocked_http.post(f"{SUBMIT}{below}", status=200, payload=sample("rixapi", "extend-200"))
     async with session(dialect=RixAPI(edition=edition)) as luma:
         handle = await luma.submit(request_)
@@ -122,16 +122,16 @@ async def test_a_purchase(mocked_http, edition, request_, below, expected):
         (f"{BASE}/", RixAPI(prefix=""), f"{BASE}/generations"),
     ],
 )
-async def test_where_a_relay_keeps_its_paths(mocked_http, base, dialect, url):
-    """The base URL's own path and the dialect's prefix both stand before the path of a call."""
+async def test_base_url_and_prefix(mocked_http, base, dialect, url):
+    """The base URL's own path and the dialect's prefix come before the path of a call."""
     mocked_http.post(url, status=201, payload=PENDING)
     async with LumaSession(KEY, base_url=base, dialect=dialect) as luma:
         await luma.submit("cat dance")
     assert only_request(mocked_http)[1] == url
 
 
-async def test_a_look_at_one(mocked_http):
-    """A single look is a GET without a body, and its answer is read in full."""
+async def test_get_request(mocked_http):
+    """A single query is a GET without a body, and its answer is read in full."""
     recorded = sample("rixapi", "query-completed-2024")
     mocked_http.get(f"{SUBMIT}/{recorded['id']}", payload=recorded)
     async with session() as luma:
@@ -142,8 +142,8 @@ async def test_a_look_at_one(mocked_http):
     assert generation.video.download_url == recorded["video"]["download_url"]
 
 
-async def test_a_look_at_many(mocked_http):
-    """A look at several is one POST that names their ids."""
+async def test_get_many_request(mocked_http):
+    """A query for several is one POST with their ids."""
     first, second = sample("rixapi", "query-completed-2024"), sample("rixapi", "query-completed-2025")
     mocked_http.post(f"{BASE}/luma/tasks", payload=[second, first])
     async with session() as luma:
@@ -154,8 +154,8 @@ async def test_a_look_at_many(mocked_http):
     assert list(found) == [first["id"], second["id"]]
 
 
-async def test_the_link(mocked_http):
-    """For a video without a link, the watermark-free one is asked for below the generation's path, once."""
+async def test_link_request(mocked_http):
+    """If a video has no link, the watermark-free link is requested once, below the generation's path."""
     bare = sample("rixapi", "query-completed-no-link")
     address = f"{SUBMIT}/{bare['id']}"
     mocked_http.get(address, payload=bare, repeat=True)
@@ -166,8 +166,8 @@ async def test_the_link(mocked_http):
     assert len(mocked_http.requests["GET", URL(f"{address}/download_video_url")]) == 1
 
 
-async def test_the_account_gets_the_access_token_and_the_key_gets_the_key(mocked_http):
-    """The account's page sees the access token and the account's number, and never the API key."""
+async def test_account_request(mocked_http):
+    """The account page gets the access token and the account's number, and never the API key."""
     mocked_http.get(f"{BASE}/api/user/self", payload=sample("rixapi", "user-self"))
     mocked_http.get(f"{BASE}/api/usage/token", payload=sample("rixapi", "usage-token"))
     async with session(dialect=RixAPI(access_token="at-secret", user_id=1)) as luma:
@@ -191,8 +191,8 @@ async def test_the_account_gets_the_access_token_and_the_key_gets_the_key(mocked
         (UpscaleRequest("some-id"), UnsupportedOperation),
     ],
 )
-async def test_what_cannot_be_spelled_never_leaves(mocked_http, request_, error):
-    """A request that the format cannot carry is refused before any request, and leaves no entry."""
+async def test_unsupported_request(mocked_http, request_, error):
+    """A request that the format does not support is refused before any request, and leaves no entry."""
     async with session() as luma:
         with pytest.raises(error):
             await luma.submit(request_)
@@ -202,8 +202,8 @@ async def test_what_cannot_be_spelled_never_leaves(mocked_http, request_, error)
 
 
 @pytest.mark.looptime
-async def test_a_batch_of_one_asks_for_each_by_itself():
-    """With `batch_size=1` waits and look-ups send the single query only, which every relay documents alike."""
+async def test_batch_size_of_one():
+    """With `batch_size=1` only single queries are sent."""
     async with FakeGateway(script=succeeds(after=5)) as gateway:
         settings = {"base_url": gateway.base_url, "dialect": RixAPI(batch_size=1), "poll": PollPolicy.fixed(1)}
         async with LumaSession(gateway.api_key, **settings) as luma:
@@ -216,8 +216,8 @@ async def test_a_batch_of_one_asks_for_each_by_itself():
         assert set(gateway.counts) <= {"submit", "query"}
 
 
-async def test_an_open_session_has_loaded_what_answers_need():
-    """What structures answers is loaded when a session opens: not on import, and not when the first answer waits."""
+async def test_converter_is_loaded_on_open():
+    """The converter is loaded when a session opens: not on import, and not with the first answer."""
     code = """
 import asyncio, sys, luma_async
 async def main():

@@ -1,4 +1,4 @@
-"""How the relay format spells calls, in both editions."""
+"""The calls of the relay format, in both editions."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ CAT = {"prompt": "cat dance", "aspect_ratio": "16:9"}
 OLD_CAT = {"user_prompt": "cat dance", "aspect_ratio": "16:9"}
 
 
-def test_the_documented_example_is_sent_as_documented():
-    """The example of the 2025 page is sent with exactly its fields, in exactly its spelling."""
+def test_documented_example_2025():
+    """The example of the 2025 page is sent with exactly its fields."""
     documented = sample("rixapi", "submit-request-2025")
     frame = ImageKeyframe(documented["keyframes"]["frame0"]["url"])
     call = NEW.submit_call(VideoRequest("cat dance", keyframes=Keyframes(frame0=frame)))
@@ -45,7 +45,7 @@ def test_the_documented_example_is_sent_as_documented():
     assert (call.query, call.headers, call.bearer) == ((), (), None)
 
 
-def test_the_documented_examples_of_2024_are_sent_as_documented():
+def test_documented_examples_2024():
     """A video and a continuation of the 2024 pages have exactly the documented fields."""
     assert OLD.submit_call(VideoRequest("cat dance")).body == sample("rixapi", "submit-request-2024")
     call = OLD.submit_call(ExtendRequest("some-id", "add cat", expand_prompt=True))
@@ -100,8 +100,8 @@ VIDEOS = {
 
 
 @pytest.mark.parametrize(("dialect", "fields", "body"), VIDEOS.values(), ids=VIDEOS.keys())
-def test_a_video(dialect, fields, body):
-    """A video is one POST whose body has the fields that were given, in the edition's spelling, and no other."""
+def test_video_call(dialect, fields, body):
+    """A video is one POST whose body has the given fields under the edition's names, and no others."""
     call = dialect.submit_call(VideoRequest("cat dance", **fields))
     assert (call.name, call.method, call.path, call.body) == ("submit", "POST", "/luma/generations", body)
 
@@ -134,15 +134,15 @@ MORE = {
 
 
 @pytest.mark.parametrize(("dialect", "request_", "path", "body"), MORE.values(), ids=MORE.keys())
-def test_a_continuation(dialect, request_, path, body):
+def test_extend_call(dialect, request_, path, body):
     """A continuation is a POST below the video's own path, without an aspect ratio."""
     call = dialect.submit_call(request_)
     assert (call.name, call.method, call.path, call.body) == ("extend", "POST", path, body)
 
 
 @pytest.mark.parametrize(("dialect", "prompt"), [(NEW, "prompt"), (OLD, "user_prompt")])
-def test_assumed_sound_is_a_submit_that_names_its_video(dialect, prompt):
-    """Assumed: sound is bought at the path of a submit, with the finished video as `task_id`."""
+def test_assumed_audio_call(dialect, prompt):
+    """Assumed: audio is submitted at the path of a video, with the finished video as `task_id`."""
     call = dialect.submit_call(AudioRequest("some-id", "purring", notify_hook=HOOK))
     assert (call.name, call.method, call.path) == ("add_audio", "POST", "/luma/generations")
     assert call.body == {prompt: "purring", "task_id": "some-id", "notify_hook": HOOK}
@@ -152,20 +152,20 @@ def test_assumed_sound_is_a_submit_that_names_its_video(dialect, prompt):
     ("audio_path", "path"),
     [("/luma/generations/{id}/audio", "/luma/generations/some-id/audio"), ("/v1/sound", "/v1/sound")],
 )
-def test_the_path_of_sound_can_be_set(audio_path, path):
-    """A relay with another path for sound is a setting, and the video's id may stand in it."""
+def test_audio_path(audio_path, path):
+    """The path for audio is a setting, and may hold the video's id."""
     call = RixAPI(audio_path=audio_path).submit_call(AudioRequest("some-id", "purring"))
     assert (call.path, call.body) == (path, {"prompt": "purring", "task_id": "some-id"})
 
 
-def test_assumed_a_frame_may_be_an_earlier_generation():
-    """Assumed: a frame of the 2025 edition that is a video is spelled as in the official format."""
+def test_assumed_generation_keyframe():
+    """Assumed: a generation as a keyframe of the 2025 edition has the form of Luma's own format."""
     body = NEW.submit_call(VideoRequest("cat dance", keyframes=Keyframes(EARLIER, LION))).body
     assert body["keyframes"]["frame0"] == {"type": "generation", "id": EARLIER.id}
 
 
-def test_assumed_an_inline_image_goes_where_its_address_would():
-    """Assumed: the 2025 edition takes a `data:` URI as the `url` of a frame."""
+def test_assumed_inline_image():
+    """Assumed: the 2025 edition accepts a `data:` URI as the `url` of a frame."""
     body = NEW.submit_call(VideoRequest("cat dance", keyframes=Keyframes(INLINE))).body
     assert body["keyframes"]["frame0"] == {"type": "image", "url": INLINE.url}
 
@@ -195,15 +195,15 @@ UNCARRIED = {
 
 
 @pytest.mark.parametrize(("dialect", "request_", "field"), UNCARRIED.values(), ids=UNCARRIED.keys())
-def test_what_an_edition_cannot_carry_is_refused_by_name(dialect, request_, field):
-    """A field that would be paid for and not be done, or that would be written twice, is refused before any I/O."""
+def test_unsupported_fields(dialect, request_, field):
+    """A field without effect, or one that would be written twice, is refused before any I/O."""
     with pytest.raises(InvalidInput) as caught:
         dialect.submit_call(request_)
     assert caught.value.field == field
 
 
-def test_a_refused_field_names_the_edition_that_has_it():
-    """Only what the other edition carries is said to be carried there."""
+def test_unsupported_field_hint():
+    """The message names the other edition only if that has the field."""
     with pytest.raises(InvalidInput, match="edition='2024'"):
         NEW.submit_call(VideoRequest("x", model="ray-2"))
     with pytest.raises(InvalidInput) as caught:
@@ -222,8 +222,8 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize(("operation", "request_"), ELSEWHERE.items(), ids=ELSEWHERE.keys())
-def test_what_the_format_lacks_is_unsupported(operation, request_):
-    """Requests of the official format alone are refused by the name under which `supports` knows them."""
+def test_unsupported_requests(operation, request_):
+    """Requests that only Luma's own format has are refused under the name that `supports()` knows."""
     with pytest.raises(UnsupportedOperation) as caught:
         NEW.submit_call(request_)
     assert (caught.value.operation, caught.value.service) == (operation, "rixapi")
@@ -256,8 +256,8 @@ def test_relays_have_no_list():
     assert NEW.page_size == 0
 
 
-def test_a_relay_has_no_credits_but_a_quota():
-    """The error says where the balance of a relay is told instead."""
+def test_credits_hint():
+    """The error says where to find the balance of a relay."""
     with pytest.raises(UnsupportedOperation, match=r"account\.key\(\)"):
         NEW.credits()
 
@@ -273,15 +273,15 @@ QUESTIONS = {
 
 
 @pytest.mark.parametrize(("query", "method", "path", "body"), QUESTIONS.values(), ids=QUESTIONS.keys())
-def test_query_call(query, method, path, body):
-    """Looks and links have the documented paths, below the prefix that is set, and need nothing but the API key."""
+def test_query_calls(query, method, path, body):
+    """Queries and links have the documented paths below the prefix, and need only the API key."""
     call = query.call
     assert (call.method, call.path, call.body) == (method, path, body)
     assert (call.headers, call.bearer, call.query) == ((), None, ())
 
 
-def test_assumed_the_account_is_asked_with_the_access_token():
-    """Assumed: the account's path, and the header with its number, are those of the relay's relatives."""
+def test_assumed_account_call():
+    """Assumed: the account's path and its header are those of published relays."""
     call = RixAPI(access_token="at-secret", user_id=7).user().call
     assert (call.method, call.path, call.body) == ("GET", "/api/user/self", None)
     assert (call.headers, call.bearer) == ((("New-Api-User", "7"),), "at-secret")
@@ -290,8 +290,8 @@ def test_assumed_the_account_is_asked_with_the_access_token():
     assert named.user().call.path == "/api/user/self"
 
 
-def test_assumed_the_keys_quota_is_asked_with_the_key():
-    """Assumed: the path of the key's quota is that of the relay's relatives; it needs nothing but the key."""
+def test_assumed_key_call():
+    """Assumed: the path of the key's quota is that of published relays; it needs only the key."""
     call = NEW.key().call
     assert (call.method, call.path, call.headers, call.bearer) == ("GET", "/api/usage/token", (), None)
 
@@ -300,14 +300,14 @@ def test_assumed_the_keys_quota_is_asked_with_the_key():
     ("settings", "missing"),
     [({}, "access_token"), ({"user_id": 7}, "access_token"), ({"access_token": "at-secret"}, "user_id")],
 )
-def test_an_account_without_its_token_is_a_configuration_error(settings, missing):
-    """The error names the setting that is missing, before any I/O."""
+def test_account_without_token(settings, missing):
+    """The error names the missing setting, before any I/O."""
     with pytest.raises(ConfigurationError, match=f"{missing} is missing"):
         RixAPI(**settings).user()
 
 
 @pytest.mark.parametrize("generation_id", ["", "../../admin", "a/b", "a?b", "ü", "x" * 129, None, 7])
-def test_an_id_that_could_bend_an_address_is_refused(generation_id):
+def test_unsafe_id(generation_id):
     """No path is built from an id of an unsafe form."""
     for build in (NEW.get, NEW.link, lambda one: NEW.get_many(["some-id", one])):
         with pytest.raises(InvalidInput):
@@ -323,13 +323,13 @@ def test_an_id_that_could_bend_an_address_is_refused(generation_id):
         ("no such thing", False),
     ],
 )
-def test_supports_answers_beforehand(operation, answer):
-    """What the format has is known without asking."""
+def test_supports(operation, answer):
+    """`supports()` knows the operations of the format without a request."""
     assert NEW.supports(operation) is answer
 
 
-def test_a_batch_of_one_is_no_batch():
-    """With `batch_size=1` only single queries are asked, and many generations are still looked up."""
+def test_batch_size_of_one():
+    """With `batch_size=1` there is no query for many, but `get_many` is still supported."""
     single = RixAPI(batch_size=1)
     assert not single.supports("query_many")
     assert single.supports("get_many")
@@ -349,15 +349,15 @@ BAD_SETTINGS = {
 @pytest.mark.parametrize(
     ("field", "value"), [(field, value) for field, values in BAD_SETTINGS.items() for value in values]
 )
-def test_a_setting_that_cannot_be_right_is_refused_by_name(field, value):
+def test_malformed_settings(field, value):
     """Settings are checked when the dialect is built."""
     with pytest.raises(InvalidInput) as caught:
         RixAPI(**{field: value})
     assert caught.value.field == field
 
 
-def test_the_access_token_shows_itself_to_nobody():
-    """Neither the dialect, nor its call, nor the error about a bad token prints the token, and it is not pickled."""
+def test_access_token_is_hidden():
+    """The token is in no repr and no error, and cannot be pickled."""
     dialect = RixAPI(access_token="at-secret", user_id=7)
     assert "at-secret" not in repr(dialect) + repr(dialect.user())
     assert RixAPI(access_token=Secret("at-secret")).access_token.reveal() == "at-secret"
@@ -368,24 +368,24 @@ def test_the_access_token_shows_itself_to_nobody():
         pickle.dumps(dialect)
 
 
-def test_an_inline_image_stays_out_of_the_calls_repr():
-    """A call that is printed shows no body."""
+def test_repr_of_call():
+    """The repr of a call has no body."""
     call = NEW.submit_call(VideoRequest("cat dance", keyframes=Keyframes(INLINE)))
     assert "base64" not in repr(call)
 
 
-def test_purchases_are_known_whatever_the_settings():
-    """The name, which the journal keeps, depends on no setting, so nothing bought is lost by changing one."""
+def test_name_without_settings():
+    """The name depends on no setting, so that earlier submits are found after a change."""
     assert {RixAPI(edition="2024").name, RixAPI(prefix="", batch_size=1).name, RixAPI().name} == {"rixapi"}
     assert RixAPI().default_base_url is None
 
 
-def test_no_limit_of_a_relay_is_known():
-    """Relays differ and say nothing, so no bound is assumed."""
+def test_no_known_limits():
+    """Relays document no limits, so none are assumed."""
     assert RixAPI().limits == KnownLimits()
 
 
-def test_dialects_are_values():
+def test_dialect_is_a_value():
     """Two dialects with equal settings are equal, and frozen."""
     assert RixAPI() == RixAPI()
     assert hash(RixAPI(edition="2024")) == hash(RixAPI(edition="2024"))
