@@ -98,7 +98,7 @@ class FollowsTheCap:
     def accepted(self, _used):
         return self
 
-    def refused(self, _in_flight):
+    def rate_limited(self, _unfinished):
         return self
 
 

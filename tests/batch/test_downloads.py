@@ -1,4 +1,4 @@
-"""A batch that puts its files on disk, once each."""
+"""A batch downloads each file once."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def run(gateway, journal):
     return results
 
 
-async def test_files_arrive_under_readable_names(run, tmp_path):
-    """Each file is named by place, prompt and id, in a folder that is made if need be; its outcome names it."""
+async def test_default_file_names(run, tmp_path):
+    """A file is named after its index, prompt and id, in a folder that is created; the outcome has its path."""
     outcomes = await run(download_to=tmp_path / "new" / "clips")
     names = [f"0000-a-cat-dancing-{outcomes[0].generation.id}.mp4", f"0001-a-dog-{outcomes[1].generation.id}.mp4"]
     assert [outcome.path.name for outcome in outcomes] == names
@@ -74,8 +74,8 @@ async def test_file_name_without_id(run, tmp_path, file_name):
     assert outcome.path is None
 
 
-async def test_a_second_run_fetches_only_what_is_missing_or_damaged(run, gateway, tmp_path):
-    """What the journal knows to be on disk and is whole is left alone; what is gone or cut is fetched again, unpaid."""
+async def test_second_run(run, gateway, tmp_path):
+    """A second run downloads only files that are missing or damaged, and is charged nothing."""
     outcomes = await run(["a cat", "a dog", "a cow"], download_to=tmp_path)
     files = [outcome.path for outcome in outcomes]
     files[0].unlink()
@@ -87,8 +87,8 @@ async def test_a_second_run_fetches_only_what_is_missing_or_damaged(run, gateway
     assert len(gateway.charges) == 3
 
 
-async def test_a_file_that_the_journal_does_not_know_yet_is_taken_for_ours(run, gateway, tmp_path, journal):
-    """A program that was killed between finishing a file and noting it finds it by the id in its name, and notes it."""
+async def test_unrecorded_file(run, gateway, tmp_path, journal):
+    """A file that a killed program did not record is found by the id in its name, and recorded."""
     outcomes = await run(download_to=tmp_path)
     for outcome in outcomes:
         await journal.change(outcome.key, _forget_path)
@@ -101,8 +101,8 @@ def _forget_path(entry):
     return attrs.evolve(entry, path=None)
 
 
-async def test_a_failed_download_is_the_outcomes_error(run, gateway, tmp_path):
-    """The generation is kept beside the error, no other item suffers, and running again fetches the file alone."""
+async def test_failed_download(run, gateway, tmp_path):
+    """A failed download is the error of its outcome; another run downloads the file and is charged nothing."""
     gateway.inject(html_instead(), on="file", times=ALWAYS)
     outcomes = await run(["a cat"], download_to=tmp_path)
     assert isinstance(outcomes[0].error, DamagedFile)
@@ -113,8 +113,8 @@ async def test_a_failed_download_is_the_outcomes_error(run, gateway, tmp_path):
     assert len(gateway.charges) == 1
 
 
-async def test_a_disk_that_fails_is_the_outcomes_error(run, gateway, tmp_path):
-    """An OSError becomes a DownloadError that names the file, and the generation is kept."""
+async def test_full_disk(run, gateway, tmp_path):
+    """An OSError becomes a DownloadError with the path, in an outcome with the generation."""
     with broken_disk.full(0):
         outcome = (await run(["a cat"], download_to=tmp_path))[0]
     assert "No space left" in str(outcome.error)
@@ -122,12 +122,12 @@ async def test_a_disk_that_fails_is_the_outcomes_error(run, gateway, tmp_path):
     assert outcome.generation is not None
 
 
-async def test_a_function_may_say_where_files_go(run, gateway, tmp_path):
-    """It is called with the outcome, and an existing file of somebody else is never overwritten."""
+async def test_download_to_function(run, gateway, tmp_path):
+    """`download_to` may be a function of the outcome; an existing file of another origin is not overwritten."""
     (tmp_path / "a dog.mp4").write_bytes(b"mine")
     outcomes = await run(["a cat", "a dog"], download_to=lambda outcome: tmp_path / f"{outcome.request.prompt}.mp4")
     assert outcomes[0].path == tmp_path / "a cat.mp4"
-    # Not InvalidInput: it says that nothing was bought.
+    # Not InvalidInput, which would say that nothing was submitted.
     assert isinstance(outcomes[1].error, DownloadError)
     assert "a dog.mp4 exists" in str(outcomes[1].error)
     assert (tmp_path / "a dog.mp4").read_bytes() == b"mine"
@@ -136,16 +136,16 @@ async def test_a_function_may_say_where_files_go(run, gateway, tmp_path):
     assert again[0].path.read_bytes() == file_bytes()
 
 
-async def test_a_cut_transfer_is_taken_up_again(run, gateway, tmp_path):
-    """A connection that breaks in the middle of a file costs no generation and no outcome."""
+async def test_broken_connection(run, gateway, tmp_path):
+    """A download whose connection breaks is resumed."""
     gateway.inject(cut_after(1000), on="file")
     outcomes = await run(download_to=tmp_path)
     assert [outcome.error for outcome in outcomes] == [None, None]
     assert len(gateway.charges) == 2
 
 
-async def test_a_file_on_its_way_is_not_in_flight(gateway, tmp_path):
-    """While its file arrives, a generation no longer counts as running at the service, yet holds its seat."""
+async def test_slot_during_download(gateway, tmp_path):
+    """A generation whose file is being downloaded is not in flight at the service, and holds its slot."""
     gateway.inject(stall_after(1000, seconds=20), on="file", times=2)
     async with LumaSession(gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(1)) as luma:
         batch = luma.batch(PROMPTS, max_in_flight=2, download_to=tmp_path)
@@ -156,16 +156,16 @@ async def test_a_file_on_its_way_is_not_in_flight(gateway, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["clips", "clips/below", "a\0b", "\ud800", "x" * 300])
-async def test_a_place_that_is_no_folder_is_refused_before_paying(run, gateway, tmp_path, name):
-    """A file where the folder should be, or a name that none can have, is found out before anything is sent."""
+async def test_download_to_no_folder(run, gateway, tmp_path, name):
+    """A path that cannot be a folder is refused before anything is sent."""
     (tmp_path / "clips").write_text("a file")
     with pytest.raises(InvalidInput, match="download_to"):
         await run(download_to=f"{tmp_path}/{name}")
     assert gateway.counts.total() == 0
 
 
-async def test_leaving_during_a_download_loses_nothing(run, gateway, tmp_path):
-    """A batch that is left while a file arrives is gone on with by the next run."""
+async def test_cancelled_download(run, gateway, tmp_path):
+    """Downloads of a cancelled batch are resumed by the next run."""
     gateway.inject(stall_after(1000, seconds=60), on="file", times=2)
     taking = asyncio.ensure_future(run(download_to=tmp_path))
     await asyncio.sleep(30)

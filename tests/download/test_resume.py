@@ -55,10 +55,10 @@ async def test_resume_with_short_ranges(fetch, server, dest):
     assert starts_of(server) == [0, 1_000_000, 2_500_000]
 
 
-async def test_attempts_with_progress(fetch, dest):
+async def test_attempts_with_progress(fetch, dest, part):
     """Attempts that receive a megabyte are not counted, so that a large file arrives over a bad line."""
     async with FileServer(large_clip(12_000_000)) as server:
-        server.cuts = [1_100_000] * 10
+        server.cuts, server.part = [1_100_000] * 10, part
         path = await fetch(dest, completed(server.url()))
         assert path.read_bytes() == server.data
 
