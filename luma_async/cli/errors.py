@@ -9,6 +9,7 @@ from luma_async.cli.options import resume_command
 from luma_async.handle import PollingFailed, WaitTimeout
 from luma_async.values.errors import (
     ConfigurationError,
+    GenerationFailed,
     InvalidInput,
     KeyConflict,
     OutOfCredit,
@@ -27,20 +28,25 @@ _EXIT_CODES: tuple[tuple[Any, int], ...] = (
     ((Unauthorized, OutOfCredit), 4),
     (SubmitInDoubt, 6),
 )
-_POSITIONAL = frozenset({"prompt", "source", "media", "generation_id"})
+_POSITIONAL = frozenset({"id", "ids", "prompt", "source", "media", "generation_id"})
 """Fields that are typed without a flag."""
 _PYTHON = (
     # Many messages name what a program passes and, in parentheses, the flag or the command: keep the latter.
     (r"\S*[=(.]\S* \((?:or )?`?((?:--|luma-async )[^)`]*)`?\)", r"\1"),
     (r"watermark=['\"]allow['\"]", "--watermark"),
     (r", or pass LumaSession\(api_key=[^)]*\)", ""),
-    (r"[^.:]*allow_insecure=True\.?", ""),
+    (r"(?:,? or|\.| \() ?[^.,(]*allow_insecure=True[^.)]*\)?", ""),
     (r"RixAPI\(edition='(\d+)'\)", r"--edition \1"),
     (r"RixAPI\(access_token=[^)]*\)", "LUMA_ACCESS_TOKEN and LUMA_USER_ID"),
-    (r"library\.all\(\) \w+(?: on)?", "--all lists all of them"),
+    (r"library\.all\(\)", "--all"),
     (r"extend\(\)", "`luma-async extend`"),
     (r" [^.|]*`?\bextra\b[^.]*\.", ""),
     (r",? or None for no limit", ""),
+    (r"\bpass (--)", r"use \1"),
+    (r"\. Pass another path", ". Use --journal to name another file"),
+    (r"\bpass (?:another path|the path of a file)", "use --journal to name another file"),
+    # The settings file has a setting of this name, which stays.
+    (r"(?<!: )\bbase_url\b(?!,)", "base URL"),
     (r"True, False or None\b", "true, false or null"),
     (r"; use ImageKeyframe\.from_bytes\(\)", ""),
 )
@@ -73,6 +79,10 @@ def error_text(error: Exception, arguments: argparse.Namespace) -> str:
                 f"Polling generation {error.generation_id} kept failing. It is paid and may still be running. "
                 f"To wait again: {resume_command(arguments, 'wait', error.generation_id)}{newest}"
             )
+        case GenerationFailed():
+            code = f" [{error.code}]" if error.code else ""
+            failed = f"Generation {error.generation.id} failed{code}: {error.reason or 'no reason given'}"
+            return f"{failed}. It is final. {_retry_after_failure(arguments)}"
         case InvalidInput():
             text = f"{_flag_of(error.field, arguments)}: {error.message}"
         case RateLimited():
@@ -87,6 +97,14 @@ def error_text(error: Exception, arguments: argparse.Namespace) -> str:
     for pattern, replacement in _PYTHON:
         text = re.sub(pattern, replacement, text)
     return text
+
+
+def _retry_after_failure(arguments: argparse.Namespace) -> str:
+    if arguments.command == "batch":
+        return "--retry-failed submits it again."
+    if "key" not in vars(arguments):
+        return "To try again, submit the request again with another --key."
+    return f"To try again, run the command again{' with another --key' if arguments.key else ''}."
 
 
 def _flag_of(field: str, arguments: argparse.Namespace) -> str:

@@ -400,8 +400,8 @@ async def test_running_is_not_failed(run, here, gateway):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("missing.txt",), "FILE: missing.txt: No such file"),
-        (("prompts.json",), "pass --format: text, csv, jsonl"),
+        (("missing.txt",), "missing.txt: No such file"),
+        (("prompts.json",), "use --format: text, csv, jsonl"),
     ],
 )
 async def test_unreadable_prompt_file(run, here, gateway, arguments, words):

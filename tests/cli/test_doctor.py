@@ -62,7 +62,7 @@ async def test_wrong_key(examine, monkeypatch):
     monkeypatch.setenv("LUMA_API_KEY", "sk-wrong")
     code, findings = await examine()
     assert (code, bad(findings)) == (4, ["API key"])
-    assert "belongs to this base_url" in findings["API key"]["finding"]
+    assert "belongs to this base URL" in findings["API key"]["finding"]
 
 
 @pytest.mark.parametrize("missing", ["LUMA_API_KEY", "LUMA_BASE_URL"])
@@ -88,7 +88,7 @@ async def test_web_page(examine, gateway):
     gateway.inject(html_page(), on="query", times=ALWAYS)
     code, findings = await examine()
     assert (code, bad(findings)) == (1, ["API key"])
-    assert "check base_url" in findings["API key"]["finding"]
+    assert "check base URL" in findings["API key"]["finding"]
 
 
 @pytest.mark.parametrize("batch", ["missing", "html"])

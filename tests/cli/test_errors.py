@@ -58,7 +58,13 @@ def arguments(monkeypatch):
     """What `luma-async generate --journal jobs.db` typed."""
     monkeypatch.setenv("LUMA_JOURNAL", "/elsewhere/jobs.db")
     return argparse.Namespace(
-        command="generate", journal=Path("jobs.db"), base_url=None, dialect=None, edition=None, aspect_ratio="16:9"
+        command="generate",
+        journal=Path("jobs.db"),
+        base_url=None,
+        dialect=None,
+        edition=None,
+        aspect_ratio="16:9",
+        key="cat",
     )
 
 
@@ -77,6 +83,9 @@ def arguments(monkeypatch):
             InvalidInput(field="dest", message="a.mp4 exists; overwrite=True (--overwrite)."),
             "--output: a.mp4 exists; --o",
         ),
+        (GenerationFailed(generation=Generation(id="g1", state=State.FAILED), reason="moderated"), "another --key"),
+        (ConfigurationError(message="base_url sends the key: use https://. Pass allow_insecure=True."), "use https://"),
+        (JournalError(path="a.db", message="this is a folder; pass the path of a file."), "folder; use --journal"),
         (InvalidInput(field="timeout", message="must be 0 or more, or None for no limit."), "must be 0 or more."),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",

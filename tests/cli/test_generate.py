@@ -185,7 +185,7 @@ REFUSED_BEFORE_PAYING = {
     "a file that exists": (["-o", "there.mp4"], "there.mp4"),
     "a folder that does not": (["-o", "nowhere/cat.mp4"], "nowhere"),
     "a field of another edition": (["--model", "ray-2"], "model"),
-    "an address that is none": (["--base-url", "relay"], "base_url"),
+    "an address that is none": (["--base-url", "relay"], "base URL"),
 }
 
 

@@ -96,7 +96,7 @@ async def test_status_json(journal, command):
 @pytest.mark.parametrize(
     ("spoil", "advice"),
     [
-        (lambda path: path.write_text("dear diary"), "Pass another path"),
+        (lambda path: path.write_text("dear diary"), "Use --journal to name another file"),
         (
             lambda path: sqlite3.connect(path).execute("PRAGMA user_version = 99").connection.close(),
             "update luma_async",

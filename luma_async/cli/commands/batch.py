@@ -109,7 +109,7 @@ def _read_prompts(arguments: argparse.Namespace, dialect: RixAPI | DreamMachine)
         return read_prompts(arguments.file, format=arguments.format, check=dialect.submit_call)
     except OSError as error:
         why = error.strerror or str(error)
-    raise InvalidInput(field="FILE", message=f"{arguments.file}: {why}.")
+    raise InvalidInput(field=arguments.file, message=f"{why}.")
 
 
 def _batch(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -> Batch:
@@ -167,7 +167,7 @@ async def _check_outputs(luma: LumaSession, prompts: Prompts, arguments: argpars
         row = prompts.rows[item.index]
         path: Path = arguments.out / (row.output or "")
         if row.output and item.buys and await asyncio.to_thread(_is_taken, path, arguments.out):
-            taken.append(f"line {row.line}, output: {path} exists already and is not from this batch.")
+            taken.append(f"line {row.line}, output: {path} is reserved, or exists and is not from this batch.")
     if taken:
         message = "nothing was submitted, because these outputs cannot be used:\n  " + "\n  ".join(taken)
         raise InvalidInput(field=arguments.file, message=message)
