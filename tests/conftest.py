@@ -12,18 +12,18 @@ from hypothesis import HealthCheck, settings
 
 from luma_async import LumaSession, MemoryJournal
 
-# Two busy cores make any example slow: how long one takes says nothing about the code.
+# Examples are slow while other tests run on the same cores, so there is no deadline.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("steady"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "steady")
 
-# Nobody's own settings of the command line count in a test.
+# Tests do not read the user's settings of the command line.
 os.environ["XDG_CONFIG_HOME"] = "/nowhere"
 
-# Asked for the loop of a test that has none, asyncio would make one that nobody closes; looptime asks every test.
+# looptime asks every test for its loop. Without this, asyncio would create a loop that is never closed.
 asyncio.set_event_loop(None)
 
-# Whoever runs this in the background may have it ignore Ctrl-C, and every program that it starts.
+# A shell may start background jobs with SIGINT ignored, and child processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["luma_async.testing.fixtures", "mocked_http"]
@@ -49,15 +49,32 @@ def journal():
 
 
 @pytest.fixture
-async def luma(gateway, journal):
+def session_options():
+    """The settings of `open_session`; a test file may replace them."""
+    return {}
+
+
+@pytest.fixture
+def open_session(gateway, journal, session_options):
+    """A function that makes sessions at the fake gateway, over `journal`."""
+
+    def build(**settings):
+        defaults = {"base_url": gateway.base_url, "journal": journal, **session_options}
+        return LumaSession(gateway.api_key, **{**defaults, **settings})
+
+    return build
+
+
+@pytest.fixture
+async def luma(open_session):
     """An open session at the fake gateway, over `journal`."""
-    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal) as session:
+    async with open_session() as session:
         yield session
 
 
 @pytest.fixture
 def unmeasured_env():
-    """The environment of a program in which no coverage is measured, for that loads modules of its own."""
+    """An environment without coverage measurement, which would import modules."""
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 

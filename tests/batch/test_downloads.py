@@ -8,7 +8,7 @@ import attrs
 import broken_disk
 import pytest
 
-from luma_async import DamagedFile, DownloadError, InvalidInput, LumaSession, MemoryJournal, PollPolicy
+from luma_async import DamagedFile, DownloadError, InvalidInput, LumaSession, PollPolicy
 from luma_async.testing import ALWAYS, cut_after, file_bytes, html_instead, stall_after
 
 pytestmark = pytest.mark.looptime(noop_cycles=8)
@@ -17,18 +17,11 @@ PROMPTS = ["A cat, dancing!", "a dog"]
 
 
 @pytest.fixture
-def journal():
-    return MemoryJournal()
-
-
-@pytest.fixture
-def run(gateway, journal):
+def run(open_session):
     """Run one batch to its end, in a session of its own."""
 
     async def results(prompts=PROMPTS, **options):
-        async with LumaSession(
-            gateway.api_key, base_url=gateway.base_url, journal=journal, poll=PollPolicy.fixed(1)
-        ) as luma:
+        async with open_session() as luma:
             return await luma.batch(prompts, name="pets", **options).results()
 
     return results

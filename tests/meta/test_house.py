@@ -1,4 +1,4 @@
-"""The rules of the house that a machine can see."""
+"""Rules for the package and the tests that a program can check."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def _functions(path):
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
-def test_importing_the_package_loads_no_network_and_no_database(unmeasured_env):
-    """`import luma_async` is cheap: aiohttp, cattrs, sqlite3 and pytest come when they are needed."""
+def test_import_is_lazy(unmeasured_env):
+    """`import luma_async` does not import aiohttp, cattrs, sqlite3, pytest or rich."""
     heavy = {"aiohttp", "cattrs", "sqlite3", "pytest", "rich"}
     code = f"import sys, luma_async; print(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=unmeasured_env)
     assert done.stdout.strip() == "[]"
 
 
-def test_every_public_name_is_there_and_sorted():
-    """`__all__` names what exists, each once, in order."""
+def test_all_names_exist():
+    """Each name in `__all__` exists and is listed once."""
     names = luma_async.__all__
     assert all(hasattr(luma_async, name) for name in names)
     assert len(set(names)) == len(names)
@@ -43,14 +43,14 @@ def test_stub_names_each_name_once():
     assert all(hasattr(luma_async, name) for name in names)
 
 
-def test_every_public_name_says_what_it_is():
+def test_public_names_have_docstrings():
     """Each public class and function has a docstring of its own."""
     without = [name for name in luma_async.__all__ if not (getattr(luma_async, name).__doc__ or "").strip()]
     assert without == [] or all(name in {"Event", "Request"} for name in without)
 
 
-def test_every_test_states_its_promise():
-    """Each test has a docstring: one sentence that says what holds."""
+def test_tests_have_docstrings():
+    """Each test has a docstring that states its promise."""
     silent = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
         for path in TESTS
@@ -70,7 +70,7 @@ def _lines_of_code(path):
     return len(code) - sum(bool(line) for node in docs for line in lines[node.lineno - 1 : node.end_lineno])
 
 
-def test_modules_stay_readable():
+def test_module_and_function_length():
     """No module of the package has more than 400 lines of code, no function more than 60 without its docstring."""
     long_modules = [str(path.relative_to(ROOT)) for path in MODULES if _lines_of_code(path) > 400]
     long_functions = [
@@ -83,8 +83,8 @@ def test_modules_stay_readable():
     assert long_functions == []
 
 
-def test_the_top_level_is_the_users():
-    """The root holds what a user expects there, and nothing else."""
+def test_repository_root():
+    """The root of the repository has the usual files only."""
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     roots = {name.split("/")[0] for name in tracked if not name.startswith(".")}
     expected = {

@@ -34,14 +34,14 @@ MADE_BY_USERS = {"Journal", "MemoryJournal", "SqliteJournal"}
 """A journal is called by the session, not by programs: its protocol says what each call promises."""
 
 
-def test_every_promised_name_is_exported():
-    """What programs import stays importable, errors and events included."""
+def test_promised_names_are_exported():
+    """The names that programs import can be imported, errors and events included."""
     kinds = {name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)}
     assert (PROMISED | kinds) - set(luma_async.__all__) == set()
 
 
-def test_nothing_else_is_public_by_accident():
-    """Whatever of ours can be taken from the package is exported by name."""
+def test_no_accidental_public_name():
+    """Each object of this library in the package namespace is in `__all__`."""
     ours = {
         name
         for name, value in vars(luma_async).items()
@@ -75,8 +75,8 @@ def _drawn(docstring):
     return rows
 
 
-def test_the_tree_of_errors_is_drawn_as_it_is():
-    """The module's docstring shows every error, under its parent, with the built-in error that it also is."""
+def test_error_tree_is_current():
+    """The docstring of errors.py shows each error with its base class and its built-in base class."""
     real = {}
     for name in luma_async.__all__:
         kind = getattr(luma_async, name)
@@ -89,8 +89,8 @@ def test_the_tree_of_errors_is_drawn_as_it_is():
     assert _drawn(errors.__doc__) == real
 
 
-def test_the_readme_names_only_real_errors():
-    """Each name in the table of errors exists, and no error that a caller may get is missing from it."""
+def test_readme_error_table():
+    """The table of errors in the README has each error that a caller may get, and no other."""
     table = (ROOT / "README.md").read_text().partition("| error | were you charged? |")[2].partition("\n\n")[0]
     named = {name for row in table.splitlines()[2:] for name in re.findall(r"`([A-Z]\w+)`", row.split("|")[1])}
     assert named
@@ -114,8 +114,8 @@ def _public_coroutines():
 
 
 @pytest.mark.parametrize("member", list(_public_coroutines()))
-def test_every_public_coroutine_says_what_it_costs_and_how_it_is_cancelled(member):
-    """Its docstring has the two sections, or points at the call that has them."""
+def test_costs_and_cancellation_sections(member):
+    """The docstring of a public coroutine has Costs and Cancellation, or refers to a call that has them."""
     text = inspect.getdoc(member) or ""
     elsewhere = re.search(r"see `(\w+)\.(\w+)\(\)`", text)
     if elsewhere:
@@ -144,12 +144,12 @@ SHOWN = [path for path in MODULES if not {"testing", "cli"} & set(path.relative_
 
 
 @pytest.mark.parametrize("path", SHOWN, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_every_field_says_what_it_holds(path):
-    """Below each public field of an attrs class stands a docstring, with its unit where it has one."""
+def test_fields_have_docstrings(path):
+    """Each public field of an attrs class is followed by a docstring."""
     assert list(_bare_fields(path)) == []
 
 
-def test_the_test_of_fields_can_fail(tmp_path, monkeypatch):
+def test_undocumented_field_is_found(tmp_path, monkeypatch):
     """A field without a docstring is found."""
     monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
     path = tmp_path / "bare.py"
@@ -172,8 +172,8 @@ def _names(path):
 BANNED = {"util", "utils", "manager", "helper", "helpers", "job", "jobs"}
 
 
-def test_no_name_says_nothing():
-    """Nothing is called utils, manager or helper, and what a service makes is a generation, not a job."""
+def test_no_vague_names():
+    """No name is utils, manager or helper, and a generation is not named a job."""
     found = [
         f"{path.relative_to(ROOT)}:{line} {name}"
         for path in MODULES
@@ -183,8 +183,8 @@ def test_no_name_says_nothing():
     assert found == []
 
 
-def test_a_task_is_asyncios():
-    """Outside of a service's own spelling, nothing public is called a task."""
+def test_task_means_asyncio_task():
+    """No public name contains "task", except the words of a service."""
     names = [*luma_async.__all__]
     for one in luma_async.__all__:
         kind = getattr(luma_async, one)

@@ -45,16 +45,9 @@ pytestmark = pytest.mark.looptime
 
 
 @pytest.fixture
-def journal():
-    return MemoryJournal()
-
-
-@pytest.fixture
-async def luma(gateway, journal):
-    async with LumaSession(
-        gateway.api_key, base_url=gateway.base_url, journal=journal, poll=PollPolicy.fixed(1)
-    ) as session:
-        yield session
+def session_options():
+    """Poll once a second, in virtual time."""
+    return {"poll": PollPolicy.fixed(1)}
 
 
 async def test_a_video_is_submitted_awaited_and_downloaded(luma, gateway, tmp_path):
