@@ -54,13 +54,13 @@ def key_of(name, request):
 
 
 @pytest.mark.parametrize(("key", "name", "wanted"), GOLDEN)
-def test_keys_never_change(key, name, wanted):
-    """These keys are on people's disks: deriving others would buy their batches again."""
+def test_golden_keys(key, name, wanted):
+    """Keys are golden: other keys would submit the batches of users again."""
     assert key_of(name, wanted) == key
 
 
-def test_keys_tell_names_and_requests_apart():
-    """Another name, class or field is another key; a default that is spelled out is the same."""
+def test_key_depends_on_name_and_request():
+    """Another name, class or field gives another key; an explicit default gives the same key."""
     keys = [
         key_of("cats", VideoRequest("a cat")),
         key_of("dogs", VideoRequest("a cat")),
@@ -73,8 +73,8 @@ def test_keys_tell_names_and_requests_apart():
     assert key_of("cats", VideoRequest("a cat", aspect_ratio="16:9", loop=None, concepts=())) == keys[0]
 
 
-def test_a_counter_tells_equal_ones_apart():
-    """The first keeps its key, the others are numbered in order; the same input gives the same keys again."""
+def test_keys_of_equal_items():
+    """The first of equal items keeps its key; the others are numbered, in each run alike."""
 
     def number():
         counter = KeyCounter()
@@ -86,13 +86,13 @@ def test_a_counter_tells_equal_ones_apart():
     assert number() == (keys, duplicates)
 
 
-def test_a_retry_has_a_key_of_its_own():
+def test_retry_key():
     """The first purchase has the bare key, the second ends in ~2."""
     assert [retry_key("cat", number) for number in (1, 2, 3)] == ["cat", "cat~2", "cat~3"]
 
 
-def test_a_long_key_leaves_room_to_buy_again():
-    """What does not fit behind a key goes behind its digest, each time to the same one."""
+def test_retry_key_of_long_key():
+    """If key and number are too long, the digest of the key replaces it."""
     keys = [retry_key("k" * 199 + end, 2) for end in "ab"]
     assert retry_key("k" * 200, 1) == "k" * 200
     assert retry_key("k" * 198, 2) == "k" * 198 + "~2"
@@ -121,8 +121,8 @@ ENTRY = object()
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_concerns_every_item(error, stops):
-    """Only what would meet each further item stops a batch by itself."""
+def test_stops_batch(error, stops):
+    """Only errors that every further item would meet stop a batch."""
     assert stops_batch(error) is stops
 
 
@@ -137,8 +137,8 @@ def test_what_concerns_every_item(error, stops):
         ([DOUBT, OLD_DOUBT, DOUBT], 2),
     ],
 )
-def test_only_fresh_doubts_in_a_row_count(errors, count):
-    """A submit that ended otherwise starts anew; doubts that an earlier run left are passed over."""
+def test_count_doubts(errors, count):
+    """Another outcome resets the count of doubts; doubts of an earlier run do not count."""
     in_a_row = 0
     for error in errors:
         in_a_row = count_doubts(in_a_row, error)
@@ -149,16 +149,16 @@ def test_only_fresh_doubts_in_a_row_count(errors, count):
     ("number", "named_s", "jitter", "pause_s"),
     [(1, None, 1, 0.5), (2, None, 1, 1), (9, None, 0.5, 4), (1, None, 0, 0.1), (1, 7, 0, 7), (1, 3600, 0, 60)],
 )
-def test_a_429_pauses_for_longer_each_time(number, named_s, jitter, pause_s):
-    """Half a second at most for the first, doubling up to the policy's bound; a named delay counts up to a minute."""
+def test_pause_after_rate_limit(number, named_s, jitter, pause_s):
+    """The pause doubles up to the policy's limit; a named delay is obeyed up to a minute."""
     error = RateLimited(status=429, retry_after_s=named_s)
     assert pause_after_rate_limit(number, error, policy=RetryPolicy(), jitter=jitter) == pause_s
 
 
 @pytest.mark.parametrize("policy", [RetryPolicy(first_delay=0), RetryPolicy(max_delay=0, first_delay=0), RetryPolicy()])
 @pytest.mark.parametrize("named_s", [None, 0.0])
-def test_no_refusal_is_answered_at_once(policy, named_s):
-    """A batch comes again as often as it takes, so there is a pause whatever the policy says."""
+def test_min_pause_after_rate_limit(policy, named_s):
+    """There is a pause after a 429 whatever the policy says."""
     error = RateLimited(status=429, retry_after_s=named_s)
     assert pause_after_rate_limit(1, error, policy=policy, jitter=0.0) == MIN_PAUSE_S
 
@@ -175,8 +175,8 @@ def test_no_refusal_is_answered_at_once(policy, named_s):
         ([10, 30], 8, 4, 50.0),
     ],
 )
-def test_an_estimate_of_what_is_left(ended, waiting, running, left_s):
-    """Rounds of the mean duration for what waits, half of one for what runs; None without anything to go by."""
+def test_seconds_left(ended, waiting, running, left_s):
+    """The estimate is the mean duration by rounds, and half of it for running items; None without data."""
     durations = Durations()
     for took_s in ended:
         durations = durations.after(took_s)
@@ -184,8 +184,8 @@ def test_an_estimate_of_what_is_left(ended, waiting, running, left_s):
 
 
 @given(st.text(min_size=1), st.text(min_size=1).filter(lambda text: text.strip()))
-def test_every_prompt_has_a_key(name, prompt):
-    """Whatever the texts are, a key is 64 hexadecimal digits, and repeats."""
+def test_key_of_any_prompt(name, prompt):
+    """For any texts a key is 64 hexadecimal digits, and is reproducible."""
     try:
         request = VideoRequest(prompt)
     except ValueError:
@@ -196,8 +196,8 @@ def test_every_prompt_has_a_key(name, prompt):
     assert key == key_of(name, request)
 
 
-def test_an_inline_picture_counts_by_its_digest():
-    """The same picture is the same purchase, another one is another."""
+def test_key_of_inline_image():
+    """The same image gives the same key, another image another key."""
     pictures = [ImageKeyframe.from_bytes(b"\xff\xd8\xff" + tail) for tail in (b"1", b"1", b"2")]
     keys = [key_of("cats", VideoRequest("a cat", keyframes=Keyframes(frame0=picture))) for picture in pictures]
     assert keys[0] == keys[1] != keys[2]

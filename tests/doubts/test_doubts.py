@@ -100,8 +100,8 @@ async def phase_of(journal, key):
     return (await journal.get(key)).phase
 
 
-async def test_doubts_are_what_may_be_paid_and_nobody_decides(luma, gateway, journal, tmp_path):
-    """Lost answers and dead programs' claims, oldest first; not what is settled, under way, or another service's."""
+async def test_list(luma, gateway, journal, tmp_path):
+    """`list` has lost responses and claims of dead processes, oldest first, and no other entries."""
     await left_by_a_dead_program(gateway, journal, "dead")
     await doubted(luma, gateway, "lost")
     await luma.submit("accepted", key="accepted")
@@ -123,8 +123,8 @@ async def test_doubts_are_what_may_be_paid_and_nobody_decides(luma, gateway, jou
 
 
 @pytest.mark.parametrize("abandoned_before", [False, True])
-async def test_a_doubt_is_resolved_by_the_id_that_was_found(luma, gateway, journal, abandoned_before):
-    """The generation is the key's from now on: the same submit returns it, without another POST."""
+async def test_resolve(luma, gateway, journal, abandoned_before):
+    """After `resolve`, the same submit returns the generation without another POST."""
     await doubted(luma, gateway)
     (generation_id,) = gateway.generations
     if abandoned_before:
@@ -138,8 +138,8 @@ async def test_a_doubt_is_resolved_by_the_id_that_was_found(luma, gateway, journ
     assert len(gateway.charges) == gateway.counts["submit"] == 1
 
 
-async def test_a_doubt_is_not_resolved_by_an_id_that_cannot_be_right(luma, gateway, journal):
-    """Malformed, unknown to the service, or bought by another key: nothing changes, and the doubt stays."""
+async def test_resolve_with_wrong_id(luma, gateway, journal):
+    """A malformed or unknown id, or the id of another key, changes nothing."""
     other = await luma.submit("a dog", key="dog")
     await doubted(luma, gateway)
     with pytest.raises(InvalidInput):
@@ -151,8 +151,8 @@ async def test_a_doubt_is_not_resolved_by_an_id_that_cannot_be_right(luma, gatew
     assert [doubt.key for doubt in await luma.doubts.list()] == ["cat"]
 
 
-async def test_only_a_person_who_says_so_pays_twice(luma, gateway, journal):
-    """Without the flag nothing is sent; with it the same request is sent once more, and the entry counts it."""
+async def test_resubmit(luma, gateway, journal):
+    """`resubmit` sends nothing without the flag; with it the request is sent once more and counted."""
     await doubted(luma, gateway)
     with pytest.raises(InvalidInput, match="accept_duplicate_risk"):
         await luma.doubts.resubmit("cat")
@@ -172,8 +172,8 @@ async def test_only_a_person_who_says_so_pays_twice(luma, gateway, journal):
 @pytest.mark.parametrize(
     "fault", [drop_after_reading(), drop_before_reading(), server_error(403)], ids=["lost", "lost unread", "refused"]
 )
-async def test_a_resubmit_that_buys_nothing_leaves_the_doubt(luma, gateway, journal, fault):
-    """Whatever becomes of the second send, the first may be paid: the key stays in doubt and is not sent by itself."""
+async def test_resubmit_fails(luma, gateway, journal, fault):
+    """Whatever happens to the second send, the key stays in doubt, and nothing more is sent."""
     await doubted(luma, gateway)
     gateway.inject(fault)
     with pytest.raises((SubmitInDoubt, Refused)):
@@ -184,8 +184,8 @@ async def test_a_resubmit_that_buys_nothing_leaves_the_doubt(luma, gateway, jour
     assert gateway.counts["submit"] == 2
 
 
-async def test_a_doubt_about_a_picture_needs_the_picture(luma, gateway, journal):
-    """No journal keeps an inline image: resubmitting needs the request again, and takes no other one."""
+async def test_resubmit_with_inline_image(luma, gateway, journal):
+    """Journals do not store inline images, so `resubmit` needs the same request."""
     request = VideoRequest("cat dance", keyframes=PICTURE)
     await doubted(luma, gateway, request=request)
     with pytest.raises(InvalidInput, match="pass the request again"):
@@ -197,8 +197,8 @@ async def test_a_doubt_about_a_picture_needs_the_picture(luma, gateway, journal)
     assert gateway.charges[1].body["keyframes"]["frame0"]["url"] == PICTURE.frame0.url
 
 
-async def test_an_abandoned_key_never_buys_again(luma, gateway, journal):
-    """Abandoning closes the key for good, in every later session too."""
+async def test_abandon(luma, gateway, journal):
+    """An abandoned key is never submitted again, in later sessions too."""
     await left_by_a_dead_program(gateway, journal, "cat")
     entry = await luma.doubts.abandon("cat")
     assert (entry.phase, entry.reason) == (Phase.ABANDONED, "abandoned by the user")
@@ -211,8 +211,8 @@ async def test_an_abandoned_key_never_buys_again(luma, gateway, journal):
     assert gateway.counts["submit"] == 0
 
 
-async def test_what_is_no_doubt_is_not_decided(luma, gateway, journal, tmp_path):
-    """Unknown, accepted, under way, or another service's: each decision is refused by an error that says why."""
+async def test_decision_without_doubt(luma, gateway, journal, tmp_path):
+    """A key that is unknown, accepted, being sent or of another service is refused with the reason."""
     await luma.submit("accepted", key="accepted")
     await left_by_a_dead_program(gateway, journal, "elsewhere", service="rixapi https://elsewhere.example")
     go_on = asyncio.Event()
@@ -239,8 +239,8 @@ async def test_what_is_no_doubt_is_not_decided(luma, gateway, journal, tmp_path)
     assert gateway.counts["submit"] == 2
 
 
-async def test_of_two_decisions_at_once_one_holds(luma, gateway, journal, tmp_path, monkeypatch):
-    """Two people settle the same doubt in two programs: one decision stands, the other is told so."""
+async def test_two_decisions_at_once(luma, gateway, journal, tmp_path, monkeypatch):
+    """Of two concurrent decisions about a key one is recorded; the other raises KeyConflict."""
     await doubted(luma, gateway)
     (generation_id,) = gateway.generations
     read, all_read, get = [], asyncio.Event(), SqliteJournal.get
@@ -267,8 +267,8 @@ async def test_of_two_decisions_at_once_one_holds(luma, gateway, journal, tmp_pa
     assert gateway.counts["submit"] <= 2
 
 
-async def test_what_a_dead_program_left_unfinished_is_resumed(gateway, journal, tmp_path):
-    """Every accepted, unfinished entry of this service comes back as a handle, and completes."""
+async def test_resume_after_crash(gateway, journal, tmp_path):
+    """Each accepted, unfinished entry of this service is returned as a handle and completes."""
     async with session(gateway, journal) as first:
         await first.run("done", key="done")
         for key in ("cat", "dog"):
@@ -292,8 +292,8 @@ async def test_what_a_dead_program_left_unfinished_is_resumed(gateway, journal, 
     }
 
 
-async def test_a_second_run_takes_finished_generations_from_the_file(gateway, journal, tmp_path):
-    """A finished key costs no request any more; its result is what the first run saw, to the last field."""
+async def test_second_run_reads_journal(gateway, journal, tmp_path):
+    """A finished key needs no request in a second run, and its result has every field."""
     gateway.scripts["bad"] = fails("moderated", after=0.1)
     async with session(gateway, journal) as first:
         seen = await first.run("cat dance", key="cat")
@@ -308,8 +308,8 @@ async def test_a_second_run_takes_finished_generations_from_the_file(gateway, jo
     assert gateway.counts.total() == asked
 
 
-async def test_a_key_is_one_purchase_from_one_service(luma, gateway, journal):
-    """Another request, or the same one at another service, under a key that is taken, sends nothing."""
+async def test_key_of_other_request_or_service(luma, gateway, journal):
+    """A key that is in use sends nothing for another request or at another service."""
     await luma.submit("cat dance", key="cat")
     with pytest.raises(KeyConflict, match="different request"):
         await luma.submit("cat dance", key="cat", aspect_ratio="9:16")
@@ -320,8 +320,8 @@ async def test_a_key_is_one_purchase_from_one_service(luma, gateway, journal):
     assert gateway.counts["submit"] == 1
 
 
-async def test_a_lost_id_is_closed_and_not_bought_again(luma, gateway, journal):
-    """A relay that forgets an id beyond the grace ends the wait; the key stays bought, in this session and later."""
+async def test_lost_generation(luma, gateway, journal):
+    """An id that stays unknown beyond the grace ends the wait, and its key is not submitted again."""
     gateway.scripts["cat dance"] = forgets(0.0, then=succeeds(after=60))
     handle = await luma.submit("cat dance", key="cat")
     with pytest.raises(GenerationNotFound):
@@ -336,8 +336,8 @@ async def test_a_lost_id_is_closed_and_not_bought_again(luma, gateway, journal):
     assert gateway.counts["submit"] == 1
 
 
-async def test_a_found_id_is_finished_after_all(luma, gateway, journal):
-    """A relay that finds an id again after losing it completes the entry."""
+async def test_lost_generation_reappears(luma, gateway, journal):
+    """A lost generation that the relay finds again completes its entry."""
     await left_by_a_dead_program(gateway, journal, "cat")
     handle = await luma.submit("dog dance", key="dog")
     await journal.change("dog", lifecycle.lose(at=NOW))
@@ -348,8 +348,8 @@ async def test_a_found_id_is_finished_after_all(luma, gateway, journal):
 
 
 @pytest.mark.looptime
-async def test_a_second_send_that_was_never_claimed_leaves_the_doubt_as_it_was(gateway):
-    """A journal too slow for the claim: nothing was sent, the doubt stays one, and the session goes on buying."""
+async def test_resubmit_claim_times_out(gateway):
+    """If the claim of a resubmit times out, nothing is sent, and the key stays in doubt."""
 
     class Slow(MemoryJournal):
         slow = False
@@ -374,8 +374,8 @@ async def test_a_second_send_that_was_never_claimed_leaves_the_doubt_as_it_was(g
     assert [charge.prompt for charge in gateway.charges] == ["cat dance", "dog dance"]
 
 
-async def test_doubts_of_a_closed_session_open_nothing(gateway, tmp_path):
-    """A journal that a session has closed stays closed, whatever is kept of the session."""
+async def test_doubts_after_close(gateway, tmp_path):
+    """`doubts` of a closed session raises and does not reopen the journal."""
     path = tmp_path / "own.db"
     async with session(gateway, path) as luma:
         doubts = luma.doubts

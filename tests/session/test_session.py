@@ -50,8 +50,8 @@ def session_options():
     return {"poll": PollPolicy.fixed(1)}
 
 
-async def test_a_video_is_submitted_awaited_and_downloaded(luma, gateway, tmp_path):
-    """The whole way: pending at first, completed in the end, and the file is the gateway's byte for byte."""
+async def test_submit_wait_download(luma, gateway, tmp_path):
+    """A generation is pending at first, completed in the end, and its file is complete on disk."""
     handle = await luma.submit("cat dance")
     assert handle.last.state is State.PENDING
     assert handle.last.created_at.tzinfo is UTC
@@ -63,25 +63,25 @@ async def test_a_video_is_submitted_awaited_and_downloaded(luma, gateway, tmp_pa
     assert gateway.leaks == ()
 
 
-async def test_awaiting_a_handle_is_waiting(luma):
+async def test_await_handle(luma):
     """`await handle` is `await handle.wait()`."""
     assert (await (await luma.submit("cat dance"))).state is State.COMPLETED
 
 
-async def test_run_submits_and_waits(luma):
-    """`run()` is both steps at once."""
+async def test_run(luma):
+    """`run()` submits and waits."""
     assert (await luma.run("cat dance", aspect_ratio="9:16")).state is State.COMPLETED
 
 
-async def test_a_request_and_fields_at_once_are_a_type_error(luma, gateway):
-    """Fields beside a request could contradict it, so nothing is sent."""
+async def test_request_and_fields(luma, gateway):
+    """A request together with fields is a TypeError, and nothing is sent."""
     with pytest.raises(TypeError):
         await luma.submit(VideoRequest("cat dance"), aspect_ratio="1:1")
     assert gateway.counts.total() == 0
 
 
-async def test_extend_and_add_audio_take_an_id_a_handle_or_a_generation(luma, gateway):
-    """Sugar over submit: a continuation and sound for a completed video, each a purchase of its own."""
+async def test_extend_and_add_audio(luma, gateway):
+    """`extend` and `add_audio` accept an id, a handle or a generation; each is a purchase."""
     handle = await luma.submit("cat dance")
     generation = await handle
     more = [
@@ -95,7 +95,7 @@ async def test_extend_and_add_audio_take_an_id_a_handle_or_a_generation(luma, ga
     assert len({one.id for one in more} | {handle.id}) == 6
 
 
-async def test_a_failed_generation_raises_from_wait_and_not_from_a_look(luma, gateway):
+async def test_failed_generation(luma, gateway):
     """`wait` raises with the reason; `get`, `refresh` and `updates` return the failed generation."""
     gateway.scripts["cat dance"] = fails("Frame moderation failed", after=3)
     handle = await luma.submit("cat dance")
@@ -107,8 +107,8 @@ async def test_a_failed_generation_raises_from_wait_and_not_from_a_look(luma, ga
     assert [one.state async for one in handle.updates()] == [State.FAILED]
 
 
-async def test_updates_yield_each_change_and_end(luma):
-    """The current state, then each change, ending after a final one."""
+async def test_updates(luma):
+    """`updates()` yields the current state, then each change, and ends after a final state."""
     handle = await luma.submit("cat dance")
     states = [generation.state async for generation in handle.updates()]
     assert states[0] is State.PENDING
@@ -116,16 +116,16 @@ async def test_updates_yield_each_change_and_end(luma):
     assert State.PROCESSING in states
 
 
-async def test_a_wait_survives_a_run_of_bad_answers(luma, gateway):
-    """A 500, a disconnect and garbage in a row disturb no wait."""
+async def test_wait_during_server_errors(luma, gateway):
+    """A 500, a disconnect and garbage in a row do not end a wait."""
     handle = await luma.submit("cat dance")
     for fault in (server_error(500), drop_after_reading(), garbage()):
         gateway.inject(fault, on="query")
     assert (await handle).state is State.COMPLETED
 
 
-async def test_a_wait_ends_at_once_when_the_key_is_refused(luma, gateway):
-    """401 is not waited out."""
+async def test_wait_ends_on_401(luma, gateway):
+    """A 401 ends a wait at once."""
     handle = await luma.submit("cat dance")
     gateway.inject(server_error(401), on="query", times=ALWAYS)
     with pytest.raises(Unauthorized):
@@ -133,8 +133,8 @@ async def test_a_wait_ends_at_once_when_the_key_is_refused(luma, gateway):
     assert gateway.counts["query"] == 1
 
 
-async def test_a_word_nobody_knows_keeps_a_wait_waiting(luma, gateway):
-    """An unknown state is UNKNOWN, keeps its own word, and is not final."""
+async def test_wait_in_unknown_state(luma, gateway):
+    """An unknown state is UNKNOWN, keeps its raw word, and is not final."""
     gateway.scripts["cat dance"] = new_state("rendering_4d", then=succeeds(after=20))
     handle = await luma.submit("cat dance")
     seen = [(one.state, one.raw_state) async for one in handle.updates()]
@@ -142,7 +142,7 @@ async def test_a_word_nobody_knows_keeps_a_wait_waiting(luma, gateway):
     assert seen[-1][0] is State.COMPLETED
 
 
-async def test_a_timeout_leaves_a_live_handle(luma, gateway):
+async def test_wait_timeout(luma, gateway):
     """`WaitTimeout` is a TimeoutError and says that the video keeps running; its handle still completes."""
     handle = await luma.submit("cat dance")
     with pytest.raises(TimeoutError) as caught:
@@ -153,8 +153,8 @@ async def test_a_timeout_leaves_a_live_handle(luma, gateway):
     assert (await caught.value.handle.wait()).state is State.COMPLETED
 
 
-async def test_a_timeout_of_zero_is_over_at_once(luma, gateway):
-    """Zero seconds is a limit like any other."""
+async def test_wait_timeout_of_zero(luma, gateway):
+    """A timeout of zero seconds ends at once."""
     gateway.scripts["cat dance"] = stalls()
     handle = await luma.submit("cat dance")
     with pytest.raises(WaitTimeout):
@@ -162,14 +162,14 @@ async def test_a_timeout_of_zero_is_over_at_once(luma, gateway):
 
 
 @pytest.mark.parametrize("timeout", [-1, float("nan"), "10", True])
-async def test_a_timeout_that_no_clock_can_reach_is_refused(luma, timeout):
-    """A negative or wordy timeout is refused by name, before any I/O."""
+async def test_invalid_timeout(luma, timeout):
+    """A negative timeout, or one that is not a number, is refused before any I/O."""
     with pytest.raises(InvalidInput, match="timeout"):
         await luma.handle("some-id").wait(timeout=timeout)
 
 
-async def test_cancelling_one_wait_disturbs_no_other(luma):
-    """Two wait for one video; one leaves, the other gets it."""
+async def test_cancel_one_of_two_waits(luma):
+    """Of two waits for one generation, one is cancelled and the other completes."""
     handle = await luma.submit("cat dance")
     first, second = asyncio.ensure_future(handle.wait()), asyncio.ensure_future(luma.handle(handle.id).wait())
     await asyncio.sleep(2)
@@ -178,22 +178,22 @@ async def test_cancelling_one_wait_disturbs_no_other(luma):
     assert first.cancelled()
 
 
-async def test_get_many_returns_what_is_known(luma):
-    """Many at once, in the order asked; unknown ids are absent."""
+async def test_get_many(luma):
+    """`get_many` returns generations in the order of the ids; unknown ids are absent."""
     handles = [await luma.submit(f"cat {number}") for number in range(3)]
     found = await luma.get_many([handles[2].id, "nobody", handles[0].id])
     assert list(found) == [handles[2].id, handles[0].id]
 
 
-async def test_an_unknown_id_is_not_found(luma):
-    """`get` of an id that the service does not know says so."""
+async def test_get_unknown_id(luma):
+    """`get` of an unknown id raises GenerationNotFound."""
     with pytest.raises(GenerationNotFound):
         await luma.get("nobody")
 
 
 @pytest.mark.parametrize("generation_id", ["", "../../admin", "a/b", "a?b", "ü", "x" * 129, None])
-async def test_a_malformed_id_never_leaves(luma, gateway, generation_id):
-    """An id that could bend an address is refused before any I/O."""
+async def test_malformed_id(luma, gateway, generation_id):
+    """An id that is unsafe in a URL is refused before any I/O."""
     with pytest.raises(InvalidInput):
         luma.handle(generation_id)
     with pytest.raises(InvalidInput):
@@ -201,8 +201,8 @@ async def test_a_malformed_id_never_leaves(luma, gateway, generation_id):
     assert gateway.counts.total() == 0
 
 
-async def test_a_key_buys_one_generation(luma, gateway):
-    """The same key again is the same generation; another request under it is a conflict."""
+async def test_same_key_is_one_purchase(luma, gateway):
+    """The same key returns the same generation; a different request with it is a conflict."""
     first = await luma.submit("cat dance", key="cat")
     again = await luma.submit("cat dance", key="cat")
     assert first.id == again.id
@@ -211,14 +211,14 @@ async def test_a_key_buys_one_generation(luma, gateway):
     assert len(gateway.charges) == 1
 
 
-async def test_without_a_key_each_call_buys(luma, gateway):
+async def test_submit_without_key(luma, gateway):
     """Two submits of one prompt without a key are two purchases."""
     await luma.submit("cat dance")
     await luma.submit("cat dance")
     assert len(gateway.charges) == 2
 
 
-async def test_a_finished_purchase_is_remembered_with_its_result(luma, gateway, journal):
+async def test_finished_key_needs_no_request(luma, gateway, journal):
     """Submitting a finished key again returns the generation without any request; a failed one raises again."""
     gateway.scripts["bad cat"] = fails("Job failed", after=1)
     await luma.run("cat dance", key="cat")
@@ -234,15 +234,15 @@ async def test_a_finished_purchase_is_remembered_with_its_result(luma, gateway, 
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "a\nb", 7])
-async def test_a_key_that_nobody_could_find_again_is_refused(luma, gateway, key):
-    """Keys are 1-200 printable characters."""
+async def test_invalid_key(luma, gateway, key):
+    """A key has 1 to 200 printable characters."""
     with pytest.raises(InvalidInput, match="key"):
         await luma.submit("cat dance", key=key)
     assert gateway.counts.total() == 0
 
 
-async def test_what_the_format_lacks_is_refused_before_any_request(luma, gateway):
-    """`supports` answers beforehand, and the call names what is missing."""
+async def test_unsupported_operation(luma, gateway):
+    """`supports` tells beforehand, and the call raises UnsupportedOperation without a request."""
     assert luma.supports("extend")
     assert not luma.supports("upscale")
     with pytest.raises(UnsupportedOperation, match="upscale"):
@@ -250,8 +250,8 @@ async def test_what_the_format_lacks_is_refused_before_any_request(luma, gateway
     assert gateway.counts.total() == 0
 
 
-async def test_resume_returns_what_is_unfinished(gateway, journal):
-    """A later session over the same journal finds what is accepted and not finished, and completes it."""
+async def test_resume(gateway, journal):
+    """A later session with the same journal resumes what is accepted and not finished."""
     settings = {"base_url": gateway.base_url, "journal": journal, "poll": PollPolicy.fixed(1)}
     async with LumaSession(gateway.api_key, **settings) as luma:
         await luma.run("done before", key="done")
@@ -263,8 +263,8 @@ async def test_resume_returns_what_is_unfinished(gateway, journal):
         assert await luma.resume() == []
 
 
-async def test_as_completed_yields_failures_as_values(luma, gateway):
-    """Many handles, in the order in which they end; what failed carries its error."""
+async def test_as_completed(luma, gateway):
+    """`as_completed` yields outcomes in completion order; a failure is a value."""
     gateway.scripts["slow"] = succeeds(after=30)
     gateway.scripts["bad"] = fails("Job failed", after=5)
     handles = [await luma.submit(prompt) for prompt in ("slow", "bad", "cat dance")]
@@ -274,15 +274,15 @@ async def test_as_completed_yields_failures_as_values(luma, gateway):
     assert outcomes[1].generation.state is State.COMPLETED
 
 
-async def test_as_completed_wants_handles(luma, gateway):
-    """An id among them is refused at once: waiting for it would never end."""
+async def test_as_completed_of_ids(luma, gateway):
+    """`as_completed` refuses an id at once."""
     handle = await luma.submit("cat dance")
     with pytest.raises(InvalidInput, match=r"session\.handle\(id\)"):
         luma.as_completed([handle, handle.id])
 
 
-async def test_closing_tells_those_who_wait(gateway):
-    """A wait that is under way when the session closes ends with SessionClosed."""
+async def test_close_during_wait(gateway):
+    """A wait raises SessionClosed when the session closes."""
     luma = LumaSession(gateway.api_key, base_url=gateway.base_url)
     await luma.open()
     waiting = asyncio.ensure_future((await luma.submit("cat dance")).wait())
@@ -293,8 +293,8 @@ async def test_closing_tells_those_who_wait(gateway):
         await waiting
 
 
-async def test_a_session_that_is_not_open_says_so(gateway):
-    """Before opening and after closing each call names the remedy; a session opens again."""
+async def test_session_not_open(gateway):
+    """Calls before opening and after closing raise SessionClosed; a session can be opened again."""
     luma = LumaSession(gateway.api_key, base_url=gateway.base_url)
     with pytest.raises(SessionClosed, match="async with"):
         await luma.submit("cat dance")
@@ -308,8 +308,8 @@ async def test_a_session_that_is_not_open_says_so(gateway):
 
 
 @pytest.mark.looptime(False)
-def test_a_session_belongs_to_the_loop_it_was_opened_in():
-    """Used in another event loop it says so; closed and opened there it works, with the same values."""
+def test_session_in_another_loop():
+    """A session raises in another event loop than its own; closed and opened there, it works."""
     luma = LumaSession("sk-loops", base_url="https://relay.example")
     first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
     try:
@@ -326,24 +326,24 @@ def test_a_session_belongs_to_the_loop_it_was_opened_in():
 
 
 @pytest.mark.parametrize("timeout", [-1, float("nan"), "10"])
-async def test_run_pays_for_nothing_that_it_could_not_wait_for(luma, gateway, timeout):
-    """A timeout that no clock can reach is refused before the submit, not after it."""
+async def test_run_with_invalid_timeout(luma, gateway, timeout):
+    """`run` refuses an invalid timeout before the submit."""
     with pytest.raises(InvalidInput, match="timeout"):
         await luma.run("cat dance", timeout=timeout)
     assert gateway.counts.total() == 0
 
 
 @pytest.mark.parametrize("source", [None, 7, "", "../x", VideoRequest("cat dance")])
-async def test_a_source_that_is_none_is_refused(luma, gateway, source):
-    """What is extended or set to sound is an id, a handle or a generation, and nothing else."""
+async def test_invalid_source(luma, gateway, source):
+    """A source is an id, a handle or a generation; anything else is refused."""
     for buy in (luma.extend, luma.add_audio):
         with pytest.raises(InvalidInput, match="source"):
             await buy(source, "it sits")
     assert gateway.counts.total() == 0
 
 
-async def test_a_handle_is_live_and_says_so(luma):
-    """Its repr holds the id and the state; a pickle is refused with the way to make another one."""
+async def test_handle_repr_and_pickle(luma):
+    """The repr of a handle has the id and the state; pickling it raises."""
     handle = luma.handle("some-id")
     assert repr(handle) == "<GenerationHandle some-id not seen yet>"
     assert (handle.key, handle.last) == (None, None)
@@ -354,8 +354,8 @@ async def test_a_handle_is_live_and_says_so(luma):
         pickle.dumps(bought)
 
 
-async def test_a_journal_that_cannot_note_an_end_keeps_no_result_back(gateway, caplog):
-    """The generation is returned all the same; the journal's trouble is a warning, and resuming finds it later."""
+async def test_journal_fails_after_result(gateway, caplog):
+    """If the journal cannot record the end, the generation is still returned, and a warning is logged."""
 
     class Full(MemoryJournal):
         async def find(self, service, generation_id):
@@ -368,8 +368,8 @@ async def test_a_journal_that_cannot_note_an_end_keeps_no_result_back(gateway, c
     assert (await journal.get("cat")).phase is Phase.ACCEPTED
 
 
-async def test_a_failing_open_leaves_nothing_open(gateway):
-    """A journal that cannot be entered: its error comes out, and the session can be opened later."""
+async def test_open_fails(gateway):
+    """If the journal cannot be opened, its error is raised, and the session can be opened later."""
 
     class Locked(MemoryJournal):
         locked = True
@@ -389,8 +389,8 @@ async def test_a_failing_open_leaves_nothing_open(gateway):
         assert "open" in repr(luma)
 
 
-async def test_completed_without_a_link_still_downloads(gateway, tmp_path):
-    """A relay that completes without a link is asked for one, once."""
+async def test_download_without_link(gateway, tmp_path):
+    """If a completed generation has no link, the link is requested once."""
     gateway.scripts["cat dance"] = completes_without_link(after=3)
     async with LumaSession(gateway.api_key, base_url=gateway.base_url, poll=PollPolicy.fixed(1)) as luma:
         handle = await luma.submit("cat dance")
@@ -399,8 +399,8 @@ async def test_completed_without_a_link_still_downloads(gateway, tmp_path):
     assert gateway.counts["link"] == 1
 
 
-async def test_a_handle_of_a_closed_session_asks_nobody(gateway):
-    """Looking and asking for a link end at once, as waiting does: nothing is retried over closed connections."""
+async def test_handle_after_close(gateway):
+    """After closing, `refresh` and `video_url` raise SessionClosed at once."""
     async with LumaSession(gateway.api_key, base_url=gateway.base_url) as luma:
         handle = await luma.submit("cat dance")
     asked = sum(gateway.counts.values())
@@ -410,8 +410,8 @@ async def test_a_handle_of_a_closed_session_asks_nobody(gateway):
     assert sum(gateway.counts.values()) == asked
 
 
-async def test_no_link_is_asked_for_before_there_can_be_one(luma, gateway):
-    """Some relays bill the question: a generation that runs on or failed is not asked about."""
+async def test_no_link_request_before_end(luma, gateway):
+    """No link is requested for a generation that is running or failed, since some relays charge for it."""
     gateway.scripts["bad"] = fails("out of frames", after=0)
     running, failed = await luma.submit("cat dance"), await luma.submit("bad")
     with pytest.raises(LinkGone, match=r"await handle.wait\(\) first"):
@@ -422,8 +422,8 @@ async def test_no_link_is_asked_for_before_there_can_be_one(luma, gateway):
 
 
 @pytest.mark.parametrize("wrong", [{"what": "gif"}, {"watermark": True}], ids=["what", "watermark"])
-async def test_a_word_that_download_does_not_know_is_refused(luma, gateway, tmp_path, wrong):
-    """Before anything is waited for; the message names the words there are."""
+async def test_download_invalid_choice(luma, gateway, tmp_path, wrong):
+    """An invalid `what` or `watermark` is refused before waiting, and the error lists the choices."""
     handle = await luma.submit("cat dance")
     with pytest.raises(InvalidInput, match=f"^{next(iter(wrong))}: must be one of"):
         await handle.download(tmp_path / "cat.mp4", **wrong)
@@ -444,14 +444,14 @@ async def test_a_word_that_download_does_not_know_is_refused(luma, gateway, tmp_
     ],
     ids=str,
 )
-def test_a_setting_of_the_wrong_kind_is_named(wrong):
-    """When the session is made, not somewhere inside it later."""
+def test_setting_of_wrong_type(wrong):
+    """A setting of a wrong type is refused by the constructor."""
     with pytest.raises(ConfigurationError, match=f"^{next(iter(wrong))} must be"):
         LumaSession("sk-any", base_url="https://relay.example", **wrong)
 
 
-async def test_a_link_that_is_known_is_told_after_closing_too(gateway, tmp_path):
-    """What the session has seen needs no connection; a file does: downloading is SessionClosed and leaves nothing."""
+async def test_known_link_after_close(gateway, tmp_path):
+    """After closing, a known link is returned; a download raises SessionClosed and leaves no file."""
     async with LumaSession(gateway.api_key, base_url=gateway.base_url) as luma:
         handle = await luma.submit("cat dance")
         generation = await handle.wait()
@@ -461,8 +461,8 @@ async def test_a_link_that_is_known_is_told_after_closing_too(gateway, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_balances_come_from_the_relay(gateway):
-    """The key's quota with the API key, the account's with the access token, which never stand in for each other."""
+async def test_balances(gateway):
+    """The key's quota is fetched with the API key, the account's with the access token."""
     dialect = RixAPI(access_token="at-secret", user_id=1)
     gateway_with_account = gateway.__class__(access_token="at-secret", user_id=1)
     async with gateway_with_account as running:
@@ -474,8 +474,8 @@ async def test_balances_come_from_the_relay(gateway):
         assert running.leaks == ()
 
 
-async def test_events_tell_the_story_and_cannot_break_it(gateway, caplog):
-    """`on_event` sees submit, change and finish; what it raises is logged and swallowed."""
+async def test_on_event(gateway, caplog):
+    """`on_event` is called for submit, change and end; its exceptions are logged."""
     seen = []
 
     def listen(event):

@@ -39,8 +39,8 @@ async def cancel_after(turns, prompts, luma):
 @pytest.mark.looptime(noop_cycles=4)
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("answers", "first"), [("at once", 1), ("late", 2), ("429 now and then", 3)])
-async def test_cancelling_a_batch_at_every_await(gateway: FakeGateway, answers, first):
-    """After any number of turns: no task is left, what was charged is known, and the next run buys just the rest."""
+async def test_batch_cancelled_anywhere(gateway: FakeGateway, answers, first):
+    """After a cancellation at any turn no task is left, charges are known, and the next run submits the rest."""
     if answers == "late":
         gateway.inject(late(0.5), times=10**6)
     journal = MemoryJournal()

@@ -21,8 +21,8 @@ SLOWER = 1.15 if JOBS >= 1000 else 1.5
 
 @pytest.mark.looptime(noop_cycles=4)
 @pytest.mark.timeout(1200)
-async def test_a_hidden_cap_that_moves_costs_few_429s_and_little_time():
-    """A cap of 8, then 3, then 16: "auto" gets few 429s, is about as fast as who knows the cap, and pays once each."""
+async def test_auto_follows_hidden_limit():
+    """With a limit of 8, then 3, then 16, "auto" gets few 429s, loses little time, and pays each job once."""
     best = await play(exact, JOBS, PollPolicy.fixed(4))
     run = await play(auto, JOBS, PollPolicy.fixed(4))
     print(f"429s per job {run.limited / JOBS:.3f}, {run.wall_s / best.wall_s:.3f} times the time of the exact limit")

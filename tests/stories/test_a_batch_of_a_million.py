@@ -55,8 +55,8 @@ async def used_bytes(batch):
 
 
 @pytest.mark.timeout(600)
-async def test_a_million_prompts_take_the_memory_of_those_taken(base_url, tmp_path):
-    """Stopped after a part of a million: at most 200 bytes for each item taken, and nothing more is submitted."""
+async def test_memory_of_a_million_items(base_url, tmp_path):
+    """A batch of a million prompts uses at most 200 bytes for each item taken; stopped, it submits no more."""
     pulled, memory = 0, {}
 
     def prompts():

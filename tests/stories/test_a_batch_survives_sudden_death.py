@@ -43,8 +43,8 @@ def processes():
 
 
 @pytest.mark.timeout(300)
-async def test_killed_five_times_a_batch_accounts_for_every_prompt(gateway, tmp_path, processes):
-    """SIGKILL somewhere in each sixth of the way, then a run to the end: results + failed + in doubt == prompts."""
+async def test_batch_killed_five_times(gateway, tmp_path, processes):
+    """After five SIGKILLs and a run to the end, results + failed + in doubt == prompts."""
     path, report, jitter = tmp_path / "jobs.db", tmp_path / "report.json", random.Random(5)
     gateway.inject(late(0.05), times=ALWAYS, when=lambda seen: jitter.random() < 0.3)
     gateway.inject(drop_after_reading(), times=ALWAYS, when=lambda seen: jitter.random() < 0.02)

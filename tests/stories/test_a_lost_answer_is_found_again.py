@@ -103,8 +103,8 @@ CHARGED = {
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("fault", CHARGED.values(), ids=CHARGED.keys())
-async def test_a_lost_answer_is_found_again(gateway, journal, fault):
-    """However it was lost, the one generation that can be it is adopted, and its key buys nothing more."""
+async def test_lost_response_is_matched(gateway, journal, fault):
+    """However the response was lost, the only matching generation is adopted, and the key submits no more."""
     async with session(gateway, journal, timeouts=Timeouts(submit=5)) as luma:
         await doubted(luma, gateway, fault=fault)
         came = await luma.doubts.reconcile()
@@ -126,8 +126,8 @@ NOT_CHARGED = {
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("fault", NOT_CHARGED.values(), ids=NOT_CHARGED.keys())
-async def test_what_was_never_made_stays_in_doubt(gateway, journal, fault):
-    """A list without it proves nothing, since it may come later: the doubt stays."""
+async def test_generation_was_never_made(gateway, journal, fault):
+    """A list without a match proves nothing, so the submit stays in doubt."""
     async with session(gateway, journal, timeouts=Timeouts(submit=5)) as luma:
         await doubted(luma, gateway, fault=fault)
         assert await left(luma) == {"cat": "the service lists no generation that matches."}
@@ -135,8 +135,8 @@ async def test_what_was_never_made_stays_in_doubt(gateway, journal, fault):
 
 
 @pytest.mark.looptime
-async def test_two_candidates_leave_it_in_doubt(luma, gateway, journal):
-    """Another program bought the same a moment later: which is whose nobody knows, and the reason names both."""
+async def test_two_candidates(luma, gateway, journal):
+    """Two matching generations leave the submit in doubt, and the reason names both."""
     await doubted(luma, gateway)
     async with session(gateway) as elsewhere:
         other = await elsewhere.submit(VIDEO)
@@ -147,8 +147,8 @@ async def test_two_candidates_leave_it_in_doubt(luma, gateway, journal):
 
 
 @pytest.mark.looptime
-async def test_two_doubts_of_one_request_stay_until_a_person_settles_one(luma, gateway, journal):
-    """Twins are not told apart; once a person has given one its generation, the other is certain."""
+async def test_two_doubts_of_same_request(luma, gateway, journal):
+    """Two doubts of the same request stay until the user resolves one; then the other is matched."""
     for key in ("one", "two"):
         await doubted(luma, gateway, key)
     assert set(await left(luma)) == {"one", "two"}
@@ -160,8 +160,8 @@ async def test_two_doubts_of_one_request_stay_until_a_person_settles_one(luma, g
 
 
 @pytest.mark.looptime
-async def test_many_doubts_of_different_requests_settle_at_once(luma, gateway):
-    """Each finds its own among all that was bought, whatever its kind."""
+async def test_many_doubts(luma, gateway):
+    """Doubts of different requests are all matched in one call."""
     source = await luma.run("a source")
     requests = {
         "video": (VideoRequest("cat dance", aspect_ratio="1:1"), "submit"),
@@ -183,8 +183,8 @@ async def test_many_doubts_of_different_requests_settle_at_once(luma, gateway):
 
 
 @pytest.mark.looptime
-async def test_what_was_made_before_it_was_sent_is_not_adopted(luma, gateway):
-    """The same request, bought elsewhere ten minutes before, is not what a submit of now has bought."""
+async def test_generation_older_than_submit(luma, gateway):
+    """The same request made elsewhere ten minutes before is not adopted."""
     async with session(gateway) as elsewhere:
         await elsewhere.submit(VIDEO)
     await asyncio.sleep(600)
@@ -193,8 +193,8 @@ async def test_what_was_made_before_it_was_sent_is_not_adopted(luma, gateway):
 
 
 @pytest.mark.looptime
-async def test_what_was_made_long_after_it_was_sent_is_not_adopted(luma, gateway):
-    """The same request, bought elsewhere an hour later, is named and not adopted."""
+async def test_generation_an_hour_later(luma, gateway):
+    """The same request made elsewhere an hour later is named and not adopted."""
     await doubted(luma, gateway, fault=drop_before_reading())
     await asyncio.sleep(3600)
     async with session(gateway) as elsewhere:
@@ -203,8 +203,8 @@ async def test_what_was_made_long_after_it_was_sent_is_not_adopted(luma, gateway
 
 
 @pytest.mark.looptime
-async def test_what_another_key_has_bought_is_never_adopted(luma, gateway):
-    """A generation that an entry holds is out of the question, so the one that is left is certain."""
+async def test_generation_of_another_key(luma, gateway):
+    """A generation of another entry is no candidate, so the other generation is adopted."""
     await luma.submit(VIDEO, key="known")
     await doubted(luma, gateway)
     await luma.submit(VIDEO, key="known too")
@@ -213,8 +213,8 @@ async def test_what_another_key_has_bought_is_never_adopted(luma, gateway):
 
 
 @pytest.mark.looptime
-async def test_what_is_being_sent_elsewhere_is_a_rival(gateway, journal):
-    """While another session waits for the answer to the same request, its generation is not taken for the doubt's."""
+async def test_rival_being_sent(gateway, journal):
+    """While another session sends the same request, its generation is not adopted."""
     async with session(gateway, journal) as luma, session(gateway, journal) as other:
         await doubted(luma, gateway, fault=drop_before_reading())
         gateway.inject(late(10))
@@ -227,8 +227,8 @@ async def test_what_is_being_sent_elsewhere_is_a_rival(gateway, journal):
 
 
 @pytest.mark.looptime
-async def test_who_begins_to_send_before_the_list_is_read_is_a_rival(gateway, journal):
-    """A submit that was claimed after the doubts were looked up, and is in the list, keeps its generation."""
+async def test_rival_sent_before_list(gateway, journal):
+    """A submit that was claimed after the doubts were read, and is in the list, keeps its generation."""
     async with session(gateway, journal) as luma, session(gateway, journal) as other:
         await doubted(luma, gateway, fault=drop_before_reading())
         gateway.inject(late(10))
@@ -247,8 +247,8 @@ async def test_who_begins_to_send_before_the_list_is_read_is_a_rival(gateway, jo
 
 
 @pytest.mark.looptime
-async def test_what_a_person_has_closed_is_a_rival(luma, gateway, journal):
-    """An abandoned doubt of the same request may have made it, so it is not adopted; the abandoned one stays closed."""
+async def test_abandoned_rival(luma, gateway, journal):
+    """An abandoned doubt of the same request prevents adoption, and stays abandoned."""
     await doubted(luma, gateway, "closed")
     await luma.doubts.abandon("closed")
     await doubted(luma, gateway, "open", fault=drop_before_reading())
@@ -257,16 +257,16 @@ async def test_what_a_person_has_closed_is_a_rival(luma, gateway, journal):
 
 
 @pytest.mark.looptime
-async def test_a_picture_that_no_journal_keeps_cannot_be_compared(luma, gateway):
-    """An inline picture is kept as a digest only: a generation of the same prompt is named, and left to a person."""
+async def test_inline_image_is_undecided(luma, gateway):
+    """Only the digest of an inline image is stored, so a generation with the same prompt is only named."""
     inline = Keyframes(ImageKeyframe.from_bytes(b"\x89PNG\r\n\x1a\n"))
     await doubted(luma, gateway, request=VideoRequest("cat dance", keyframes=inline))
     assert gateway.charges[0].generation_id in (await left(luma))["cat"]
 
 
 @pytest.mark.looptime
-async def test_what_this_version_would_not_send_cannot_be_compared(luma, gateway, journal):
-    """A doubt with a field that the format no longer carries is compared by its prompt alone, which proves nothing."""
+async def test_invalid_old_request(luma, gateway, journal):
+    """A doubt that this version could not send is compared by its prompt only."""
     form = canonical_form(VideoRequest("cat dance", expand_prompt=True))
     entry = Entry(
         key="old",
@@ -285,16 +285,16 @@ async def test_what_this_version_would_not_send_cannot_be_compared(luma, gateway
 
 
 @pytest.mark.looptime
-async def test_more_pixels_of_nobody_knows_what_stay_in_doubt(luma, gateway):
-    """The service does not repeat which video was enlarged, so that is left to a person."""
+async def test_upscale_is_undecided(luma, gateway):
+    """The service does not repeat which video was upscaled, so the submit stays in doubt."""
     source = await luma.run("a source")
     await doubted(luma, gateway, request=UpscaleRequest(source.id, resolution="4k"), on="upscale")
     assert gateway.charges[1].generation_id in (await left(luma))["cat"]
 
 
 @pytest.mark.looptime
-async def test_a_request_that_is_not_repeated_whole_is_left(luma, gateway):
-    """Where the service does not say what a generation was made from, nothing is certain."""
+async def test_incomplete_request_in_list(luma, gateway):
+    """If the list does not show the request, the submit stays in doubt."""
     await doubted(luma, gateway)
 
     def silent(body):
@@ -305,7 +305,7 @@ async def test_a_request_that_is_not_repeated_whole_is_left(luma, gateway):
 
 
 @pytest.mark.looptime
-async def test_it_is_found_pages_behind(luma, gateway):
+async def test_match_on_later_page(luma, gateway):
     """The list is read back to the oldest doubt, and no further."""
     for number in range(120):
         await luma.submit(f"before {number}")
@@ -320,15 +320,15 @@ async def test_it_is_found_pages_behind(luma, gateway):
 
 
 @pytest.mark.looptime
-async def test_without_doubts_nothing_is_asked(luma, gateway):
-    """There is nothing to look for, so nobody is asked."""
+async def test_no_doubts_no_request(luma, gateway):
+    """Without doubts no request is sent."""
     came = await luma.doubts.reconcile()
     assert (came.adopted, came.unresolved, gateway.requests) == ((), (), ())
 
 
 @pytest.mark.looptime
-async def test_a_list_that_cannot_be_read_changes_nothing(gateway, journal):
-    """When the service is down the error comes out, and the doubt is where it was; later it is found."""
+async def test_list_fails(gateway, journal):
+    """If the list cannot be read, the error is raised and nothing changes; a later call finds the match."""
     async with session(gateway, journal, retry=RetryPolicy(attempts=1)) as luma:
         await doubted(luma, gateway)
         gateway.inject(server_error(500), on="list", times=ALWAYS)
@@ -339,8 +339,8 @@ async def test_a_list_that_cannot_be_read_changes_nothing(gateway, journal):
         assert len((await luma.doubts.reconcile()).adopted) == 1
 
 
-async def test_what_another_spelling_of_the_address_holds_is_never_adopted(gateway, journal):
-    """One account under two names: what one has bought is not what the other one's submit has lost."""
+async def test_same_account_two_addresses(gateway, journal):
+    """A generation that was purchased at another address of the same account is not adopted."""
     other = gateway.base_url.replace("127.0.0.1", "localhost")
     async with (
         session(gateway, journal) as luma,
@@ -357,8 +357,8 @@ async def test_what_another_spelling_of_the_address_holds_is_never_adopted(gatew
 
 
 @pytest.mark.looptime
-async def test_several_programs_may_reconcile_at_once(gateway, journal):
-    """However many look at the same time, one of them adopts, and the others leave it at that."""
+async def test_concurrent_reconcile(gateway, journal):
+    """Of several concurrent calls one adopts the generation."""
     async with session(gateway, journal) as one, session(gateway, journal) as two:
         await doubted(one, gateway)
         async with asyncio.TaskGroup() as group:
@@ -370,8 +370,8 @@ async def test_several_programs_may_reconcile_at_once(gateway, journal):
 
 
 @pytest.mark.looptime
-async def test_what_is_settled_while_the_list_is_read_is_left_alone(luma, gateway, journal):
-    """A person who decides first is right, and so is an id that somebody else takes in the meantime."""
+async def test_resolved_while_reading(luma, gateway, journal):
+    """A decision made while the list is read is kept."""
     await doubted(luma, gateway, "person")
     await doubted(luma, gateway, "thief", VideoRequest("dog dance"))
     cat, dog = (charge.generation_id for charge in gateway.charges)
@@ -393,8 +393,8 @@ async def test_what_is_settled_while_the_list_is_read_is_left_alone(luma, gatewa
 
 
 @pytest.mark.looptime
-async def test_an_id_that_is_taken_meanwhile_leaves_the_doubt(luma, gateway, journal):
-    """A doubt whose generation goes to another key at the last moment stays one, and says so."""
+async def test_id_taken_meanwhile(luma, gateway, journal):
+    """If the generation goes to another key at the last moment, the submit stays in doubt."""
     await doubted(luma, gateway, "cat")
     await doubted(luma, gateway, "dog", VideoRequest("dog dance"), fault=drop_before_reading())
     [charge] = gateway.charges
@@ -412,8 +412,8 @@ async def test_an_id_that_is_taken_meanwhile_leaves_the_doubt(luma, gateway, jou
 
 
 @pytest.mark.looptime
-async def test_cancelled_at_any_moment_it_can_be_done_again(gateway):
-    """A cancelled look settles a doubt or not, never by halves, and the next one finds what is left."""
+async def test_reconcile_cancelled_anywhere(gateway):
+    """A cancelled call resolves each doubt or not, and the next call finds the rest."""
     turns, finished = 0, False
     async with session(gateway) as other:
         await other.submit("something else")
@@ -435,8 +435,8 @@ async def test_cancelled_at_any_moment_it_can_be_done_again(gateway):
     assert turns > 5
 
 
-async def test_a_program_that_died_while_sending_finds_it_again(gateway, tmp_path):
-    """What a closed session left unanswered in a journal file is found by the next one."""
+async def test_match_after_crash(gateway, tmp_path):
+    """The next session finds what a closed session left without a response in a journal file."""
     async with session(gateway, tmp_path / "jobs.db", timeouts=Timeouts(close=0.1)) as luma:
         gateway.inject(hang(charged=True))
         sending = asyncio.ensure_future(luma.submit(VIDEO, key="cat"))

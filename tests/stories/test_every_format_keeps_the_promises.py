@@ -88,8 +88,8 @@ def session(spoken, gateway, journal):
 
 
 @pytest.mark.looptime
-async def test_a_video_from_prompt_to_file(session, gateway, journal, tmp_path):
-    """Submitted, awaited and downloaded: one charge, the right file, and the journal knows its end."""
+async def test_prompt_to_file(session, gateway, journal, tmp_path):
+    """A generation is submitted, awaited and downloaded: one charge, the right file, a completed entry."""
     async with session() as luma:
         handle = await luma.submit("cat dance", aspect_ratio="9:16", keyframes=TIGER, loop=True, key="cat")
         assert (handle.last.state, handle.last.prompt) == (State.PENDING, "cat dance")
@@ -108,8 +108,8 @@ async def test_a_video_from_prompt_to_file(session, gateway, journal, tmp_path):
 
 
 @pytest.mark.looptime
-async def test_states_come_in_order(session):
-    """Whoever follows a video sees it wait, be made, and end."""
+async def test_states_in_order(session):
+    """`updates()` yields pending, processing and completed."""
     async with session() as luma:
         handle = await luma.submit("cat dance")
         states = [generation.state async for generation in handle.updates()]
@@ -118,8 +118,8 @@ async def test_states_come_in_order(session):
 
 
 @pytest.mark.looptime
-async def test_more_of_a_video(session, gateway):
-    """A continuation is bought from the finished video and is one of its own."""
+async def test_extend(session, gateway):
+    """An extension is a purchase and a generation of its own."""
     async with session() as luma:
         first = await luma.submit("cat dance")
         await first
@@ -132,8 +132,8 @@ async def test_more_of_a_video(session, gateway):
 
 
 @pytest.mark.looptime
-async def test_a_failed_one_says_why(session, gateway, journal):
-    """What the service gives up on raises with its reason, and is known as paid and failed."""
+async def test_failed_generation(session, gateway, journal):
+    """A failed generation raises with its reason, and is paid and failed in the journal."""
     gateway.scripts["bad cat"] = fails("Advanced prompt moderation failed", after=5)
     async with session() as luma:
         handle = await luma.submit("bad cat", key="bad")
@@ -145,8 +145,8 @@ async def test_a_failed_one_says_why(session, gateway, journal):
 
 
 @pytest.mark.looptime
-async def test_a_wait_that_ends_early_loses_nothing(session, gateway):
-    """Out of time is no failure: the video runs on, and another wait brings it."""
+async def test_wait_again_after_timeout(session, gateway):
+    """After a timeout the generation keeps running, and another wait returns it."""
     async with session() as luma:
         handle = await luma.submit("cat dance")
         with pytest.raises(WaitTimeout):
@@ -156,8 +156,8 @@ async def test_a_wait_that_ends_early_loses_nothing(session, gateway):
 
 
 @pytest.mark.looptime
-async def test_a_lost_answer_is_a_doubt(session, gateway, journal):
-    """One POST leaves, the caller is told that nobody knows, the same key does not send again, a person settles it."""
+async def test_lost_response_is_in_doubt(session, gateway, journal):
+    """A lost response is in doubt: one POST is sent, the key does not send again, and the user resolves it."""
     gateway.inject(drop_after_reading())
     async with session() as luma:
         for _ in range(2):
@@ -179,8 +179,8 @@ NOT_PAID = {
 
 @pytest.mark.looptime
 @pytest.mark.parametrize(("trouble", "settings", "error"), NOT_PAID.values(), ids=NOT_PAID.keys())
-async def test_what_is_refused_is_not_paid(session, gateway, journal, trouble, settings, error):
-    """A refusal is of its kind and costs nothing, and its key may be sent again."""
+async def test_refused_submit(session, gateway, journal, trouble, settings, error):
+    """A refused submit raises its error, is not charged, and its key may be sent again."""
     if error is PromptRejected:
         gateway.scripts["cat dance"] = trouble
     elif trouble is not None:
@@ -196,8 +196,8 @@ async def test_what_is_refused_is_not_paid(session, gateway, journal, trouble, s
 
 
 @pytest.mark.looptime
-async def test_a_saturated_service_is_asked_again(session, gateway, journal):
-    """429 costs nothing, so the submit waits and is sent again."""
+async def test_429_is_retried(session, gateway, journal):
+    """A submit that meets a 429 waits and is sent again."""
     gateway.inject(rate_limited(2), times=2)
     async with session() as luma:
         await luma.submit("cat dance", key="cat")
@@ -206,8 +206,8 @@ async def test_a_saturated_service_is_asked_again(session, gateway, journal):
 
 
 @pytest.mark.looptime
-async def test_looks_survive_a_service_in_trouble(session, gateway):
-    """A wait outlasts errors and broken connections."""
+async def test_wait_during_errors(session, gateway):
+    """A wait continues during errors and broken connections."""
     async with session() as luma:
         handle = await luma.submit("cat dance")
         for fault in (server_error(502, html=True), drop_after_reading(), server_error(500)):
@@ -216,8 +216,8 @@ async def test_looks_survive_a_service_in_trouble(session, gateway):
 
 
 @pytest.mark.looptime
-async def test_many_wait_for_little(session, spoken, gateway):
-    """Twenty that wait together are all seen, and share their requests where the service can answer for many."""
+async def test_waits_share_requests(session, spoken, gateway):
+    """Twenty waits complete, and share their requests if the service can answer for many."""
     async with session() as luma:
         handles = [await luma.submit(f"cat {number}") for number in range(20)]
         begun = sum(gateway.counts.values())
@@ -228,8 +228,8 @@ async def test_many_wait_for_little(session, spoken, gateway):
 
 
 @pytest.mark.looptime
-async def test_what_the_format_cannot_carry_never_leaves(session, spoken, gateway, journal):
-    """A field that would be dropped is refused by its name, before anything is sent or noted."""
+async def test_unsupported_field(session, spoken, gateway, journal):
+    """A field that the dialect does not support is refused before anything is sent or recorded."""
     field = {"RixAPI": {"concepts": ("static",)}, "DreamMachine": {"expand_prompt": True}}
     [name] = field[type(spoken.dialect).__name__]
     async with session() as luma:
@@ -240,8 +240,8 @@ async def test_what_the_format_cannot_carry_never_leaves(session, spoken, gatewa
 
 
 @pytest.mark.looptime
-async def test_a_batch_pays_for_each_once(session, gateway, journal, tmp_path):
-    """Twelve prompts, four at once, one of them bad: each is charged once, and the rest are on disk."""
+async def test_batch(session, gateway, journal, tmp_path):
+    """Of twelve prompts, four at once and one failing, each is charged once, and the others are on disk."""
     prompts = [f"cat {number}" for number in range(11)] + ["bad cat"]
     gateway.scripts["bad cat"] = fails(after=3)
     gateway.free_slots = 4
@@ -255,8 +255,8 @@ async def test_a_batch_pays_for_each_once(session, gateway, journal, tmp_path):
 
 
 @pytest.mark.looptime
-async def test_a_batch_resumes_by_its_name(session, gateway, journal):
-    """Left in the middle and begun again, it pays only for what is missing."""
+async def test_batch_resumes_by_name(session, gateway, journal):
+    """A batch that was closed midway and opened again pays only for what is missing."""
     prompts = [f"cat {number}" for number in range(6)]
     async with session() as luma:
         async for _ in luma.batch(prompts, name="cats", max_in_flight=2):
@@ -270,8 +270,8 @@ async def test_a_batch_resumes_by_its_name(session, gateway, journal):
 
 
 @pytest.mark.looptime
-async def test_closing_and_opening_loses_nothing(session, gateway, journal):
-    """What runs when a session closes is handed out by the next, and nothing is paid again."""
+async def test_resume_after_close(session, gateway, journal):
+    """What runs when a session closes is resumed by the next session, and nothing is paid again."""
     gateway.scripts["endless cat"] = stalls()
     async with session() as luma:
         handles = [await luma.submit(prompt) for prompt in ("cat dance", "endless cat")]
@@ -285,8 +285,8 @@ async def test_closing_and_opening_loses_nothing(session, gateway, journal):
     assert await balance(gateway, journal) == (2, 2, 0)
 
 
-async def test_a_file_outlives_the_program(session, gateway, tmp_path):
-    """With a journal file, another session over it resumes by format and address, and finds its files."""
+async def test_resume_from_file(session, gateway, tmp_path):
+    """With a journal file another session resumes by dialect and address, and finds its files."""
     gateway.scripts["cat dance"] = succeeds(after=0.2)
     path = tmp_path / "jobs.db"
     async with session(journal=path, poll=PollPolicy.fixed(0.05)) as luma:
@@ -303,8 +303,8 @@ async def test_a_file_outlives_the_program(session, gateway, tmp_path):
 
 
 @pytest.mark.looptime
-async def test_the_formats_do_not_share_their_purchases(spoken, session, gateway, journal):
-    """A key that was bought in one format is another purchase in the next, and only its own format resumes it."""
+async def test_key_per_dialect(spoken, session, gateway, journal):
+    """A key belongs to the dialect it was used with."""
     others = [each.dialect for each in FORMATS.values() if each.dialect.name != spoken.dialect.name]
     async with session() as luma:
         await luma.submit("cat dance", key="cat")

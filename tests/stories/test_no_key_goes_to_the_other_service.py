@@ -41,8 +41,8 @@ async def use(luma, *, ends_well):
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
-async def test_a_relay_never_sees_the_official_key(gateway, dialect):
-    """With both keys at hand, a relay gets its own in every request, in the official format too."""
+async def test_relay_gets_its_own_key(gateway, dialect):
+    """With both keys in the environment, a relay gets its own key, with either dialect."""
     async with LumaSession(base_url=gateway.base_url, dialect=dialect) as luma:
         await use(luma, ends_well=True)
     assert gateway.requests
@@ -53,8 +53,8 @@ async def test_a_relay_never_sees_the_official_key(gateway, dialect):
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
-async def test_without_its_own_key_a_relay_is_not_asked(gateway, dialect, monkeypatch):
-    """The official key is no stopgap: the error names the variable that is missing, and nothing is sent."""
+async def test_relay_without_key(gateway, dialect, monkeypatch):
+    """Without the relay's key nothing is sent, and the error names the variable."""
     monkeypatch.delenv("LUMA_API_KEY")
     monkeypatch.setenv("LUMA_BASE_URL", gateway.base_url)
     with pytest.raises(ConfigurationError, match="LUMA_API_KEY"):
@@ -63,8 +63,8 @@ async def test_without_its_own_key_a_relay_is_not_asked(gateway, dialect, monkey
 
 
 @pytest.mark.parametrize("base_url", [None, "https://api.lumalabs.ai", f"{LUMA}/", "https://API.lumalabs.AI.:443"])
-async def test_luma_gets_the_official_key_and_no_other(mocked_http, base_url):
-    """However its address is written, or left out, Luma sees the official key and never the relay's."""
+async def test_luma_gets_official_key(mocked_http, base_url):
+    """However its address is written, Luma gets the official key."""
     mocked_http.post(f"{LUMA}/generations", status=201, payload={"id": "g1", "state": "queued"})
     mocked_http.get(f"{LUMA}/generations/some-id", payload={"id": "some-id", "state": "queued"})
     mocked_http.get(URL(f"{LUMA}/generations?limit=100&offset=0"), payload={"generations": []})
@@ -80,8 +80,8 @@ async def test_luma_gets_the_official_key_and_no_other(mocked_http, base_url):
         assert RELAY_KEY not in str(call.kwargs)
 
 
-async def test_without_the_official_key_luma_is_not_asked(mocked_http, monkeypatch):
-    """The relay's key is no stopgap either."""
+async def test_luma_without_key(mocked_http, monkeypatch):
+    """Without the official key nothing is sent to Luma, even if there is a relay's key."""
     monkeypatch.delenv("LUMAAI_API_KEY")
     with pytest.raises(ConfigurationError, match="LUMAAI_API_KEY"):
         await LumaSession(dialect=DreamMachine()).open()
@@ -89,8 +89,8 @@ async def test_without_the_official_key_luma_is_not_asked(mocked_http, monkeypat
 
 
 @pytest.mark.looptime
-async def test_a_forgotten_variable_leads_no_key_astray(gateway, monkeypatch):
-    """An official key that is passed, while LUMA_BASE_URL still names a relay, is refused before anything is sent."""
+async def test_official_key_for_relay_url(gateway, monkeypatch):
+    """An official key together with LUMA_BASE_URL of a relay is refused before anything is sent."""
     monkeypatch.setenv("LUMA_BASE_URL", gateway.base_url)
     with pytest.raises(ConfigurationError, match="LUMA_BASE_URL") as caught:
         await LumaSession(OFFICIAL_KEY, dialect=DreamMachine()).open()
@@ -101,8 +101,8 @@ async def test_a_forgotten_variable_leads_no_key_astray(gateway, monkeypatch):
 @pytest.mark.looptime
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
-async def test_a_redirect_leads_no_key_astray(gateway, dialect, status):
-    """Who points elsewhere is not followed: a submit is in doubt, a question refused, and the other hears nothing."""
+async def test_redirect_is_not_followed(gateway, dialect, status):
+    """A redirect is not followed: a submit is in doubt, a query raises, and the other host gets nothing."""
     async with FakeGateway() as elsewhere:
         fault = redirect(status, f"{elsewhere.base_url}/dream-machine/v1/generations")
         for kind in ("submit", "query", "list", "credits", "ping"):

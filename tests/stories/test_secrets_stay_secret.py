@@ -108,8 +108,8 @@ def session(service, **settings):
 
 
 @pytest.mark.looptime
-async def test_a_whole_life_tells_nobody(gateway, tmp_path, every_log):
-    """Submit, fail, wait, download, close: the secrets are in no log, event, value, journal or foreign request."""
+async def test_full_life_cycle(gateway, tmp_path, every_log):
+    """After submit, failure, wait, download and close no secret is in logs, events, values or the journal."""
     asyncio.get_running_loop().set_debug(True)
     journal, events = MemoryJournal(), []
     gateway.scripts["bad cat"] = fails("moderated", after=2)
@@ -147,8 +147,8 @@ FAULTS = {
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_no_error_tells(fault, every_log):
-    """Whatever happens on the wire: neither the error, nor its chain, nor any frame it went through holds a secret."""
+async def test_errors_hold_no_secret(fault, every_log):
+    """No error, chained exception or traceback frame holds a secret, whatever the fault."""
     asyncio.get_running_loop().set_debug(True)
     act = FAULTS[fault]
     async with RawServer(act or closes()) as server:
@@ -167,8 +167,8 @@ async def test_no_error_tells(fault, every_log):
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("moment", ["while the answer is awaited", "while its body is read"])
-async def test_a_cancelled_call_tells_nothing(moment):
-    """A deadline of the caller's own ends in a TimeoutError whose frames hold no secret."""
+async def test_cancelled_call(moment):
+    """The frames of a TimeoutError from the caller's deadline hold no secret."""
     part = b"" if moment == "while the answer is awaited" else response(200, {"id": "g1"})[:-3]
     async with RawServer(stalls(part)) as server, session(server, timeouts=Timeouts(close=1)) as luma:
         for call in (luma.get, luma.submit):
@@ -181,8 +181,8 @@ async def test_a_cancelled_call_tells_nothing(moment):
 @pytest.mark.looptime
 @pytest.mark.parametrize("status", [200, 201, 400, 401, 403, 404, 429, 500, 503])
 @pytest.mark.parametrize("form", ["a message", "a page", "a code", "a header"])
-async def test_a_service_that_repeats_the_secrets_is_blotted_out(status, form, every_log):
-    """A body that echoes what it was asked with reaches neither errors nor values nor the journal."""
+async def test_echoed_secrets_are_redacted(status, form, every_log):
+    """A response that echoes the secrets puts them into no error, value or journal."""
     journal, events, repeated = MemoryJournal(), [], set()
 
     async def echo(connection):
@@ -214,8 +214,8 @@ async def test_a_service_that_repeats_the_secrets_is_blotted_out(status, form, e
 
 
 @pytest.mark.looptime
-async def test_a_generation_that_repeats_the_key_does_not_hold_it(gateway):
-    """Even the raw JSON that values keep has it blotted out."""
+async def test_raw_is_redacted(gateway):
+    """The raw JSON of a generation is redacted too."""
     gateway.inject(reshapes(lambda body: {**body, "prompt": f"cat {KEY}", "debug": [KEY]}), on="query")
     async with session(gateway) as luma:
         handle = await luma.submit("cat dance")
@@ -224,8 +224,8 @@ async def test_a_generation_that_repeats_the_key_does_not_hold_it(gateway):
     assert generation.prompt == "cat [secret]"
 
 
-async def test_a_session_shows_and_pickles_no_key(monkeypatch):
-    """Closed or open, a session's repr and its dictionary hold no secret, and it refuses to be pickled."""
+async def test_session_repr_and_pickle(monkeypatch):
+    """A session's repr and dictionary hold no secret, and it cannot be pickled."""
     monkeypatch.setenv("LUMA_API_KEY", KEY)
     dialect = RixAPI(access_token=TOKEN, user_id=1)
     given = LumaSession(KEY, base_url="https://relay.example", dialect=dialect)
@@ -251,8 +251,8 @@ async def test_a_session_shows_and_pickles_no_key(monkeypatch):
         {},
     ],
 )
-async def test_a_wrong_setting_is_refused_without_the_key(settings, monkeypatch):
-    """Errors about settings hold no secret, be the key an argument or in the environment; nor do our frames."""
+async def test_setting_error_hides_key(settings, monkeypatch):
+    """Errors about settings and their frames hold no secret."""
     monkeypatch.delenv("LUMA_BASE_URL", raising=False)
     monkeypatch.setenv("LUMA_API_KEY", KEY)
     with pytest.raises(ConfigurationError) as caught:
@@ -262,16 +262,16 @@ async def test_a_wrong_setting_is_refused_without_the_key(settings, monkeypatch)
     assert told(str(caught.value), repr(caught.value), *shown) == []
 
 
-async def test_a_key_that_is_none_is_refused_without_telling_it():
-    """A key with a blank in it is somebody's key all the same."""
+async def test_invalid_key_is_not_shown():
+    """The error about an invalid key does not show the key."""
     with pytest.raises(ConfigurationError) as caught:
         LumaSession(f"Bearer {KEY}", base_url="https://relay.example")
     assert told(*everything_about(caught.value)) == []
 
 
 @pytest.mark.looptime
-async def test_a_journal_that_fails_tells_nothing(every_log):
-    """Its exception comes out of the middle of aiohttp: without aiohttp's frames."""
+async def test_journal_error_hides_secrets(every_log):
+    """The exception of a journal during a request holds no frames of aiohttp."""
 
     class Full(MemoryJournal):
         async def change(self, key, step):
@@ -285,8 +285,8 @@ async def test_a_journal_that_fails_tells_nothing(every_log):
 
 
 @pytest.mark.looptime
-async def test_a_file_host_elsewhere_gets_no_key(gateway, tmp_path):
-    """A link that leads to another host, directly or by a redirect, is fetched with a header of neither secret."""
+async def test_file_host_gets_no_key(gateway, tmp_path):
+    """A link to another host, also by a redirect, is fetched without the secrets."""
     async with FakeGateway(api_key="another") as host:
         gateway.inject(redirects_to(f"{host.base_url}/files/x/clean.mp4"), on="file")
         async with session(gateway) as luma:
@@ -301,8 +301,8 @@ async def test_a_file_host_elsewhere_gets_no_key(gateway, tmp_path):
 
 
 @pytest.mark.looptime
-async def test_users_traces_see_what_they_ask_for_and_no_more(gateway):
-    """A trace of the user's own is aiohttp's business; our context in it holds no secret."""
+async def test_trace_config_context(gateway):
+    """The context of the user's trace configuration holds no secret."""
     contexts = []
 
     async def keep(_session, context, _params):
@@ -317,8 +317,8 @@ async def test_users_traces_see_what_they_ask_for_and_no_more(gateway):
 
 
 @pytest.mark.looptime
-async def test_what_is_blotted_out_was_there(monkeypatch):
-    """The story can fail: with a secret that scrubs nothing, the same echo comes through."""
+async def test_redaction_is_needed(monkeypatch):
+    """Without redaction the echoed secret would be in the error."""
     monkeypatch.setattr(Secret, "scrub", lambda _, text: text)
     async with RawServer(answers(response(500, {"error": {"message": KEY}}))) as server, session(server) as luma:
         with pytest.raises(SubmitInDoubt) as caught:
