@@ -112,7 +112,7 @@ async def test_lasting_fault(luma, gateway, dest, names, monkeypatch, fault, err
     assert type(caught.value) is error
     assert caught.value.generation_id == handle.id
     assert caught.value.path == dest
-    assert "buys nothing" in str(caught.value)
+    assert "costs no new generation" in str(caught.value)
     assert names() == []
     assert gateway.counts["file"] <= 8
     assert gateway.counts["link"] == 0
