@@ -8,11 +8,11 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
+from terminal import COMMAND
 
 from luma_async.cli.config import NAMES
 from luma_async.cli.main import COMMANDS
@@ -81,7 +81,7 @@ def run_lines(running_gateway, tmp_path):
     """Return a function that runs command lines in order, in one folder, with the first new generation as `$ID`."""
     command = tmp_path / "bin" / "luma-async"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m luma_async "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
     command.chmod(0o755)
     before = len(running_gateway.charges)
     environment = os.environ | {
