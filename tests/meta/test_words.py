@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -29,7 +30,7 @@ BANNED = (
     "for ever",
     "thrice",
 )
-"""Not used in names, messages, docstrings, comments and pages."""
+"""Not used in names, messages, docstrings, comments, pages and names of tests."""
 
 _BANNED = re.compile(
     rf"(?<![a-z])(?:{'|'.join(word.replace(' ', '[ _]') for word in BANNED)})s?(?![a-z])", re.IGNORECASE
@@ -41,6 +42,8 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 MODULES = [
     path for suffix in ("py", "pyi", "html", "js") for path in sorted((ROOT / "luma_async").rglob(f"*.{suffix}"))
 ]
+
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 
 def _banned(text):
@@ -54,6 +57,13 @@ def _banned_in(texts):
     return {str(path.relative_to(ROOT)): found for path, text in texts if (found := _banned(text))}
 
 
+def _test_names(path):
+    """Return the name of a test file and the names of the tests in it, one per line."""
+    tree = ast.parse(path.read_text())
+    named = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef))
+    return "\n".join([path.stem, *(node.name for node in named if node.name.lower().startswith("test"))])
+
+
 def test_banned_words_in_pages():
     """README, changelog and documentation contain no banned word."""
     assert _banned_in((path, path.read_text()) for path in PAGES) == {}
@@ -62,6 +72,11 @@ def test_banned_words_in_pages():
 def test_banned_words_in_package():
     """No module of the package contains a banned word, in names, messages, docstrings or comments."""
     assert _banned_in((path, path.read_text()) for path in MODULES) == {}
+
+
+def test_banned_words_in_test_names():
+    """No test and no test file has a banned word in its name."""
+    assert _banned_in((path, _test_names(path)) for path in TESTS) == {}
 
 
 @pytest.mark.parametrize("text", ["nobody_waits", "NobodyWaits", "it runs on", "two Errands", "in company", "_flight"])
