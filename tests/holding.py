@@ -5,11 +5,13 @@ from __future__ import annotations
 from luma_async.testing import Fault, succeeds
 
 
-def held(go_on):
-    """Accept a request at once, and respond when `go_on` is set."""
+def held(go_on, accepted=None):
+    """Accept a request at once, set `accepted`, and respond when `go_on` is set."""
 
     async def act(exchange):
         response = exchange.serve()
+        if accepted is not None:
+            accepted.set()
         await go_on.wait()
         return response
 

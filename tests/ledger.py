@@ -1,4 +1,4 @@
-"""The one sum that every story ends with: what the gateway charged, against what the journal knows."""
+"""Compares what the gateway charged with what the journal has recorded."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ MAYBE = {Phase.SENDING, Phase.IN_DOUBT, Phase.ABANDONED}
 
 
 async def balance(gateway, journal):
-    """Compare charges with entries: per prompt at most one charge, and accepted ≤ charges ≤ accepted + in doubt.
+    """Check that each prompt was charged at most once, and that accepted ≤ charges ≤ accepted + in doubt.
 
-    Every story uses a prompt for one key only, since the gateway does not see keys.
+    A test uses a prompt for one key only, because the gateway does not see keys.
+
+    Returns:
+        How many charges, accepted entries and entries in doubt there are.
     """
     entries = await journal.entries()
     accepted = [entry for entry in entries if entry.phase in PAID]
@@ -27,3 +30,9 @@ async def balance(gateway, journal):
     known = {entry.generation_id for entry in accepted}
     assert known <= set(gateway.generations)
     return charges, len(accepted), len(doubtful)
+
+
+async def phase_of(journal, key="cat"):
+    """Return the phase of a key; None if the journal does not have it."""
+    entry = await journal.get(key)
+    return entry.phase if entry is not None else None

@@ -1,4 +1,4 @@
-"""Mocked HTTP for tests of the shape of requests: no socket, no timeouts, and no trace ever fires."""
+"""Mocked HTTP for tests of the shape of requests. It has no sockets, no timeouts and no traces."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from aiohttp.client_proto import ResponseHandler
 from aioresponses import aioresponses, core
 
 _READER_LIMIT_BYTES = 64 * 1024 * 1024
-"""Room for a whole clip: a mocked body arrives at once, and nobody is there to be told to pause."""
+"""Larger than any video of the tests: a mocked body arrives at once, without flow control."""
 
 
 class MockedResponse(aiohttp.ClientResponse):
-    """A response that can be built without the writer of the request, which aiohttp asks for since 3.14."""
+    """A response without the writer of its request, which aiohttp requires since 3.14."""
 
     def __init__(self, *args, stream_writer=None, **kwargs):
         super().__init__(*args, stream_writer=stream_writer or Mock(output_size=0), **kwargs)
@@ -26,7 +26,7 @@ def _reader(loop=None):
 
 @pytest.fixture
 def mocked_http(monkeypatch):
-    """Answer aiohttp's requests from a list: `mocked_http.post(url, payload=…)`, then read `mocked_http.requests`."""
+    """Mock the responses of aiohttp: `mocked_http.post(url, payload=…)`; `mocked_http.requests` has the requests."""
     monkeypatch.setattr(core, "ClientResponse", MockedResponse)
     monkeypatch.setattr(core, "stream_reader_factory", _reader)
     with aioresponses() as mocked:

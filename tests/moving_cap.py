@@ -1,7 +1,7 @@
-"""A service that bears only so many at once and does not say so, and clients that have to find out.
+"""A service with a hidden limit that changes, and clients that have to find it.
 
-The cap is 8 for the first 60 % of the jobs, 3 for the next 10 %, then 16. One generation in twenty fails, one submit in
-fifty is rejected, one answer in a hundred is lost. All of that is fixed by the prompt, so every client meets the same.
+The limit is 8 for the first 60 % of the jobs, 3 for the next 10 %, then 16. One generation in twenty fails, one submit
+in fifty is rejected, one response in a hundred is lost. The prompt decides which, so that all clients get the same.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def cap_at(share):
 
 @attrs.define
 class Run:
-    """What became of the jobs of one client."""
+    """The results of one client."""
 
     done: int = 0
     failed: int = 0
@@ -83,7 +83,7 @@ class Run:
 
 
 class FollowsTheCap:
-    """A window that knows the cap at every moment: what no client can do, and the best that one could."""
+    """A window that knows the limit at any time, as no client can: the best possible result."""
 
     def __init__(self, gateway):
         self._gateway = gateway
@@ -123,7 +123,7 @@ async def exact(luma, prompts, run):
 
 
 async def _by_hand(luma, prompt, run, jitter):
-    """What people write: try again after a random while that grows."""
+    """Retry after a random delay that grows, as most programs do."""
     attempt = 0
     while True:
         try:
@@ -161,7 +161,7 @@ CLIENTS = {"exact": exact, "auto": auto, "fixed 16": fixed, "semaphore 20": sema
 
 
 async def play(client, jobs, poll=None):
-    """Let one client do its jobs, in virtual time."""
+    """Run the jobs of one client, in virtual time."""
     run = Run()
 
     def script(prompt, number):

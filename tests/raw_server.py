@@ -1,7 +1,7 @@
-"""A server made of sockets alone, for what a real service's HTTP library would never do.
+"""A server on bare sockets, for faults that an HTTP library would not produce.
 
-Each connection gets the next act of a script, the last act for all that follow. An act reads and writes bytes; what
-arrived is kept, so that a test can tell what left the client from what the client thinks left it.
+Each connection runs the next act of a list; the last act is repeated. An act reads and writes bytes. The server keeps
+the requests that arrived, so that a test can compare them with what the client believes it has sent.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 
 CERTIFICATE = Path(__file__).with_name("self_made.pem")
-"""For `localhost` alone, signed by nobody: it protects nothing but these tests."""
+"""A self-signed certificate for `localhost`, for these tests only."""
 
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Connection:
-    """One connection, as an act sees it."""
+    """One connection; the argument of an act."""
 
     def __init__(self, server, reader, writer):
         self._server = server
@@ -29,7 +29,7 @@ class Connection:
         self._writer = writer
 
     async def read_request(self):
-        """Read one whole request, and count it; None at the end of the connection."""
+        """Read and store a complete request; None at the end of the connection."""
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             head = await self.read_head()
             length = next(
@@ -41,17 +41,17 @@ class Connection:
         return None
 
     async def read_head(self):
-        """Read the request line and the headers alone."""
+        """Read the request line and the headers."""
         return await self._reader.readuntil(b"\r\n\r\n")
 
     async def read_some(self):
-        """Wait until anything comes, and leave the rest of it unread."""
+        """Read one byte, and leave the rest unread."""
         with suppress(ConnectionError):
             await self._reader.read(1)
 
     @property
     def gone(self):
-        """Whether the client has hung up."""
+        """Whether the client has closed the connection."""
         return self._writer.transport.is_closing()
 
     async def send(self, data):
@@ -67,11 +67,11 @@ class Connection:
 
 
 class RawServer:
-    """Listen on a free port of this machine while the block lasts.
+    """Listens on a free port of this machine inside `async with`.
 
     Args:
-        acts: what happens to the first connection, the second, and so on.
-        tls: whether connections are encrypted, with a certificate that nobody signed.
+        acts: the act of the first connection, the second, and so on.
+        tls: whether to use TLS, with the self-signed certificate.
     """
 
     def __init__(self, *acts, tls=False):
@@ -81,20 +81,20 @@ class RawServer:
         self.port = 0
         self.connections = 0
         self.requests = []
-        """The whole requests that arrived: their heads and their bodies."""
+        """The complete requests that arrived: head and body."""
 
     @property
     def base_url(self):
-        """Where it listens, or will."""
+        """The address on which it listens, or will listen."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def posts(self):
-        """How many whole POSTs arrived."""
+        """How many complete POSTs arrived."""
         return sum(head.startswith(b"POST ") for head, _ in self.requests)
 
     def listening_on(self, port):
-        """Take this port instead of a free one."""
+        """Use this port instead of a free port."""
         self.port = port
         return self
 
@@ -129,16 +129,16 @@ class RawServer:
 
 
 def response(status, body=b"", *headers, length=None):
-    """Spell an answer; `body` is bytes, or anything that JSON can spell."""
+    """Build a response; `body` is bytes, or a value for JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(data) if length is None else length}", *headers]
+    lines = [f"HTTP/1.1 {status} Reason", f"Content-Length: {len(data) if length is None else length}", *headers]
     if not any(header.lower().startswith("content-type:") for header in headers):
         lines.append("Content-Type: application/json")
     return "\r\n".join([*lines, "", ""]).encode() + data
 
 
 def answers(*pieces, keep=True):
-    """Read a request, send the pieces, and so on; the same pieces for each request of the connection."""
+    """Answer each request of the connection with the same pieces."""
 
     async def act(connection):
         while await connection.read_request() is not None:
@@ -151,7 +151,7 @@ def answers(*pieces, keep=True):
 
 
 def closes():
-    """Close the connection as soon as it is open."""
+    """Close the connection at once."""
 
     async def act(connection):
         pass
@@ -160,7 +160,7 @@ def closes():
 
 
 def resets():
-    """Reset the connection as soon as it is open."""
+    """Reset the connection at once."""
 
     async def act(connection):
         connection.reset()
@@ -169,7 +169,7 @@ def resets():
 
 
 def closes_after_request(piece=b"", *, reset=False):
-    """Read a whole request, send a piece of an answer, and close."""
+    """Read a complete request, send a part of a response, and close."""
 
     async def act(connection):
         await connection.read_request()
@@ -181,7 +181,7 @@ def closes_after_request(piece=b"", *, reset=False):
 
 
 def stalls(piece=b""):
-    """Read a whole request, send a piece of an answer, and never say another word."""
+    """Read a complete request, send a part of a response, and send nothing more."""
 
     async def act(connection):
         await connection.read_request()
@@ -192,7 +192,7 @@ def stalls(piece=b""):
 
 
 def stays_silent():
-    """Accept, and neither read nor write."""
+    """Accept the connection, and neither read nor write."""
 
     async def act(connection):
         await asyncio.Event().wait()

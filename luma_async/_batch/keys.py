@@ -1,4 +1,4 @@
-"""The keys of a batch's purchases. Golden: a key that changes buys every earlier batch again."""
+"""The keys of a batch's purchases. Golden: other keys would submit every earlier batch again."""
 
 from __future__ import annotations
 

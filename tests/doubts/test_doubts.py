@@ -1,6 +1,6 @@
-"""Doubts, decisions and resumption over a journal file, as several sessions one after the other see them.
+"""Doubts, decisions and resumption with a journal file, in one session and in several.
 
-The writer is a thread, so this runs in real time.
+The journal writes in a thread, so these tests run in real time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 from holding import held
+from ledger import phase_of
 
 from luma_async import (
     Entry,
@@ -42,13 +43,12 @@ from luma_async.testing import (
     drop_before_reading,
     fails,
     forgets,
-    late,
     server_error,
     succeeds,
 )
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
-PICTURE = Keyframes(frame0=ImageKeyframe.from_bytes(b"\xff\xd8\xff picture"))
+IMAGE = Keyframes(frame0=ImageKeyframe.from_bytes(b"\xff\xd8\xff image"))
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def journal(tmp_path):
 
 
 def session(gateway, journal, **settings):
-    """A session of its own over the file."""
+    """Make another session with the journal."""
     settings = {"poll": PollPolicy.fixed(0.05, not_found_grace=0.1), **settings}
     return LumaSession(gateway.api_key, base_url=gateway.base_url, journal=journal, **settings)
 
@@ -76,14 +76,14 @@ async def luma(gateway, journal):
 
 
 async def doubted(luma, gateway, key="cat", request=None, fault=None):
-    """Make a doubt: the POST arrives and its answer is lost."""
+    """Submit, and lose the response."""
     gateway.inject(fault or drop_after_reading())
     with pytest.raises(SubmitInDoubt):
         await luma.submit(request or VideoRequest(f"{key} dance"), key=key)
 
 
-async def left_by_a_dead_program(gateway, journal, key, service=None):
-    """Write the claim of a program that died."""
+async def claimed_by_dead_process(gateway, journal, key, service=None):
+    """Write the claim of a process that has died."""
     form = canonical_form(VideoRequest(f"{key} dance"))
     entry = Entry(
         key=key,
@@ -96,26 +96,23 @@ async def left_by_a_dead_program(gateway, journal, key, service=None):
     return await journal.change(key, lifecycle.claim(entry, at=NOW))
 
 
-async def phase_of(journal, key):
-    return (await journal.get(key)).phase
-
-
 async def test_list(luma, gateway, journal, tmp_path):
     """`list` has lost responses and claims of dead processes, oldest first, and no other entries."""
-    await left_by_a_dead_program(gateway, journal, "dead")
+    await claimed_by_dead_process(gateway, journal, "dead")
     await doubted(luma, gateway, "lost")
     await luma.submit("accepted", key="accepted")
     gateway.inject(server_error(403))
     with pytest.raises(Refused):
         await luma.submit("refused", key="refused")
-    await left_by_a_dead_program(gateway, journal, "elsewhere", service="rixapi https://elsewhere.example")
-    gateway.inject(late(0.5))
+    await claimed_by_dead_process(gateway, journal, "elsewhere", service="rixapi https://elsewhere.example")
+    go_on, accepted = asyncio.Event(), asyncio.Event()
+    gateway.inject(held(go_on, accepted))
     async with session(gateway, tmp_path / "jobs.db") as other:
-        under_way = asyncio.ensure_future(other.submit("under way", key="under way"))
-        while len(gateway.charges) < 3:
-            await asyncio.sleep(0.01)
+        sending = asyncio.ensure_future(other.submit("being sent", key="being sent"))
+        await accepted.wait()
         doubts = await luma.doubts.list()
-        await under_way
+        go_on.set()
+        await sending
     assert [doubt.key for doubt in doubts] == ["dead", "lost"]
     assert [doubt.phase for doubt in doubts] == [Phase.SENDING, Phase.IN_DOUBT]
     assert doubts[0].request["prompt"] == "dead dance"
@@ -145,7 +142,7 @@ async def test_resolve_with_wrong_id(luma, gateway, journal):
     with pytest.raises(InvalidInput):
         await luma.doubts.resolve("cat", generation_id="../admin")
     with pytest.raises(GenerationNotFound):
-        await luma.doubts.resolve("cat", generation_id="nobody")
+        await luma.doubts.resolve("cat", generation_id="unknown")
     with pytest.raises(KeyConflict, match="dog"):
         await luma.doubts.resolve("cat", generation_id=other.id)
     assert [doubt.key for doubt in await luma.doubts.list()] == ["cat"]
@@ -186,7 +183,7 @@ async def test_resubmit_fails(luma, gateway, journal, fault):
 
 async def test_resubmit_with_inline_image(luma, gateway, journal):
     """Journals do not store inline images, so `resubmit` needs the same request."""
-    request = VideoRequest("cat dance", keyframes=PICTURE)
+    request = VideoRequest("cat dance", keyframes=IMAGE)
     await doubted(luma, gateway, request=request)
     with pytest.raises(InvalidInput, match="pass the request again"):
         await luma.doubts.resubmit("cat", accept_duplicate_risk=True)
@@ -194,12 +191,12 @@ async def test_resubmit_with_inline_image(luma, gateway, journal):
         await luma.doubts.resubmit("cat", accept_duplicate_risk=True, request=VideoRequest("dog dance"))
     assert gateway.counts["submit"] == 1
     await luma.doubts.resubmit("cat", accept_duplicate_risk=True, request=request)
-    assert gateway.charges[1].body["keyframes"]["frame0"]["url"] == PICTURE.frame0.url
+    assert gateway.charges[1].body["keyframes"]["frame0"]["url"] == IMAGE.frame0.url
 
 
 async def test_abandon(luma, gateway, journal):
     """An abandoned key is never submitted again, in later sessions too."""
-    await left_by_a_dead_program(gateway, journal, "cat")
+    await claimed_by_dead_process(gateway, journal, "cat")
     entry = await luma.doubts.abandon("cat")
     assert (entry.phase, entry.reason) == (Phase.ABANDONED, "abandoned by the user")
     for again in (luma.submit("cat dance", key="cat"), luma.doubts.resubmit("cat", accept_duplicate_risk=True)):
@@ -214,18 +211,17 @@ async def test_abandon(luma, gateway, journal):
 async def test_decision_without_doubt(luma, gateway, journal, tmp_path):
     """A key that is unknown, accepted, being sent or of another service is refused with the reason."""
     await luma.submit("accepted", key="accepted")
-    await left_by_a_dead_program(gateway, journal, "elsewhere", service="rixapi https://elsewhere.example")
-    go_on = asyncio.Event()
-    gateway.inject(held(go_on))
+    await claimed_by_dead_process(gateway, journal, "elsewhere", service="rixapi https://elsewhere.example")
+    go_on, accepted = asyncio.Event(), asyncio.Event()
+    gateway.inject(held(go_on, accepted))
     async with session(gateway, tmp_path / "jobs.db") as other:
-        under_way = asyncio.ensure_future(other.submit("under way", key="under way"))
-        while len(gateway.charges) < 2:
-            await asyncio.sleep(0.01)
+        sending = asyncio.ensure_future(other.submit("being sent", key="being sent"))
+        await accepted.wait()
         for key, error, reason in (
-            ("nobody", InvalidInput, "no entry"),
+            ("unknown", InvalidInput, "no entry"),
             ("accepted", KeyConflict, "it is accepted"),
             ("elsewhere", KeyConflict, "elsewhere"),
-            ("under way", KeyConflict, "being sent"),
+            ("being sent", KeyConflict, "being sent"),
         ):
             for decision in (
                 luma.doubts.resolve(key, generation_id="some-id"),
@@ -235,7 +231,7 @@ async def test_decision_without_doubt(luma, gateway, journal, tmp_path):
                 with pytest.raises(error, match=reason):
                     await decision
         go_on.set()
-        await under_way
+        await sending
     assert gateway.counts["submit"] == 2
 
 
@@ -326,10 +322,9 @@ async def test_lost_generation(luma, gateway, journal):
     handle = await luma.submit("cat dance", key="cat")
     with pytest.raises(GenerationNotFound):
         await handle.wait()
-    while await phase_of(journal, "cat") is Phase.ACCEPTED:
-        await asyncio.sleep(0.01)
-    assert await phase_of(journal, "cat") is Phase.LOST
     assert (await luma.submit("cat dance", key="cat")).id == handle.id
+    await luma.aclose()
+    assert await phase_of(journal, "cat") is Phase.LOST
     async with session(gateway, journal) as later:
         assert await later.resume() == []
         assert (await later.submit("cat dance", key="cat")).id == handle.id
@@ -338,12 +333,11 @@ async def test_lost_generation(luma, gateway, journal):
 
 async def test_lost_generation_reappears(luma, gateway, journal):
     """A lost generation that the relay finds again completes its entry."""
-    await left_by_a_dead_program(gateway, journal, "cat")
+    await claimed_by_dead_process(gateway, journal, "cat")
     handle = await luma.submit("dog dance", key="dog")
     await journal.change("dog", lifecycle.lose(at=NOW))
     assert (await handle.wait()).state is State.COMPLETED
-    while await phase_of(journal, "dog") is Phase.LOST:
-        await asyncio.sleep(0.01)
+    await luma.aclose()
     assert await phase_of(journal, "dog") is Phase.COMPLETED
 
 

@@ -64,7 +64,7 @@ def test_public_module(name):
 
 
 def _drawn(docstring):
-    """Return the tree that a docstring draws: each name with its parent and the built-in error beside it."""
+    """Return the tree that a docstring draws: each name with its parent and the built-in base class."""
     rows, path = {}, []
     for line in docstring.splitlines():
         found = re.match(r"^([│ ├└─]*)([A-Z]\w+)(?: \((\w+)\))?(?:   .*)?$", line)
@@ -135,8 +135,8 @@ def _bare_fields(path):
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and _is_attrs(node):
             for field, below in zip(node.body, [*node.body[1:], None], strict=True):
                 if isinstance(field, ast.AnnAssign) and not field.target.id.startswith("_"):
-                    told = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-                    if not told or not isinstance(below.value.value, str):
+                    documented = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+                    if not documented or not isinstance(below.value.value, str):
                         yield f"{path.relative_to(ROOT)}:{field.lineno} {node.name}.{field.target.id}"
 
 
@@ -153,7 +153,7 @@ def test_undocumented_field_is_found(tmp_path, monkeypatch):
     """A field without a docstring is found."""
     monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
     path = tmp_path / "bare.py"
-    path.write_text('@attrs.frozen\nclass Thing:\n    told: int\n    """Told."""\n    bare: int\n')
+    path.write_text('@attrs.frozen\nclass Thing:\n    documented: int\n    """Text."""\n    bare: int\n')
     assert [found.split()[-1] for found in _bare_fields(path)] == ["Thing.bare"]
 
 

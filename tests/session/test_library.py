@@ -53,14 +53,14 @@ async def luma(gateway):
         yield opened
 
 
-async def bought(luma, count):
-    """Buy so many; return their ids, newest first."""
+async def submitted(luma, count):
+    """Submit so many prompts; return the ids, newest first."""
     return [(await luma.submit(f"cat {number}")).id for number in range(count)][::-1]
 
 
 async def test_list_page(luma, gateway):
     """A page begins with the newest generation and has the length that was asked for."""
-    ids = await bought(luma, 5)
+    ids = await submitted(luma, 5)
     await asyncio.sleep(6)
     assert [one.id for one in await luma.library.list()] == ids
     assert [one.id for one in await luma.library.list(2)] == ids[:2]
@@ -78,14 +78,14 @@ async def test_list_page(luma, gateway):
 
 async def test_all_pages(luma, gateway):
     """`all()` reads every page, each generation once and in order, with one request for each hundred."""
-    ids = await bought(luma, 205)
+    ids = await submitted(luma, 205)
     assert [one.id async for one in luma.library.all()] == ids
     assert gateway.counts["list"] == 3
 
 
 async def test_all_while_created(luma):
     """Generations that are created between pages cause no duplicate and no gap."""
-    ids = await bought(luma, 150)
+    ids = await submitted(luma, 150)
     came = []
     async for one in luma.library.all():
         came.append(one.id)
@@ -96,7 +96,7 @@ async def test_all_while_created(luma):
 
 async def test_all_while_deleted(luma, gateway):
     """Generations can be deleted during the iteration, and all are yielded."""
-    ids = await bought(luma, 150)
+    ids = await submitted(luma, 150)
     async for one in luma.library.all():
         await luma.library.delete(one.id)
         ids.remove(one.id)
@@ -107,7 +107,7 @@ async def test_all_while_deleted(luma, gateway):
 
 async def test_break_out_of_all(luma, gateway):
     """After the loop ends, no further page is requested."""
-    await bought(luma, 120)
+    await submitted(luma, 120)
     async for _ in luma.library.all():
         break
     assert gateway.counts["list"] == 1
@@ -115,7 +115,7 @@ async def test_break_out_of_all(luma, gateway):
 
 async def test_unreadable_row(luma, gateway):
     """A row without a state keeps its id, and the other rows are read."""
-    newer, older = await bought(luma, 2)
+    newer, older = await submitted(luma, 2)
     gateway.inject(reshapes(lambda body: {"generations": [{"id": newer}, body["generations"][1]]}), on="list")
     listed = await luma.library.list()
     assert [(one.id, one.state) for one in listed] == [(newer, State.UNKNOWN), (older, State.PENDING)]

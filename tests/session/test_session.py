@@ -181,14 +181,14 @@ async def test_cancel_one_of_two_waits(luma):
 async def test_get_many(luma):
     """`get_many` returns generations in the order of the ids; unknown ids are absent."""
     handles = [await luma.submit(f"cat {number}") for number in range(3)]
-    found = await luma.get_many([handles[2].id, "nobody", handles[0].id])
+    found = await luma.get_many([handles[2].id, "unknown", handles[0].id])
     assert list(found) == [handles[2].id, handles[0].id]
 
 
 async def test_get_unknown_id(luma):
     """`get` of an unknown id raises GenerationNotFound."""
     with pytest.raises(GenerationNotFound):
-        await luma.get("nobody")
+        await luma.get("unknown")
 
 
 @pytest.mark.parametrize("generation_id", ["", "../../admin", "a/b", "a?b", "ü", "x" * 129, None])
@@ -347,11 +347,11 @@ async def test_handle_repr_and_pickle(luma):
     handle = luma.handle("some-id")
     assert repr(handle) == "<GenerationHandle some-id not seen yet>"
     assert (handle.key, handle.last) == (None, None)
-    bought = await luma.submit("cat dance", key="cat")
-    assert repr(bought) == f"<GenerationHandle {bought.id} pending>"
-    assert bought.key == "cat"
+    handle = await luma.submit("cat dance", key="cat")
+    assert repr(handle) == f"<GenerationHandle {handle.id} pending>"
+    assert handle.key == "cat"
     with pytest.raises(TypeError, match=r"pickle handle\.id"):
-        pickle.dumps(bought)
+        pickle.dumps(handle)
 
 
 async def test_journal_fails_after_result(gateway, caplog):

@@ -1,6 +1,6 @@
-"""A batch that is cancelled at any moment loses nothing, leaves nothing running, and pays once.
+"""A batch that is cancelled at any moment loses nothing, leaves no task running, and pays once.
 
-The suite tries every fourth turn of the loop, each kind of answers others of them; with `LUMA_ASYNC_EVERY_TURN=1` all.
+The test cancels at every fourth turn of the loop; with `LUMA_ASYNC_EVERY_TURN=1` at every turn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from luma_async.testing import FakeGateway, late, rate_limited, succeeds
 ITEMS = 10
 STRIDE = 1 if os.environ.get("LUMA_ASYNC_EVERY_TURN") else 4
 TURNS = 160
-"""What happens without the clock is over by then; what is left is cancelled a quarter of a second apart."""
+"""After so many turns only timers are left; from then on the steps are a quarter of a second."""
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def gateway_options():
 
 
 async def cancel_after(turns, prompts, luma):
-    """Cancel a batch after so many turns of the loop; say whether it had ended by then."""
+    """Cancel a batch after so many turns of the loop; return whether it had ended by then."""
     taking = asyncio.ensure_future(luma.batch(prompts, name="run", max_in_flight=4).results())
     for turn in range(turns):
         await asyncio.sleep(0 if turn < TURNS else 0.25)
@@ -44,7 +44,7 @@ async def test_batch_cancelled_anywhere(gateway: FakeGateway, answers, first):
     if answers == "late":
         gateway.inject(late(0.5), times=10**6)
     journal = MemoryJournal()
-    turns, bought_before_end = first if STRIDE > 1 else 1, set()
+    turns, charged_before_end = first if STRIDE > 1 else 1, set()
     ended = False
     while not ended:
         prompts = [f"{answers} {turns} {number}" for number in range(ITEMS)]
@@ -63,7 +63,7 @@ async def test_batch_cancelled_anywhere(gateway: FakeGateway, answers, first):
         charged = {charge.prompt for charge in gateway.charges[before:]}
         known = {entry.request["prompt"] for entry in entries if entry.phase in {Phase.ACCEPTED, Phase.COMPLETED}}
         assert charged == known, f"after {turns} turns"
-        bought_before_end.add(len(charged))
+        charged_before_end.add(len(charged))
         turns += STRIDE
         async with LumaSession(
             gateway.api_key, base_url=gateway.base_url, journal=journal, poll=PollPolicy.fixed(0.5)
@@ -72,6 +72,6 @@ async def test_batch_cancelled_anywhere(gateway: FakeGateway, answers, first):
         assert [outcome.error for outcome in results] == [None] * ITEMS
         assert len(gateway.charges) - before == ITEMS
     await balance(gateway, journal)
-    assert ITEMS in bought_before_end
-    assert min(bought_before_end) < 4
-    assert len(bought_before_end) > 2
+    assert ITEMS in charged_before_end
+    assert min(charged_before_end) < 4
+    assert len(charged_before_end) > 2

@@ -1,6 +1,6 @@
-"""A batch finds out what a service bears, for a handful of 429s, and accounts for every item on the way.
+"""A batch finds the limit of a service with few 429s, and loses no item.
 
-The suite plays a hundred jobs; with `LUMA_ASYNC_JOBS=1000` it plays a thousand, where the bound on time is tight.
+The test runs a hundred jobs; with `LUMA_ASYNC_JOBS=1000` a thousand, with a tight limit on the time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from luma_async import Phase, PollPolicy
 JOBS = int(os.environ.get("LUMA_ASYNC_JOBS", "100"))
 LIMITED_PER_JOB = 0.25
 SLOWER = 1.15 if JOBS >= 1000 else 1.5
-"""Feeling its way from four to eight takes a few rounds, which a hundred jobs do not make up for."""
+"""Growing from four to eight takes a few rounds, which is much for a hundred jobs."""
 
 
 @pytest.mark.looptime(noop_cycles=4)

@@ -1,6 +1,6 @@
-"""A batch that is killed five times in a row and run again accounts for every prompt, and pays for none twice.
+"""A batch that is killed five times and run again accounts for every prompt, and pays for no prompt twice.
 
-The suite kills a batch of forty; `LUMA_ASYNC_PROMPTS=500` tells another number.
+The test kills a batch of forty; `LUMA_ASYNC_PROMPTS=500` sets another number.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import signal
 
 import pytest
 from ledger import balance
-from stories.killable_batch import buy
+from stories.killable_batch import submit_all
 
 from luma_async import Phase, SqliteJournal
 from luma_async.testing import ALWAYS, drop_after_reading, fails, late, rejects, succeeds
@@ -35,7 +35,7 @@ def gateway_options():
 
 @pytest.fixture(scope="module")
 def processes():
-    """Fork programs from one that has everything loaded."""
+    """Start processes from a fork server that has imported the modules."""
     context = multiprocessing.get_context("forkserver")
     loaded = ["stories.killable_batch", "luma_async._http.transport", "luma_async._download.client"]
     context.set_forkserver_preload(loaded)
@@ -50,7 +50,7 @@ async def test_batch_killed_five_times(gateway, tmp_path, processes):
     gateway.inject(drop_after_reading(), times=ALWAYS, when=lambda seen: jitter.random() < 0.02)
 
     def start():
-        program = processes.Process(target=buy, args=(gateway.api_key, gateway.base_url, path, PROMPTS, report))
+        program = processes.Process(target=submit_all, args=(gateway.api_key, gateway.base_url, path, PROMPTS, report))
         program.start()
         return program
 

@@ -1,4 +1,4 @@
-"""Where a service lists what it has made, a lost answer is found again, but only where nothing else can be true."""
+"""A lost response is matched with the service's list of generations, if the match is unambiguous."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def gateway_options():
 
 @pytest.fixture(autouse=True)
 def one_clock(request, gateway, monkeypatch):
-    """Let the client's time of day follow virtual time, as the gateway's does."""
+    """Make the client's time of day follow virtual time, like the gateway's."""
     if "looptime" in request.keywords:
         monkeypatch.setattr("luma_async._submit.attempt.wall_now", gateway._clock.wall)
 
@@ -75,17 +75,17 @@ async def luma(gateway, journal):
 
 
 async def doubted(luma, gateway, key="cat", request=VIDEO, fault=None, on="submit"):
-    """Lose an answer."""
+    """Submit, and lose the response."""
     gateway.inject(fault or drop_after_reading(), on=on)
     with pytest.raises(SubmitInDoubt):
         await luma.submit(request, key=key)
 
 
 async def left(luma):
-    """Reconcile; nothing is adopted. Return the reasons by key."""
-    came = await luma.doubts.reconcile()
-    assert came.adopted == ()
-    return {one.entry.key: one.reason for one in came.unresolved}
+    """Reconcile without adopting anything; return the reasons by key."""
+    result = await luma.doubts.reconcile()
+    assert result.adopted == ()
+    return {doubt.entry.key: doubt.reason for doubt in result.unresolved}
 
 
 CHARGED = {
@@ -107,9 +107,9 @@ async def test_lost_response_is_matched(gateway, journal, fault):
     """However the response was lost, the only matching generation is adopted, and the key submits no more."""
     async with session(gateway, journal, timeouts=Timeouts(submit=5)) as luma:
         await doubted(luma, gateway, fault=fault)
-        came = await luma.doubts.reconcile()
-        [handle] = came.adopted
-        assert (handle.key, handle.id, came.unresolved) == ("cat", gateway.charges[0].generation_id, ())
+        result = await luma.doubts.reconcile()
+        [handle] = result.adopted
+        assert (handle.key, handle.id, result.unresolved) == ("cat", gateway.charges[0].generation_id, ())
         assert (await handle).state is State.COMPLETED
         assert (await luma.submit(VIDEO, key="cat")).id == handle.id
         assert await luma.doubts.list() == []
@@ -154,8 +154,8 @@ async def test_two_doubts_of_same_request(luma, gateway, journal):
     assert set(await left(luma)) == {"one", "two"}
     first, second = (charge.generation_id for charge in gateway.charges)
     await luma.doubts.resolve("one", generation_id=first)
-    came = await luma.doubts.reconcile()
-    assert [(handle.key, handle.id) for handle in came.adopted] == [("two", second)]
+    result = await luma.doubts.reconcile()
+    assert [(handle.key, handle.id) for handle in result.adopted] == [("two", second)]
     assert len({entry.generation_id for entry in await journal.entries()}) == 2
 
 
@@ -172,14 +172,14 @@ async def test_many_doubts(luma, gateway):
     }
     for key, (request, on) in requests.items():
         await doubted(luma, gateway, key, request, on=on)
-        await luma.submit(f"something beside {key}")
-    bought = {charge.generation_id: charge for charge in gateway.charges}
-    came = await luma.doubts.reconcile()
-    assert {handle.key for handle in came.adopted} == set(requests)
-    for handle in came.adopted:
-        assert bought[handle.id].prompt == requests[handle.key][0].prompt
-        assert bought[handle.id].body.get("aspect_ratio") == getattr(requests[handle.key][0], "aspect_ratio", None)
-    assert came.unresolved == ()
+        await luma.submit(f"something next to {key}")
+    charges = {charge.generation_id: charge for charge in gateway.charges}
+    result = await luma.doubts.reconcile()
+    assert {handle.key for handle in result.adopted} == set(requests)
+    for handle in result.adopted:
+        assert charges[handle.id].prompt == requests[handle.key][0].prompt
+        assert charges[handle.id].body.get("aspect_ratio") == getattr(requests[handle.key][0], "aspect_ratio", None)
+    assert result.unresolved == ()
 
 
 @pytest.mark.looptime
@@ -274,7 +274,7 @@ async def test_invalid_old_request(luma, gateway, journal):
         service=f"dream-machine {gateway.base_url}",
         digest=digest(form),
         request=form,
-        owner="somebody who died",
+        owner="a dead process",
     )
     await journal.change("old", lifecycle.claim(entry, at=gateway._clock.wall()))
     async with session(gateway) as elsewhere:
@@ -322,8 +322,8 @@ async def test_match_on_later_page(luma, gateway):
 @pytest.mark.looptime
 async def test_no_doubts_no_request(luma, gateway):
     """Without doubts no request is sent."""
-    came = await luma.doubts.reconcile()
-    assert (came.adopted, came.unresolved, gateway.requests) == ((), (), ())
+    result = await luma.doubts.reconcile()
+    assert (result.adopted, result.unresolved, gateway.requests) == ((), (), ())
 
 
 @pytest.mark.looptime
@@ -347,13 +347,13 @@ async def test_same_account_two_addresses(gateway, journal):
         LumaSession(gateway.api_key, base_url=other, dialect=DreamMachine(), journal=journal, limits=UNBOUND) as second,
     ):
         await doubted(luma, gateway, fault=drop_before_reading())
-        bought = await second.submit(VIDEO, key="another")
+        handle = await second.submit(VIDEO, key="another")
         assert await left(luma) == {"cat": "the service lists no generation that matches."}
         await doubted(second, gateway, key="lost")
         assert (await left(luma)).keys() == {"cat"}
         assert "another submit could have made" in (await left(luma))["cat"]
         assert len(gateway.charges) == 2
-        assert bought.id == gateway.charges[0].generation_id
+        assert handle.id == gateway.charges[0].generation_id
 
 
 @pytest.mark.looptime
@@ -387,8 +387,8 @@ async def test_resolved_while_reading(luma, gateway, journal):
         return found
 
     journal.entries = meanwhile
-    came = await luma.doubts.reconcile()
-    assert (came.adopted, came.unresolved) == ((), ())
+    result = await luma.doubts.reconcile()
+    assert (result.adopted, result.unresolved) == ((), ())
     assert [(await journal.get(key)).generation_id for key in ("person", "thief")] == [cat, dog]
 
 
@@ -406,9 +406,9 @@ async def test_id_taken_meanwhile(luma, gateway, journal):
         return await journal.change(key, step)
 
     journal.change = meanwhile
-    came = await luma.doubts.reconcile()
-    assert came.adopted == ()
-    assert "meanwhile" in next(one.reason for one in came.unresolved if one.entry.key == "cat")
+    result = await luma.doubts.reconcile()
+    assert result.adopted == ()
+    assert "meanwhile" in next(one.reason for one in result.unresolved if one.entry.key == "cat")
 
 
 @pytest.mark.looptime

@@ -290,10 +290,10 @@ async def test_resume_from_file(session, gateway, tmp_path):
     gateway.scripts["cat dance"] = succeeds(after=0.2)
     path = tmp_path / "jobs.db"
     async with session(journal=path, poll=PollPolicy.fixed(0.05)) as luma:
-        bought = await luma.submit("cat dance", key="cat")
+        submitted = await luma.submit("cat dance", key="cat")
     async with session(journal=path, poll=PollPolicy.fixed(0.05)) as luma:
         [handle] = await luma.resume()
-        assert (handle.id, handle.key) == (bought.id, "cat")
+        assert (handle.id, handle.key) == (submitted.id, "cat")
         await handle.download(tmp_path / "cat.mp4")
     other = SqliteJournal(path)
     entry = await other.get("cat")

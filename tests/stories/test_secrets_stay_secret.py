@@ -1,4 +1,4 @@
-"""The API key and the access token are told to the service alone: no log, no error, no file host ever sees them."""
+"""The API key and the access token are sent to the service only: no log, error or file host gets them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SECRETS = (KEY, TOKEN)
 IMPATIENT = RetryPolicy(attempts=1, connect_retry_for=0)
 
 
-def told(*texts):
+def leaked(*texts):
     """Which secrets stand in these texts."""
     return [(secret, text) for secret in SECRETS for text in map(str, texts) if secret in text]
 
@@ -123,17 +123,17 @@ async def test_full_life_cycle(gateway, tmp_path, every_log):
         await handle.download(tmp_path / "cat.mp4")
         values = [await luma.account.user(), await luma.account.key(), generation, handle, outcomes, luma]
         values += [luma._engine, vars(luma), vars(luma._engine), luma._config]
-        assert told(*map(repr, values)) == []
-    assert told(*map(repr, events), *map(repr, await journal.entries())) == []
-    assert told(*logged(every_log)) == []
+        assert leaked(*map(repr, values)) == []
+    assert leaked(*map(repr, events), *map(repr, await journal.entries())) == []
+    assert leaked(*logged(every_log)) == []
     assert gateway.leaks == ()
     files = [seen for seen in gateway.requests if seen.kind == "file"]
     assert files
-    assert told(*(dict(seen.headers) for seen in files), *(seen.path for seen in gateway.requests)) == []
+    assert leaked(*(dict(seen.headers) for seen in files), *(seen.path for seen in gateway.requests)) == []
 
 
 FAULTS = {
-    "nobody listens": None,
+    "no server": None,
     "closed at once": closes(),
     "closed after the request": closes_after_request(),
     "garbage": closes_after_request(b"this is no HTTP\r\n\r\n"),
@@ -160,9 +160,9 @@ async def test_errors_hold_no_secret(fault, every_log):
             for ask in (lambda: luma.submit("cat dance"), lambda: luma.get("g1"), luma.account.user, luma.account.key):
                 with pytest.raises(LumaError) as caught:
                     await ask()
-                assert told(*everything_about(caught.value)) == []
+                assert leaked(*everything_about(caught.value)) == []
     gc.collect()
-    assert told(*logged(every_log)) == []
+    assert leaked(*logged(every_log)) == []
 
 
 @pytest.mark.looptime
@@ -175,7 +175,7 @@ async def test_cancelled_call(moment):
             with pytest.raises(TimeoutError) as caught:
                 async with asyncio.timeout(5):
                     await call("g1")
-            assert told(*everything_about(caught.value)) == []
+            assert leaked(*everything_about(caught.value)) == []
 
 
 @pytest.mark.looptime
@@ -208,8 +208,8 @@ async def test_echoed_secrets_are_redacted(status, form, every_log):
         ):
             with pytest.raises(LumaError) as caught:
                 await ask()
-            assert told(*everything_about(caught.value)) == []
-    assert told(*logged(every_log), *map(repr, events), *map(repr, await journal.entries())) == []
+            assert leaked(*everything_about(caught.value)) == []
+    assert leaked(*logged(every_log), *map(repr, events), *map(repr, await journal.entries())) == []
     assert repeated == set(SECRETS)
 
 
@@ -220,7 +220,7 @@ async def test_raw_is_redacted(gateway):
     async with session(gateway) as luma:
         handle = await luma.submit("cat dance")
         generation = await handle.refresh()
-    assert told(repr(generation), repr(generation.raw), generation.prompt) == []
+    assert leaked(repr(generation), repr(generation.raw), generation.prompt) == []
     assert generation.prompt == "cat [secret]"
 
 
@@ -231,14 +231,14 @@ async def test_session_repr_and_pickle(monkeypatch):
     given = LumaSession(KEY, base_url="https://relay.example", dialect=dialect)
     found = LumaSession(base_url="https://relay.example", dialect=dialect)
     for luma in (given, found):
-        assert told(repr(luma), repr(vars(luma)), repr(dialect), repr(attrs.asdict(dialect))) == []
+        assert leaked(repr(luma), repr(vars(luma)), repr(dialect), repr(attrs.asdict(dialect))) == []
         with pytest.raises(TypeError, match="cannot be pickled"):
             pickle.dumps(luma)
         async with luma:
-            assert told(repr(luma), repr(vars(luma)), repr(vars(luma._engine))) == []
+            assert leaked(repr(luma), repr(vars(luma)), repr(vars(luma._engine))) == []
             with pytest.raises(TypeError):
                 pickle.dumps(luma)
-        assert told(repr(luma), repr(vars(luma))) == []
+        assert leaked(repr(luma), repr(vars(luma))) == []
 
 
 @pytest.mark.parametrize(
@@ -259,14 +259,14 @@ async def test_setting_error_hides_key(settings, monkeypatch):
         await LumaSession(**settings).open()
     # An address with a key in it shows as it was given; nothing else does.
     shown = [text for text in frames_of(caught.value) if not re.search(r": (url|base_url|parts|value)=", text)]
-    assert told(str(caught.value), repr(caught.value), *shown) == []
+    assert leaked(str(caught.value), repr(caught.value), *shown) == []
 
 
 async def test_invalid_key_is_not_shown():
     """The error about an invalid key does not show the key."""
     with pytest.raises(ConfigurationError) as caught:
         LumaSession(f"Bearer {KEY}", base_url="https://relay.example")
-    assert told(*everything_about(caught.value)) == []
+    assert leaked(*everything_about(caught.value)) == []
 
 
 @pytest.mark.looptime
@@ -281,7 +281,7 @@ async def test_journal_error_hides_secrets(every_log):
         with pytest.raises(JournalError, match="No space left") as caught:
             await luma.submit("cat dance")
         assert gateway.counts["submit"] == 0
-    assert told(*everything_about(caught.value), *logged(every_log)) == []
+    assert leaked(*everything_about(caught.value), *logged(every_log)) == []
 
 
 @pytest.mark.looptime
@@ -295,7 +295,7 @@ async def test_file_host_gets_no_key(gateway, tmp_path):
             with suppress(LumaError):
                 await handle.download(tmp_path / "cat.mp4")
         assert host.requests
-        assert told(*(dict(seen.headers) for seen in host.requests)) == []
+        assert leaked(*(dict(seen.headers) for seen in host.requests)) == []
         assert not any("Authorization" in seen.headers for seen in host.requests)
         assert host.leaks == ()
 
@@ -313,7 +313,7 @@ async def test_trace_config_context(gateway):
     async with session(gateway, trace_configs=[trace]) as luma:
         await luma.submit("cat dance")
     assert contexts
-    assert told(*contexts) == []
+    assert leaked(*contexts) == []
 
 
 @pytest.mark.looptime
@@ -323,4 +323,4 @@ async def test_redaction_is_needed(monkeypatch):
     async with RawServer(answers(response(500, {"error": {"message": KEY}}))) as server, session(server) as luma:
         with pytest.raises(SubmitInDoubt) as caught:
             await luma.submit("cat dance")
-    assert told(*everything_about(caught.value)) != []
+    assert leaked(*everything_about(caught.value)) != []
