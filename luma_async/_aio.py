@@ -1,4 +1,4 @@
-"""What asyncio lacks: two clocks, tasks with an owner, and a semaphore with priorities."""
+"""What asyncio lacks: two clocks, a deadline that reads first, tasks with an owner, a semaphore with priorities."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+    from types import TracebackType
 
 _T = TypeVar("_T")
 _K = TypeVar("_K")
@@ -45,6 +46,45 @@ def run_sync(work: Coroutine[Any, Any, None]) -> bool:
         return True
     work.close()
     return False
+
+
+_LATE_S = 0.1
+"""A timer that fires this late means that the event loop stood still: a blocking call, or a stopped process."""
+_READING_S = 1.0
+"""How long an answer that has arrived meanwhile may take to be read."""
+
+
+class Deadline:
+    """Bounds a block like `asyncio.timeout()`, but does not call an answer late that has already arrived.
+
+    If the event loop stood still past the deadline, the answer may lie in its socket. asyncio would cancel the block
+    before the answer is read. This deadline then allows another second.
+    """
+
+    def __init__(self, max_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timeout = asyncio.timeout(None)
+        self._expires_at_s = self._loop.time() + max_s
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+        self._timer = self._loop.call_at(self._expires_at_s, self._expire)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._timeout.__aexit__(kind, error, traceback)
+
+    def _expire(self) -> None:
+        now_s = self._loop.time()
+        if now_s - self._expires_at_s < _LATE_S:
+            self._timeout.reschedule(now_s)
+            return
+        self._expires_at_s = now_s + _READING_S
+        self._timer = self._loop.call_at(self._expires_at_s, self._expire)
 
 
 class OwnedTasks:

@@ -31,11 +31,13 @@ from luma_async._submit.attempt import Attempts
 from luma_async._submit.submitter import Submitter
 from luma_async._submit.throttle import Rate, Throttle
 from luma_async.values.errors import SessionClosed
+from luma_async.values.redaction import Secret
 from luma_async.values.settings import Limits, PollPolicy, RetryPolicy, Timeouts
-from luma_async.values.validators import check_dialect, check_kind, check_proxy
+from luma_async.values.validators import check_dialect, check_kind, check_ssl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from ssl import SSLContext
 
     import aiohttp
 
@@ -70,7 +72,11 @@ class SessionConfig:
     """Bounds on single steps."""
     events: Emitter
     """Calls `on_event`."""
-    proxy: str | None = attrs.field(repr=False, validator=check_proxy)
+    headers: Mapping[str, Secret]
+    """Further headers for the service's origin."""
+    ssl: SSLContext | None = attrs.field(validator=check_ssl)
+    """The TLS context for the service; None for the default."""
+    proxy: Secret | None
     """The address of an HTTP proxy; it may hold a password."""
     trust_env: bool
     """Whether environment variables such as HTTP_PROXY apply."""
@@ -85,6 +91,7 @@ class Engine:
         self, config: SessionConfig, address: Address, journal: Journal, owner: str, stack: AsyncExitStack
     ) -> None:
         from luma_async._http.proxies import Proxies  # noqa: PLC0415 - imports aiohttp
+        from luma_async._http.tls import environment_context  # noqa: PLC0415 - imports ssl
         from luma_async._http.transport import Transport  # noqa: PLC0415 - aiohttp is loaded when a session opens
 
         # Load cattrs now; otherwise its import would block the loop at the first response.
@@ -103,9 +110,11 @@ class Engine:
         self.transport: Transport = Transport(
             base_url=address.base_url,
             api_key=address.api_key,
+            headers=config.headers,
             timeouts=config.timeouts,
             connections=config.limits.requests,
             proxies=self._proxies,
+            tls=config.ssl or environment_context(),
             trace_configs=config.trace_configs,
         )
         stack.push_async_callback(self.transport.aclose)
@@ -134,8 +143,9 @@ class Engine:
         from luma_async._download.client import FileClient  # noqa: PLC0415 - most sessions download nothing
         from luma_async._download.downloader import Downloader  # noqa: PLC0415 - the same
         from luma_async._download.link_resolver import LinkResolver  # noqa: PLC0415 - the same
+        from luma_async._http.tls import environment_context  # noqa: PLC0415 - imports ssl
 
-        files = FileClient(timeouts=self.config.timeouts, proxies=self._proxies)
+        files = FileClient(timeouts=self.config.timeouts, proxies=self._proxies, tls=environment_context())
         self._downloading.push_async_callback(files.aclose)
         return Downloader(
             files=files,

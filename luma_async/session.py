@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from luma_async._engine import Engine, SessionConfig, start_engine
-from luma_async._http.address import check_api_key, check_base_url, resolve
+from luma_async._http.address import check_api_key, check_base_url, resolve, secret_headers, secret_proxy
 from luma_async._submit.attempt import Purchase
 from luma_async._wire.rixapi.dialect import RixAPI
 from luma_async.account import Account, Library
@@ -31,7 +31,8 @@ from luma_async.values.settings import (
 from luma_async.values.validators import check_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from ssl import SSLContext
     from types import TracebackType
     from typing import Literal, Unpack
 
@@ -71,6 +72,10 @@ class LumaSession:
         limits: how much at once.
         timeouts: bounds on single steps.
         on_event: called with each event. It must return at once; an exception that it raises is logged and dropped.
+        headers: further headers for the service's origin, such as the password header of a relay. Their values are
+            hidden as the key is.
+        ssl: the TLS context for the service: a CA of your own, a client certificate. Not given, the CAs of the system
+            are trusted, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name when the session opens.
         proxy: the address of an HTTP proxy for all requests; it may contain a name and a password.
         trust_env: whether `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are read when `proxy` is None. Loopback
             addresses are reached without a proxy. `~/.netrc` is never read.
@@ -93,6 +98,8 @@ class LumaSession:
         limits: Limits = Limits(),
         timeouts: Timeouts = Timeouts(),
         on_event: Callable[[Event], None] | None = None,
+        headers: Mapping[str, str] | None = None,
+        ssl: SSLContext | None = None,
         proxy: str | None = None,
         trust_env: bool = False,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
@@ -103,8 +110,9 @@ class LumaSession:
         self._registry: Registry | None = None
         self._opening = False
         self._api_key = Secret(api_key) if api_key is not None else None
-        # Error reporters print the variables of a frame; from here on this one has no key.
-        del api_key
+        hidden_headers, hidden_proxy = secret_headers(headers or {}), secret_proxy(proxy)
+        # Error reporters print the variables of a frame; from here on this one has no key and no password.
+        del api_key, headers, proxy
         if self._api_key is not None:
             check_api_key(self._api_key)
         if base_url is not None:
@@ -119,7 +127,9 @@ class LumaSession:
             limits=limits,
             timeouts=timeouts,
             events=Emitter(on_event),
-            proxy=proxy,
+            headers=hidden_headers,
+            ssl=ssl,
+            proxy=hidden_proxy,
             trust_env=trust_env,
             trace_configs=trace_configs,
         )

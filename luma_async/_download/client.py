@@ -14,6 +14,7 @@ from luma_async._wire.answer import read_retry_after_s
 from luma_async.values.errors import DownloadError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
     from luma_async._http.proxies import Proxies
@@ -50,7 +51,8 @@ class FileResponse:
 class FileClient:
     """The connections to file servers."""
 
-    def __init__(self, *, timeouts: Timeouts, proxies: Proxies) -> None:
+    def __init__(self, *, timeouts: Timeouts, proxies: Proxies, tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
         self._proxies = proxies
         self._connect_s = timeouts.connect
         self._response_s = timeouts.connect + timeouts.download_stall
@@ -59,7 +61,7 @@ class FileClient:
     def _session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             # The downloader bounds how many downloads run; a second bound here would only hide the waiting.
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls or True),
             cookie_jar=aiohttp.DummyCookieJar(),
             # The reader bounds the time for a body: a timer for each piece would cost more than the piece.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s),

@@ -6,8 +6,9 @@ A key of Luma is never sent to a relay, and a relay's key never to Luma.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -25,6 +26,11 @@ _OFFICIAL_PATH = "/dream-machine/v1"
 _OFFICIAL_KEY = "luma-"
 """The beginning of Luma's own keys. Source: its documentation of the header."""
 _API_KEY = re.compile(r"[!-~]+")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
+_OWN_HEADERS = frozenset(
+    {"authorization", "content-type", "content-length", "transfer-encoding", "host", "accept-encoding", "connection"}
+)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -100,6 +106,42 @@ def check_api_key(key: Secret, name: str = "api_key") -> None:
 
 def _is_visible(key: object) -> bool:
     return isinstance(key, str) and bool(_API_KEY.fullmatch(key))
+
+
+def secret_headers(headers: object) -> dict[str, Secret]:
+    """Return further headers of a session, their values hidden like a key.
+
+    Raises:
+        ConfigurationError: they are not a mapping of names to values, or one is set by the library.
+    """
+    if not isinstance(headers, Mapping):
+        raise ConfigurationError(message="headers must be a mapping of names to values.")
+    for name, value in cast("Mapping[object, object]", headers).items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ConfigurationError(message=f"headers: {name!r} is not the name of a header.")
+        if name.lower() in _OWN_HEADERS:
+            raise ConfigurationError(message=f"headers: {name} is set by the library. The API key goes into api_key.")
+        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+            raise ConfigurationError(message=f"headers: the value of {name} must be printable ASCII.")
+    return {name: Secret(value) for name, value in cast("Mapping[str, str]", headers).items()}
+
+
+def secret_proxy(proxy: object) -> Secret | None:
+    """Return the address of a proxy, hidden because it may hold a password.
+
+    Raises:
+        ConfigurationError: it is not an http(s) address; the message does not repeat it.
+    """
+    if proxy is None:
+        return None
+    try:
+        parts = urlsplit(str(proxy))
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigurationError(message="proxy must be an address with a scheme, such as http://proxy.example:3128.")
+    return Secret(str(proxy))
 
 
 def check_base_url(url: object, *, allow_insecure: bool) -> str:

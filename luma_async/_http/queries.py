@@ -84,7 +84,7 @@ class Queries:
         """Return a success: a JSON document without an error, or HTTP 204, which has no body."""
         result = await self._transport.query(call)
         if isinstance(result, Unsent):
-            raise NotSent(message=result.message)
+            raise NotSent(message=result.message, permanent=result.permanent)
         if isinstance(result, Unanswered):
             raise NoResponse(message=result.message)
         document = parse(result)

@@ -74,6 +74,8 @@ def repeat_safe_call(
     """
     if not isinstance(error, NotSent | NoResponse | RateLimited | ServiceUnavailable) or attempt >= policy.attempts:
         return None
+    if isinstance(error, NotSent) and error.permanent:
+        return None
     delay_s = delay_before(attempt, policy, jitter, error.retry_after_s if isinstance(error, Refused) else None)
     if delay_s is None or elapsed_s + delay_s >= deadline_s:
         return None
@@ -89,6 +91,8 @@ def repeat_submit(
     refused, it is bounded by the number of attempts.
     """
     if isinstance(error, NotSent):
+        if error.permanent:
+            return None
         # At least half of the bound: a refused connection fails at once, so full jitter would repeat too often.
         delay_s = delay_before(attempt, policy, 0.5 + jitter / 2)
         return delay_s if delay_s is not None and elapsed_s + delay_s <= policy.connect_retry_for else None

@@ -22,11 +22,14 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from luma_async._aio import Deadline
 from luma_async._wire.answer import Answer, read_request_id, read_retry_after_s
+from luma_async.values.errors import ConfigurationError
 from luma_async.values.redaction import Secret, clip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import ssl
+    from collections.abc import Mapping, Sequence
 
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
@@ -39,6 +42,9 @@ BODY_CAP_BYTES = 4 * 1024 * 1024
 """More than a thousand generations in one answer; a longer answer is an attack or a mistake."""
 
 _STREAMED_BYTES = 512 * 1024
+_HEADERS_LIMIT: dict[str, Any] = {"max_line_size": 65_536, "max_field_size": 262_144, "max_headers": 1_000}
+"""The bounds on the header of an answer. aiohttp's own (8190 bytes a field, 128 headers) are smaller than what some
+proxies add, and an answer beyond them would leave a paid submit in doubt."""
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +53,8 @@ class Unsent:
 
     message: str
     """Why, in a sentence."""
+    permanent: bool = False
+    """Whether sending again would fail in the same way."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,6 +63,8 @@ class Unanswered:
 
     message: str
     """Why, in a sentence."""
+    part: bytes = attrs.field(default=b"", repr=False)
+    """The part of the body that was read before the answer broke."""
 
 
 Result: TypeAlias = Answer | Unsent | Unanswered
@@ -148,15 +158,18 @@ class Transport:
         *,
         base_url: str,
         api_key: Secret,
+        headers: Mapping[str, Secret],
         timeouts: Timeouts,
         connections: int,
         proxies: Proxies,
+        tls: ssl.SSLContext | None,
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
         self.requests: int = 0
         """How many requests were made."""
         self._base_url = base_url
         self._api_key = api_key
+        self._extra_headers = headers
         self._proxies = proxies
         self._timeouts = timeouts
         shared: dict[str, Any] = {
@@ -164,15 +177,21 @@ class Transport:
             "trace_configs": list(trace_configs),
             # `asyncio.timeout` bounds a whole exchange, the look for a proxy included.
             "timeout": aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect),
-            # These do not hold the key, since they are sent to a proxy as well.
-            "headers": {"Accept": "application/json", "User-Agent": "luma_async"},
+            # These do not hold the key, since they are sent to a proxy as well. aiohttp would offer `br` and `zstd` if
+            # a package for them is installed, also a version that it cannot use.
+            "headers": {
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "User-Agent": "luma_async",
+            },
+            **_HEADERS_LIMIT,
         }
         self._calls = aiohttp.ClientSession(
-            connector=_Connector(limit=connections),
+            connector=_Connector(limit=connections, ssl=tls or True),
             **shared,
         )
         self._submits = aiohttp.ClientSession(
-            connector=_submit_connector(connections, timeouts.submit_keepalive),
+            connector=_submit_connector(connections, timeouts.submit_keepalive, tls),
             **shared,
         )
 
@@ -211,8 +230,9 @@ class Transport:
         """Send a request and read its answer to the end; the messages of the results hold neither path nor key."""
         self.requests += 1
         max_s = call.sync_wait_s + (self._timeouts.request if post is None else self._timeouts.submit)
+        pieces: list[bytes] = []
         try:
-            async with asyncio.timeout(max_s):
+            async with Deadline(max_s):
                 url = self._url(call)
                 async with session.request(
                     call.method,
@@ -222,18 +242,23 @@ class Transport:
                     allow_redirects=False,
                     proxy=await self._proxies.before(url),
                 ) as response:
-                    return await self._answer(response, call)
+                    return await self._answer(response, call, pieces)
         except asyncio.CancelledError as cancelled:
             if _is_cancelled():
                 # Without aiohttp's frames: they hold the key, and some reporters print the variables of frames.
                 raise cancelled.with_traceback(None) from None
             # A connector that closes cancels the tasks that wait for its connections; this task was not cancelled.
-            return _ended(
-                f"{_CANNOT_CONNECT} {self._origin}: the session closed.", unsent=post is None or not post.sent
-            )
+            message, unsent, permanent = f"{_CANNOT_CONNECT} {self._origin}: the session closed.", True, False
+            if post is not None and post.sent:
+                unsent = False
+        except ConfigurationError:
+            raise
         except Exception as error:
             unsent = isinstance(error, _CONNECT_ERRORS) if post is None else not post.sent
-            return _ended(self._describe(error, unsent=unsent), unsent=unsent)
+            message, permanent = self._describe(error, unsent=unsent), isinstance(error, _CERTIFICATE_ERRORS)
+        if unsent:
+            return Unsent(message=message, permanent=permanent)
+        return Unanswered(message=message, part=self._scrub(b"".join(pieces), call))
 
     @property
     def _origin(self) -> URL:
@@ -245,14 +270,15 @@ class Transport:
 
     def _headers(self, call: Call) -> dict[str, str]:
         return {
-            "Authorization": f"Bearer {call.bearer or self._api_key.reveal()}",
+            "Authorization": f"Bearer {(call.bearer or self._api_key).reveal()}",
             "Content-Type": "application/json",
+            **{name: value.reveal() for name, value in self._extra_headers.items()},
             **dict(call.headers),
         }
 
-    async def _answer(self, response: aiohttp.ClientResponse, call: Call) -> Answer:
+    async def _answer(self, response: aiohttp.ClientResponse, call: Call, pieces: list[bytes]) -> Answer:
         """Read an answer to its end, and replace a secret that the service repeats."""
-        body = await _read(response)
+        body = await _read(response, pieces)
         request_id = read_request_id(response.headers)
         return Answer(
             status=response.status,
@@ -262,12 +288,18 @@ class Transport:
         )
 
     def _scrub(self, text: bytes, call: Call) -> bytes:
-        text = self._api_key.scrub(text)
-        return Secret(call.bearer).scrub(text) if call.bearer else text
+        for secret in (self._api_key, *self._extra_headers.values()):
+            text = secret.scrub(text)
+        return call.bearer.scrub(text) if call.bearer else text
 
     def _describe(self, error: Exception, *, unsent: bool) -> str:
         """Say what went wrong, for people; no code depends on the words."""
         origin = self._origin
+        if isinstance(error, _CERTIFICATE_ERRORS):
+            return (
+                f"{_CANNOT_CONNECT} {origin}: its certificate is not trusted ({_certificate_error(error)}). "
+                "If your organisation has a CA of its own, set SSL_CERT_FILE to its file, or pass LumaSession(ssl=…)."
+            )
         if isinstance(error, aiohttp.ClientConnectorError):
             why = error.os_error.strerror or str(error.os_error) or type(error.os_error).__name__
             return f"{_CANNOT_CONNECT} {origin}: {clip(why)}."
@@ -291,8 +323,13 @@ _CONNECT_ERRORS = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, a
 """Exceptions of aiohttp that only occur before a connection is open."""
 
 
-def _ended(message: str, *, unsent: bool) -> Unsent | Unanswered:
-    return Unsent(message=message) if unsent else Unanswered(message=message)
+_CERTIFICATE_ERRORS = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
+
+
+def _certificate_error(error: Exception) -> str:
+    """Return OpenSSL's words for what is wrong with a certificate."""
+    cause = getattr(error, "certificate_error", error)
+    return clip(getattr(cause, "verify_message", "") or type(cause).__name__)
 
 
 def _is_cancelled() -> bool:
@@ -301,9 +338,8 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes | None:
-    """Read a decompressed body; None if it is larger than the cap."""
-    pieces: list[bytes] = []
+async def _read(response: aiohttp.ClientResponse, pieces: list[bytes]) -> bytes | None:
+    """Read a decompressed body into `pieces`, and return it; None if it is larger than the cap."""
     room = BODY_CAP_BYTES
     while piece := await response.content.readany():
         room -= len(piece)
@@ -322,7 +358,7 @@ def _body(call: Call) -> bytes | io.BytesIO | None:
     return payload if len(payload) <= _STREAMED_BYTES else io.BytesIO(payload)
 
 
-def _submit_connector(connections: int, keepalive_s: float) -> aiohttp.TCPConnector:
+def _submit_connector(connections: int, keepalive_s: float, tls: ssl.SSLContext | None) -> aiohttp.TCPConnector:
     if keepalive_s <= 0:
-        return _SubmitConnector(limit=connections, force_close=True)
-    return _SubmitConnector(limit=connections, keepalive_timeout=keepalive_s)
+        return _SubmitConnector(limit=connections, ssl=tls or True, force_close=True)
+    return _SubmitConnector(limit=connections, ssl=tls or True, keepalive_timeout=keepalive_s)

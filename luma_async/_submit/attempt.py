@@ -17,7 +17,7 @@ from luma_async._aio import loop_now, wall_now
 from luma_async._http.transport import Unanswered, Unsent
 from luma_async._journal import lifecycle
 from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge_submit
-from luma_async._wire.answer import Answer, parse
+from luma_async._wire.answer import Answer, find_id, parse
 from luma_async._wire.dialect import Call, Row
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import JournalError, KeyConflict, LumaError, NotSent, SubmitInDoubt
@@ -111,6 +111,12 @@ class Intent:
         return lifecycle.claim(self.entry, at=wall_now())
 
 
+def _with_id(reason: str, part: bytes) -> str:
+    """Add the id that stands in the part of the answer that was read, for the person who settles the doubt."""
+    generation_id = find_id(part)
+    return reason if generation_id is None else f"{reason} The part that was read names generation {generation_id}."
+
+
 class Attempts:
     """Sends intents, with one POST for each attempt, and keeps the journal true about them."""
 
@@ -154,11 +160,11 @@ class Attempts:
             case Answer():
                 # An answer proves that it was sent, even without a claim.
                 return await self._handle_answer(intent, result, claimed=claimed)
-            case Unanswered(message=reason):
-                raise await self._doubt(intent, reason)
-            case Unsent(message=reason):
+            case Unanswered(message=reason, part=part):
+                raise await self._doubt(intent, _with_id(reason, part))
+            case Unsent(message=reason, permanent=permanent):
                 await self._withdraw(intent)
-                return NotPurchased(error=NotSent(message=reason), repeat=True)
+                return NotPurchased(error=NotSent(message=reason, permanent=permanent), repeat=not permanent)
 
     async def _claim(self, intent: Intent) -> None:
         """Write the claim. The request may leave as soon as this returns."""

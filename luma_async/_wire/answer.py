@@ -28,6 +28,7 @@ _ESCAPED_MARK = re.compile(rb"\\u00(?:64|61|74|3[aA])")
 # Source: relays of the one-api family name theirs; the others are what gateways commonly add.
 _REQUEST_ID_NAMES = ("X-Oneapi-Request-Id", "X-Request-Id", "X-Rixapi-Request-Id", "CF-Ray")
 _MAX_REQUEST_ID_CHARS = 128
+_NAMED_ID = re.compile(rb'"(?:id|task_id)"\s*:\s*"([A-Za-z0-9_-]{1,128})"')
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
@@ -126,6 +127,12 @@ def parse(answer: Answer) -> Document:
         retry_after_s=answer.retry_after_s,
         request_id=answer.request_id,
     )
+
+
+def find_id(part: bytes) -> str | None:
+    """Return the first id of a generation in a part of a JSON body; None if there is none."""
+    found = _NAMED_ID.search(part)
+    return found and found[1].decode()
 
 
 def _parse_body(body: bytes | None) -> tuple[Shape, Any]:

@@ -16,6 +16,7 @@ import attrs
 from luma_async._wire.answer import Document
 from luma_async.values.errors import InvalidInput, UnsupportedOperation
 from luma_async.values.models import Generation, State
+from luma_async.values.redaction import Secret
 from luma_async.values.settings import KnownLimits
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Call:
     """The query parameters."""
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     """Further headers."""
-    bearer: str | None = attrs.field(default=None, repr=False)
+    bearer: Secret | None = None
     """Another token than the API key, for the calls that need it."""
     sync_wait_s: float = 0.0
     """Seconds for which the service was asked to delay its answer; they do not count as silence."""

@@ -148,7 +148,12 @@ class TransportError(LumaError):
 class NotSent(TransportError):
     """The request did not leave this machine, which is proven. Repeating it is safe; nothing was charged."""
 
+    permanent: bool = False
+    """Whether it would fail in the same way again, as with a certificate that is not trusted. It was not repeated."""
+
     def __str__(self) -> str:
+        if self.permanent:
+            return f"{self.message} Nothing was sent or charged."
         return f"{self.message} Nothing was sent or charged: check base_url and the network, then try again."
 
 

@@ -270,15 +270,9 @@ def check_dialect(_: Any, __: attrs.Attribute[Any], value: object) -> None:
         )
 
 
-def check_proxy(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
-    """Accept an http(s) address or None."""
-    if value is None:
-        return
-    try:
-        parts = urlsplit(str(value))
-        valid = parts.scheme in {"http", "https"} and bool(parts.hostname)
-    except ValueError:
-        valid = False
-    if not valid:
-        # The message does not repeat the value, which may hold a password.
-        raise ConfigurationError(message="proxy must be an address with a scheme, such as http://proxy.example:3128.")
+def check_ssl(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
+    """Accept an `ssl.SSLContext` or None."""
+    if value is not None and not hasattr(value, "wrap_bio"):
+        raise ConfigurationError(
+            message=f"ssl must be an ssl.SSLContext, such as ssl.create_default_context(), not {value!r}."
+        )

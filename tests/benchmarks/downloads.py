@@ -72,7 +72,7 @@ async def ours(url, folder, count):
     async def refresh(_):
         raise AssertionError("the links are good")
 
-    files = FileClient(timeouts=Timeouts(), proxies=Proxies())
+    files = FileClient(timeouts=Timeouts(), proxies=Proxies(), tls=None)
     downloads = Downloader(
         files=files,
         links=LinkResolver(refresh=refresh, ask=None),

@@ -79,7 +79,7 @@ async def no_refresh(_):
 @pytest.fixture
 async def make(events):
     """Make a downloader without a session; settings replace those of the test."""
-    files = FileClient(timeouts=Timeouts(download_stall=5), proxies=Proxies())
+    files = FileClient(timeouts=Timeouts(download_stall=5), proxies=Proxies(), tls=None)
     made = []
 
     def downloader(*, refresh=no_refresh, ask=None, **more):

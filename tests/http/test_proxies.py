@@ -9,9 +9,10 @@ import pytest
 from raw_server import RawServer, answers, response
 from yarl import URL
 
-from luma_async import LumaSession, Refused
+from luma_async import ConfigurationError, LumaSession, Refused
 from luma_async._http.proxies import Proxies
 from luma_async.cli.options import add_service, open_session
+from luma_async.values.redaction import Secret
 
 RELAY = URL("http://relay.example/luma/generations")
 
@@ -40,7 +41,7 @@ async def test_trust_env(environment):
     assert await Proxies(trust_env=True).before(RELAY) == "http://of.env:3128"
     assert await Proxies().before(RELAY) is None
     assert await Proxies(trust_env=True).before(RELAY.with_scheme("https")) is None
-    assert await Proxies("http://set:3128", trust_env=True).before(RELAY) == "http://set:3128"
+    assert await Proxies(Secret("http://set:3128"), trust_env=True).before(RELAY) == "http://set:3128"
 
 
 async def test_no_proxy_variable(environment):
@@ -104,3 +105,16 @@ async def test_download_without_netrc(environment, passwords, gateway, tmp_path)
         await handle.download(tmp_path / "cat.mp4")
     assert (tmp_path / "cat.mp4").exists()
     assert gateway.leaks == ()
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://me:secret@of.env:1080", "socks5h://of.env:1080", "SOCKS4://of.env", "ftp://of.env"]
+)
+async def test_unsupported_proxy(environment, proxy):
+    """A proxy of the environment that is not HTTP is refused at once, by its kind and host, without its password."""
+    environment.setenv("https_proxy", proxy)
+    async with LumaSession("sk-fake-000", base_url="https://relay.example", trust_env=True) as luma:
+        with pytest.raises(ConfigurationError, match=r"of\.env.*not supported") as caught:
+            await luma.submit("cat dance")
+    assert proxy.partition("://")[0] in str(caught.value)
+    assert "secret" not in str(caught.value)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ssl
 import weakref
 from contextlib import suppress
 
 import aiohttp
 import attrs
 import pytest
-from raw_server import RawServer, answers, response, stalls
+from raw_server import CERTIFICATE, RawServer, answers, closes_after_request, response, stalls
 
 from luma_async._http.proxies import Proxies
 from luma_async._http.transport import BODY_CAP_BYTES, Transport, Unanswered, Unsent
@@ -35,7 +36,7 @@ def opened():
 @pytest.fixture
 async def connect(opened):
     def build(url, *, connections=10, timeouts=None, **options):
-        settings = {"proxies": Proxies(), "trace_configs": (), **options}
+        settings = {"proxies": Proxies(), "headers": {}, "tls": None, "trace_configs": (), **options}
         transport = Transport(
             base_url=url,
             api_key=Secret("sk-transport"),
@@ -246,7 +247,7 @@ async def test_one_connection_per_submit(connect):
 async def test_proxy_gets_no_key(connect, base_url):
     """Neither the proxy's own headers nor the request for a tunnel hold the key."""
     async with RawServer(answers(response(403, {}))) as proxy:
-        transport = connect(base_url, proxies=Proxies(proxy.base_url))
+        transport = connect(base_url, proxies=Proxies(Secret(proxy.base_url)))
         tunnel = base_url.startswith("https")
         assert isinstance(await transport.post_once(SUBMIT, before_sending=Claim()), Unsent if tunnel else Answer)
         [(head, _)] = proxy.requests
@@ -259,7 +260,7 @@ async def test_proxy_password(connect):
     """The name and the password in a proxy's address are sent to the proxy."""
     async with RawServer(answers(response(403, {}))) as proxy:
         with_password = proxy.base_url.replace("http://", "http://me:secret@")
-        await connect("http://relay.example", proxies=Proxies(with_password)).query(QUERY)
+        await connect("http://relay.example", proxies=Proxies(Secret(with_password))).query(QUERY)
         [(head, _)] = proxy.requests
         assert b"Proxy-Authorization: Basic bWU6c2VjcmV0" in head
 
@@ -323,3 +324,66 @@ async def test_request_headers(connect):
         assert b"Authorization: Bearer sk-transport\r\n" in head
         assert b"Content-Type: application/json\r\n" in head
         assert b"User-Agent: luma_async" in head
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["X-Trace: " + "a" * 200_000],
+        [f"X-{number}: {number}" for number in range(900)],
+        ["X-Trace: " + "a" * 9_000] * 20,
+    ],
+    ids=["one long header", "many headers", "several long headers"],
+)
+async def test_large_answer_header(connect, headers):
+    """An answer with a larger header than aiohttp accepts by default is read."""
+    async with RawServer(answers(response(201, {"id": "g1"}, *headers))) as server:
+        answer = await connect(server.base_url).post_once(SUBMIT, before_sending=Claim())
+        assert (answer.status, answer.body) == (201, b'{"id": "g1"}')
+
+
+async def test_offered_encodings(connect):
+    """Only encodings of the standard library are offered, whichever packages are installed."""
+    async with RawServer(answers(response(201, {"id": "g1"}))) as server:
+        await connect(server.base_url).post_once(SUBMIT, before_sending=Claim())
+        [(head, _)] = server.requests
+        assert b"Accept-Encoding: gzip, deflate\r\n" in head
+
+
+async def test_part_of_broken_answer(connect):
+    """What was read of a body before it broke is in the result, without the key."""
+    whole = response(201, b'{"id": "g1", "key": "sk-transport", "state": "pend', length=500)
+    async with RawServer(closes_after_request(whole)) as server:
+        result = await connect(server.base_url).post_once(SUBMIT, before_sending=Claim())
+        assert isinstance(result, Unanswered)
+        assert result.part == b'{"id": "g1", "key": "[secret]", "state": "pend'
+
+
+async def test_untrusted_certificate(connect):
+    """An untrusted certificate is permanent, and the message names what to set."""
+    async with RawServer(answers(response(201, {"id": "g1"})), tls=True) as server:
+        result = await connect(server.base_url).post_once(SUBMIT, before_sending=Claim())
+        assert isinstance(result, Unsent)
+        assert result.permanent
+        assert "certificate is not trusted" in result.message
+        assert "SSL_CERT_FILE" in result.message
+        assert "ssl=" in result.message
+        assert server.requests == []
+
+
+async def test_own_context(connect):
+    """A TLS context of one's own is used for the service."""
+    context = ssl.create_default_context(cafile=CERTIFICATE)
+    async with RawServer(answers(response(201, {"id": "g1"})), tls=True) as server:
+        transport = connect(server.base_url.replace("127.0.0.1", "localhost"), tls=context)
+        assert (await transport.post_once(SUBMIT, before_sending=Claim())).status == 201
+
+
+async def test_further_headers(connect):
+    """Further headers are sent, and their values are replaced where an answer repeats them."""
+    async with RawServer(answers(response(201, {"id": "g1", "echo": "let-me-in"}))) as server:
+        transport = connect(server.base_url, headers={"X-Relay-Password": Secret("let-me-in")})
+        answer = await transport.post_once(SUBMIT, before_sending=Claim())
+        [(head, _)] = server.requests
+        assert b"X-Relay-Password: let-me-in\r\n" in head
+        assert answer.body == b'{"id": "g1", "echo": "[secret]"}'

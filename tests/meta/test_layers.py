@@ -88,6 +88,7 @@ ONLY_IN = {
         "_batch/registry.py",
         "_download/part_file.py",
         "_engine.py",
+        "_http/tls.py",
         "_journal/protocol.py",
         "_journal/sqlite",
         "_submit/submitter.py",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import html
+import json
 import math
 import pickle
+from urllib.parse import quote
 
 import attrs
 import pytest
@@ -116,3 +119,33 @@ class TestSecret:
         """Every occurrence of a secret is replaced, unless the secret is too short."""
         assert self.secret.scrub(b"key sk-abcdef, again sk-abcdef") == b"key [secret], again [secret]"
         assert Secret("a").scrub(b"a cat") == b"a cat"
+
+    @pytest.mark.parametrize(
+        "encode",
+        [
+            lambda key: json.dumps(json.dumps(key)),
+            lambda key: key.replace("/", "\\/"),
+            lambda key: "".join(f"\\u{ord(char):04x}" for char in key),
+            lambda key: "".join(f"\\u{ord(char):04X}" for char in key),
+            lambda key: json.dumps("".join(f"\\u{ord(char):04x}" for char in key)),
+            lambda key: quote(key, safe=""),
+            lambda key: quote(quote(key, safe=""), safe=""),
+            lambda key: "".join(f"%{ord(char):02x}" for char in key),
+            lambda key: html.escape(key),
+            lambda key: "".join(f"&#{ord(char)};" for char in key),
+            lambda key: "".join(f"&#x{ord(char):X};" for char in key),
+        ],
+        ids=range(11),
+    )
+    def test_scrub_encoded(self, encode):
+        """A key is replaced where a service repeats it escaped, URL-encoded, or as HTML."""
+        text = f"your key {encode('sk-Canary/12+x')} is wrong".encode()
+        scrubbed = Secret("sk-Canary/12+x").scrub(text)
+        assert b"[secret]" in scrubbed
+        assert (scrubbed.startswith(b"your key "), scrubbed.endswith(b" is wrong")) == (True, True)
+        assert len(scrubbed) < len("your key [secret] is wrong") + 8
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+    def test_scrub_wide(self, encoding):
+        """A key is replaced in a text of another encoding."""
+        assert b"[secret]" in Secret("sk-Canary/12+x").scrub("x sk-Canary/12+x y".encode(encoding))

@@ -196,7 +196,7 @@ class RixAPI(Dialect):
             method="GET",
             path="/api/user/self",
             headers=((self.user_id_header, self.user_id),),
-            bearer=self.access_token.reveal(),
+            bearer=self.access_token,
         )
         return Query(call=call, read=answer.read_user)
 

@@ -130,7 +130,7 @@ async def test_submit_request(mocked_http, request_, below, status, body):
     method, url, headers, sent = only_request(mocked_http)
     assert (method, url, sent) == ("POST", LUMA + below, body)
     assert headers["Authorization"] == f"Bearer {KEY}"
-    assert set(headers) == {"Authorization", "Content-Type", "Accept", "User-Agent"}
+    assert set(headers) == {"Authorization", "Content-Type", "Accept", "Accept-Encoding", "User-Agent"}
     assert (handle.id, handle.last.state) == (QUEUED["id"], State.PENDING)
 
 

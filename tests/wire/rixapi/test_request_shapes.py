@@ -58,7 +58,7 @@ async def test_documented_example(mocked_http):
     method, url, headers, body = only_request(mocked_http)
     assert (method, url, body) == ("POST", SUBMIT, documented)
     assert (headers["Authorization"], headers["Content-Type"]) == (f"Bearer {KEY}", "application/json")
-    assert set(headers) == {"Authorization", "Content-Type", "Accept", "User-Agent"}
+    assert set(headers) == {"Authorization", "Content-Type", "Accept", "Accept-Encoding", "User-Agent"}
     assert handle.id == "fc7fb008-7a5e-40ad-a7ff-dbb63db61be8"
     assert handle.last.state is State.PENDING
     assert handle.last.created_at == datetime(2024, 7, 22, 12, 47, 28, 553_735, tzinfo=UTC)

@@ -284,7 +284,7 @@ def test_assumed_account_call():
     """Assumed: the account's path and its header are those of published relays."""
     call = RixAPI(access_token="at-secret", user_id=7).user().call
     assert (call.method, call.path, call.body) == ("GET", "/api/user/self", None)
-    assert (call.headers, call.bearer) == ((("New-Api-User", "7"),), "at-secret")
+    assert (call.headers, call.bearer.reveal()) == ((("New-Api-User", "7"),), "at-secret")
     named = RixAPI(access_token="at-secret", user_id="7", user_id_header="Rix-Api-User", prefix="/pro/luma")
     assert named.user().call.headers == (("Rix-Api-User", "7"),)
     assert named.user().call.path == "/api/user/self"
