@@ -36,6 +36,7 @@ from luma_async.testing import (
     drop_after_reading,
     fails,
     file_bytes,
+    garbage,
     out_of_credit,
     rate_limited,
     rejects,
@@ -207,10 +208,10 @@ async def test_429_is_retried(session, gateway, journal):
 
 @pytest.mark.looptime
 async def test_wait_during_errors(session, gateway):
-    """A wait continues during errors and broken connections."""
+    """A wait continues during server errors, broken connections and unreadable responses."""
     async with session() as luma:
         handle = await luma.submit("cat dance")
-        for fault in (server_error(502, html=True), drop_after_reading(), server_error(500)):
+        for fault in (server_error(502, html=True), drop_after_reading(), server_error(500), garbage()):
             gateway.inject(fault, on="query")
         assert (await handle).state is State.COMPLETED
 
