@@ -1,4 +1,4 @@
-"""Prompts from files: text with a prompt per line, CSV, or JSON Lines.
+"""Prompts from files: text with a prompt per line, a table from a spreadsheet (CSV or TSV), or JSON Lines.
 
 Every row is checked when the file is read, so that nothing is submitted from a file with an invalid row. Images are
 checked then, too, and read again when their row is submitted: the rows are kept in memory, their images are not.
@@ -6,9 +6,11 @@ checked then, too, and read again when their row is submitted: the rows are kept
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -28,15 +30,22 @@ if TYPE_CHECKING:
 
     from luma_async.values.keyframes import Keyframe
 
-PromptFormat: TypeAlias = Literal["text", "csv", "jsonl"]
-"""`text`: a prompt per line; `csv`: a table with a header; `jsonl`: a JSON object or string per line."""
+PromptFormat: TypeAlias = Literal["text", "csv", "tsv", "jsonl"]
+"""`text`: a prompt per line; `csv`, `tsv`: a table with a header, whose columns are separated by commas, semicolons,
+tabs or vertical bars; `jsonl`: a JSON object or string per line."""
 
 _FORMATS: dict[str, PromptFormat] = {
     ".csv": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".tab": "tsv",
+    ".tsv": "tsv",
     ".txt": "text",
 }
+_SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+"""What separates the columns of a table. Spreadsheets take the semicolon where the comma is the decimal separator."""
+_SEPARATOR_LINE = re.compile(r'\A"?sep=(.)"?[^\S\r\n]*(?=\r|\n|\Z)', re.IGNORECASE)
+"""A first line that tells Excel the separator; it is no part of the table."""
 _FRAMES = ("frame0", "frame1")
 _REQUEST_FIELDS = frozenset(field.name for field in attrs.fields(VideoRequest)) - {"keyframes"}
 _FIELDS = _REQUEST_FIELDS | {*_FRAMES, "key", "output"}
@@ -107,10 +116,12 @@ def read_prompts(
     This blocks while it reads the file and its images; in a coroutine, call it with `asyncio.to_thread`.
 
     Args:
-        path: the file, in UTF-8. The columns of a table and the fields of a JSON object are those of `VideoRequest`,
-            and `frame0` and `frame1` (a URL, an image file, or `id:` and the id of a generation), `key` (your key of
-            the submit) and `output` (the path of the result, relative to the folder of the batch).
-        format: None takes it from the extension: `.txt`, `.csv`, `.jsonl` or `.ndjson`.
+        path: the file, in UTF-8, or in UTF-16 with a byte order mark. The columns of a table and the fields of a JSON
+            object are those of `VideoRequest`, and `frame0` and `frame1` (a URL, an image file, or `id:` and the id of
+            a generation), `key` (your key of the submit) and `output` (the path of the result, relative to the folder
+            of the batch). The header of a table shows what separates its columns; columns without a name must be
+            empty.
+        format: None takes it from the extension: `.txt`, `.csv`, `.tsv`, `.tab`, `.jsonl` or `.ndjson`.
         check: called with each request. `check=RixAPI().submit_call` finds fields that the dialect does not support.
 
     Raises:
@@ -151,12 +162,13 @@ def parse_prompts(
     """
     rows: list[PromptRow] = []
     problems: list[str] = []
+    # Spreadsheets write a byte order mark first, some of them that of UTF-16.
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
     try:
-        # Spreadsheets write a byte order mark first.
-        text = data.decode("utf-8-sig")
+        text = data.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        text, problems = "", [f"line {line}: is not UTF-8 text."]
+        text, problems = "", [f"line {line}: is not {encoding.upper()} text."]
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         text, problems = "", [f"line {line}: contains a NUL character; save the file as UTF-8 text."]
@@ -228,8 +240,30 @@ def _from_json(document: str) -> _Fields:
 
 
 def _read_csv(text: str) -> Iterator[tuple[int, _Fields]]:
-    table = csv.reader(io.StringIO(text, newline=""), strict=True)
+    return _read_table(text, default=",")
+
+
+def _read_tsv(text: str) -> Iterator[tuple[int, _Fields]]:
+    return _read_table(text, default="\t")
+
+
+def _read_table(text: str, *, default: str) -> Iterator[tuple[int, _Fields]]:
+    """Read the rows of a table.
+
+    Args:
+        text: the table.
+        default: what separates its columns if the header does not show it, because it has one column.
+    """
+    if named := _SEPARATOR_LINE.match(text):
+        # An empty line in its place keeps the numbers of the lines.
+        separator, text = named[1], text[named.end() :]
+        if separator not in _SEPARATORS:
+            yield 1, InvalidInput(field="sep", message=f"must be one of {', '.join(_SEPARATORS.values())}.")
+            return
+    else:
+        separator = _find_separator(text, default)
     header: list[str] | None = None
+    table = _Table(text, separator)
     while True:
         try:
             cells = next(table)
@@ -239,40 +273,82 @@ def _read_csv(text: str) -> Iterator[tuple[int, _Fields]]:
             # After a row that cannot be read, the reader no longer knows where rows begin.
             yield table.line_num, InvalidInput(field="row", message=f"is not CSV: {error}.")
             return
-        if not any(cell.strip() for cell in cells):
+        if not any(cells):
             continue
         if header is None:
-            header = [cell.strip() for cell in cells]
-            if problem := _header_problem(header):
+            header = cells
+            if problem := _header_problem(header, separator):
                 yield table.line_num, problem
                 return
-        elif len(cells) > len(header):
-            message = f"has {len(cells)} cells for {len(header)} columns; quote prompts that contain commas."
-            yield table.line_num, InvalidInput(field="row", message=message)
         else:
-            yield table.line_num, _from_cells(dict(zip(header, cells, strict=False)))
+            yield table.line_num, _from_cells(cells, header, separator)
+
+
+class _Table(Iterator["list[str]"]):
+    """The rows of a table, without the spaces around cells and without empty cells at the end of a row."""
+
+    def __init__(self, text: str, separator: str) -> None:
+        self._reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+
+    @property
+    def line_num(self) -> int:
+        """The number of the last line of the row, counted from 1."""
+        return self._reader.line_num
+
+    def __next__(self) -> list[str]:
+        cells = [cell.strip() for cell in next(self._reader)]
+        while cells and not cells[-1]:
+            cells.pop()
+        return cells
+
+
+def _find_separator(text: str, default: str) -> str:
+    """Return the separator that splits the header into known columns, or else the one that splits it most often."""
+    most, found = 1, default
+    for separator in (default, *_SEPARATORS):
+        try:
+            header = next((cells for cells in _Table(text, separator) if any(cells)), [])
+        except csv.Error:
+            continue
+        if _header_problem(header, separator) is None:
+            return separator
+        if len(header) > most:
+            most, found = len(header), separator
+    return found
 
 
 _READERS: dict[PromptFormat, Callable[[str], Iterable[tuple[int, _Fields]]]] = {
     "text": _read_text,
     "csv": _read_csv,
+    "tsv": _read_tsv,
     "jsonl": _read_jsonl,
 }
 
 
-def _header_problem(header: list[str]) -> InvalidInput | None:
-    unknown = [name for name in header if name not in _FIELDS]
+def _header_problem(header: list[str], separator: str) -> InvalidInput | None:
+    """Check the names of the columns; a column without a name is allowed while its cells are empty."""
+    names = [name for name in header if name]
+    unknown = [name for name in names if name not in _FIELDS]
     if unknown:
-        return InvalidInput(field=unknown[0] or "header", message=f"is not a known column; known columns: {_known()}.")
-    if "prompt" not in header:
+        split = f" (the separator is the {_SEPARATORS[separator]})"
+        return InvalidInput(field=unknown[0], message=f"is not a known column{split}; known columns: {_known()}.")
+    if "prompt" not in names:
         return InvalidInput(field="prompt", message="is missing; the first line must name the columns.")
-    repeated = [name for name in header if header.count(name) > 1]
+    repeated = [name for name in names if names.count(name) > 1]
     return InvalidInput(field=repeated[0], message="is the name of two columns.") if repeated else None
 
 
-def _from_cells(cells: dict[str, str]) -> _Fields:
+def _from_cells(cells: list[str], header: list[str], separator: str) -> _Fields:
     """Convert the cells of a row to fields; an empty cell means that the field is absent."""
-    fields: dict[str, Any] = {name: cell.strip() for name, cell in cells.items() if cell.strip()}
+    word = _SEPARATORS[separator]
+    if len(cells) > len(header):
+        message = f"has {len(cells)} cells for {len(header)} columns; quote prompts that contain a {word}."
+        return InvalidInput(field="row", message=message)
+    named = list(zip(header, cells, strict=False))
+    if any(cell and not name for name, cell in named):
+        message = f"has a cell in a column without a name; quote prompts that contain a {word}."
+        return InvalidInput(field="row", message=message)
+    fields: dict[str, Any] = {name: cell for name, cell in named if cell}
     for name in {"loop", "expand_prompt"} & fields.keys():
         if fields[name].lower() not in _FLAGS:
             return InvalidInput(field=name, message="must be true, false or empty.")

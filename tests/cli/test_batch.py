@@ -401,7 +401,7 @@ async def test_running_is_not_failed(run, here, gateway):
     ("arguments", "words"),
     [
         (("missing.txt",), "missing.txt: No such file"),
-        (("prompts.json",), "use --format: text, csv, jsonl"),
+        (("prompts.json",), "use --format: text, csv, tsv, jsonl"),
     ],
 )
 async def test_unreadable_prompt_file(run, here, gateway, arguments, words):

@@ -100,7 +100,14 @@ def test_frames_of_rows(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("p.csv", "prompt\na cat\n"), ("P.JSONL", '"a cat"'), ("p.ndjson", '"a cat"'), ("p.txt", "a cat")],
+    [
+        ("p.csv", "prompt\na cat\n"),
+        ("p.tsv", "prompt\na cat\n"),
+        ("p.tab", "prompt\na cat\n"),
+        ("P.JSONL", '"a cat"'),
+        ("p.ndjson", '"a cat"'),
+        ("p.txt", "a cat"),
+    ],
 )
 def test_format_from_extension(tmp_path, name, text):
     """The extension of the file selects the format; `format=` overrides it."""
@@ -110,13 +117,13 @@ def test_format_from_extension(tmp_path, name, text):
 
 
 @pytest.mark.parametrize(
-    "name", ["prompts.json", "prompts.tsv", "prompts.pdf", "prompts.yaml", "prompts.csv.gz", "prompts.md", "prompts"]
+    "name", ["prompts.json", "prompts.xlsx", "prompts.pdf", "prompts.yaml", "prompts.csv.gz", "prompts.md", "prompts"]
 )
 def test_unknown_extension_is_refused(tmp_path, name):
     """A file with an unknown extension is read as text only with `format="text"`."""
     path = tmp_path / name
     path.write_text("a cat\n", encoding="utf-8")
-    with pytest.raises(InvalidInput, match=r"pass format= \(--format\): text, csv, jsonl"):
+    with pytest.raises(InvalidInput, match=r"pass format= \(--format\): text, csv, tsv, jsonl"):
         read_prompts(path)
     assert list(read_prompts(path, format="text")) == [VideoRequest("a cat")]
 
@@ -207,6 +214,58 @@ def test_check_finds_unsupported_fields():
     assert len(parse(text)) == 2
     (problem,) = problems_of(text, check=RixAPI().submit_call)
     assert problem.startswith("line 2, concepts:")
+
+
+ROWS = [("one", VideoRequest("a cat, black")), (None, VideoRequest("a dog"))]
+TABLES = {
+    "commas": 'prompt,key\n"a cat, black",one\na dog,\n',
+    "semicolons": "prompt;key\na cat, black;one\na dog;\n",
+    "tabs": "prompt\tkey\na cat, black\tone\na dog\n",
+    "vertical bars": "prompt|key\na cat, black|one\na dog|\n",
+    "empty columns": 'prompt,key,,\r\n"a cat, black",one,,\r\na dog,,,\r\n,,,\r\n',
+    "empty column between": 'key, ,prompt\none,,"a cat, black"\n,,a dog\n',
+    "more empty cells than columns": "prompt;key\na cat, black;one;;;\na dog;;; ;\n",
+    "separator line": "sep=;\r\nprompt;key\r\na cat, black;one\r\na dog;\r\n",
+    "separator line of tabs": "SEP=\t\nprompt\tkey\na cat, black\tone\na dog\n",
+    "quoted separator line": '"sep=|"\nprompt|key\na cat, black|one\na dog|\n',
+    "byte order mark": "\ufeffsep=;\nprompt;key\na cat, black;one\na dog;\n",
+    "quoted header": '"prompt";"key"\n"a cat, black";"one"\n"a dog";""\n',
+    "other columns first": "model;loop;key;prompt\n;;one;a cat, black\n;;;a dog\n",
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+@pytest.mark.parametrize("table", TABLES)
+def test_tables_of_spreadsheets(table, kind, encoding):
+    """The header shows the separator; empty columns without a name, empty rows and byte order marks are no fault."""
+    prompts = parse_prompts(TABLES[table].encode(encoding), format=kind, name="prompts")
+    assert list(zip(prompts.keys, prompts, strict=True)) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "problem"),
+    [
+        ("promt;key\na;b\n", "csv", "line 1, promt: is not a known column (the separator is the semicolon)"),
+        ("promt\tkey\na\tb\n", "csv", "line 1, promt: is not a known column (the separator is the tab)"),
+        ("promt|key\na|b\n", "tsv", "line 1, promt: is not a known column (the separator is the vertical bar)"),
+        ("promt,key\na,b\n", "tsv", "line 1, promt: is not a known column (the separator is the comma)"),
+        (
+            "prompt;key\na; b;c\n",
+            "csv",
+            "line 2, row: has 3 cells for 2 columns; quote prompts that contain a semicolon",
+        ),
+        ("prompt,,key\na, b,c\n", "csv", "line 2, row: has a cell in a column without a name; quote prompts"),
+        ("prompt,\na, b\n", "csv", "line 2, row: has 2 cells for 1 columns; quote prompts"),
+        ("prompt\na\tb\n", "tsv", "line 2, row: has 2 cells for 1 columns; quote prompts that contain a tab"),
+        ("sep=,\nprompt;key\na;b\n", "csv", "line 2, prompt;key: is not a known column (the separator is the comma)"),
+        ("sep=x\nprompt;key\na;b\n", "csv", "line 1, sep: must be one of comma, semicolon, tab, vertical bar"),
+    ],
+)
+def test_separator_in_errors(text, kind, problem):
+    """The error about a table names the separator that was found, and nothing is guessed about a row."""
+    (found,) = problems_of(text, kind)
+    assert found.startswith(problem)
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])

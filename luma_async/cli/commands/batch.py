@@ -51,11 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="text with a prompt per line; or .csv with the columns prompt, aspect_ratio, frame0, key, output, …; or "
-        ".jsonl with such objects; - reads standard input",
+        help="text with a prompt per line; or .csv or .tsv with the columns prompt, aspect_ratio, frame0, key, output, "
+        "…; or .jsonl with such objects; - reads standard input",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="the folder for all files")
-    parser.add_argument("--format", choices=("text", "csv", "jsonl"), help="of FILE (default: from its extension)")
+    parser.add_argument(
+        "--format", choices=("text", "csv", "tsv", "jsonl"), help="of FILE (default: from its extension)"
+    )
     parser.add_argument(
         "--max-in-flight",
         type=_number_or_auto,
