@@ -163,6 +163,11 @@ def no_locks():
     return _failing(fcntl, "flock", errno.ENOLCK)
 
 
+def no_chmod():
+    """Fail every change of permissions with EPERM, as for a file of another user."""
+    return _failing(Path, "chmod", errno.EPERM)
+
+
 def no_links(before_failure=lambda _: None):
     """Fail every hard link with EPERM, after calling `before_failure` with the path of the link."""
 

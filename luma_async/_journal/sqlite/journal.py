@@ -33,7 +33,9 @@ class SqliteJournal:
     the last owner leaves. Several processes may use one file at the same time, on a local disk. A forked child cannot
     use a file that was open when it was forked: each call raises JournalError there.
 
-    The file is readable by its user only. The folder `<path>.owners` next to it holds an empty file for each open
+    The file is readable by its user only: an existing file that others may read is made so, or refused. If the file or
+    one of SQLite's files next to it is removed, moved or replaced while it is open, claims raise JournalError, and
+    nothing is sent. The folder `<path>.owners` next to it holds an empty file for each open
     session.
 
     Args:
@@ -43,6 +45,7 @@ class SqliteJournal:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         # Symbolic links resolved: all names of a file have the same folder of owners.
         self._path = Path(os.path.realpath(path))
+        self._given = Path(path).absolute()
         self._locks = OwnerLocks(self._path.with_name(f"{self._path.name}.owners"))
         self._thread: WriterThread | None = None
 
@@ -120,7 +123,7 @@ class SqliteJournal:
         # Event loops of several threads may share this journal; and a forked child must not inherit the lock held.
         with fork_lock:
             if self._thread is None or not self._thread.ask(command):
-                self._thread = WriterThread(self._path, command)
+                self._thread = WriterThread(self._path, self._given, command)
         return command.future
 
     def _stop(self) -> asyncio.Future[Any]:

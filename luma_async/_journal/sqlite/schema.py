@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from luma_async._journal.sqlite.table import INDEX, TABLE
@@ -23,6 +24,7 @@ BUSY_S = 10.0
 """How long another process may lock the file. Sessions lock it for milliseconds; other programs may not end soon."""
 
 _RETRY_S = 0.01
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def open_file(path: Path) -> sqlite3.Connection:
@@ -38,6 +40,9 @@ def open_file(path: Path) -> sqlite3.Connection:
     try:
         _recognise(connection, path)
         _write_ahead(connection)
+        # Only now: the permissions of a file that is not a journal stay as they are.
+        for suffix in ("", "-wal", "-shm"):
+            _make_private(path.with_name(path.name + suffix))
         # Without FULL a power cut may lose the last commits, and so a claim whose POST has left.
         connection.execute("PRAGMA synchronous = FULL")
     except Exception:
@@ -58,6 +63,27 @@ def _make_or_inspect(path: Path) -> None:
         raise JournalError(message="this is a folder; pass the path of a file.", path=str(path))
     if not stat.S_ISREG(mode):
         raise _foreign(path)
+
+
+def _make_private(path: Path) -> None:
+    """Take from others the permission to read a file that holds prompts and links.
+
+    Raises:
+        JournalError: this user may not change the permissions, or the file system has none.
+    """
+    try:
+        mode = path.lstat().st_mode
+        if not stat.S_ISREG(mode) or not mode & _OTHERS:
+            return
+        with suppress(PermissionError):
+            path.chmod(stat.S_IMODE(mode) & ~_OTHERS)
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        # Another session has just closed, which removes the files next to the database.
+        return
+    if mode & _OTHERS:
+        message = f"other users may read it, and it holds prompts; run `chmod 600 {path}` as its owner, then try again."
+        raise JournalError(message=message, path=str(path))
 
 
 def _recognise(connection: sqlite3.Connection, path: Path) -> None:

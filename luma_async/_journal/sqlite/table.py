@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from typing import Any
 
+    from luma_async._journal.sqlite.open_files import OpenFiles
     from luma_async.values.entries import Entry
+    from luma_async.values.errors import JournalError
 
 TABLE = """
 CREATE TABLE entries (
@@ -60,8 +63,11 @@ class EntryTable:
     other connection can write, and SQLite says whether one has written since the last transaction.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, files: OpenFiles) -> None:
         self._connection = connection
+        self._files = files
+        self.fault: JournalError | None = None
+        """Why the present transaction may not claim: the files are no longer at their paths."""
         self._claims: dict[str, Entry] = {}
         self._version = 0
 
@@ -71,12 +77,13 @@ class EntryTable:
         return self._connection.in_transaction
 
     def begin(self) -> None:
-        """Begin a transaction, and lock out other writers."""
+        """Begin a transaction, lock out other writers, and check that the files are at their paths."""
         self._connection.execute("BEGIN IMMEDIATE")
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         if version != self._version:
             self._claims.clear()
             self._version = version
+        self.fault = self._files.fault(self._connection)
 
     def commit(self) -> None:
         """Make the changes durable."""
@@ -111,11 +118,14 @@ class EntryTable:
 
         Raises:
             KeyConflict: another entry of the same service holds the generation id.
+            JournalError: it is a claim, and the files are no longer at their paths.
         """
         standing = self._claims.get(key) or self.by_key(key)
         entry = step(standing)
         if entry is None or entry is standing:
             return entry
+        if entry.phase is Phase.SENDING and self.fault is not None:
+            raise copy(self.fault)
         try:
             self._put(standing, entry)
         except sqlite3.IntegrityError:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from luma_async._journal.sqlite.forks import open_things
+from luma_async._journal.sqlite.open_files import OpenFiles
 from luma_async._journal.sqlite.schema import explain, open_file
 from luma_async._journal.sqlite.table import EntryTable
 from luma_async.values.errors import JournalError
@@ -58,11 +59,13 @@ class WriterThread:
 
     Args:
         path: the database; if it cannot be opened, all commands fail.
+        given: the path that the user passed, which may lead there through symbolic links.
         first: the first command. Handed over later, it could come after a thread that could not open its database.
     """
 
-    def __init__(self, path: Path, first: Command) -> None:
+    def __init__(self, path: Path, given: Path, first: Command) -> None:
         self.path = path
+        self._given = given
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._commands.put(first)
         self._taken: list[Command] = []
@@ -113,7 +116,10 @@ class WriterThread:
     @contextmanager
     def _open_table_for_run(self) -> Generator[EntryTable]:
         try:
-            with closing(EntryTable(open_file(self.path))) as self._table:
+            files = OpenFiles(self.path, self._given)
+            connection = open_file(self.path)
+            with closing(EntryTable(connection, files)) as self._table:
+                files.opened(connection)
                 yield self._table
         finally:
             # Only now, after closing: a child that is forked earlier must not open the file.
@@ -157,6 +163,9 @@ class WriterThread:
             table.commit()
         except sqlite3.Error as error:
             return error
+        for command in changes:
+            # Written, in case the files are put back, but other programs cannot see it now.
+            command.error = command.error or copy(table.fault)
         return None
 
     def _call(self, table: EntryTable, command: Command) -> None:
