@@ -12,6 +12,7 @@ from yarl import URL
 from luma_async import ConfigurationError, LumaSession, Refused
 from luma_async._http.proxies import Proxies
 from luma_async.cli.options import add_service, open_session
+from luma_async.testing import succeeds
 from luma_async.values.redaction import Secret
 
 RELAY = URL("http://relay.example/luma/generations")
@@ -100,6 +101,7 @@ async def test_command_line_uses_proxy(environment, tmp_path):
 
 async def test_download_without_netrc(environment, passwords, gateway, tmp_path):
     """A download sends no password of `~/.netrc`, since its link is signed already."""
+    gateway.scripts["cat dance"] = succeeds(after=0)
     async with LumaSession(gateway.api_key, base_url=gateway.base_url, trust_env=True) as luma:
         handle = await luma.submit("cat dance")
         await handle.download(tmp_path / "cat.mp4")

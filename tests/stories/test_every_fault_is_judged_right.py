@@ -10,7 +10,6 @@ import ssl
 import zlib
 from contextlib import suppress
 
-import aiohttp.connector
 import pytest
 from raw_server import (
     CERTIFICATE,
@@ -119,8 +118,8 @@ async def test_unknown_host(journal, monkeypatch):
 
 
 TLS_FAULTS = {
-    "a certificate without an issuer": (RawServer(answers(ACCEPTED), tls=True), None, "certificate verify failed"),
-    "a certificate of another host": (RawServer(answers(ACCEPTED), tls=True), CERTIFICATE, "certificate verify failed"),
+    "a certificate without an issuer": (RawServer(answers(ACCEPTED), tls=True), None, "certificate is not trusted"),
+    "a certificate of another host": (RawServer(answers(ACCEPTED), tls=True), CERTIFICATE, "is not trusted|mismatch"),
     "no TLS at all": (RawServer(answers(response(400, HTML))), None, "Connecting to https.* timed out"),
     "closed in the handshake": (RawServer(closes()), None, "Cannot connect to https"),
     "reset in the handshake": (RawServer(resets()), None, "Cannot connect to https"),
@@ -129,24 +128,23 @@ TLS_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", TLS_FAULTS)
-async def test_tls_handshake_fails(journal, fault, monkeypatch):
+async def test_tls_handshake_fails(journal, fault):
     """TLS that fails in any way: NotSent, and the server read no request."""
     server, trusted, words = TLS_FAULTS[fault]
-    if trusted is not None:
-        monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=trusted))
-    async with server, session(f"https://127.0.0.1:{server.port}", journal) as luma:
+    context = ssl.create_default_context(cafile=trusted)
+    async with server, session(f"https://127.0.0.1:{server.port}", journal, ssl=context) as luma:
         with pytest.raises(NotSent, match=words):
             await luma.submit("cat dance", key="cat")
         assert server.requests == []
     assert await phase_of(journal) in {None, Phase.NOT_SENT}
 
 
-async def test_tls_handshake_succeeds(journal, monkeypatch):
+async def test_tls_handshake_succeeds(journal):
     """Over TLS with a trusted certificate of the host, a submit is accepted like any other."""
-    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=CERTIFICATE))
+    context = ssl.create_default_context(cafile=CERTIFICATE)
     async with (
         RawServer(answers(ACCEPTED), tls=True) as server,
-        session(f"https://localhost:{server.port}", journal) as luma,
+        session(f"https://localhost:{server.port}", journal, ssl=context) as luma,
     ):
         assert (await luma.submit("cat dance", key="cat")).id == "g1"
         assert server.posts == 1
@@ -224,7 +222,7 @@ LOST = {
     "a web page without headers": (closes_after_request(HTML), 1),
     "another protocol": (closes_after_request(b"SSH-2.0-OpenSSH_9.2\r\n"), 1),
     "a status that is none": (closes_after_request(b"HTTP/1.1 abc Created\r\n\r\n"), 1),
-    "a header too long": (answers(response(201, TASK, f"X-Long: {'x' * 100_000}"), keep=False), 1),
+    "a header too long": (answers(response(201, TASK, f"X-Long: {'x' * 300_000}"), keep=False), 1),
     "a header without a name": (answers(response(201, TASK, ": nameless"), keep=False), 1),
     "two lengths": (answers(response(201, TASK, "Content-Length: 5"), keep=False), 1),
     "the body cut": (closes_after_request(ACCEPTED[:-10]), 1),
