@@ -16,6 +16,7 @@ import attrs
 from luma_async._aio import loop_now, wall_now
 from luma_async._http.transport import Unanswered, Unsent
 from luma_async._journal import lifecycle
+from luma_async._submit.outcomes import OutcomeWriter, UnwrittenOutcome
 from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge_submit
 from luma_async._wire.answer import Answer, find_id, parse
 from luma_async._wire.dialect import Call, Row
@@ -96,6 +97,8 @@ class Intent:
     """Whether the request may have left: from the writing of the claim until that of the outcome."""
     withdrawn: bool = False
     """Whether it is being withdrawn."""
+    purchase: Purchase | None = None
+    """What it bought, from the answer on, whatever becomes of its task."""
     task: asyncio.Task[Purchase] | None = None
     """The task that makes the purchase; None while it is queued."""
 
@@ -125,9 +128,8 @@ class Attempts:
         self._dialect = dialect
         self._journal = journal
         self._owner = owner
-        self._broken: JournalError | None = None
-        self.unwritten: set[str] = set()
-        """The keys whose outcome could not be written. The journal says *sending*, but no request is on its way."""
+        self.outcomes: OutcomeWriter = OutcomeWriter(journal, owner)
+        """Writes how submits ended."""
 
     async def send(self, intent: Intent) -> AttemptResult:
         """Send once, and write the outcome to the journal.
@@ -156,6 +158,9 @@ class Attempts:
         except Withdrawn:
             await self._withdraw(intent)
             raise
+        except asyncio.CancelledError:
+            self._keep_interrupted(intent, claimed=claimed)
+            raise
         match result:
             case Answer():
                 # An answer proves that it was sent, even without a claim.
@@ -168,12 +173,7 @@ class Attempts:
 
     async def _claim(self, intent: Intent) -> None:
         """Write the claim. The request may leave as soon as this returns."""
-        if self._broken is not None:
-            raise JournalError(
-                message=f"an earlier outcome could not be written ({self._broken.message}), "
-                "so nothing further is sent. Fix the journal, then open a new session.",
-                path=self._broken.path,
-            )
+        self.outcomes.check()
         # Before the await: a caller that leaves during the write must not cancel the task, or a claim could be on
         # disk that nothing withdraws.
         intent.may_have_left = True
@@ -194,20 +194,41 @@ class Attempts:
     async def _withdraw(self, intent: Intent) -> None:
         """Withdraw the claim, if it was written."""
         if intent.may_have_left:
-            await self._write_not_bought(
-                intent, lifecycle.withdraw(self._owner, at=wall_now()), "it was not sent again"
-            )
+            await self._write_not_bought(intent, self._withdrawal(intent))
 
-    async def _write_not_bought(self, intent: Intent, step: lifecycle.Change, what: str) -> None:
-        """Write that this attempt bought nothing. A doubt that was sent again stays a doubt: its first may have."""
+    def _withdrawal(self, intent: Intent) -> lifecycle.Change:
         if intent.doubt is None:
-            await self._write_outcome(intent, step)
-        else:
-            reason = f"{intent.doubt.reason or 'its first answer never came'} ({what})"
-            entry = await self._write_outcome(intent, lifecycle.back_to_doubt(self._owner, reason, at=wall_now()))
+            return lifecycle.withdraw(self._owner, at=wall_now())
+        return self._still_in_doubt(intent.doubt, "it was not sent again")
+
+    def _still_in_doubt(self, doubt: Entry, what: str) -> lifecycle.Change:
+        """Return the step after sending a doubt again bought nothing: it stays a doubt, its first request may have."""
+        reason = f"{doubt.reason or 'its first answer never came'} ({what})"
+        return lifecycle.back_to_doubt(self._owner, reason, at=wall_now())
+
+    async def _write_not_bought(self, intent: Intent, step: lifecycle.Change) -> None:
+        """Write that this attempt bought nothing."""
+        entry = await self._write_outcome(intent, step)
+        if intent.doubt is not None:
             intent.doubt = entry or intent.doubt
         # After the await: until the outcome is written, the task must not be cancelled.
         intent.may_have_left = False
+
+    def _keep_interrupted(self, intent: Intent, *, claimed: bool) -> None:
+        """Keep the outcome of an attempt whose task was cancelled, by a close or by a program that cancels all tasks.
+
+        Without the end of the claim's write, no connection was handed out, so nothing was sent.
+        """
+        if not intent.may_have_left:
+            return
+        reason = "its task was cancelled before the answer came"
+        step = lifecycle.end_without_generation(lifecycle.Step.DOUBT, reason, at=wall_now())
+        outcome = UnwrittenOutcome(
+            key=intent.entry.key,
+            step=step if claimed else self._withdrawal(intent),
+            what=f"the outcome of submit {intent.entry.key}",
+        )
+        self.outcomes.keep(outcome)
 
     async def _handle_answer(self, intent: Intent, answer: Answer, *, claimed: bool) -> AttemptResult:
         """Judge a complete answer, and write the verdict."""
@@ -223,7 +244,9 @@ class Attempts:
                 return await self._accept(intent, row)
             case Rejected(error=error, repeat=repeat):
                 step = lifecycle.end_without_generation(lifecycle.Step.REFUSE, str(error), at=wall_now())
-                await self._write_not_bought(intent, step, f"sent again, it was refused: HTTP {error.status}")
+                if intent.doubt is not None:
+                    step = self._still_in_doubt(intent.doubt, f"sent again, it was refused: HTTP {error.status}")
+                await self._write_not_bought(intent, step)
                 return NotPurchased(error=error, repeat=repeat)
             case Unproven(reason=reason):
                 raise await self._doubt(intent, reason, answer.status, document.excerpt)
@@ -239,25 +262,20 @@ class Attempts:
 
     async def _accept(self, intent: Intent, row: Row) -> Purchase:
         # Before the await: the age of a generation counts from its acceptance, not from the end of a slow write.
-        accepted_at_s = loop_now()
-        entry = await self._write_accepted(intent, row.id)
-        if entry is None:
-            raise await self._doubt(intent, f"the answer names generation {row.id}, which another key bought")
-        intent.may_have_left = False
-        return Purchase(entry=entry, row=row, accepted_at_s=accepted_at_s)
-
-    async def _write_accepted(self, intent: Intent, generation_id: str) -> Entry | None:
-        """Write what was bought; return None when another entry holds the id."""
+        entry = attrs.evolve(intent.entry, phase=Phase.ACCEPTED, generation_id=row.id)
+        purchase = intent.purchase = Purchase(entry=entry, row=row, accepted_at_s=loop_now())
         key = intent.entry.key
         try:
-            entry = await self._journal.change(key, lifecycle.accept(generation_id, at=wall_now()))
+            # If it cannot be written, the caller gets the handle all the same: the generation is paid.
+            written = await self.outcomes.write(
+                key, lifecycle.accept(row.id, at=wall_now()), f"that submit {key} bought generation {row.id}"
+            )
         except KeyConflict:
-            return None
-        except Exception as error:
-            # The generation is paid: the caller gets its handle, and the log has its id.
-            self._stop_buying(error, key, f"that submit {key} bought generation {generation_id}")
-            entry = None
-        return entry or attrs.evolve(intent.entry, phase=Phase.ACCEPTED, generation_id=generation_id)
+            intent.purchase = written = None
+        if intent.purchase is None:
+            raise await self._doubt(intent, f"the answer names generation {row.id}, which another key bought")
+        intent.may_have_left = False
+        return purchase if written is None else attrs.evolve(purchase, entry=written)
 
     async def _doubt(self, intent: Intent, reason: str, status: int | None = None, excerpt: str = "") -> SubmitInDoubt:
         """Write that the outcome is unknown, and return the error that says so."""
@@ -270,14 +288,10 @@ class Attempts:
         )
 
     async def _write_outcome(self, intent: Intent, step: lifecycle.Change) -> Entry | None:
-        """Write an outcome. If that fails, the entry stays *sending*, which is a doubt once the session has ended."""
+        """Write an outcome; return None if the journal does not have it."""
+        key = intent.entry.key
         try:
-            return await self._journal.change(intent.entry.key, step)
-        except Exception as error:
-            self._stop_buying(error, intent.entry.key, f"the outcome of submit {intent.entry.key}")
+            return await self.outcomes.write(key, step, f"the outcome of submit {key}")
+        except KeyConflict as conflict:
+            _log.warning("the journal does not need the outcome of submit %s: %s", key, conflict)
             return None
-
-    def _stop_buying(self, error: Exception, key: str, what: str) -> None:
-        self.unwritten.add(key)
-        _log.error("the journal could not record %s: %s", what, error)
-        self._broken = error if isinstance(error, JournalError) else JournalError(message=str(error))

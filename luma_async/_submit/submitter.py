@@ -113,7 +113,7 @@ class Submitter:
     @property
     def unwritten(self) -> Collection[str]:
         """The keys whose outcome could not be written: doubts, although their session is alive."""
-        return self._attempts.unwritten
+        return self._attempts.outcomes.unwritten
 
     def can_withdraw(self, key: str) -> bool:
         """Whether a submit under this key is in progress and cancelling it still withdraws it."""
@@ -151,6 +151,7 @@ class Submitter:
             for key in self._intents:
                 _log.error("the submit %s was still unanswered when the session closed: it is in doubt", key)
             await self._tasks.cancel()
+            await self._attempts.outcomes.aclose(timeout_s)
 
     async def _wait_for_sync_answers(self) -> None:
         delayed = {
@@ -196,9 +197,20 @@ class Submitter:
             intent.committed -= not yield_on_429
         if intent.task is not None and not intent.task.cancelled():
             return intent.task.result()
+        if intent.purchase is not None:
+            return intent.purchase
+        raise self._cut_short(intent)
+
+    def _cut_short(self, intent: Intent) -> LumaError:
+        """Return the error for the callers of an intent whose task was cancelled."""
         if intent.may_have_left:
-            raise SubmitInDoubt(key=key, sent_at=wall_now(), reason="the session closed before the answer came")
-        raise _closed_before_sending()
+            why = "the session closed" if self._closing else "its task was cancelled"
+            return SubmitInDoubt(
+                key=intent.entry.key, sent_at=wall_now(), reason=f"{why} before the answer came", fresh=True
+            )
+        if self._closing:
+            return _closed_before_sending(intent)
+        return NotSent(message="The task of the submit was cancelled before it was sent.")
 
     async def _wait_for_end(self, intent: Intent) -> None:
         """Wait for the end of an intent. If the last caller leaves early, withdraw it unless it may have left."""
@@ -286,7 +298,7 @@ class Submitter:
             # Another session claimed a named intent between our search and our claim: wait for its result.
             if not intent.named:
                 raise conflict
-        raise _closed_before_sending()
+        raise _closed_before_sending(intent)
 
     async def _existing_entry(self, intent: Intent) -> Entry | None:
         """Return the entry of an earlier purchase under this key; None when there is none and it may be sent.
@@ -358,7 +370,6 @@ def _yields(intent: Intent, error: LumaError) -> bool:
     return isinstance(error, RateLimited) and not intent.committed
 
 
-def _closed_before_sending() -> SessionClosed:
-    return SessionClosed(
-        message="The session closed before this submit was sent; nothing was charged. Submit it again."
-    )
+def _closed_before_sending(intent: Intent) -> SessionClosed:
+    what = "nothing was charged. Submit it again" if intent.doubt is None else "its doubt stays as it was"
+    return SessionClosed(message=f"The session closed before this submit was sent; {what}.")

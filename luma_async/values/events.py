@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from asyncio import CancelledError
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,7 +15,7 @@ from luma_async.values.models import Generation
 from luma_async.values.public import public
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 _log = logging.getLogger("luma_async")
 
@@ -142,7 +143,30 @@ class Emitter:
         if self._on_event is None:
             return
         try:
-            self._on_event(event)
+            with _outside_of_task():
+                self._on_event(event)
+        except (KeyboardInterrupt, SystemExit):
+            raise
         # The call does not wait, so no task is being cancelled here: the error is the callback's own.
-        except (Exception, CancelledError):
+        except BaseException:
             _log.exception("on_event raised; the event was %s", type(event).__name__)
+
+
+@contextmanager
+def _outside_of_task() -> Generator[None]:
+    """Leave the current task for a while: a callback that cancels the task it runs in would cancel ours."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        # No event loop is running.
+        task = None
+    if task is None:
+        yield
+        return
+    loop = task.get_loop()
+    # Documented in "Extending asyncio", for those who run code of several tasks in turn.
+    asyncio.tasks._leave_task(loop, task)  # noqa: SLF001 - there is no other name for it
+    try:
+        yield
+    finally:
+        asyncio.tasks._enter_task(loop, task)  # noqa: SLF001 - the same

@@ -10,7 +10,11 @@ from luma_async import Paused
 from luma_async.values.events import Emitter
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError(), asyncio.CancelledError()])
+class Ended(BaseException):
+    """An exception that `except Exception` does not catch."""
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), asyncio.CancelledError(), GeneratorExit(), Ended()])
 def test_emitter_callback_raises(error, caplog):
     """An exception of the callback is logged with the event's name and goes no further, also CancelledError."""
 
@@ -37,3 +41,28 @@ def test_emitter_without_callback():
     Emitter().emit(Paused(delay_s=1))
     assert not Emitter().listened
     assert Emitter(print).listened
+
+
+async def test_emitter_callback_cancels_task(caplog):
+    """A callback that cancels the task in which it runs does not cancel the task that emits the event."""
+
+    async def emits():
+        Emitter(lambda _: asyncio.current_task().cancel()).emit(Paused(delay_s=1))
+        await asyncio.sleep(0)
+        return asyncio.current_task().cancelling()
+
+    assert await asyncio.create_task(emits()) == 0
+    assert "on_event raised" in caplog.text
+
+
+async def test_emitter_callback_cancels_caller():
+    """A callback may cancel a task of the program's own by its name, also the one that called it."""
+    task = None
+
+    async def emits():
+        Emitter(lambda _: task.cancel()).emit(Paused(delay_s=1))
+        await asyncio.sleep(1)
+
+    task = asyncio.create_task(emits())
+    with pytest.raises(asyncio.CancelledError):
+        await task
