@@ -82,6 +82,8 @@ class SessionConfig:
     """Whether environment variables such as HTTP_PROXY apply."""
     trace_configs: Sequence[aiohttp.TraceConfig]
     """The user's trace configurations for aiohttp."""
+    allow_private_hosts: bool
+    """Whether files are fetched from private networks even if the service is not there."""
 
 
 class Engine:
@@ -105,6 +107,7 @@ class Engine:
         self.events: Emitter = config.events
         self.closing: bool = False
         self.stack: AsyncExitStack = stack
+        self._address = address
         self._downloading = AsyncExitStack()
         self._proxies = Proxies(config.proxy, trust_env=config.trust_env)
         self.transport: Transport = Transport(
@@ -145,7 +148,15 @@ class Engine:
         from luma_async._download.link_resolver import LinkResolver  # noqa: PLC0415 - the same
         from luma_async._http.tls import environment_context  # noqa: PLC0415 - imports ssl
 
-        files = FileClient(timeouts=self.config.timeouts, proxies=self._proxies, tls=environment_context())
+        files = FileClient(
+            service=self._address,
+            service_headers=self.config.headers,
+            service_tls=self.config.ssl,
+            tls=environment_context(),
+            allow_private_hosts=self.config.allow_private_hosts,
+            timeouts=self.config.timeouts,
+            proxies=self._proxies,
+        )
         self._downloading.push_async_callback(files.aclose)
         return Downloader(
             files=files,

@@ -81,6 +81,8 @@ class LumaSession:
             addresses are reached without a proxy. `~/.netrc` is never read.
         trace_configs: aiohttp's, for tracing. One that raises while a submit is being written leaves it in doubt.
         allow_insecure: whether the key may be sent over plain HTTP to a host other than loopback.
+        allow_private_hosts: whether files may be fetched from hosts on loopback, link-local and private networks even
+            if the service is in no such network. Hosts are judged by the addresses that their names lead to.
 
     Raises:
         ConfigurationError: an argument is invalid.
@@ -104,6 +106,7 @@ class LumaSession:
         trust_env: bool = False,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         allow_insecure: bool = False,
+        allow_private_hosts: bool = False,
     ) -> None:
         self._dialect = dialect
         self._engine: Engine | None = None
@@ -132,6 +135,7 @@ class LumaSession:
             proxy=hidden_proxy,
             trust_env=trust_env,
             trace_configs=trace_configs,
+            allow_private_hosts=allow_private_hosts,
         )
 
     def __repr__(self) -> str:

@@ -50,6 +50,10 @@ class FileServer:
         """Send so many bytes of a body every so many seconds."""
         self.statuses = []
         """The statuses of the next responses, which have no body."""
+        self.redirect = None
+        """The address that every response redirects to."""
+        self.required_key = None
+        """The Authorization header without which a request gets a 401."""
         self.max_range_bytes = None
         """Send at most so many bytes of a range, and announce that."""
         self.seen = []
@@ -101,6 +105,10 @@ class FileServer:
     async def _send(self, request):
         if self.statuses:
             return web.Response(status=self.statuses.pop(0))
+        if self.required_key not in {None, request.headers.get("Authorization")}:
+            return web.Response(status=401)
+        if self.redirect is not None:
+            return web.Response(status=302, headers={"Location": self.redirect})
         first = 0
         headers = {"Content-Type": "video/mp4"} | ({"ETag": self.etag} if self.etag else {})
         if "Range" in request.headers and request.headers.get("If-Range") == self.etag:

@@ -240,7 +240,7 @@ class Downloader:
         download.retry_after_s = None
         await part.open_existing()
         partial = resumable(part.partial, source)
-        response = await self._files.get(link.url, range_headers(partial))
+        response = await self._files.get(link, range_headers(partial))
         try:
             download.retry_after_s = response.head.retry_after_s
             verdict = judge(response.head, partial)

@@ -29,7 +29,7 @@ class LinkSearch:
     """Which of its files."""
     watermark: Watermark = "forbid"
     """Whether a watermarked clip is accepted."""
-    rejected_urls: set[str] = attrs.field(factory=set[str])
+    rejected_urls: set[str] = attrs.field(factory=set[str], repr=False)
     """Addresses that the file server refused since the last look."""
     refreshed: bool = False
     """Whether the generation was fetched again since a link worked."""

@@ -76,6 +76,15 @@ def add_common(parser: argparse.ArgumentParser, *, inherited: bool = False) -> N
     add_json(parser, inherited=inherited)
 
 
+def add_private_hosts(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that allows downloads from private networks."""
+    parser.add_argument(
+        "--allow-private-hosts",
+        action="store_true",
+        help="download from hosts in private networks even if the service is not in one",
+    )
+
+
 def add_timeout(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the flag that ends a wait; `what` says what happens then."""
     parser.add_argument("--timeout", type=float, default=86_400, metavar="SECONDS", help=f"{what} (default: one day)")
@@ -150,7 +159,14 @@ def open_session(
         journal = arguments.journal
         _make_folder(arguments.journal)
     return LumaSession(
-        key, base_url=address, dialect=dialect, journal=journal, poll=POLL, on_event=on_event, trust_env=True
+        key,
+        base_url=address,
+        dialect=dialect,
+        journal=journal,
+        poll=POLL,
+        on_event=on_event,
+        trust_env=True,
+        allow_private_hosts=getattr(arguments, "allow_private_hosts", False),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from luma_async._download.downloader import Downloader
 from luma_async.cli.errors import error_text, exit_code
-from luma_async.cli.options import add_common, add_timeout, open_session, resume_command
+from luma_async.cli.options import add_common, add_private_hosts, add_timeout, open_session, resume_command
 from luma_async.cli.output import print_generation, print_json, print_status
 from luma_async.cli.progress import progress
 from luma_async.values.errors import DownloadError, GenerationFailed, InvalidInput, LumaError
@@ -39,6 +39,7 @@ def add_file(parser: argparse.ArgumentParser) -> None:
     """Add the flags of a download."""
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     parser.add_argument("--watermark", action="store_true", help="accept a video with a watermark if there is no other")
+    add_private_hosts(parser)
 
 
 # One purchase
@@ -153,8 +154,9 @@ def _prepare_output(arguments: argparse.Namespace, count: int) -> None:
 
 def _flags(arguments: argparse.Namespace) -> list[str]:
     """Return the flags of this download, to type them again."""
+    names = "watermark", "overwrite", "allow_private_hosts"
     what = [] if arguments.what == "video" else ["--what", arguments.what]
-    return [*what, *(f"--{name}" for name in ("watermark", "overwrite") if getattr(arguments, name))]
+    return [*what, *(f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name))]
 
 
 async def _download_outcome(outcome: Outcome, handle: GenerationHandle, arguments: argparse.Namespace) -> int:

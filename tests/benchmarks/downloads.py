@@ -65,14 +65,24 @@ async def ours(url, folder, count):
     from luma_async._download.client import FileClient
     from luma_async._download.downloader import Downloader
     from luma_async._download.link_resolver import LinkResolver
+    from luma_async._http.address import Address
     from luma_async._http.proxies import Proxies
     from luma_async._journal.recorder import Recorder
     from luma_async.values.events import Emitter
+    from luma_async.values.redaction import Secret
 
     async def refresh(_):
         raise AssertionError("the links are good")
 
-    files = FileClient(timeouts=Timeouts(), proxies=Proxies(), tls=None)
+    files = FileClient(
+        service=Address(base_url="http://127.0.0.1:1", api_key=Secret("sk-benchmark")),
+        service_headers={},
+        service_tls=None,
+        tls=None,
+        allow_private_hosts=False,
+        timeouts=Timeouts(),
+        proxies=Proxies(),
+    )
     downloads = Downloader(
         files=files,
         links=LinkResolver(refresh=refresh, ask=None),

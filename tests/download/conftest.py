@@ -9,10 +9,12 @@ from luma_async import LumaSession, MemoryJournal, NoResponse, PollPolicy, Retry
 from luma_async._download.client import FileClient
 from luma_async._download.downloader import Downloader
 from luma_async._download.link_resolver import LinkResolver
+from luma_async._http.address import Address
 from luma_async._http.proxies import Proxies
 from luma_async._journal.recorder import Recorder
 from luma_async.testing import succeeds
 from luma_async.values.events import Emitter
+from luma_async.values.redaction import Secret
 
 LARGE = large_clip(3_000_000)
 RETRY = RetryPolicy(attempts=4, first_delay=0.01, max_delay=0.02)
@@ -77,9 +79,33 @@ async def no_refresh(_):
 
 
 @pytest.fixture
-async def make(events):
+async def client():
+    """Make a file client of a service, which is on this machine unless the test says otherwise."""
+    made = []
+
+    def make(base_url="http://127.0.0.1:1", *, allow_private_hosts=False, headers=None):
+        made.append(
+            FileClient(
+                service=Address(base_url=base_url, api_key=Secret("sk-canary")),
+                service_headers=headers or {},
+                service_tls=None,
+                tls=None,
+                allow_private_hosts=allow_private_hosts,
+                timeouts=Timeouts(download_stall=5),
+                proxies=Proxies(),
+            )
+        )
+        return made[-1]
+
+    yield make
+    for files in made:
+        await files.aclose()
+
+
+@pytest.fixture
+async def make(events, client):
     """Make a downloader without a session; settings replace those of the test."""
-    files = FileClient(timeouts=Timeouts(download_stall=5), proxies=Proxies(), tls=None)
+    files = client()
     made = []
 
     def downloader(*, refresh=no_refresh, ask=None, **more):
@@ -98,7 +124,6 @@ async def make(events):
     yield downloader
     for downloads in made:
         await downloads.aclose()
-    await files.aclose()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from luma_async import MemoryJournal, Phase, PollingFailed, WaitTimeout
 from luma_async._download.names import check_file_name
 from luma_async.cli.errors import error_text
 from luma_async.cli.journal import BATCH_JOURNAL, read_entries
-from luma_async.cli.options import add_json, add_service, add_timeout, dialect_of, open_session
+from luma_async.cli.options import add_json, add_private_hosts, add_service, add_timeout, dialect_of, open_session
 from luma_async.cli.output import print_json, print_status
 from luma_async.cli.progress import batch_progress
 from luma_async.prompts import parse_prompts, read_prompts
@@ -74,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--retry-failed", action="store_true", help="buy again what failed in an earlier run")
     parser.add_argument("--dry-run", action="store_true", help="list what would be submitted, and submit nothing")
+    add_private_hosts(parser)
     add_service(parser)
     add_json(parser)
     parser.set_defaults(run=run, prepare=_read_stdin)
