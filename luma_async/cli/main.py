@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from luma_async.cli.output import never_fail_to_encode, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +39,12 @@ COMMANDS = {
 """Every command with its summary. The module in `commands/` has the same name, with `_` for `-`."""
 
 
+class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help or an error, which may repeat what was typed."""
+        super()._print_message(printable(message), file)
+
+
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Print the version; read it only now, since reading takes longer than `--help` may."""
@@ -52,7 +60,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     Args:
         command: the only command whose arguments are declared; None declares those of all commands.
     """
-    root = argparse.ArgumentParser(
+    root = _Parser(
         prog="luma-async",
         description="Make Luma videos. A submit is never sent twice, and a paid video is never lost.",
         epilog="Exit codes: 0 success, 1 failure, 2 wrong usage or settings, 3 paid and still running, 4 a problem "
@@ -77,10 +85,7 @@ def _nothing(_: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        # A file name that the locale cannot encode must not end a command that has paid.
-        reconfigure(errors="backslashreplace")
+    never_fail_to_encode()
     words = sys.argv[1:] if argv is None else list(argv)
     arguments = make_parser(words[0] if words else "").parse_args(words)
     from luma_async.cli.run import run  # noqa: PLC0415 - it loads asyncio, which --help does not need

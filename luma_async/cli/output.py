@@ -1,17 +1,24 @@
-"""Print statuses for people on stderr, and tables or JSON on stdout."""
+"""Print statuses for people on stderr, and tables, paths or JSON on stdout.
+
+Everything that the command line prints passes through `printable()` or is JSON in ASCII.
+"""
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
+import logging
 import sys
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
-import attrs
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    import attrs
 
     from luma_async import Entry, Generation
 
@@ -19,28 +26,67 @@ _MAX_PROMPT_CHARS = 40
 """How much of a prompt a table shows."""
 
 
+def never_fail_to_encode() -> None:
+    """Print what the locale cannot encode with escapes: no text may end a command that has paid."""
+    codecs.register_error("luma_async", _encode_anyway)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="luma_async")
+
+
+def _encode_anyway(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Encode a file name as the file system has it, and anything else with escapes."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.backslashreplace_errors(error)
+
+
 def print_status(text: str) -> None:
     """Print a line for people, on stderr."""
     print(printable(text), file=sys.stderr, flush=True)
 
 
+def print_line(text: str) -> None:
+    """Print a line on stdout."""
+    print(printable(text), flush=True)
+
+
+def print_path(path: Path | None) -> None:
+    """Print a path on stdout; a program that reads it gets it exactly."""
+    print(printable(str(path)) if sys.stdout.isatty() else path, flush=True)
+
+
 def printable(text: str) -> str:
-    """Replace control characters, which a terminal would obey: parts of the text come from the service."""
+    """Replace control characters, which a terminal would obey: parts of the text come from services and files."""
     return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+class StatusHandler(logging.Handler):
+    """Prints what the package logs as statuses."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        print_status(self.format(record))
+
+
+def one_line(text: str) -> str:
+    """Return a text as one printable line."""
+    return printable(" ".join(text.split()))
 
 
 def shorten(text: str, max_chars: int = _MAX_PROMPT_CHARS) -> str:
     """Return a text as one printable line of at most so many characters."""
-    line = printable(" ".join(text.split()))
+    line = one_line(text)
     return line if len(line) <= max_chars else line[: max_chars - 1] + "…"
 
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table on stdout; each column is as wide as its widest cell."""
-    lines = [head, *([printable(cell) for cell in row] for row in rows)]
+    lines = [head, *([printable(cell).replace("\n", " ") for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print_line("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -60,6 +106,8 @@ def print_entry(entry: Entry) -> None:
 
 def as_json(value: attrs.AttrsInstance, *, without: set[str]) -> dict[str, Any]:
     """Return a value with its fields as JSON can hold them, those of nested values included."""
+    import attrs  # noqa: PLC0415 - `--help` does not need it
+
     return cast("dict[str, Any]", _plain(attrs.asdict(value, filter=lambda field, _: field.name not in without)))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from luma_async import Changed, Downloaded, Finished, Submitted
 from luma_async.cli.output import print_status, printable, shorten
+from luma_async.cli.waits import Waits, duration
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,7 +24,7 @@ _MAX_LABEL_CHARS = 60
 _MAX_PROMPT_CHARS = 50
 _MAX_ROWS = 10
 """A terminal has few lines, and every refresh draws all rows: ten take milliseconds, five hundred take 0.1 s."""
-_COUNT_EVERY_S = 0.5
+_TICK_S = 0.5
 
 
 def _draws() -> bool:
@@ -66,13 +67,50 @@ class _Rows:
             self._rows[generation.id] = self._bar.add_task(label, total=self._total, **shown)
 
 
+class _Display:
+    """Says on stderr what holds up a command, also where nothing else is shown: silence looks like a hang."""
+
+    shows_counts = False
+    """Whether the counts are on the screen all the time, so that they need no line."""
+
+    def __init__(self) -> None:
+        self._waits = Waits(time.monotonic())
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look at the clock from now on."""
+        self.tick()
+        self._timer = asyncio.get_running_loop().call_later(_TICK_S, self.start)
+
+    def stop(self) -> None:
+        """Look at the clock no longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def observe(self, event: Event) -> None:
+        """Take an event of the session."""
+        self._waits.observe(event, time.monotonic())
+        self.tick()
+
+    def tick(self) -> None:
+        """Print a line about a wait if it is due."""
+        unsubmitted, running = (0, 0) if self.shows_counts else self.counts()
+        if (text := self._waits.due(time.monotonic(), unsubmitted=unsubmitted, running=running)) is not None:
+            print_status(text)
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many requests have no answer to their submit yet, and how many generations are running."""
+        return 0, 0
+
+
 # Single generations
 
 
-class Progress:
-    """Follow the events of a session. This base class shows nothing."""
+class Progress(_Display):
+    """Follow the events of a session. This base class shows nothing but waits."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.final_messages: list[str] = []
         """Printed after the display has ended: it would wrap a command that is meant to be copied."""
         self.submitted: bool = False
@@ -82,6 +120,7 @@ class Progress:
 
     def observe(self, event: Event) -> None:
         """Take an event of the session."""
+        super().observe(event)
         self.submitted = self.submitted or isinstance(event, Submitted)
         if isinstance(event, Downloaded):
             self.on_disk[event.generation_id] = event.path
@@ -100,11 +139,14 @@ def progress(label: str | None = None, *, quiet: bool = False) -> Generator[Prog
     try:
         if not quiet and _draws():
             with _live(label) as shown:
+                shown.start()
                 yield shown
         else:
             shown = Progress() if quiet else _Lines(label)
+            shown.start()
             yield shown
     finally:
+        shown.stop()
         for text in shown.final_messages:
             print_status(text)
 
@@ -164,14 +206,23 @@ def _live(label: str | None) -> Generator[Progress]:
 # A batch
 
 
-class BatchProgress:
-    """Follow a batch. This base class shows nothing."""
+class BatchProgress(_Display):
+    """Follow a batch. This base class shows nothing but waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._batch: Batch | None = None
 
     def follow(self, batch: Batch) -> None:
         """Show the counts of this batch from now on."""
+        self._batch = batch
+        self.start()
 
-    def observe(self, event: Event) -> None:
-        """Take an event of the session."""
+    def counts(self) -> tuple[int, int]:
+        """Return the counts of the batch."""
+        if self._batch is None or (total := self._batch.stats.total) is None:
+            return 0, 0
+        return total - self._batch.stats.ended - self._batch.stats.running, self._batch.stats.running
 
     def ended(self, outcome: Outcome, error: str | None) -> None:
         """Show how an item ended: its path, or the text of its error."""
@@ -180,17 +231,23 @@ class BatchProgress:
 @contextmanager
 def batch_progress(total: int, *, quiet: bool = False) -> Generator[BatchProgress]:
     """Show a batch of `total` items until the block ends."""
-    if quiet:
-        yield BatchProgress()
-    elif _draws():
+    if _draws() and not quiet:
         with _live_batch(total) as live:
-            yield live
+            try:
+                yield live
+            finally:
+                live.stop()
     else:
-        yield _BatchLines(total)
+        shown = BatchProgress() if quiet else _BatchLines(total)
+        try:
+            yield shown
+        finally:
+            shown.stop()
 
 
 class _BatchLines(BatchProgress):
     def __init__(self, total: int) -> None:
+        super().__init__()
         self._total = total
         self._ended = 0
         self._began_at_s = time.monotonic()
@@ -204,30 +261,25 @@ class _BatchLines(BatchProgress):
 
 
 class _LiveBatch(BatchProgress):
+    shows_counts = True
+
     def __init__(self, bar: Any, total: Any) -> None:
+        super().__init__()
         self._bar = bar
         self._total = total
         self._rows = _Rows(bar, total=1.0)
-        self._batch: Batch | None = None
-        self._timer: asyncio.TimerHandle | None = None
 
-    def follow(self, batch: Batch) -> None:
-        """Show its counts now and every half second: the batch counts a submit shortly after its event."""
-        self._batch = batch
+    def tick(self) -> None:
+        """Show the counts too: the batch counts a submit shortly after its event."""
+        super().tick()
         self._count()
-        self._timer = asyncio.get_running_loop().call_later(_COUNT_EVERY_S, self.follow, batch)
-
-    def stop(self) -> None:
-        """Stop counting."""
-        if self._timer is not None:
-            self._timer.cancel()
 
     def observe(self, event: Event) -> None:
         """Update the row of the generation."""
+        super().observe(event)
         if isinstance(event, Submitted | Changed | Finished):
             generation = event.generation
             self._rows.show(generation, shorten(generation.prompt or generation.id, _MAX_PROMPT_CHARS))
-        self._count()
 
     def ended(self, outcome: Outcome, error: str | None) -> None:
         """Advance the bar; print a line above it for an error."""
@@ -240,9 +292,11 @@ class _LiveBatch(BatchProgress):
             return
         stats = self._batch.stats
         words = [f"{stats.done} done", f"{stats.running} running"]
+        waiting, _ = self.counts()
+        words += [f"{waiting} waiting"] if waiting else []
         words += [f"{stats.failed} failed"] if stats.failed else []
         words += [f"{stats.in_doubt} in doubt"] if stats.in_doubt else []
-        words += [f"about {_duration(stats.seconds_left)} left"] if stats.seconds_left else []
+        words += [f"about {duration(stats.seconds_left)} left"] if stats.seconds_left else []
         self._bar.update(self._total, completed=stats.ended, state=", ".join(words))
 
 
@@ -258,16 +312,8 @@ def _live_batch(total: int) -> Generator[_LiveBatch]:
         TextColumn("{task.fields[state]}", markup=False),
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        live = _LiveBatch(bar, bar.add_task("all", total=total, state="reading the journal"))
-        try:
-            yield live
-        finally:
-            live.stop()
+        yield _LiveBatch(bar, bar.add_task("all", total=total, state="reading the journal"))
 
 
 def _prompt(outcome: Outcome) -> str:
     return shorten(getattr(outcome.request, "prompt", None) or f"item {outcome.index}", _MAX_PROMPT_CHARS)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from luma_async._download.downloader import Downloader
 from luma_async.cli.errors import error_text, exit_code
 from luma_async.cli.options import add_common, add_private_hosts, add_timeout, open_session, resume_command
-from luma_async.cli.output import print_generation, print_json, print_status
+from luma_async.cli.output import print_generation, print_json, print_path, print_status
 from luma_async.cli.progress import progress
 from luma_async.values.errors import DownloadError, GenerationFailed, InvalidInput, LumaError
 from luma_async.values.settings import check_timeout
@@ -76,7 +76,7 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
     if arguments.json:
         print_generation(generation, path=str(path), key=handle.key)
     else:
-        print(path)
+        print_path(path)
     return 0
 
 
@@ -178,7 +178,7 @@ async def _download_outcome(outcome: Outcome, handle: GenerationHandle, argument
         kind = error and type(error).__name__
         print_json({"id": handle.id, "key": handle.key, "path": path and str(path), "error": text, "kind": kind})
     elif error is None:
-        print(path)
+        print_path(path)
     else:
         print_status(f"luma-async: {text}")
     return exit_code(error) if error is not None else 0

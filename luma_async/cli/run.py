@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from luma_async.cli.errors import error_text, exit_code
 from luma_async.cli.options import set_default_journal
-from luma_async.cli.output import print_status
+from luma_async.cli.output import StatusHandler, print_status
 from luma_async.values.errors import LumaError
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             # The shell closed this stream (`>&-`); the command still does its work.
-            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - it stays open until the process ends
+            setattr(sys, name, Path(os.devnull).open(mode, errors="replace"))  # noqa: SIM115 - it stays open until the process ends
+    logging.getLogger().addHandler(handler := StatusHandler(logging.WARNING))
     try:
         # A command that reads from a terminal does so here, before the event loop replaces the Ctrl-C handler.
         arguments.prepare(arguments)
@@ -45,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     except (LumaError, OSError) as error:
         print_status(f"luma-async: {error_text(error, arguments)}")
         return exit_code(error)
+    finally:
+        logging.getLogger().removeHandler(handler)
     return code
 
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from luma_async.cli.options import add_common, open_session
-from luma_async.cli.output import as_json, print_json, print_status, printable
+from luma_async.cli.output import as_json, print_json, print_line, print_status
 
 if TYPE_CHECKING:
     import argparse
@@ -35,7 +35,7 @@ async def run(arguments: argparse.Namespace) -> int:
         print_status("This service reports no balance without LUMA_ACCESS_TOKEN and LUMA_USER_ID.")
     for owner, fields in balances.items():
         for name, value in fields.items():
-            print(printable(f"{owner} {name.replace('_', ' ')}: {'-' if value is None else value}"))
+            print_line(f"{owner} {name.replace('_', ' ')}: {'-' if value is None else value}")
     return 0
 
 

@@ -16,7 +16,7 @@ from luma_async._download.names import check_file_name
 from luma_async.cli.errors import error_text
 from luma_async.cli.journal import BATCH_JOURNAL, read_entries
 from luma_async.cli.options import add_json, add_private_hosts, add_service, add_timeout, dialect_of, open_session
-from luma_async.cli.output import print_json, print_status
+from luma_async.cli.output import one_line, print_json, print_line, print_status
 from luma_async.cli.progress import batch_progress
 from luma_async.prompts import parse_prompts, read_prompts
 from luma_async.values.errors import InvalidInput, LumaError, SubmitInDoubt
@@ -251,7 +251,7 @@ async def _print_preview(batch: Batch, arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json({"index": item.index, "key": item.key, "standing": state, "buys": item.buys, "prompt": prompt})
         else:
-            print(f"{'send' if item.buys else 'keep'}  {state:10}  {prompt or ''}")
+            print_line(f"{'send' if item.buys else 'keep'}  {state:10}  {one_line(prompt or '')}")
     print_status(
         f"Nothing was submitted. A run would submit {buys}; {done} are completed, {running} are paid and running"
         + (f", {others} are in other states (see the list)." if others else ".")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from luma_async.cli.errors import error_text, exit_code
 from luma_async.cli.options import add_common, open_session
-from luma_async.cli.output import print_json, print_status
+from luma_async.cli.output import print_json, print_line, print_status
 from luma_async.cli.purchase import combined_exit_code
 from luma_async.values.errors import InvalidInput, LumaError
 
@@ -57,7 +57,7 @@ async def _delete(luma: LumaSession, generation_id: str, arguments: argparse.Nam
     if arguments.json:
         print_json({"id": generation_id, "deleted": failure is None, "error": text})
     elif failure is None:
-        print(generation_id)
+        print_line(generation_id)
     else:
         print_status(f"luma-async: {generation_id}: {text}")
     return exit_code(failure) if failure is not None else 0

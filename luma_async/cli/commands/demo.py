@@ -9,7 +9,7 @@ from luma_async import ImageKeyframe, Keyframes, LumaSession, PollPolicy, VideoR
 from luma_async.cli.errors import error_text
 from luma_async.cli.journal import BATCH_JOURNAL, read_entries
 from luma_async.cli.options import add_json
-from luma_async.cli.output import print_generation, print_json, print_status
+from luma_async.cli.output import print_generation, print_json, print_path, print_status
 from luma_async.cli.progress import batch_progress
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _print_outcomes(outcomes: list[Outcome], arguments: argparse.Namespace) -> N
         elif arguments.json and outcome.generation is not None:
             print_generation(outcome.generation, path=str(outcome.path), key=outcome.key)
         else:
-            print(outcome.path)
+            print_path(outcome.path)
 
 
 def _print_costs(page: Path, first: dict[str, Any], second: dict[str, Any], *, as_json: bool) -> None:
@@ -117,7 +117,7 @@ def _print_costs(page: Path, first: dict[str, Any], second: dict[str, Any], *, a
     if as_json:
         print_json({"gallery": str(page), **first, "again": {"charges": charges, "requests": requests}})
     else:
-        print(page)
+        print_path(page)
     names = ", ".join(f"{number} {name}" for name, number in first["requests"].items())
     print_status(f"The batch made {first['charges']} charges and {sum(first['requests'].values())} requests ({names}).")
     print_status(

@@ -18,7 +18,7 @@ from luma_async._http.address import is_loopback
 from luma_async.cli.config import config_path, configured
 from luma_async.cli.errors import error_text, exit_code
 from luma_async.cli.options import add_common, address_of, dialect_of, open_session
-from luma_async.cli.output import print_json, printable
+from luma_async.cli.output import print_json, print_line
 from luma_async.values.errors import ConfigurationError, GenerationNotFound, JournalError, LumaError, NotSent
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json({"check": check, "ok": error is None, "finding": finding})
         else:
-            print(printable(f"{'ok ' if error is None else 'BAD'} {check}: {finding}"))
+            print_line(f"{'ok ' if error is None else 'BAD'} {check}: {finding}")
         if error is not None:
             code = code or exit_code(error)
     return code

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from luma_async.cli.journal import BATCH_JOURNAL, read_entries
 from luma_async.cli.options import add_json, default_journal
-from luma_async.cli.output import print_json, print_status
+from luma_async.cli.output import print_json, print_path, print_status
 from luma_async.values.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ async def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"path": str(page), "entries": len(entries)})
     else:
-        print(page)
+        print_path(page)
     if arguments.open and not _open_in_browser(page):
         print_status("No browser could be opened.")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from luma_async.cli.output import print_status
+from luma_async.cli.output import print_line, print_status
 from luma_async.values.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def run(arguments: argparse.Namespace) -> int:
         record=False,
     )
     await _start(gateway)
-    print(f"LUMA_BASE_URL={gateway.base_url} LUMA_API_KEY={gateway.api_key}", flush=True)
+    print_line(f"LUMA_BASE_URL={gateway.base_url} LUMA_API_KEY={gateway.api_key}")
     print_status("The fake relay is running. Press Ctrl-C to stop it.")
     try:
         await gateway.serve_forever()

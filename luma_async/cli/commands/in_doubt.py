@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from luma_async._journal.lifecycle import UNDECIDED, in_doubt
 from luma_async.cli.journal import count_elsewhere, read_entries, shared_service
 from luma_async.cli.options import add_common, open_session, resume_command
-from luma_async.cli.output import print_entry, print_json, print_status, print_table, shorten
+from luma_async.cli.output import print_entry, print_json, print_line, print_status, print_table, shorten
 from luma_async.values.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _print_reconciled(reconciled: Reconciled, arguments: argparse.Namespace) -> 
         if arguments.json:
             print_json({"key": handle.key, "id": handle.id, "reason": None})
         else:
-            print(f"{handle.key} is generation {handle.id}")
+            print_line(f"{handle.key} is generation {handle.id}")
     for doubt in reconciled.unresolved:
         if arguments.json:
             print_json({"key": doubt.entry.key, "id": None, "reason": doubt.reason})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from luma_async.cli.journal import service_of
 from luma_async.cli.options import add_common, open_session
-from luma_async.cli.output import print_json
+from luma_async.cli.output import print_json, print_line
 
 if TYPE_CHECKING:
     import argparse
@@ -30,5 +30,5 @@ async def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"id": arguments.id, "url": url})
     else:
-        print(url)
+        print_line(url)
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from luma_async.cli.errors import error_text, exit_code
 from luma_async.cli.journal import service_of
 from luma_async.cli.options import add_common, add_timeout, open_session
-from luma_async.cli.output import print_generation, print_json, print_status
+from luma_async.cli.output import print_generation, print_json, print_line, print_status
 from luma_async.cli.progress import progress
 from luma_async.cli.purchase import combined_exit_code
 from luma_async.values.errors import LumaError
@@ -62,5 +62,5 @@ async def _wait(handle: GenerationHandle, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_generation(generation)
     else:
-        print(f"{generation.id} {generation.state}")
+        print_line(f"{generation.id} {generation.state}")
     return 0
