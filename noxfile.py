@@ -88,6 +88,16 @@ def openapi(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
+def proxies(session: nox.Session) -> None:
+    """Put nginx in front of the gateway: what is charged is what the client knows, unless nginx repeats POSTs."""
+    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
+    if shutil.which("nginx", path=path) is None:
+        session.error("Install nginx first: apt-get install nginx-light")
+    session.install("-e", ".[dev]")
+    session.run("pytest", "-q", "tests/stories/test_behind_nginx.py", *session.posargs)
+
+
+@nox.session(python="3.11")
 def kills(session: nox.Session) -> None:
     """Kill a program that buys at five hundred random instants: nothing may be paid twice, nothing paid be lost."""
     session.install("-e", ".[dev]")

@@ -432,6 +432,60 @@ async def test_answer_byte_by_byte(journal):
         assert (await luma.submit("cat dance", key="cat")).id == "g1"
 
 
+# What a proxy in front of the service sends, byte for byte from nginx 1.22. test_behind_nginx.py asks nginx itself.
+
+
+def page(status, reason, *headers):
+    """Build an answer of nginx with its page."""
+    title = f"{status} {reason}"
+    body = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
+    body += "<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n"
+    return from_nginx(title, body.encode(), "Content-Type: text/html", *headers)
+
+
+def from_nginx(title, body, *headers, length=None):
+    """Build an answer with the headers of nginx."""
+    lines = [f"HTTP/1.1 {title}", "Server: nginx/1.22.1", "Date: Tue, 01 Dec 2026 00:29:18 GMT"]
+    lines += [f"Content-Length: {len(body) if length is None else length}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+BUSY = b'{"error": {"message": "the service is busy", "type": "proxy_error", "code": ""}}'
+AS_JSON = "Content-Type: application/json"
+PROXY_ANSWERS = {
+    "proxy_read_timeout": (page(504, "Gateway Time-out"), Phase.IN_DOUBT),
+    "the service is down, or broke off": (page(502, "Bad Gateway"), Phase.IN_DOUBT),
+    "limit_req": (page(503, "Service Temporarily Unavailable"), Phase.IN_DOUBT),
+    "limit_req_status 429": (page(429, "Too Many Requests"), Phase.REFUSED),
+    "client_max_body_size": (page(413, "Request Entity Too Large", "Connection: close"), Phase.REFUSED),
+    "deny all": (page(403, "Forbidden"), Phase.REFUSED),
+    "a client that left": (page(499, "Client Closed Request"), Phase.IN_DOUBT),
+    "no answer at all": (b"", Phase.IN_DOUBT),
+    "error_page with its own status": (from_nginx("502 Bad Gateway", BUSY, AS_JSON), Phase.IN_DOUBT),
+    "error_page as 503": (from_nginx("503 Service Temporarily Unavailable", BUSY, AS_JSON), Phase.IN_DOUBT),
+    "error_page as 500": (from_nginx("500 Internal Server Error", BUSY, AS_JSON), Phase.IN_DOUBT),
+    "error_page as 200": (from_nginx("200 OK", BUSY, AS_JSON), Phase.IN_DOUBT),
+    "error_page as a redirect": (page(302, "Moved Temporarily", "Location: http://127.0.0.1:9/"), Phase.IN_DOUBT),
+    "an answer that the service cut": (
+        from_nginx("201 Created", json.dumps(TASK).encode()[:-9], AS_JSON, length=len(json.dumps(TASK))),
+        Phase.IN_DOUBT,
+    ),
+    "an answer of the service": (from_nginx("201 Created", json.dumps(TASK).encode(), AS_JSON), Phase.ACCEPTED),
+}
+
+
+@pytest.mark.parametrize("setting", PROXY_ANSWERS)
+async def test_answer_of_a_proxy(journal, setting):
+    """A proxy that gives up leaves a doubt, also with a JSON error of its own; its 4xx and 429 are refusals."""
+    answer, phase = PROXY_ANSWERS[setting]
+    async with RawServer(answers(answer, keep=False)) as server, session(server.base_url, journal) as luma:
+        for _ in range(2):
+            with suppress(Refused, SubmitInDoubt):
+                await luma.submit("cat dance", key="cat")
+            assert await phase_of(journal) is phase
+        assert server.posts == (2 if phase is Phase.REFUSED else 1)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirect_is_not_followed(journal, status):
     """The other server gets no request; the outcome is unknown, so it is a doubt that names base_url."""
