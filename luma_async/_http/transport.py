@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping, Sequence
 
+    from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
@@ -81,6 +82,17 @@ class _PaidPost:
     """Whether a connection was handed out for it."""
     failure: Exception | None = None
     """What `before_sending` raised."""
+    protocol: ResponseHandler | None = None
+    """The connection that was handed out; None after the request."""
+
+    def end(self, result: Result | None) -> None:
+        """Close the connection, unless its answer was a 2xx with a body.
+
+        After an error a second answer may come, and the repetition of a refused POST would take it for its own.
+        """
+        protocol, self.protocol, self.before_sending = self.protocol, None, None
+        if protocol is not None and not (isinstance(result, Answer) and 200 <= result.status < 300 and result.body):
+            protocol.close()
 
 
 _paid_post: ContextVar[_PaidPost | None] = ContextVar("_paid_post", default=None)
@@ -104,7 +116,7 @@ class _Connector(aiohttp.TCPConnector):
         # One attempt for each connection that may be stale, and one for a new connection.
         for _ in range(self.limit + 1):
             connection = await super().connect(req, traces, timeout)
-            if _is_clean(connection):
+            if await _is_clean(connection):
                 return connection
             connection.close()
         raise aiohttp.ClientConnectionError("every connection closed as soon as it was opened")
@@ -125,9 +137,9 @@ class _SubmitConnector(_Connector):
             raise _DoNotSend
         try:
             await _claim(post, post.before_sending)
-            if not _is_clean(connection):
+            if not await _is_clean(connection):
                 raise aiohttp.ClientConnectionError("it closed while the claim was written")
-            post.sent = True
+            post.sent, post.protocol = True, connection.protocol
         finally:
             if not post.sent:
                 connection.release()
@@ -145,7 +157,15 @@ async def _claim(post: _PaidPost, before_sending: Callable[[], Awaitable[None]])
         raise _DoNotSend from None
 
 
-def _is_clean(connection: Connection) -> bool:
+async def _is_clean(connection: Connection) -> bool:
+    """Whether a connection is open and has nothing to read, after it has read what has already arrived."""
+    try:
+        # The event loop looks at its sockets in the first turn, and reads them before it resumes this task again.
+        for _ in range(2):
+            await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        connection.close()
+        raise
     protocol = connection.protocol
     return protocol is not None and protocol.is_connected() and not protocol.should_close
 
@@ -205,11 +225,12 @@ class Transport:
         """
         post = _PaidPost(before_sending=before_sending)
         token = _paid_post.set(post)
+        result: Result | None = None
         try:
             result = await self._exchange(self._submits, call, post)
         finally:
             _paid_post.reset(token)
-            post.before_sending = None
+            post.end(result)
         failure, post.failure = post.failure, None
         if failure is not None and not isinstance(result, Answer):
             raise failure
