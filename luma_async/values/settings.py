@@ -234,7 +234,8 @@ class Timeouts:
     """One paid POST. Long, because a timeout leaves the submit in doubt, and relays may upload the keyframe first."""
     submit_keepalive: float = attrs.field(default=2.0, validator=_SECONDS)
     """How long an idle connection for submits is kept; 0 opens a new connection for each. Servers close theirs after
-    5 s or more, and a POST on a connection that the server has just closed is the main avoidable cause of doubts."""
+    5 s or more, and a POST on a connection that the server has just closed is the main avoidable cause of doubts. Use 0
+    for a server that may answer a request twice, so that the second answer is not taken for that of the next submit."""
     download_stall: float = attrs.field(default=30.0, validator=_POSITIVE)
     """How long a file server may send less than 1 KiB per second before the download is resumed."""
     close: float = attrs.field(default=30.0, validator=_SECONDS)

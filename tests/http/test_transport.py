@@ -214,6 +214,106 @@ async def test_connection_closes_during_claim(connect):
         assert (claim.begun, server.posts) == (1, 1)
 
 
+STRAY = response(201, {"id": "stray"})
+
+
+class SecondAnswer:
+    """A server that answers its first request, and sends a second answer to it when the test says so."""
+
+    def __init__(self, first=None):
+        self._first = first or response(201, {"id": "g1"})
+        self._connection = None
+        self.server = RawServer(self._talks_twice, answers(response(201, {"id": "g2"})))
+
+    async def _talks_twice(self, connection):
+        self._connection = connection
+        await connection.read_request()
+        await connection.send(self._first)
+        await connection.read_request()
+
+    async def send(self):
+        """Send the second answer. The bytes are in the client's socket when this returns."""
+        await self._connection.send(STRAY)
+
+
+async def test_second_answer_before_claim(connect):
+    """A second answer that lies unread in the socket: the next POST uses another connection."""
+    second = SecondAnswer()
+    async with second.server as server:
+        transport = connect(server.base_url)
+        await transport.post_once(SUBMIT, before_sending=Claim())
+        await second.send()
+        answer = await transport.post_once(SUBMIT, before_sending=Claim())
+        assert (answer.body, server.connections, server.posts) == (b'{"id": "g2"}', 2, 2)
+
+
+async def test_second_answer_during_claim(connect):
+    """A second answer that arrives while the claim is written: the POST is not sent over this connection."""
+    second = SecondAnswer()
+    async with second.server as server:
+        transport = connect(server.base_url)
+        await transport.post_once(SUBMIT, before_sending=Claim())
+        assert isinstance(await transport.post_once(SUBMIT, before_sending=second.send), Unsent)
+        assert server.posts == 1
+
+
+async def test_half_second_answer(connect):
+    """The beginning of a second answer on an idle connection is not joined with the answer to the next POST."""
+
+    async def cut(connection):
+        await connection.read_request()
+        await connection.send(response(201, {"id": "g1"}) + STRAY[:30])
+        await connection.read_request()
+        await connection.send(STRAY[30:])
+
+    async with RawServer(cut) as server:
+        transport = connect(server.base_url)
+        await transport.post_once(SUBMIT, before_sending=Claim())
+        assert not isinstance(await transport.post_once(SUBMIT, before_sending=Claim()), Answer)
+
+
+@pytest.mark.parametrize("first", [response(429, {}), response(503, {}), response(500, {}), response(200)])
+async def test_second_answer_after_error(connect, first):
+    """After an answer that is no 2xx with a body, the next POST uses a new connection, however soon it follows."""
+    second = SecondAnswer(first)
+    async with second.server as server:
+        transport = connect(server.base_url)
+        await transport.post_once(SUBMIT, before_sending=Claim())
+        answer = await transport.post_once(SUBMIT, before_sending=Claim())
+        assert (answer.body, server.connections) == (b'{"id": "g2"}', 2)
+
+
+@pytest.mark.parametrize(("keepalive", "body"), [(2, b'{"id": "stray"}'), (0, b'{"id": "g2"}')])
+async def test_second_answer_after_next_post(connect, keepalive, body):
+    """A second answer that arrives after the next POST left is taken for its answer, unless no connection is kept."""
+
+    async def answers_late(connection):
+        await connection.read_request()
+        await connection.send(response(201, {"id": "g1"}))
+        await connection.read_request()
+        await connection.send(STRAY)
+
+    async with RawServer(answers_late, answers(response(201, {"id": "g2"}))) as server:
+        transport = connect(server.base_url, timeouts=Timeouts(submit_keepalive=keepalive))
+        await transport.post_once(SUBMIT, before_sending=Claim())
+        assert (await transport.post_once(SUBMIT, before_sending=Claim())).body == body
+
+
+async def test_cancelled_before_claim(connect):
+    """A POST that is cancelled while its connection is checked claims nothing, and its connection is closed."""
+    async with RawServer(answers(response(201, {"id": "g1"}))) as server:
+        transport = connect(server.base_url)
+        for turns in range(12):
+            claim = Claim()
+            sending = asyncio.ensure_future(transport.post_once(SUBMIT, before_sending=claim))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            sending.cancel()
+            with suppress(asyncio.CancelledError):
+                await sending
+        assert isinstance(await transport.post_once(SUBMIT, before_sending=Claim()), Answer)
+
+
 async def test_connection_keeps_no_reference(connect):
     """A submit can be freed while the connection that it opened stays open."""
     async with RawServer(answers(response(201, {"id": "g1"}))) as server:
