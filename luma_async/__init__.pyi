@@ -29,6 +29,7 @@ from .values.entries import Entry as Entry, Phase as Phase
 from .values.errors import (
     ConfigurationError as ConfigurationError,
     DamagedFile as DamagedFile,
+    DiskError as DiskError,
     DownloadError as DownloadError,
     GenerationFailed as GenerationFailed,
     GenerationNotFound as GenerationNotFound,

@@ -11,6 +11,7 @@ import attrs
 
 from luma_async._aio import OwnedTasks, loop_now
 from luma_async._download.links import FileKind, Watermark
+from luma_async._download.part_file import resolve_destination
 from luma_async._poll.failures import KeptFailing
 from luma_async.values.errors import GenerationFailed, InvalidInput, LinkGone, LumaError, error, live
 from luma_async.values.html import figure
@@ -206,13 +207,15 @@ class GenerationHandle:
             The path of the file.
 
         Raises:
-            InvalidInput: `dest` exists, its folder does not exist, or another download to it is in progress; `what` or
-                `watermark` has none of the values above. Nothing was requested.
-            LinkGone: there is no usable link, even after requesting a new link.
+            InvalidInput: `dest` exists, its name is too long or cannot be encoded, its folder does not exist, or
+                another download to it is in progress; `what` or `watermark` has none of the values above. Nothing was
+                requested.
+            LinkGone: there is no usable link, even after requesting a new link. Storage may get a file late: for two
+                minutes after the completion, a file that is missing is requested again.
             DamagedFile: the received file was incomplete, several times.
             DownloadError: the file server kept failing, after retries. Downloading again resumes.
-            OSError: the disk is full or not writable, or `dest` was created meanwhile (FileExistsError). The `.part` is
-                kept, and downloading again resumes.
+            DiskError: the disk is full or not writable, or `dest` was created meanwhile. It is an `OSError` too. The
+                `.part` is kept, and downloading again resumes.
             SessionClosed: the session was closed; the `.part` is kept.
             LumaError: fetching the generation or requesting a link failed, after retries. The `.part` is kept.
             Everything that `wait()` raises.
@@ -228,9 +231,16 @@ class GenerationHandle:
         _check_choice(what, FileKind, "what")
         _check_choice(watermark, Watermark, "watermark")
         downloader = self._engine.downloader
-        downloader.check_destination(dest, overwrite=overwrite)
+        resolve_destination(dest, None, overwrite=overwrite)
         generation = await self.wait()
-        return await downloader.fetch(generation, dest, overwrite=overwrite, watermark=watermark, what=what)
+        return await downloader.fetch(
+            generation,
+            dest,
+            overwrite=overwrite,
+            watermark=watermark,
+            what=what,
+            completed_at_s=self._tracked.completed_at_s,
+        )
 
     async def video_url(self) -> str:
         """Return the watermark-free link. It may expire within the hour.

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import resource
+import shutil
 import sqlite3
 import threading
 from contextlib import contextmanager
@@ -166,6 +167,12 @@ def no_locks():
 def no_chmod():
     """Fail every change of permissions with EPERM, as for a file of another user."""
     return _failing(Path, "chmod", errno.EPERM)
+
+
+def free_space(free_bytes, *, total_bytes=10**9):
+    """Report so much free space."""
+    usage = shutil.disk_usage("/")._replace(free=free_bytes, total=total_bytes)
+    return _replaced(shutil, "disk_usage", lambda _: usage)
 
 
 def no_links(before_failure=lambda _: None):

@@ -50,6 +50,8 @@ class FileServer:
         """Send so many bytes of a body every so many seconds."""
         self.statuses = []
         """The statuses of the next responses, which have no body."""
+        self.sends_length = True
+        """Whether a response announces the length of its body."""
         self.redirect = None
         """The address that every response redirects to."""
         self.required_key = None
@@ -120,7 +122,7 @@ class FileServer:
             body = body[: self.max_range_bytes]
             headers["Content-Range"] = f"bytes {first}-{first + len(body) - 1}/{len(self.data)}"
         response = web.StreamResponse(status=206 if first else 200, headers=headers)
-        response.content_length = len(body)
+        response.content_length = len(body) if self.sends_length else None
         await response.prepare(request)
         cut = self.cuts.pop(0) if self.cuts else None
         await self._write(response, body if cut is None else body[:cut])

@@ -203,8 +203,6 @@ async def _download(item: BatchItem, handle: GenerationHandle, generation: Gener
     except InvalidInput as failure:
         # The generation is paid, so an existing file is not an error of the arguments here.
         trouble = DownloadError(message=str(failure), generation_id=generation.id, path=path)
-    except OSError as failure:
-        trouble = DownloadError(message=f"{failure}.", generation_id=generation.id, path=path)
     raise trouble
 
 
@@ -213,7 +211,7 @@ def _path_for(outcome: Outcome, generation: Generation, options: BatchOptions) -
     assert options.destination is not None
     try:
         return _file_in(outcome, generation, Path(options.destination(outcome)), options.file_name)
-    except (OSError, ValueError) as failure:
+    except Exception as failure:  # whatever the user's own function raises
         trouble = DownloadError(message=f"No destination for the file: {failure}.", generation_id=generation.id)
     raise trouble
 

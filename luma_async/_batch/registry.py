@@ -13,6 +13,7 @@ from luma_async._batch.item import BatchOptions
 from luma_async._batch.source import Source
 from luma_async._batch.window import InFlight, Window
 from luma_async._download.names import FILE_NAME, check_file_name
+from luma_async._download.part_file import check_before_purchase
 from luma_async._journal.protocol import is_lasting
 from luma_async.values.errors import ConfigurationError, InvalidInput, SessionClosed
 from luma_async.values.settings import Limits, check_timeout
@@ -105,6 +106,9 @@ def _folder(path: str | os.PathLike[str]) -> Destination:
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        check_before_purchase(folder, overwrite=False)
+    except InvalidInput as error:
+        message = error.message
     except (OSError, ValueError) as error:
         message = f"{str(folder)!r} is not a folder and cannot be created: {error}."
     else:

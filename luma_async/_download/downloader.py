@@ -36,13 +36,23 @@ from luma_async._download.response import (
     check_throughput,
     count_failure,
     judge,
+    may_come_later,
+    publishing_delay,
     range_headers,
     resumable,
     retry_delay,
     source_of,
     too_long,
 )
-from luma_async.values.errors import DamagedFile, DownloadError, InvalidInput, LinkGone, LumaError, SessionClosed
+from luma_async.values.errors import (
+    DamagedFile,
+    DiskError,
+    DownloadError,
+    InvalidInput,
+    LinkGone,
+    LumaError,
+    SessionClosed,
+)
 from luma_async.values.events import Downloaded, Downloading, Retried
 
 if TYPE_CHECKING:
@@ -77,6 +87,14 @@ class _Download:
     """The delay that the file server asked for last."""
     moved: bool = False
     """Whether the complete file is at its path."""
+    completed_at_s: float | None = None
+    """When the generation was completed, on the loop's clock; None if that is unknown or long ago."""
+    missing: bool = False
+    """Whether the last response can mean that the storage does not have the file yet."""
+    missing_since_s: float | None = None
+    """When such a response came first."""
+    times_missing: int = 0
+    """How often the download waited because of that."""
 
     @property
     def id(self) -> str:
@@ -115,11 +133,6 @@ class Downloader:
         self._tasks = OwnedTasks()
         self._closing = closed
 
-    @staticmethod
-    def check_destination(dest: str | os.PathLike[str], *, overwrite: bool) -> None:
-        """Check a destination before the caller waits for the generation; see `handle.download()`."""
-        resolve_destination(dest, None, overwrite=overwrite)
-
     async def fetch(
         self,
         generation: Generation,
@@ -128,8 +141,18 @@ class Downloader:
         overwrite: bool,
         watermark: Watermark,
         what: FileKind = "video",
+        completed_at_s: float | None = None,
     ) -> Path:
-        """Download a file of a completed generation; see `handle.download()`."""
+        """Download a file of a completed generation; see `handle.download()`.
+
+        Args:
+            generation: the generation.
+            dest: a file or a folder.
+            overwrite: whether an existing file may be replaced.
+            watermark: whether a watermarked clip is accepted.
+            what: which of its files.
+            completed_at_s: when it was completed, on the loop's clock; None if that is unknown or long ago.
+        """
         suffix = suffix_of(generation, what)
         name = safe_name(generation.id, suffix=suffix if what == "video" else f"-{what}{suffix}")
         path = resolve_destination(dest, name, overwrite=overwrite)
@@ -140,9 +163,16 @@ class Downloader:
         search = LinkSearch(generation=generation, kind=what, watermark=watermark)
         self._paths.add(path)
         try:
-            return await self._wait_for(_Download(search=search, path=path, overwrite=overwrite))
+            return await self._wait_for(
+                _Download(search=search, path=path, overwrite=overwrite, completed_at_s=completed_at_s)
+            )
+        except LumaError:
+            raise
+        except OSError as error:
+            failure = DiskError.of(error, generation_id=generation.id, path=path)
         finally:
             self._paths.discard(path)
+        raise failure
 
     async def link(self, generation: Generation) -> str:
         """Return a watermark-free link; see `handle.video_url()`."""
@@ -198,15 +228,34 @@ class Downloader:
             if delay_s is None:
                 failure.generation_id, failure.path = download.id, download.path
                 raise failure
-            attempt = download.counts.without_progress
+            attempt = download.times_missing if download.missing else download.counts.without_progress
             self._events.emit(Retried(what="download", attempt=attempt, delay_s=delay_s, error=failure))
             await asyncio.sleep(delay_s)
 
     def _retry_delay_s(self, download: _Download, failure: DownloadError) -> float | None:
+        if download.missing and (delay_s := self._publishing_delay_s(download)) is not None:
+            download.search.repeat()
+            return delay_s
         download.counts = count_failure(download.counts, failure, download.resumable_bytes)
         return retry_delay(
             failure,
             download.counts,
+            policy=self._retry,
+            jitter=self._random(),
+            retry_after_s=download.retry_after_s,
+        )
+
+    def _publishing_delay_s(self, download: _Download) -> float | None:
+        now_s = loop_now()
+        if download.completed_at_s is None:
+            return None
+        if download.missing_since_s is None:
+            download.missing_since_s = now_s
+        download.times_missing += 1
+        return publishing_delay(
+            download.times_missing,
+            age_s=now_s - download.completed_at_s,
+            waited_s=now_s - download.missing_since_s,
             policy=self._retry,
             jitter=self._random(),
             retry_after_s=download.retry_after_s,
@@ -229,26 +278,28 @@ class Downloader:
             link = await self._links.find(download.search)
             try:
                 await self._receive_from(link, part, download)
-            except LinkGone:
+            except LinkGone as error:
                 part.close()
-                self._links.reject(download.search, link)
+                recent = download.missing and download.completed_at_s is not None
+                self._links.reject(download.search, link, error.message, keep=recent)
             else:
                 return
 
     async def _receive_from(self, link: Link, part: PartFile, download: _Download) -> None:
         source = source_of(download.id, link)
-        download.retry_after_s = None
+        download.retry_after_s, download.missing = None, False
         await part.open_existing()
         partial = resumable(part.partial, source)
         response = await self._files.get(link, range_headers(partial))
         try:
             download.retry_after_s = response.head.retry_after_s
+            download.missing = may_come_later(response.head)
             verdict = judge(response.head, partial)
             if isinstance(verdict, Mismatch):
                 part.discard()
                 raise DamagedFile(message=verdict.reason)
             if isinstance(verdict, Receive):
-                await part.begin(verdict.start_bytes, source=source, etag=verdict.etag)
+                await part.begin(verdict.start_bytes, source=source, etag=verdict.etag, total_bytes=verdict.total_bytes)
                 download.search.reset()
                 await self._receive(response, part, verdict.total_bytes, download)
             elif not isinstance(verdict, Complete):

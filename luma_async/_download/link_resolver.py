@@ -37,11 +37,17 @@ class LinkSearch:
     """Whether the service was asked for a link since a link worked."""
     refusal: Refused | None = None
     """Why the service returned no link."""
+    reason: str = ""
+    """Why the last link did not work."""
 
     def reset(self) -> None:
         """Allow a new look and a new request for a link, because a link worked."""
         self.refreshed = self.asked = False
         self.refusal = None
+
+    def repeat(self) -> None:
+        """Allow a new look, which allows the same links again; a link is not requested again."""
+        self.refreshed = False
 
 
 class LinkResolver:
@@ -95,10 +101,11 @@ class LinkResolver:
             else:
                 raise _link_gone(search)
 
-    def reject(self, search: LinkSearch, link: Link) -> None:
-        """Remember that the file server refused a link."""
+    def reject(self, search: LinkSearch, link: Link, reason: str, *, keep: bool) -> None:
+        """Remember that a link did not work; `keep` one that the service was asked for, if it may work later."""
         search.rejected_urls.add(link.url)
-        if self._requested_urls.get(search.generation.id) == link.url:
+        search.reason = reason
+        if not keep and self._requested_urls.get(search.generation.id) == link.url:
             del self._requested_urls[search.generation.id]
 
     async def aclose(self) -> None:
@@ -130,10 +137,11 @@ def _link_gone(search: LinkSearch) -> LinkGone:
     if search.refusal is not None:
         message = f"The generation has no usable link, and the service returns none ({search.refusal})."
     elif search.rejected_urls:
-        message = "The file server refused every link, even those of a fresh look."
+        message = f"No link works, even after a fresh look. {search.reason}"
     else:
         message = f"The generation has no link to its {search.kind.replace('_', ' ')}."
     video = generation.video
-    if search.kind == "video" and search.watermark == "forbid" and video is not None and video.url:
+    marked = video.url if video is not None and search.kind == "video" and search.watermark == "forbid" else None
+    if marked and marked not in search.rejected_urls:
         message += ' It has a link with a watermark; watermark="allow" (--watermark) accepts it.'
     return LinkGone(message=message, generation_id=generation.id)

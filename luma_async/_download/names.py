@@ -7,6 +7,7 @@ enough for the suffixes that a download appends while it is incomplete.
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from string import Formatter
 from typing import TYPE_CHECKING
@@ -27,6 +28,10 @@ FILE_NAME = "{index:04d}-{slug}-{id}.{ext}"
 MAX_SLUG_BYTES = 80
 """Enough to recognise a prompt; with the longest id and index it stays below MAX_NAME_BYTES."""
 
+FILE_SYSTEM_ENCODING = sys.getfilesystemencoding()
+"""How Python encodes file names. It depends on the locale, and may lack most letters."""
+_LONGEST = {"index": 999_999, "slug": "s" * MAX_SLUG_BYTES, "id": "i" * 64, "ext": "webp"}
+
 _FORBIDDEN = frozenset('<>:"/\\|?*')
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Controls, direction marks, surrogates, and unassigned characters."""
@@ -39,35 +44,39 @@ _FIELDS = "{index}, {slug}, {id} and {ext}"
 _INDEX_SPEC = re.compile(r"([0-9]{1,2}d?)?")
 
 
-def safe_name(text: str, *, suffix: str = "", fallback: str = "generation") -> str:
+def safe_name(
+    text: str, *, suffix: str = "", fallback: str = "generation", encoding: str = FILE_SYSTEM_ENCODING
+) -> str:
     """Make a file name of any text.
 
     Args:
         text: the text.
         suffix: the extension, with its dot; it is never shortened.
         fallback: the name when nothing of the text remains.
+        encoding: the encoding of file names; a character that it lacks is replaced.
     """
-    clean = "".join("_" if _is_unsafe(char) else char for char in unicodedata.normalize("NFC", text))
+    clean = "".join("_" if _is_unsafe(char, encoding) else char for char in unicodedata.normalize("NFC", text))
     name = clean.strip(" .") or fallback
     if name.partition(".")[0].rstrip(" ").upper() in _WINDOWS_DEVICES:
         name = f"_{name}"
-    return _shorten(name, MAX_NAME_BYTES - len(suffix.encode())) + suffix
+    return _shorten(name, MAX_NAME_BYTES - len(suffix.encode(encoding, "replace")), encoding) + suffix
 
 
-def slug(text: str) -> str:
+def slug(text: str, *, encoding: str = FILE_SYSTEM_ENCODING) -> str:
     """Make a short, readable part of a file name from a prompt: its words in lower case, joined by dashes."""
     words = "".join(
-        char if unicodedata.category(char)[0] in "LMN" else " " for char in unicodedata.normalize("NFC", text)
+        char if unicodedata.category(char)[0] in "LMN" and _can_encode(char, encoding) else " "
+        for char in unicodedata.normalize("NFC", text)
     )
-    return _shorten("-".join(words.casefold().split()), MAX_SLUG_BYTES).rstrip("-") or "untitled"
+    return _shorten("-".join(words.casefold().split()), MAX_SLUG_BYTES, encoding).rstrip("-") or "untitled"
 
 
 def check_file_name(template: object) -> None:
     """Check a template of file names; see `batch(file_name=…)`.
 
     Raises:
-        InvalidInput: it is not a string, contains a path separator or an unknown field, or has neither `{index}` nor
-            `{id}`, so that two files could get the same name.
+        InvalidInput: it is not a string, contains a path separator or an unknown field, is too long, or has neither
+            `{index}` nor `{id}`, so that two files could get the same name.
     """
     if not isinstance(template, str):
         raise InvalidInput(field="file_name", message='must be a string such as "{index:04d}-{slug}-{id}.{ext}".')
@@ -75,9 +84,19 @@ def check_file_name(template: object) -> None:
         raise InvalidInput(field="file_name", message="must not contain a path separator.")
     if not {"index", "id"} & set(template_fields(template)):
         raise InvalidInput(field="file_name", message="needs {index} or {id}, so that no two files get the same name.")
+    if len(template.format(**_LONGEST).encode(FILE_SYSTEM_ENCODING, "replace")) > MAX_NAME_BYTES:
+        raise InvalidInput(field="file_name", message=f"makes names of more than {MAX_NAME_BYTES} bytes.")
 
 
-def batch_file_name(template: str, *, index: int, prompt: str, generation_id: str, extension: str) -> str:
+def batch_file_name(
+    template: str,
+    *,
+    index: int,
+    prompt: str,
+    generation_id: str,
+    extension: str,
+    encoding: str = FILE_SYSTEM_ENCODING,
+) -> str:
     """Return the file name of one item of a batch.
 
     Args:
@@ -86,10 +105,11 @@ def batch_file_name(template: str, *, index: int, prompt: str, generation_id: st
         prompt: the text that `{slug}` is made of.
         generation_id: the service's id.
         extension: the extension, without its dot.
+        encoding: the encoding of file names.
     """
-    name = template.format(index=index, slug=slug(prompt), id=generation_id, ext=extension)
+    name = template.format(index=index, slug=slug(prompt, encoding=encoding), id=generation_id, ext=extension)
     suffix = f".{extension}"
-    return safe_name(name.removesuffix(suffix), suffix=suffix if name.endswith(suffix) else "")
+    return safe_name(name.removesuffix(suffix), suffix=suffix if name.endswith(suffix) else "", encoding=encoding)
 
 
 def collisions(names: Iterable[str]) -> dict[str, tuple[int, ...]]:
@@ -107,13 +127,21 @@ def collisions(names: Iterable[str]) -> dict[str, tuple[int, ...]]:
     return {first[same]: tuple(group) for same, group in groups.items() if len(group) > 1}
 
 
-def _is_unsafe(char: str) -> bool:
-    return char in _FORBIDDEN or unicodedata.category(char) in _INVISIBLE
+def _is_unsafe(char: str, encoding: str) -> bool:
+    return char in _FORBIDDEN or unicodedata.category(char) in _INVISIBLE or not _can_encode(char, encoding)
 
 
-def _shorten(name: str, limit_bytes: int) -> str:
+def _can_encode(char: str, encoding: str) -> bool:
+    try:
+        char.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shorten(name: str, limit_bytes: int, encoding: str) -> str:
     """Cut between two characters, and leave no space or dot at the end, which Windows would remove."""
-    return name.encode()[:limit_bytes].decode("utf-8", "ignore").rstrip(" .")
+    return name.encode(encoding, "replace")[:limit_bytes].decode(encoding, "ignore").rstrip(" .")
 
 
 def template_fields(template: str) -> list[str]:

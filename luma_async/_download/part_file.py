@@ -7,12 +7,14 @@ since handing it to a thread takes longer than the system takes to buffer it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import shutil
 import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from luma_async._download.names import PART_SUFFIX, SIDECAR_SUFFIX
 from luma_async._download.response import Partial, dump_sidecar, load_sidecar
@@ -27,16 +29,21 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-# O_NOFOLLOW: in a folder that others can write to, a symbolic link could point at any file of this user.
-_OPEN_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+# In a folder that others can write to, a symbolic link could point at any file of this user (O_NOFOLLOW), and opening
+# a named pipe would wait for its other end (O_NONBLOCK).
+_SAFE_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_PART_FLAGS = os.O_RDWR | os.O_CREAT | _SAFE_FLAGS
+_NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE_FLAGS
 _MAX_SIDECAR_BYTES = 4096
+_TEST_SUFFIX = ".part.test"
+"""Appended to a name to see whether a file can be created there; as long as the longest other suffix."""
 
 
 def resolve_destination(dest: str | os.PathLike[str], name: str | None, *, overwrite: bool) -> Path:
     """Return the path of the file: `dest`, or `name` in it if it is a folder; without a name, the folder itself.
 
     Raises:
-        InvalidInput: no file can be put there.
+        InvalidInput: no file can be put there, or none with a longer name next to it.
     """
     text = _checked(dest)
     path = Path(text)
@@ -48,6 +55,7 @@ def resolve_destination(dest: str | os.PathLike[str], name: str | None, *, overw
         mode = _mode(path)
     elif text.endswith(("/", os.sep)) or not stat.S_ISDIR(_mode(path.parent) or 0):
         raise InvalidInput(field="dest", message=f"the folder of {path} does not exist; create it first.")
+    _mode(Path(f"{path}{SIDECAR_SUFFIX}"))
     if mode is None:
         return path
     if stat.S_ISDIR(mode):
@@ -57,6 +65,29 @@ def resolve_destination(dest: str | os.PathLike[str], name: str | None, *, overw
     if not overwrite:
         raise InvalidInput(field="dest", message=f"{path} exists; overwrite=True (--overwrite) replaces it.")
     return path
+
+
+def check_before_purchase(dest: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Check that a file can be written to a destination, by creating an empty file next to it for a moment.
+
+    Raises:
+        InvalidInput: no file can be written there.
+    """
+    path = resolve_destination(dest, None, overwrite=overwrite)
+    if path.is_dir():
+        path /= "generation.mp4"
+    test_path = Path(f"{path}{_TEST_SUFFIX}")
+    try:
+        os.close(os.open(test_path, _NEW_FLAGS, 0o600))
+        test_path.unlink(missing_ok=True)
+    except FileExistsError:
+        # Another process checks the same path.
+        return
+    except OSError as error:
+        message = f"no file can be written to {path.parent}: {error.strerror or error}."
+    else:
+        return
+    raise InvalidInput(field="dest", message=message)
 
 
 async def is_intact(path: Path, medium: Medium) -> bool:
@@ -86,14 +117,16 @@ class PartFile:
         if self._exists():
             await _off_loop(self._open)
 
-    async def begin(self, start_bytes: int, *, source: str, etag: str | None) -> None:
+    async def begin(self, start_bytes: int, *, source: str, etag: str | None, total_bytes: int | None) -> None:
         """Prepare for the bytes from `start_bytes` on, and record where they come from.
 
         Raises:
             InvalidInput: another process is downloading to the same path.
-            OSError: the disk is full, or fails.
+            OSError: the disk is full, has less room than the file needs, or fails.
         """
         await _off_loop(self._begin, start_bytes, source, etag)
+        if total_bytes is not None:
+            await _off_loop(self._check_room, total_bytes - start_bytes)
 
     def write(self, piece: bytes) -> None:
         """Append a piece.
@@ -183,9 +216,18 @@ class PartFile:
             return
         raise failure
 
+    def _check_room(self, needed_bytes: int) -> None:
+        """Raise ENOSPC before anything is written; some network file systems report no sizes at all."""
+        disk = shutil.disk_usage(self.part_path.parent)
+        if disk.total > 0 and disk.free < needed_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.part_path))
+
     def _lock_part(self) -> os.stat_result:
         """Open and lock the `.part`. The file behind the descriptor may have been moved by its owner meanwhile."""
-        fd = os.open(self.part_path, _OPEN_FLAGS, 0o666)
+        fd = os.open(self.part_path, _PART_FLAGS, 0o666)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise InvalidInput(field="dest", message=f"{self.part_path} is not a regular file; remove it.")
         locked, facts = _lock(fd), os.fstat(fd)
         if not locked or not _is_at(facts, self.part_path):
             os.close(fd)
@@ -194,12 +236,18 @@ class PartFile:
         return facts
 
     def _write_sidecar(self, text: bytes) -> None:
-        with os.fdopen(os.open(self._sidecar_path, _OPEN_FLAGS | os.O_TRUNC, 0o666), "wb") as file:
+        # Always a new file, so that nothing is written through a link or into a file that has a second name.
+        try:
+            fd = os.open(self._sidecar_path, _NEW_FLAGS, 0o666)
+        except FileExistsError:
+            self._sidecar_path.unlink()
+            fd = os.open(self._sidecar_path, _NEW_FLAGS, 0o666)
+        with os.fdopen(fd, "wb") as file:
             file.write(text)
 
     def _read_sidecar(self) -> Partial | None:
         try:
-            with self._sidecar_path.open("rb") as file:
+            with _open_regular(self._sidecar_path) as file:
                 return load_sidecar(file.read(_MAX_SIDECAR_BYTES), self.size_bytes)
         except OSError:
             return None
@@ -253,20 +301,31 @@ class PartFile:
 def _checked(dest: str | os.PathLike[str]) -> str:
     try:
         text = os.fspath(dest)
-        valid = bool(text) and b"\0" not in text.encode(sys.getfilesystemencoding(), "surrogateescape")
+        valid = bool(text) and b"\0" not in os.fsencode(text) and isinstance(text, str)
     except (AttributeError, TypeError, UnicodeEncodeError):
         text, valid = "", False
     if not valid:
-        raise InvalidInput(field="dest", message="must be the path of a file or a folder.")
+        encoding = sys.getfilesystemencoding()
+        message = f"must be the path of a file or a folder, in characters that {encoding} can encode."
+        raise InvalidInput(field="dest", message=message)
     return text
 
 
 def _mode(path: Path) -> int | None:
-    """Return the file type of what is at a path; None for nothing, 0 for a symbolic link to nothing."""
+    """Return the file type of what is at a path; None for nothing, 0 for a symbolic link to nothing.
+
+    Raises:
+        InvalidInput: nothing can be there, for example because the name is too long.
+    """
     try:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return 0 if path.is_symlink() else None
+    except OSError as error:
+        message = f"{path} cannot be used: {error.strerror or error}."
+        if error.errno == errno.ENAMETOOLONG:
+            message = f"the name is too long. Until it is complete, the file is next to it as {path.name}."
+    raise InvalidInput(field="dest", message=message)
 
 
 def _lock(fd: int) -> bool:
@@ -320,10 +379,24 @@ def _is_intact(path: Path, medium: Medium) -> bool:
         return file.read(BOX_HEAD_BYTES)
 
     try:
-        with path.open("rb") as file:
-            return validate(medium, path.stat().st_size, peek) is None
-    except OSError:
+        with _open_regular(path, follow=True) as file:
+            return validate(medium, os.fstat(file.fileno()).st_size, peek) is None
+    except (OSError, ValueError):
         return False
+
+
+def _open_regular(path: Path, *, follow: bool = False) -> BinaryIO:
+    """Open a file for reading.
+
+    Raises:
+        OSError: there is no file, or it is a named pipe, a device or, unless `follow`, a symbolic link.
+    """
+    flags = os.O_RDONLY | _SAFE_FLAGS
+    file = os.fdopen(os.open(path, flags & ~getattr(os, "O_NOFOLLOW", 0) if follow else flags), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    return file
 
 
 async def _off_loop(work: Callable[..., _T], *arguments: Any) -> _T:

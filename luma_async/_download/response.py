@@ -8,8 +8,12 @@ response                                           meaning
 416 with the size of the partial file              nothing is missing
 3xx that is not followed, other 4xx                the link does not work: find another
 408, 425, 429, 5xx, other 1xx and 2xx              a temporary failure: try again later
-200 with HTML or an encoded body                   not the file
+200 with HTML, JSON or an encoded body             not the file
+200 or 206 of more than MAX_FILE_BYTES             not the file
 ```
+
+Storage may get a file only after the service has reported the generation as completed. Until then it answers 404, 403,
+or something else of `_NOT_YET`. So for PUBLISHING_S after the completion these answers are temporary failures too.
 
 A `.part` is resumed only with `If-Range` and a strong ETag. The ETag is kept in a sidecar file, together with the
 source that the bytes came from. The server then sends the rest of the same file, or the whole new one.
@@ -33,7 +37,9 @@ if TYPE_CHECKING:
     from luma_async.values.settings import RetryPolicy
 
 MAX_FILE_BYTES = 4 * 1024**3
-"""The limit for a body without a length: tens of times the largest clip."""
+"""The largest file that is received: tens of times the largest clip."""
+PUBLISHING_S = 120.0
+"""How long after the completion the storage may still lack the file. Assumed: reports name a few seconds."""
 MAX_REDIRECTS = 5
 """Storage behind a CDN takes one or two."""
 MIN_BYTES_PER_S = 1024
@@ -45,7 +51,12 @@ _MAX_DAMAGED_ATTEMPTS = 3
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TEMPORARY_4XX = frozenset({408, 425, 429})
-_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+_NOT_YET = frozenset({202, 204, 400, 403, 404, 409, 425})
+_OTHER_TYPES = {
+    "text/html": "an HTML page",
+    "application/xhtml+xml": "an HTML page",
+    "application/json": "a JSON document",
+}
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _UNSATISFIED_RANGE = re.compile(r"bytes \*/([0-9]{1,18})")
@@ -198,8 +209,10 @@ def judge(head: ResponseHead, partial: Partial | None) -> Verdict:
 
 
 def _judge_whole(head: ResponseHead) -> Verdict:
-    if head.content_type in _HTML_TYPES:
-        return DamagedFile(message=f"{head.host} sent an HTML page instead of the file.")
+    if (other := _OTHER_TYPES.get(head.content_type)) is not None:
+        return DamagedFile(message=f"{head.host} sent {other} instead of the file.")
+    if too_long(head.length_bytes or 0, None):
+        return _too_large(head)
     if head.content_encoding not in {"", "identity"}:
         return DamagedFile(message=f"{head.host} sent the file compressed, although identity was requested.")
     return Receive(start_bytes=0, total_bytes=head.length_bytes, etag=strong_etag(head.etag))
@@ -215,7 +228,18 @@ def _judge_rest(head: ResponseHead, partial: Partial | None) -> Verdict:
     consistent = head.length_bytes in {None, last - first + 1} and head.etag in {"", partial.etag}
     if not fits or not consistent or head.content_encoding not in {"", "identity"}:
         return Mismatch(reason=f"{head.host} sent another part of the file than was requested.")
+    if too_long(last + 1 if total is None else total, None):
+        return _too_large(head)
     return Receive(start_bytes=first, total_bytes=total, etag=partial.etag)
+
+
+def _too_large(head: ResponseHead) -> DamagedFile:
+    return DamagedFile(message=f"{head.host} announces a file of more than {MAX_FILE_BYTES // 1024**3} GiB.")
+
+
+def may_come_later(head: ResponseHead) -> bool:
+    """Whether a response can mean that the storage does not have the file yet."""
+    return head.status in _NOT_YET or (head.status == 200 and head.content_type == "application/json")
 
 
 def too_long(received_bytes: int, total_bytes: int | None) -> bool:
@@ -284,3 +308,23 @@ def retry_delay(
     if isinstance(error, LinkGone) or counts.without_progress >= policy.attempts or counts.damaged >= most_damaged:
         return None
     return delay_before(counts.without_progress, policy, jitter, retry_after_s)
+
+
+def publishing_delay(
+    number: int, *, age_s: float, waited_s: float, policy: RetryPolicy, jitter: float, retry_after_s: float | None
+) -> float | None:
+    """Return the seconds before a file is requested again that its storage may not have yet, or None to give up.
+
+    Args:
+        number: how often it was missing, counted from 1.
+        age_s: the seconds since the generation was completed.
+        waited_s: the seconds since it was missing first.
+        policy: gives the delays; the number of attempts is not bounded, unless it is 1.
+        jitter: a random number from 0 to 1.
+        retry_after_s: the delay that the server asked for.
+    """
+    delay_s = delay_before(number, policy, 0.5 + jitter / 2, retry_after_s)
+    if delay_s is None or policy.attempts == 1 or age_s >= PUBLISHING_S:
+        return None
+    # With a small max_delay, a quarter of the time so far keeps two minutes from becoming thousands of requests.
+    return min(max(delay_s, waited_s / 4), PUBLISHING_S - age_s)

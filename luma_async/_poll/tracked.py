@@ -6,15 +6,17 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from copy import copy
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import attrs
 
+from luma_async._aio import wall_now
 from luma_async._poll.durations import Observed
 from luma_async._poll.failures import FailureRun, KeptFailing
 from luma_async._poll.observation import LazyLook, Look, finality, merge
 from luma_async.values.errors import LumaError
-from luma_async.values.models import Generation
+from luma_async.values.models import Generation, State
 
 _log = logging.getLogger("luma_async")
 
@@ -23,6 +25,9 @@ Update: TypeAlias = Generation | KeptFailing | LumaError
 
 MAX_LOOKS_WITHOUT_LINK = 3
 """How often a generation that is completed without a link is looked at again before it is accepted without."""
+
+_RECENT = timedelta(hours=1)
+"""A generation created longer ago is taken for completed long ago, if nothing else is known."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -61,6 +66,8 @@ class Tracked:
     """When waiting began: its age counts from here if the moment of its submit is unknown."""
     unfinished_at_s: float | None = None
     """When the last request was sent that saw it unfinished."""
+    completed_at_s: float | None = None
+    """When the request was sent that first saw it completed; None if it may have been completed long before."""
     shared_by: int = 1
     """How many generations shared the last request."""
     awaiting_first_look: bool = False
@@ -133,7 +140,17 @@ class Tracked:
         if self.look is before:
             return False
         self.raw = raw
+        self._note_completion(look)
         return before is None or self.look.generation != before.generation
+
+    def _note_completion(self, look: Look) -> None:
+        """Note when it was first seen completed, unless it was submitted long ago and never seen unfinished."""
+        if self.completed_at_s is not None or look.generation.state is not State.COMPLETED:
+            return
+        created_at = look.generation.created_at
+        recent = created_at is None or wall_now() - created_at < _RECENT
+        if recent or self.submitted_here or self.unfinished_at_s is not None:
+            self.completed_at_s = look.asked_at_s
 
     def observe_running(self, look: LazyLook, raw: Mapping[str, Any] | None = None) -> None:
         """Merge a look that showed it running, and its JSON, without structuring it."""

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luma_async._download.downloader import Downloader
+from luma_async._download.part_file import check_before_purchase
 from luma_async.cli.errors import error_text, exit_code
 from luma_async.cli.options import add_common, add_private_hosts, add_timeout, open_session, resume_command
 from luma_async.cli.output import print_generation, print_json, print_path, print_status
@@ -50,7 +50,7 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
     # A string, because a slash at its end means a folder.
     destination: str = arguments.output
     check_timeout(arguments.timeout)
-    Downloader.check_destination(destination, overwrite=arguments.overwrite)
+    check_before_purchase(destination, overwrite=arguments.overwrite)
     label = getattr(request, "prompt", None) or arguments.command
     with progress(label, quiet=arguments.json) as display:
         async with open_session(arguments, on_event=display.observe) as luma:
@@ -149,7 +149,7 @@ def _prepare_output(arguments: argparse.Namespace, count: int) -> None:
         raise InvalidInput(field="--output", message=f"{folder} is not a folder.")
     folder.mkdir(parents=True, exist_ok=True)
     if is_file:
-        Downloader.check_destination(output, overwrite=arguments.overwrite)
+        check_before_purchase(output, overwrite=arguments.overwrite)
 
 
 def _flags(arguments: argparse.Namespace) -> list[str]:

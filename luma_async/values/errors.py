@@ -25,7 +25,8 @@ LumaError
 ├── PollingFailed                     (in handle.py) polling kept failing; the job may keep running and is paid
 ├── DownloadError                     the file could not be downloaded; downloading again is free
 │   ├── LinkGone
-│   └── DamagedFile
+│   ├── DamagedFile
+│   └── DiskError (OSError)
 └── JournalError                      the journal cannot be used; nothing is sent without it
     ├── JournalTooNew
     └── JournalBusy
@@ -351,6 +352,24 @@ class LinkGone(DownloadError):
 @error
 class DamagedFile(DownloadError):
     """The received file is not the complete video."""
+
+
+@error
+class DiskError(DownloadError, OSError):
+    """The file could not be written: the disk is full, the folder is read-only, or another file appeared at the path.
+
+    `errno` says which, as for every `OSError`. What was received is kept.
+    """
+
+    errno: int | None = None
+    """The number of the system's error, such as `errno.ENOSPC`."""
+
+    @classmethod
+    def of(cls, cause: OSError, *, generation_id: str | None, path: Path | None) -> Self:
+        """Return the error for an error of the operating system."""
+        place = f": {cause.filename}" if cause.filename else ""
+        message = f"{cause.strerror or cause}{place}."
+        return cls(errno=cause.errno, message=message, generation_id=generation_id, path=path)
 
 
 @error

@@ -9,14 +9,14 @@ import os
 import broken_disk
 import pytest
 
-from luma_async import Downloaded, DownloadError, InvalidInput, MemoryJournal
+from luma_async import DiskError, Downloaded, DownloadError, InvalidInput, LumaError, MemoryJournal
 from luma_async._download.part_file import PartFile
 from luma_async._journal.recorder import Recorder
 
 
 async def test_full_disk(fetch, server, dest):
     """ENOSPC names the `.part`, which is kept, and ends the download; with room again it is resumed."""
-    with broken_disk.full(1_000_000), pytest.raises(OSError, match=r"cat\.mp4\.part") as caught:
+    with broken_disk.full(1_000_000), pytest.raises(DiskError, match=r"cat\.mp4\.part") as caught:
         await fetch(dest)
     assert caught.value.errno == errno.ENOSPC
     assert len(server.seen) == 1
@@ -27,7 +27,7 @@ async def test_full_disk(fetch, server, dest):
 
 async def test_disk_timeout(fetch, server, dest):
     """A timeout of the disk is an OSError that names the file, and no failure of the server."""
-    with broken_disk.timed_out_writes(), pytest.raises(TimeoutError, match=r"cat\.mp4\.part"):
+    with broken_disk.timed_out_writes(), pytest.raises(DiskError, match=r"cat\.mp4\.part"):
         await fetch(dest)
     assert len(server.seen) == 1
 
@@ -53,11 +53,14 @@ async def small_disk(tmp_path):
 
 
 async def test_real_full_disk(fetch, server, small_disk):
-    """On a file system of 2 MB a file of 3 MB ends in ENOSPC, and what fits is kept."""
-    with pytest.raises(OSError, match=r"cat\.mp4\.part") as caught:
-        await fetch(small_disk / "cat.mp4")
-    assert caught.value.errno == errno.ENOSPC
-    assert len(server.seen) == 1
+    """On a file system of 2 MB a file of 3 MB ends in ENOSPC: with its length at once, else when no more fits."""
+    for length in (True, False):
+        server.sends_length = length
+        with pytest.raises(DiskError, match=r"cat\.mp4\.part") as caught:
+            await fetch(small_disk / "cat.mp4")
+        assert caught.value.errno == errno.ENOSPC
+        assert (small_disk / "cat.mp4.part").exists() is not length
+    assert len(server.seen) == 2
     part = (small_disk / "cat.mp4.part").read_bytes()
     assert len(part) > 1_000_000
     assert part == server.data[: len(part)]
@@ -65,7 +68,7 @@ async def test_real_full_disk(fetch, server, small_disk):
 
 async def test_no_room_for_sidecar(fetch, server, dest, names):
     """An error of the sidecar names the file, and the next download starts again."""
-    with broken_disk.no_open(".part.etag"), pytest.raises(OSError, match=r"cat\.mp4\.part"):
+    with broken_disk.no_open(".part.etag"), pytest.raises(DiskError, match=r"cat\.mp4\.part"):
         await fetch(dest)
     assert names() == []
     assert (await fetch(dest)).read_bytes() == server.data
@@ -79,7 +82,7 @@ async def test_file_system_without_locks(fetch, server, dest):
 
 async def test_failed_sync(fetch, server, dest, names):
     """After a failed fsync the `.part` may have holes, so that the next download starts again."""
-    with broken_disk.failing_sync(), pytest.raises(OSError, match=r"cat\.mp4\.part"):
+    with broken_disk.failing_sync(), pytest.raises(DiskError, match=r"cat\.mp4\.part"):
         await fetch(dest)
     assert names() == ["cat.mp4.part"]
     assert (await fetch(dest)).read_bytes() == server.data
@@ -90,7 +93,7 @@ async def test_failed_sync(fetch, server, dest, names):
 async def test_read_only_folder(fetch, server, dest, folder):
     """Where no file may be created, the error names it, and there is no second attempt."""
     folder.chmod(0o500)
-    with pytest.raises(PermissionError, match=r"cat\.mp4\.part"):
+    with pytest.raises(DiskError, match=r"cat\.mp4\.part"):
         await fetch(dest)
     assert len(server.seen) == 1
 
@@ -102,8 +105,9 @@ async def test_file_appears_meanwhile(fetch, server, dest, names):
     await server.seen_requests(1)
     dest.write_bytes(b"another file")
     server.let_go.set()
-    with pytest.raises(FileExistsError, match=r"cat\.mp4'"):
+    with pytest.raises(DiskError, match=r"File exists: .*/cat\.mp4\.") as caught:
         await task
+    assert caught.value.errno == errno.EEXIST
     assert dest.read_bytes() == b"another file"
     path = await fetch(dest, overwrite=True)
     assert path.read_bytes() == server.data
@@ -123,7 +127,7 @@ async def test_no_links_and_existing_file(fetch, server, dest):
     """Without links, a file that appears at the path is not overwritten either."""
     with (
         broken_disk.no_links(lambda path: path.write_bytes(b"another file")),
-        pytest.raises(FileExistsError),
+        pytest.raises(DiskError, match="File exists"),
     ):
         await fetch(dest)
     assert dest.read_bytes() == b"another file"
@@ -141,16 +145,57 @@ async def test_part_linked_to_file(fetch, server, dest):
     assert dest.read_bytes() == b"finished"
 
 
+@pytest.fixture
+def victim(tmp_path):
+    """A file elsewhere, which must not change."""
+    file = tmp_path / "victim"
+    file.write_bytes(b"precious")
+    yield file
+    assert file.read_bytes() == b"precious"
+
+
+OBSTACLES = {
+    "symbolic link": lambda path, victim: path.symlink_to(victim),
+    "symbolic link to nothing": lambda path, victim: path.symlink_to(victim.with_name("nowhere")),
+    "named pipe": lambda path, _: os.mkfifo(path),
+    "folder": lambda path, _: path.mkdir(),
+}
+
+
 @pytest.mark.usefixtures("server")
-@pytest.mark.parametrize("suffix", [".part", ".part.etag"])
-async def test_symbolic_link(fetch, dest, tmp_path, suffix):
-    """A symbolic link with the name of the `.part` or of its sidecar is not written through."""
-    victim = tmp_path / "victim"
-    victim.write_bytes(b"precious")
-    dest.with_name(f"cat.mp4{suffix}").symlink_to(victim)
-    with pytest.raises(OSError, match=r"cat\.mp4"):
+@pytest.mark.parametrize("make_obstacle", OBSTACLES.values(), ids=OBSTACLES.keys())
+async def test_part_is_no_file(fetch, dest, victim, make_obstacle):
+    """Anything but a regular file with the name of the `.part` is an error, and nothing is written through it."""
+    make_obstacle(dest.with_name("cat.mp4.part"), victim)
+    with pytest.raises(LumaError, match=r"cat\.mp4"):
         await fetch(dest)
-    assert victim.read_bytes() == b"precious"
+    assert not victim.with_name("nowhere").exists()
+
+
+@pytest.mark.parametrize("make_obstacle", [*OBSTACLES.values()][:3], ids=[*OBSTACLES][:3])
+async def test_sidecar_is_no_file(fetch, server, dest, names, victim, make_obstacle):
+    """Anything but a regular file with the name of the sidecar is neither read nor written through, but replaced."""
+    dest.with_name("cat.mp4.part").write_bytes(server.data[:1000])
+    make_obstacle(dest.with_name("cat.mp4.part.etag"), victim)
+    assert (await fetch(dest)).read_bytes() == server.data
+    assert server.ranges == [None]
+    assert names() == ["cat.mp4"]
+
+
+async def test_sidecar_linked_to_file(fetch, server, dest, victim):
+    """A sidecar that is a second name of another file is replaced."""
+    dest.with_name("cat.mp4.part.etag").hardlink_to(victim)
+    assert (await fetch(dest)).read_bytes() == server.data
+
+
+async def test_file_size_without_room(fetch, server, dest, names):
+    """A file that is larger than the free space is refused before a byte is written; unknown sizes are ignored."""
+    with broken_disk.free_space(2_999_999), pytest.raises(DiskError) as caught:
+        await fetch(dest)
+    assert caught.value.errno == errno.ENOSPC
+    assert names() == []
+    with broken_disk.free_space(0, total_bytes=0):
+        assert (await fetch(dest)).read_bytes() == server.data
 
 
 async def test_part_moved_while_opened(dest):

@@ -7,9 +7,11 @@ import logging
 import pytest
 from file_server import FileServer, completed
 
-from luma_async import DamagedFile, DownloadError, LinkGone, Retried
+from luma_async import DamagedFile, DownloadError, LinkGone, LumaSession, Retried, RetryPolicy
+from luma_async._aio import loop_now
 from luma_async._download import response
 from luma_async._download.links import Link
+from luma_async._download.response import PUBLISHING_S
 from luma_async.testing import (
     ALWAYS,
     changes_object,
@@ -92,9 +94,7 @@ LASTING = {
     "a page": (html_instead(), DamagedFile),
     "a length too small": (wrong_length(-100), DamagedFile),
     "an endless body": (endless(), DamagedFile),
-    "refused": (server_error(403), LinkGone),
-    "not found": (server_error(404), LinkGone),
-    "revoked each time": (forbidden_until_refreshed(), LinkGone),
+    "gone": (server_error(410), LinkGone),
     "a redirect to a file": (redirects_to("file:///etc/passwd"), LinkGone),
     "a redirect without an address": (redirects_to(""), LinkGone),
 }
@@ -120,6 +120,51 @@ async def test_lasting_fault(luma, gateway, dest, names, monkeypatch, fault, err
     gateway.clear_faults()
     assert (await handle.download(dest)).read_bytes() == CLIP
     assert names() == ["cat.mp4"]
+
+
+LATE = [server_error(status) for status in (400, 403, 404, 409, 425)] + [forbidden_until_refreshed()]
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("fault", LATE, ids=str)
+async def test_file_published_late(luma, gateway, dest, events, fault):
+    """A file that its storage gets some time after the completion is requested again until it is there."""
+    handle = await luma.submit("cat dance")
+    gateway.inject(fault, on="file", times=30)
+    assert (await handle.download(dest)).read_bytes() == CLIP
+    pauses = [event for event in events if isinstance(event, Retried)]
+    assert [event.attempt for event in pauses] == list(range(1, len(pauses) + 1))
+    assert_paid_once(gateway)
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("fault", LATE, ids=str)
+async def test_file_never_published(luma, gateway, dest, names, fault):
+    """Two minutes after the completion a missing file is given up; a later download gives up at once."""
+    handle = await luma.submit("cat dance")
+    gateway.inject(fault, on="file", times=ALWAYS)
+    began_at_s = loop_now()
+    with pytest.raises(DownloadError, match="127"):
+        await handle.download(dest)
+    assert 100 < loop_now() - began_at_s <= PUBLISHING_S + 1
+    requests = gateway.counts["file"]
+    assert requests <= 100
+    with pytest.raises(DownloadError):
+        await handle.download(dest)
+    assert gateway.counts["file"] <= requests + 8
+    assert names() == []
+    assert gateway.counts["link"] == 0
+    gateway.clear_faults()
+    assert (await handle.download(dest)).read_bytes() == CLIP
+
+
+async def test_missing_file_with_one_attempt(gateway, dest):
+    """RetryPolicy(attempts=1) requests nothing again, a file that may come later neither."""
+    gateway.inject(server_error(404), on="file", times=ALWAYS)
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, retry=RetryPolicy(attempts=1)) as luma:
+        handle = await luma.submit("cat dance")
+        with pytest.raises(LinkGone):
+            await handle.download(dest)
 
 
 @pytest.mark.looptime

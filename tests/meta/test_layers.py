@@ -105,7 +105,7 @@ ONLY_IN = {
     "queue": {"_journal/sqlite/writer.py"},
     "random": {"_batch/item.py", "_engine.py", "testing"},
     "rich": {"cli"},
-    "shutil": set(),
+    "shutil": {"_download/part_file.py"},
     "signal": {"cli"},
     "socket": {"testing"},
     "sqlite3": {"_journal/sqlite"},

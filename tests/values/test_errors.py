@@ -42,6 +42,7 @@ LumaError
     DownloadError
         LinkGone
         DamagedFile
+        DiskError
     JournalError
         JournalTooNew
         JournalBusy
@@ -91,6 +92,7 @@ FIELDS = {
     "DownloadError": {"message": "The server failed.", "generation_id": "g1", "path": Path("cat.mp4")},
     "LinkGone": {"message": "No link.", "generation_id": "g1", "path": None},
     "DamagedFile": {"message": "Cut.", "generation_id": "g1", "path": Path("cat.mp4")},
+    "DiskError": {"errno": 28, "message": "Full.", "generation_id": "g1", "path": Path("cat.mp4")},
     "JournalError": {"message": "the disk is full", "path": "jobs.db"},
     "JournalTooNew": {"message": "version 9", "path": "jobs.db"},
     "JournalBusy": {"message": "locked", "path": "jobs.db"},
@@ -121,6 +123,7 @@ NEXT_STEPS = {
     "DownloadError": "Downloading again costs no new generation",
     "LinkGone": "Downloading again costs no new generation",
     "DamagedFile": "Downloading again costs no new generation",
+    "DiskError": "Downloading again costs no new generation",
     "JournalError": "jobs.db: the disk is full",
     "JournalTooNew": "jobs.db: version 9",
     "JournalBusy": "jobs.db: locked",
