@@ -14,6 +14,7 @@ from yarl import URL
 
 from luma_async._download.hosts import Network, has_origin, network_of
 from luma_async._download.response import ResponseHead, follow
+from luma_async._http.transport import HEADERS_LIMIT
 from luma_async._wire.answer import read_retry_after_s
 from luma_async.values.errors import DownloadError, LinkGone, LumaError
 
@@ -58,7 +59,7 @@ class FileResponse:
         return None if target is None else attrs.evolve(link, url=target)
 
     def close(self) -> None:
-        """Release the connection; it is reused if the body was read to its end."""
+        """Close the connection."""
         self._response.close()
 
 
@@ -105,7 +106,7 @@ class FileClient:
     @cached_property
     def _proxied(self) -> aiohttp.ClientSession:
         # The proxy itself may be in a private network.
-        return self._session(aiohttp.TCPConnector(limit=0))
+        return self._session(aiohttp.TCPConnector(limit=0, force_close=True))
 
     def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -116,6 +117,7 @@ class FileClient:
             auto_decompress=False,
             read_bufsize=_READ_BYTES,
             headers={"Accept-Encoding": "identity", "User-Agent": "luma_async"},
+            **HEADERS_LIMIT,
         )
 
     async def get(self, link: Link, headers: Mapping[str, str]) -> FileResponse:
@@ -236,7 +238,8 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, networks: _Networks) -> None:
         # The downloader bounds how many downloads run; a second bound here would only hide the waiting.
-        super().__init__(limit=0)
+        # A connection carries one response: a second one, sent by mistake, cannot become the next file.
+        super().__init__(limit=0, force_close=True)
         self._networks = networks
 
     async def _resolve_host(

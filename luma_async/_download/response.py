@@ -8,7 +8,7 @@ response                                           meaning
 416 with the size of the partial file              nothing is missing
 3xx that is not followed, other 4xx                the link does not work: find another
 408, 425, 429, 5xx, other 1xx and 2xx              a temporary failure: try again later
-200 with HTML, JSON or an encoded body             not the file
+200 or 206 with HTML or JSON, 200 with encoding    not the file
 200 or 206 of more than MAX_FILE_BYTES             not the file
 ```
 
@@ -209,13 +209,17 @@ def judge(head: ResponseHead, partial: Partial | None) -> Verdict:
 
 
 def _judge_whole(head: ResponseHead) -> Verdict:
-    if (other := _OTHER_TYPES.get(head.content_type)) is not None:
-        return DamagedFile(message=f"{head.host} sent {other} instead of the file.")
+    if head.content_type in _OTHER_TYPES:
+        return _other_type(head)
     if too_long(head.length_bytes or 0, None):
         return _too_large(head)
     if head.content_encoding not in {"", "identity"}:
         return DamagedFile(message=f"{head.host} sent the file compressed, although identity was requested.")
     return Receive(start_bytes=0, total_bytes=head.length_bytes, etag=strong_etag(head.etag))
+
+
+def _other_type(head: ResponseHead) -> DamagedFile:
+    return DamagedFile(message=f"{head.host} sent {_OTHER_TYPES[head.content_type]} instead of the file.")
 
 
 def _judge_rest(head: ResponseHead, partial: Partial | None) -> Verdict:
@@ -228,6 +232,8 @@ def _judge_rest(head: ResponseHead, partial: Partial | None) -> Verdict:
     consistent = head.length_bytes in {None, last - first + 1} and head.etag in {"", partial.etag}
     if not fits or not consistent or head.content_encoding not in {"", "identity"}:
         return Mismatch(reason=f"{head.host} sent another part of the file than was requested.")
+    if head.content_type in _OTHER_TYPES:
+        return _other_type(head)
     if too_long(last + 1 if total is None else total, None):
         return _too_large(head)
     return Receive(start_bytes=first, total_bytes=total, etag=partial.etag)

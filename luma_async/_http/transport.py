@@ -43,7 +43,7 @@ BODY_CAP_BYTES = 4 * 1024 * 1024
 """More than a thousand generations in one answer; a longer answer is an attack or a mistake."""
 
 _STREAMED_BYTES = 512 * 1024
-_HEADERS_LIMIT: dict[str, Any] = {"max_line_size": 65_536, "max_field_size": 262_144, "max_headers": 1_000}
+HEADERS_LIMIT: dict[str, Any] = {"max_line_size": 65_536, "max_field_size": 262_144, "max_headers": 1_000}
 """The bounds on the header of an answer. aiohttp's own (8190 bytes a field, 128 headers) are smaller than what some
 proxies add, and an answer beyond them would leave a paid submit in doubt."""
 
@@ -204,7 +204,7 @@ class Transport:
                 "Accept-Encoding": "gzip, deflate",
                 "User-Agent": "luma_async",
             },
-            **_HEADERS_LIMIT,
+            **HEADERS_LIMIT,
         }
         self._calls = aiohttp.ClientSession(
             connector=_Connector(limit=connections, ssl=tls or True),

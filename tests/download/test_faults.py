@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 
 import pytest
-from file_server import FileServer, completed
+from file_server import FileServer, completed, large_clip
+from raw_server import RawServer, answers
+from raw_server import response as raw_response
 
 from luma_async import DamagedFile, DownloadError, LinkGone, LumaSession, Retried, RetryPolicy
 from luma_async._aio import loop_now
@@ -174,6 +176,33 @@ async def test_server_without_response(luma, gateway, dest):
     handle = await luma.submit("cat dance")
     with pytest.raises(DownloadError, match="did not respond in time"):
         await handle.download(dest)
+
+
+async def test_second_response(fetch, folder):
+    """A server that sends a second response after a file: it is not taken for the next file."""
+    first, second = large_clip(2000, b"cat"), large_clip(2000, b"dog")
+
+    def file(clip):
+        return raw_response(200, clip, "Content-Type: video/mp4")
+
+    async def answers_twice(connection):
+        await connection.read_request()
+        await connection.send(file(first))
+        await connection.read_request()
+        await connection.send(file(first))
+
+    async with RawServer(answers_twice, answers(file(second))) as server:
+        cat = await fetch(folder / "cat.mp4", completed(f"{server.base_url}/cat.mp4", "cat"))
+        dog = await fetch(folder / "dog.mp4", completed(f"{server.base_url}/dog.mp4", "dog"))
+    assert (cat.read_bytes(), dog.read_bytes()) == (first, second)
+
+
+async def test_response_with_large_header(fetch, dest):
+    """A file is received although the header of the response is larger than aiohttp accepts by default."""
+    clip = large_clip(2000)
+    large = raw_response(200, clip, f"X-Large: {'x' * 100_000}", "Content-Type: video/mp4")
+    async with RawServer(answers(large)) as server:
+        assert (await fetch(dest, completed(f"{server.base_url}/cat.mp4"))).read_bytes() == clip
 
 
 @pytest.mark.looptime

@@ -88,6 +88,7 @@ VERDICTS = {
         PARTIAL,
         Mismatch,
     ),
+    "a page as a range": (evolve(REST, content_type="text/html"), PARTIAL, DamagedFile),
     "a compressed range": (evolve(REST, content_encoding="br"), PARTIAL, Mismatch),
     "nothing is missing": (ResponseHead(status=416, content_range="bytes */100"), PARTIAL, Complete()),
     "a longer partial file": (ResponseHead(status=416, content_range="bytes */99"), PARTIAL, Mismatch),
