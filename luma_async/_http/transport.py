@@ -306,6 +306,7 @@ class Transport:
             body=None if body is None else self._scrub(body, call),
             retry_after_s=read_retry_after_s(response.headers),
             request_id=request_id and self._scrub(request_id.encode("utf-8", "replace"), call).decode(),
+            base_url=self._base_url,
         )
 
     def _scrub(self, text: bytes, call: Call) -> bytes:

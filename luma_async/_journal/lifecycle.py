@@ -241,20 +241,26 @@ def withdraw(owner: str, *, at: datetime) -> Change:
     return change
 
 
-def accept(generation_id: str, *, at: datetime) -> Change:
-    """Make the step that records the generation named by an answer. Recording it again changes nothing."""
+def accept(generation_id: str, *, at: datetime, reason: str = "") -> Change:
+    """Make the step that records the generation named by an answer. Recording it again changes nothing.
+
+    Args:
+        generation_id: the generation.
+        at: now.
+        reason: what else the answer names.
+    """
 
     def change(standing: Entry | None) -> Entry | None:
         if standing is not None and standing.generation_id == generation_id:
             return standing
-        return _bought(standing, Step.ACCEPT, generation_id, at)
+        return _bought(standing, Step.ACCEPT, generation_id, at, reason)
 
     return change
 
 
-def _bought(standing: Entry | None, step: Step, generation_id: str, at: datetime) -> Entry:
+def _bought(standing: Entry | None, step: Step, generation_id: str, at: datetime, reason: str = "") -> Entry:
     phase = next_phase(standing, step)
-    return _moved(_standing(standing), phase, at, generation_id=generation_id, reason="")
+    return _moved(_standing(standing), phase, at, generation_id=generation_id, reason=reason)
 
 
 def end_without_generation(step: Step, reason: str, *, at: datetime) -> Change:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from luma_async._aio import gather_dicts
 from luma_async._poll.grouping import SINGLE, Capacity, chunks, page_limit, worth_another_page
-from luma_async._wire.dialect import Dialect, Page, Row
+from luma_async._wire.dialect import Dialect, Page, Row, structure_row
 from luma_async.values.errors import GenerationNotFound, InvalidInput, LumaError, UnreadableResponse
 from luma_async.values.events import Polled
 from luma_async.values.validators import check_id
@@ -115,7 +115,7 @@ class Fetcher:
     def _read(self, result: FetchResult) -> Generation:
         if isinstance(result, LumaError):
             raise result
-        return self._dialect.generation(result.raw)
+        return structure_row(self._dialect, result)
 
 
 class _StatusRequests:

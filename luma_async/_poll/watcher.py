@@ -38,7 +38,7 @@ from luma_async._poll.grouping import chunks, room_left
 from luma_async._poll.observation import LazyLook, Look, has_link
 from luma_async._poll.schedule import NO_HINTS, Hints, before_deadline, first_delay, interval, next_delay
 from luma_async._poll.tracked import MAX_LOOKS_WITHOUT_LINK, Tracked, Update, time_out, unwrap
-from luma_async._wire.dialect import read_row
+from luma_async._wire.dialect import read_row, structure_row
 from luma_async.values.errors import (
     GenerationNotFound,
     LumaError,
@@ -345,7 +345,7 @@ class Watcher:
             tracked.unfinished_at_s = asked_at_s
             estimate_s = still_running.estimate_wait_s
         else:
-            generation = self._dialect.generation(row.raw)
+            generation = structure_row(self._dialect, row)
             if self._observe(tracked, Look(generation, asked_at_s), row.raw):
                 return
             estimate_s = generation.estimate_wait_s
@@ -360,7 +360,7 @@ class Watcher:
         if self._events.listened or tracked.listeners:
             return row.raw == tracked.raw
         # Only waiters for the end are there: keep the JSON in case `handle.last` is read.
-        tracked.observe_running(LazyLook(partial(self._dialect.generation, row.raw), asked_at_s), row.raw)
+        tracked.observe_running(LazyLook(partial(structure_row, self._dialect, row), asked_at_s), row.raw)
         return True
 
     def _observe(self, tracked: Tracked, look: Look, raw: Mapping[str, Any] | None = None) -> bool:

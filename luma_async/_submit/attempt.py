@@ -17,7 +17,7 @@ from luma_async._aio import loop_now, wall_now
 from luma_async._http.transport import Unanswered, Unsent
 from luma_async._journal import lifecycle
 from luma_async._submit.outcomes import OutcomeWriter, UnwrittenOutcome
-from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge_submit
+from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge
 from luma_async._wire.answer import Answer, find_id, parse
 from luma_async._wire.dialect import Call, Row
 from luma_async.values.entries import Entry, Phase
@@ -254,8 +254,7 @@ class Attempts:
     def _judge(self, document: Document) -> tuple[Verdict, Row | None]:
         """Decide what the answer proves. If reading it fails, it proves nothing."""
         try:
-            row = self._dialect.read_submit(document)
-            return judge_submit(document, self._dialect.read_error(document), row.id if row else None), row
+            return judge(self._dialect, document)
         except Exception as error:
             _log.exception("the answer to a submit could not be read")
             return Unproven(reason=f"HTTP {document.status} that could not be read ({type(error).__name__})"), None
@@ -265,11 +264,14 @@ class Attempts:
         entry = attrs.evolve(intent.entry, phase=Phase.ACCEPTED, generation_id=row.id)
         purchase = intent.purchase = Purchase(entry=entry, row=row, accepted_at_s=loop_now())
         key = intent.entry.key
+        what, reason = f"that submit {key} bought generation {row.id}", ""
+        if further := (*row.aliases, *row.siblings):
+            reason = f"the answer also names {', '.join(further)}"
+            what += f"; {reason}"
+            _log.warning("submit %s bought generation %s; %s", key, row.id, reason)
         try:
             # If it cannot be written, the caller gets the handle all the same: the generation is paid.
-            written = await self.outcomes.write(
-                key, lifecycle.accept(row.id, at=wall_now()), f"that submit {key} bought generation {row.id}"
-            )
+            written = await self.outcomes.write(key, lifecycle.accept(row.id, at=wall_now(), reason=reason), what)
         except KeyConflict:
             intent.purchase = written = None
         if intent.purchase is None:

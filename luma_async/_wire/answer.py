@@ -53,6 +53,8 @@ class Answer:
     """Seconds, when the service names them."""
     request_id: str | None = None
     """The service's id of this exchange."""
+    base_url: str = ""
+    """The address of the service, for links that are relative to it."""
 
 
 class Shape(StrEnum):
@@ -89,6 +91,8 @@ class Document:
     """Seconds, when the service names them."""
     request_id: str | None = None
     """The service's id of this exchange."""
+    base_url: str = ""
+    """The address of the service, for links that are relative to it."""
 
     @property
     def ok(self) -> bool:
@@ -126,6 +130,7 @@ def parse(answer: Answer) -> Document:
         head=(answer.body or b"")[:_HEAD_BYTES],
         retry_after_s=answer.retry_after_s,
         request_id=answer.request_id,
+        base_url=answer.base_url,
     )
 
 

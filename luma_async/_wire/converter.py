@@ -16,6 +16,7 @@ import attrs
 from cattrs import Converter
 
 from luma_async._wire.answer import is_object
+from luma_async._wire.links import read_link
 from luma_async._wire.states import read_state
 from luma_async.values.errors import UnreadableResponse
 from luma_async.values.models import Credits, Generation, Image, Json, KeyUsage, State, User, Video
@@ -27,8 +28,6 @@ T = TypeVar("T")
 
 _WIRE_NAMES = {"duration_s": "duration", "thumbnail_url": "thumbnail"}
 """Fields of files that have another name on the wire, in all formats."""
-
-_WEB = ("http://", "https://")
 
 
 def structure(cls: type[T], fields: Mapping[str, Any]) -> T:
@@ -54,10 +53,8 @@ def _text(value: Any, _: Any) -> str | None:
 
 
 def _link(value: Any, _: Any) -> str | None:
-    """A link is a string, or an object with a `url`; what is not http(s) cannot be fetched."""
-    if is_object(value):
-        value = value.get("url")
-    return value if isinstance(value, str) and value.startswith(_WEB) else None
+    """What is neither http(s) nor relative to the service cannot be fetched."""
+    return read_link(value)
 
 
 def _number(value: Any, _: Any) -> float | None:
@@ -106,12 +103,13 @@ def _moment(value: Any, kind: Any) -> datetime | None:
 
 
 def _progress(value: Any, kind: Any) -> float | None:
-    """Progress is `37%`. Assumed: a bare number is a fraction, unless it is more than 1: then it is percent."""
-    percent = isinstance(value, str) and value.endswith("%")
-    number = _number(value.rstrip("%") if percent else value, kind)
+    """Progress is `37%`. Assumed: an integer is percent too, and a number with a point up to 1 is a fraction."""
+    percent = value.strip().endswith("%") if isinstance(value, str) else type(value) is int
+    number = _number(value.strip().rstrip("%") if isinstance(value, str) else value, kind)
     if number is None or not 0 <= number <= 100:
         return None
-    return number / 100 if percent or number > 1 else number
+    percent = percent or number > 1 or (isinstance(value, str) and value.strip().isdecimal())
+    return number / 100 if percent else number
 
 
 def _raw(value: Any, _: Any) -> Json:

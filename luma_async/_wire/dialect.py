@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 import attrs
 
 from luma_async._wire.answer import Document
+from luma_async._wire.links import with_absolute_links
 from luma_async.values.errors import InvalidInput, UnsupportedOperation
 from luma_async.values.models import Generation, State
 from luma_async.values.redaction import Secret
@@ -73,6 +74,12 @@ class Row:
     """The service's id."""
     raw: Mapping[str, Any] = attrs.field(repr=False, hash=False)
     """Its JSON."""
+    aliases: tuple[str, ...] = ()
+    """Further ids of the same generation in the answer to a submit."""
+    siblings: tuple[str, ...] = ()
+    """The ids of further generations in the answer to a submit."""
+    base_url: str = ""
+    """The address of the service, for links that are relative to it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -239,12 +246,24 @@ class Dialect(ABC):
         """
 
 
+def structure_row(dialect: Dialect, row: Row) -> Generation:
+    """Structure a row, under the id that it was asked for, and with absolute links.
+
+    Raises:
+        UnreadableResponse: its id or its state cannot be read.
+    """
+    generation = with_absolute_links(dialect.generation(row.raw), row.base_url)
+    if (generation.id, generation.siblings) == (row.id, row.siblings):
+        return generation
+    return attrs.evolve(generation, id=row.id, siblings=row.siblings)
+
+
 def read_row(dialect: Dialect, row: Row) -> Generation:
     """Structure a row. If that fails, return a generation with the row's id and an unknown state."""
     try:
-        return dialect.generation(row.raw)
+        return structure_row(dialect, row)
     except Exception:  # a bug in a dialect must not lose the id, which may be paid
-        return Generation(id=row.id, state=State.UNKNOWN, raw=dict(row.raw))
+        return Generation(id=row.id, state=State.UNKNOWN, siblings=row.siblings, raw=dict(row.raw))
 
 
 def merge_extra(fields: Mapping[str, Any], extra: Mapping[str, Any], *, also: Iterable[str] = ()) -> dict[str, Any]:

@@ -20,7 +20,8 @@ Json = dict[str, Any]
 class State(StrEnum):
     """The state of a generation; `Generation.raw_state` has the service's own word.
 
-    Source: the services send `pending`, `processing`, `completed`, `failed`; some send `queued` and `dreaming`.
+    Source: the services send `pending`, `processing`, `completed`, `failed`, and some relays the words of others, such
+    as `queued`, `dreaming`, `succeeded` and `cancelled`.
     """
 
     PENDING = "pending"
@@ -117,8 +118,13 @@ class Generation:
     """The relay's id for the machine or account that runs the generation."""
     model: str | None = None
     """The model."""
+    siblings: tuple[str, ...] = ()
+    """The ids of further generations that the same submit made: some relays make several for one charge. Only what
+    the submit returned has them; the `reason` of the journal's entry keeps them. `session.handle(id)` follows each."""
     raw: Json = attrs.field(factory=dict[str, Any], repr=False, hash=False)
-    """The JSON as received."""
+    """The JSON of the generation as received, without an envelope: the same from every request."""
+    raw_row: Json = attrs.field(factory=dict[str, Any], repr=False, hash=False)
+    """What only the envelope around that JSON says, where the service sends one."""
 
     @property
     def final(self) -> bool:

@@ -212,8 +212,9 @@ async def test_ask_once():
     [
         ({**TASK, "state": "failed", "error": {"message": "Job failed"}}, True),
         ({**TASK, "state": "failed", "error": "Job failed"}, True),
-        ({**TASK, "state": "failed", "code": "query_failed", "message": "try later"}, False),
-        ({"task_id": "g1", "status": "FAILURE", "code": "query_failed"}, False),
+        ({**TASK, "state": "failed", "code": "content_policy", "message": "not allowed"}, True),
+        ({"task_id": "g1", "status": "FAILURE", "code": "content_policy"}, True),
+        ({"code": "query_failed", "message": "try later", "data": {**TASK, "state": "failed"}}, False),
         ({"task_id": "g1", "status": "failed", "success": False, "message": "system busy"}, False),
         ({"task_id": "g1", "status": "failed", "success": False, "error": "system busy"}, False),
         ({"error": {"message": "try later"}, "data": {**TASK, "state": "failed"}}, False),

@@ -161,10 +161,13 @@ def test_progress_field(value, expected):
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0, 0.0), (0.37, 0.37), ("0.37", 0.37), (1, 1.0), (2, 0.02), (37, 0.37), ("37", 0.37), (101, None)],
+    [
+        *[(0, 0.0), (1, 0.01), ("1", 0.01), (2, 0.02), (37, 0.37), ("37", 0.37), (100, 1.0), ("100", 1.0), (101, None)],
+        *[(0.37, 0.37), ("0.37", 0.37), (0.5, 0.5), (1.0, 1.0), ("1.0", 1.0), (37.5, 0.375), (" 37% ", 0.37)],
+    ],
 )
 def test_assumed_progress_number(value, expected):
-    """Assumed: a number up to 1 is a fraction, a larger number a percentage."""
+    """Assumed: an integer is a percentage, and a number with a point up to 1 is a fraction."""
     assert structured(progress=value).progress == expected
 
 
@@ -178,7 +181,17 @@ STATES = {
     "Completed": State.COMPLETED,
     " failed ": State.FAILED,
     "rendering_4d": State.UNKNOWN,
-    "complete": State.UNKNOWN,
+    "asleep": State.UNKNOWN,
+    **dict.fromkeys(["not-start", "In Queue", "accepted", "TASK_STATUS_QUEUED"], State.PENDING),
+    **dict.fromkeys(["running", "In-Progress", "generating"], State.PROCESSING),
+    **dict.fromkeys(
+        ["success", "succeeded", "Succeed", "DONE", "complete", "COMPLETED", "finished", "successful"], State.COMPLETED
+    ),
+    **dict.fromkeys(
+        ["error", "fail", "Failed", "failure", "cancel", "canceled", "CANCELLED", "rejected", "expired", "timeout"],
+        State.FAILED,
+    ),
+    **dict.fromkeys(["timed_out", "Timed Out", "aborted", "revoked", "deleted", "Content Moderated"], State.FAILED),
 }
 
 
@@ -197,6 +210,8 @@ FILES = {
     "only the clean link": ({"download_url": LINK}, Video(download_url=LINK)),
     "an empty link": ({"url": "", "download_url": LINK}, Video(download_url=LINK)),
     "a link that is an object": ({"url": {"url": LINK}}, Video(url=LINK)),
+    "a link relative to the service": ({"url": "/files/a.mp4"}, Video(url="/files/a.mp4")),
+    "a link without a scheme": ({"url": "//x.example/a.mp4"}, Video(url=LINK)),
     "a link that cannot be fetched": ({"url": "soon", "download_url": LINK}, Video(download_url=LINK)),
     "no link": ({"url": "", "width": 64}, None),
     "an inline file": ({"url": "data:video/mp4;base64,AAAA"}, None),
@@ -301,7 +316,9 @@ def outcome(kind, payload):
         if kind in {"user", "key"}:
             return error, attrs.evolve(getattr(ACCOUNT, kind)().read(answer), raw={})
         rows = RIX.get_many([]).read(answer) if many(payload) else [RIX.read_submit(answer)]
-        return error, [(row.id, attrs.evolve(RIX.generation(row.raw), raw={})) if row else None for row in rows]
+        return error, [
+            (row.id, attrs.evolve(RIX.generation(row.raw), raw={}, raw_row={})) if row else None for row in rows
+        ]
     except UnreadableResponse as unreadable:
         return error, unreadable.paths
 

@@ -22,17 +22,15 @@ from luma_async import (
     Unauthorized,
     UnreadableResponse,
 )
-from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge_submit
+from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge
 from luma_async._wire.answer import Answer, Shape, parse
-from luma_async._wire.error_body import _NOT_CHARGED
-from luma_async._wire.refusal import ErrorKind, refusal
+from luma_async._wire.refusal import KNOWN_REFUSALS, ErrorKind, refusal
 
 RIX = RixAPI()
 
 
 def verdict_of(answer):
-    row = RIX.read_submit(answer)
-    return judge_submit(answer, RIX.read_error(answer), row.id if row else None)
+    return judge(RIX, answer)[0]
 
 
 def refusal_of(answer):
@@ -54,7 +52,7 @@ SAMPLES = {
     "422-dream-machine-list": (InvalidRequest, "", "body.model: field required"),
     "429-saturated": (RateLimited, "", "当前分组上游负载已饱和"),
     "500-fetch": (
-        InvalidRequest,
+        ServiceUnavailable,
         "fail_to_fetch_task",
         "Prompt is too short, minimum length is 3 characters",
     ),
@@ -89,14 +87,14 @@ def test_error_without_words(name, expected):
     assert type(refusal_of(answer)) is cls
 
 
-REFUSED_SAMPLES = {"200-success-false", "500-fetch", "503-no-channel", "429-empty"} | {
+REFUSED_SAMPLES = {"200-success-false", "503-no-channel", "429-empty"} | {
     name for name in SAMPLES if name.startswith("4")
 }
 
 
 @pytest.mark.parametrize("name", names("errors"))
 def test_verdict_of_recorded_error(name):
-    """Every recorded error rejects a submit, except a proxy's page, which proves nothing."""
+    """Every recorded error rejects a submit, except a page and a relay's report of the service behind it."""
     verdict = verdict_of(error_document(name))
     assert isinstance(verdict, Rejected if name in REFUSED_SAMPLES else Unproven)
 
@@ -120,7 +118,8 @@ NO_ERRORS = {
     "no detail": {"detail": None},
     "a detail of a task": {"id": "a", "detail": "queued behind two others"},
     "a message": {"message": "hello"},
-    "a list": [{"error": {"message": "x"}}],
+    "a list of generations": [{"id": "a", "error": {"message": "x"}}],
+    "a list of two": [{"error": {"message": "x"}}, {"error": {"message": "x"}}],
     "a text": "error",
     "nothing": None,
 }
@@ -140,6 +139,14 @@ ERRORS = {
     "an error of odd words": ({"error": {"message": {"a": 1}, "code": [2]}}, "", ""),
     "an error in words": ({"error": "Service Unavailable"}, "", ""),
     "a list of errors": ({"error": ["x"]}, "", ""),
+    "an error in a list of one": ([{"error": {"message": "x", "code": "y"}}], "y", "x"),
+    "success is false, with an error object": (
+        {"success": False, "error": {"code": "y", "message": "x"}, "trace_id": "t"},
+        "y",
+        "x",
+    ),
+    "success is false, with an error text": ({"success": False, "error": "x"}, "", "x"),
+    "a code with msg": ({"code": 1003, "msg": "x"}, "1003", "x"),
     "success is false": ({"success": False, "message": "x"}, "", "x"),
     "success is false, with a code": ({"success": False, "message": "x", "code": "y"}, "y", "x"),
     "a code": ({"code": "y", "message": "x", "data": None}, "y", "x"),
@@ -165,7 +172,7 @@ def test_error_forms(payload, code, message, status):
     """Each form is an error at any status, with the service's code and words if it has any."""
     error = RIX.read_error(document(payload, status))
     assert (error.code, error.message) == (code, message)
-    assert error.success_false is (payload.get("success") is False)
+    assert error.success_false is ("success" in payload)
 
 
 def test_detail_with_id():
@@ -177,32 +184,37 @@ def test_detail_with_id():
 
 @pytest.mark.parametrize("code", [None, "", 0, "success", True])
 def test_success_code_with_error_status(code):
-    """With an error status an envelope of success is an error, in the service's own shape."""
+    """With an error status an envelope of success is an error."""
     payload = {"code": code, "message": "the database is gone", "data": None}
     assert RIX.read_error(document(payload, 500)).message == "the database is gone"
-    assert isinstance(verdict_of(document(payload, 503)), Rejected)
+    assert isinstance(verdict_of(document(payload, 503)), Unproven)
 
 
 def test_codes_that_are_not_charged():
     """These codes let a paid submit be sent again, so adding one has to be a decision."""
     assert {
+        "",
         "insufficient_user_quota",
         "pre_consume_token_quota_failed",
+        "quota_not_enough",
         "sensitive_words_detected",
         "prompt_blocked",
         "get_channel_failed",
+        "model_not_found",
         "channel:no_available_key",
+        "channel_no_available_key",
         "build_request_failed",
-    } == _NOT_CHARGED
+    } == {known.code for known in KNOWN_REFUSALS}
 
 
-@pytest.mark.parametrize("code", ["sensitive_words_detected", "model_not_found"])
+@pytest.mark.parametrize("code", ["sensitive_words_detected", "get_channel_failed", "invalid_request"])
 @pytest.mark.parametrize("status", [200, 400, 429, 500, 502])
 def test_code_at_any_status(code, status):
-    """A known code means the same at any status, and only a few prove that nothing was charged."""
+    """A known code means the same at any status, and only those in the list prove that nothing was charged."""
+    kinds = {"sensitive_words_detected": ErrorKind.PROMPT, "get_channel_failed": ErrorKind.UNAVAILABLE}
     error = RIX.read_error(document({"error": {"code": code, "message": "x"}}, status))
-    assert error.kind is (ErrorKind.PROMPT if code in _NOT_CHARGED else ErrorKind.UNAVAILABLE)
-    assert error.not_charged is (code in _NOT_CHARGED)
+    assert error.kind is kinds.get(code, ErrorKind.INVALID)
+    assert bool(error.known) is (code in kinds)
     assert error.wrong_path is False
 
 
@@ -210,7 +222,7 @@ def test_code_at_any_status(code, status):
 def test_code_that_is_unknown(code):
     """An unknown code has no meaning, and proves nothing about a charge."""
     error = RIX.read_error(document({"error": {"code": code, "message": "x"}}, 500))
-    assert (error.kind, error.not_charged) == (None, False)
+    assert (error.kind, error.known) == (None, None)
 
 
 WORDS = {
@@ -242,7 +254,42 @@ def test_words_without_code(message, kind):
     """Without a known code the words decide the kind, and never prove that nothing was charged."""
     error = RIX.read_error(document({"detail": message}, 400))
     assert error.kind is kind
-    assert error.not_charged is False
+    assert error.known is None
+
+
+REFUSED_KEYS = {
+    "Not authenticated": (403, Unauthorized),
+    "Authentication credentials were not provided.": (403, Unauthorized),
+    "Your account has been suspended": (403, Unauthorized),
+    "User has been banned": (403, Unauthorized),
+    "The API key is disabled": (403, Unauthorized),
+    "该令牌已被禁用": (403, Unauthorized),
+    "用户已被封禁": (403, Unauthorized),
+    "the prompt has banned words": (403, PromptRejected),
+    "the model is disabled": (403, Refused),
+    "该令牌无权访问模型 ray-2": (403, Refused),
+    "Forbidden": (403, Refused),
+    "used_up": (403, OutOfCredit),
+    "Your credits are used up": (403, OutOfCredit),
+    "Token quota exhausted": (401, OutOfCredit),
+    "账户已欠费": (403, OutOfCredit),
+    "Out of credits": (402, OutOfCredit),
+    "You exceeded your current quota, please check your plan and billing details": (429, OutOfCredit),
+    "Your credit balance is too low": (429, OutOfCredit),
+    "insufficient_quota": (429, OutOfCredit),
+    "Quota exceeded: 20 requests per minute": (429, RateLimited),
+    "Rate limit exhausted, retry later": (429, RateLimited),
+    "all attempts used up": (500, ServiceUnavailable),
+    "not authenticated": (500, ServiceUnavailable),
+}
+
+
+@pytest.mark.parametrize(("words", "expected"), REFUSED_KEYS.items(), ids=REFUSED_KEYS.keys())
+def test_refused_keys_and_empty_accounts(words, expected):
+    """A refused key and an empty account are told by code and by words, with the statuses that fit."""
+    status, kind = expected
+    for body in ({"detail": words}, {"error": {"code": "x", "message": words}}, {"code": words, "message": ""}):
+        assert type(refusal_of(document(body, status))) is kind
 
 
 def test_not_found_words():
@@ -273,34 +320,30 @@ def wrapped(message, status):
 
 TOO_SHORT = json.dumps({"detail": "Prompt is too short"})
 WRAPPED = {
-    "a refusal": (TOO_SHORT, 500, "Prompt is too short", None, True),
+    "a refusal": (TOO_SHORT, 500, "Prompt is too short", None, False),
     "a refusal of the prompt": (
         json.dumps({"detail": "moderation failed"}),
         500,
         "moderation failed",
         ErrorKind.PROMPT,
-        True,
-    ),
-    "a refusal of fields": (json.dumps({"detail": [{"loc": ["body"], "msg": "x"}]}), 500, "body: x", None, True),
-    "the status of the other service": (TOO_SHORT, 422, "Prompt is too short", None, False),
-    "a proxy's status": (TOO_SHORT, 502, "Prompt is too short", None, False),
-    "trouble": (json.dumps({"detail": "Internal server error"}), 500, "Internal server error", None, False),
-    "trouble with time": (json.dumps({"detail": "Request timed out"}), 500, "Request timed out", None, False),
-    "trouble in Chinese": (json.dumps({"detail": "系统繁忙"}), 500, "系统繁忙", None, False),
-    "trouble in other words": (
-        json.dumps({"detail": "Error dispatching job"}),
-        500,
-        "Error dispatching job",
-        None,
         False,
     ),
-    "a lost connection": (json.dumps({"detail": "unexpected EOF"}), 500, "unexpected EOF", None, False),
+    "a refusal of fields": (json.dumps({"detail": [{"loc": ["body"], "msg": "x"}]}), 500, "body: x", None, False),
+    "the status of the other service": (TOO_SHORT, 422, "Prompt is too short", None, False),
+    "a proxy's status": (TOO_SHORT, 502, "Prompt is too short", None, False),
     "what befell another relay": (
         json.dumps({"code": "do_request_failed", "message": "upstream closed"}),
         500,
         "upstream closed",
         None,
         False,
+    ),
+    "a refusal behind two relays": (
+        json.dumps({"code": "fail_to_fetch_task", "message": json.dumps({"code": "build_request_failed"})}),
+        502,
+        json.dumps({"code": "build_request_failed"}),
+        ErrorKind.INVALID,
+        True,
     ),
     "another relay's refusal": (
         json.dumps({"code": "sensitive_words_detected", "message": "no"}),
@@ -325,21 +368,18 @@ WRAPPED = {
         403,
         "x",
         ErrorKind.UNAVAILABLE,
-        False,
+        True,
     ),
     "the account there denies the relay": (
         json.dumps({"success": False, "message": "unauthorized"}),
         500,
         "unauthorized",
         ErrorKind.UNAVAILABLE,
-        True,
+        False,
     ),
     "an unknown task": (json.dumps({"detail": "nope"}), 404, "nope", ErrorKind.NOT_FOUND, False),
     "a page about nothing": ("<html>404 Not Found</html>", 404, "<html>404 Not Found</html>", None, False),
     "a path that is none": ("404 page not found", 404, "404 page not found", None, False),
-    "a policy": (json.dumps({"detail": "It goes against our policy"}), 500, "It goes against our policy", None, True),
-    "a ratio": (json.dumps({"detail": "Unknown aspect ratio 5:4"}), 500, "Unknown aspect ratio 5:4", None, True),
-    "a frame": (json.dumps({"detail": "Unexpected keyframe type"}), 500, "Unexpected keyframe type", None, True),
     "an unknown task by its words": (
         json.dumps({"detail": "Generation not found"}),
         400,
@@ -353,52 +393,80 @@ WRAPPED = {
 
 @pytest.mark.parametrize(("message", "status", "said", "kind", "refuses"), WRAPPED.values(), ids=WRAPPED.keys())
 def test_wrapped_errors(message, status, said, kind, refuses):
-    """A wrapped body is unwrapped; only a complete refusal with status 500 counts as not charged."""
+    """A wrapped body is unwrapped; only an error in the list of known refusals counts as not charged."""
     error = RIX.read_error(wrapped(message, status))
-    assert (error.code, error.message, error.kind, error.not_charged) == ("fail_to_fetch_task", said, kind, refuses)
+    assert (error.code, error.message, error.kind) == ("fail_to_fetch_task", said, kind)
+    assert bool(error.known) is refuses
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "json: cannot unmarshal object into Go value of type []interface {}",
+        "<html>503 Service Temporarily Unavailable</html>",
+        "no available channel for model luma",
+        TOO_SHORT,
+        json.dumps({"detail": {"reason": "invalid character '<' looking for beginning of value", "code": 1}}),
+        json.dumps({"detail": "It goes against our policy"}),
+        json.dumps({"code": "do_request_failed", "message": "upstream closed"}),
+        json.dumps({"error": {"type": "upstream_error", "code": 429, "message": "Too Many Requests"}}),
+        json.dumps({"error": {"code": "invalid_request", "message": "status 400"}}),
+        json.dumps({"success": False, "message": "当前分组上游负载已饱和"}),
+    ],
+)
+def test_wrapped_report(message, status):
+    """A relay's report of what happened behind it proves nothing, whatever it says, a 4xx there included."""
+    assert type(verdict_of(wrapped(message, status))) is Unproven
+
+
+def test_wrapped_known_refusal():
+    """A known refusal proves as much behind a relay as it does alone, and a missing channel is sent again with 503."""
+    message = json.dumps({"error": {"code": "get_channel_failed", "message": "no channel"}})
+    verdicts = [verdict_of(wrapped(message, status)) for status in (500, 502, 503)]
+    assert [verdict.repeat for verdict in verdicts] == [False, False, True]
+
+
+UPSTREAM = {
+    "a status": {
+        "message": "bad response status code 503",
+        "type": "upstream_error",
+        "code": "bad_response_status_code",
+    },
+    "a timeout": {"message": "upstream did not answer in time", "type": "upstream_error", "code": "fetch_timeout"},
+    "no code": {"message": "Upstream request failed", "type": "upstream_error"},
+    "a limit": {"message": "Too Many Requests", "type": "upstream_error", "code": 429},
+    "a missing channel after a timeout": {"message": "channel 3 timed out, then no available channel for model luma"},
+}
+
+
+@pytest.mark.parametrize("error", UPSTREAM.values(), ids=UPSTREAM.keys())
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_error_passed_on(error, status):
+    """An error that a relay passes on from behind it proves nothing, whatever the status."""
+    assert type(verdict_of(document({"error": error}, status))) is Unproven
 
 
 @pytest.mark.parametrize(
-    "words",
+    "body",
     [
-        "InternalServerError",
-        "internal_error",
-        "internal_server_error",
-        "unknown_error",
-        "unexpected_error",
-        "An unexpected exception occurred",
-        "Something unexpected happened",
-        "Unknown exception",
-        "An unexpected issue occurred",
-        "unexpected_internal_failure",
-        "Please come back again in a minute",
-        "timed-out",
-        "Please retry later",
-        "The service is busy",
-        "Failed to create generation",
-        "Error creating generation",
+        [{"id": "a", "error": {"message": "x"}}],
+        {"code": "success", "data": {"id": "a", "error": {"message": "x"}}},
+        {"code": "success", "data": [{"id": "a", "error": "x"}]},
+        {"data": {"task_id": "a", "success": False}},
     ],
 )
-def test_wrapped_failures(words):
-    """A failure behind the relay proves nothing, since it may have been charged."""
-    assert type(verdict_of(wrapped(json.dumps({"detail": words}), 500))) is Unproven
+def test_error_next_to_inner_id(body):
+    """An id with an error next to it proves nothing, in a list and in an envelope too."""
+    verdict = verdict_of(document(body, 201))
+    assert isinstance(verdict, Unproven)
+    assert "names generation a" in verdict.reason
 
 
-@pytest.mark.parametrize(
-    ("message", "verdict"),
-    [
-        ("<html>503 Service Temporarily Unavailable</html>", Unproven),
-        (json.dumps({"code": "do_request_failed", "message": "upstream closed"}), Unproven),
-        (json.dumps({"detail": "Service unavailable, try again"}), Unproven),
-        (json.dumps({"detail": "no capacity"}), Unproven),
-        (json.dumps({"detail": "Error creating generation"}), Unproven),
-        (json.dumps({"success": False, "message": "当前分组上游负载已饱和"}), Unproven),
-        (json.dumps({"error": {"code": "get_channel_failed", "message": "no channel"}}), Rejected),
-    ],
-)
-def test_wrapped_503(message, verdict):
-    """A wrapped 503 proves as much as it would without the relay."""
-    assert type(verdict_of(wrapped(message, 503))) is verdict
+def test_doubt_names_every_id():
+    """The reason of a doubt has every id in the answer."""
+    verdict = verdict_of(document({"id": "a", "task_id": "b", "data": [{"id": "c"}], "error": "x"}, 201))
+    assert {"a", "b", "c"} <= set(verdict.reason.replace(",", "").split())
 
 
 def test_wrapped_401():
@@ -437,11 +505,19 @@ VERDICTS = {
     "500": (500, {"error": {"message": "x", "code": ""}}, Unproven),
     "500 with a refusing code": (500, QUOTA, Rejected),
     "500, asked and unanswered": (500, {"code": "do_request_failed", "message": "x"}, Unproven),
-    "500, the service behind refuses": (500, {"code": "fail_to_fetch_task", "message": TOO_SHORT}, Rejected),
+    "500, the service behind refuses": (500, {"code": "fail_to_fetch_task", "message": TOO_SHORT}, Unproven),
     "502, the service behind refuses": (502, {"code": "fail_to_fetch_task", "message": TOO_SHORT}, Unproven),
     "502 with a refusing code": (502, QUOTA, Rejected),
-    "503 in the relay's shape": (503, {"error": {"message": "x", "code": ""}}, Rejected),
-    "503 in the task part's shape": (503, {"code": "y", "message": "x", "data": None}, Rejected),
+    "503 in the relay's shape": (503, {"error": {"message": "x", "code": ""}}, Unproven),
+    "503 in the task part's shape": (503, {"code": "y", "message": "x", "data": None}, Unproven),
+    "503 without a channel": (503, {"error": {"message": "x", "code": "model_not_found"}}, Rejected),
+    "503 without a channel or a code": (503, {"error": {"message": "分组 vip 下模型 luma 无可用渠道"}}, Rejected),
+    "201 with a list of one": (201, [TASK], Accepted),
+    "201 with a list of one in data": (201, {"code": "success", "data": [TASK]}, Accepted),
+    "201 with a list of two": (201, [TASK, {"id": "b"}], Accepted),
+    "201 with an empty list": (201, [], Unproven),
+    "200 with a denial and an error": (200, {"success": False, "error": {"code": "y", "message": "x"}}, Rejected),
+    "500 with a denial": (500, {"success": False, "message": "x"}, Unproven),
     "503 in a proxy's shape": (503, {"message": "The upstream server is timing out"}, Unproven),
     "503 in a framework's shape": (503, {"status": 503, "error": "Service Unavailable", "path": "/"}, Unproven),
     "503 in no shape": (503, [], Unproven),

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from luma_async._wire.answer import Document, Shape
-from luma_async._wire.refusal import CHECK_BASE_URL, NOT_FOLLOWED, ErrorBody, ErrorKind, refusal
+from luma_async._wire.refusal import (
+    CHECK_BASE_URL,
+    IN_TROUBLE,
+    KNOWN_REFUSALS,
+    NOT_FOLLOWED,
+    ErrorBody,
+    ErrorKind,
+    known_refusal,
+    refusal,
+)
 from luma_async.values.errors import (
     InvalidRequest,
     OutOfCredit,
@@ -59,9 +68,43 @@ def test_status_without_known_code(status, expected):
     assert type(refuse(status, SAID)) is expected
 
 
-def test_5xx_that_is_not_charged():
-    """A 5xx that repeats a refusal of the service behind the relay is about the request."""
-    assert type(refuse(500, ErrorBody(code="fail_to_fetch_task", not_charged=True))) is InvalidRequest
+def test_5xx_page_hint():
+    """A page with 5xx says that the service is in trouble; it is no sign of a wrong base_url."""
+    error = refusal(Document(status=502, shape=Shape.HTML), None)
+    assert type(error) is ServiceUnavailable
+    assert error.hint == IN_TROUBLE
+    assert "base_url" not in str(error)
+
+
+NO_CHANNEL = {
+    "当前分组 default 下对于模型 luma 无可用渠道": True,
+    "当前分组 default 下对于模型 luma 无可用渠道 (request id: 2025)": True,
+    "分组 default 下模型 luma 无可用渠道\uff08distributor\uff09": True,
+    "No available channel for model luma under group default (distributor)": True,
+    "channel 3 timed out; no available channel for model luma": False,
+    "无可用渠道\uff1a渠道 3 超时": False,
+    "no available channel for model luma, the first one timed out": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize(("message", "known"), NO_CHANNEL.items())
+def test_no_channel_message(message, known):
+    """The relay's whole message that no service was chosen is a known refusal; a part of another message is not."""
+    assert bool(known_refusal("", message, 503)) is known
+    assert known_refusal("upstream_error", message, 503) is None
+
+
+def test_model_not_found_status():
+    """The code for a missing model proves something with 503 only, where the relay itself sends it."""
+    assert known_refusal("model_not_found", "", 503).kind is ErrorKind.UNAVAILABLE
+    assert known_refusal("model_not_found", "", 500) is None
+
+
+def test_known_refusals_have_sources():
+    """Each known refusal has a source, and stands in the list once."""
+    assert all(known.source for known in KNOWN_REFUSALS)
+    assert len({(known.code, known.status) for known in KNOWN_REFUSALS}) == len(KNOWN_REFUSALS)
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,7 @@ def _read_generation(text: str | None) -> Generation | None:
             form[name] = cls(**form[name])
     form["state"] = State(form["state"])
     form["created_at"] = _read_moment(form.get("created_at"))
+    form["siblings"] = tuple(form.get("siblings", ()))
     return Generation(**form)
 
 

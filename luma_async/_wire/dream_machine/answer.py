@@ -38,14 +38,10 @@ FAILURE_CODES = {
 def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a generation's JSON under the names that the converter reads."""
     fields = flat.generation_fields(raw)
-    request = raw.get("request")
-    if is_object(assets := raw.get("assets")):
-        # The service's own video has no watermark, so it is also the one to download.
-        if video := assets.get("video"):
-            fields["video"] = {"url": video, "download_url": video}
-        fields["image"] = assets.get("image")
-    fields["model"] = raw.get("model") or raw.get("version") or (request.get("model") if is_object(request) else None)
-    if isinstance(reason := fields["failure_reason"], str):
+    task = fields["raw"] or raw
+    request = task.get("request")
+    fields["model"] = task.get("model") or task.get("version") or (request.get("model") if is_object(request) else None)
+    if not fields["failure_code"] and isinstance(reason := fields["failure_reason"], str):
         fields["failure_code"] = FAILURE_CODES.get(reason.strip().rstrip(".").lower())
     return fields
 
@@ -62,7 +58,7 @@ def find_page(document: Document) -> Page:
         raise document.unreadable("the response holds no list of generations", "generations")
     has_more = payload.get("has_more")
     # Only the list is required; without `has_more` the next page shows whether there was more.
-    return Page(rows=flat.find_all(listed), has_more=has_more if isinstance(has_more, bool) else bool(listed))
+    return Page(rows=flat.find_all(listed, document), has_more=has_more if isinstance(has_more, bool) else bool(listed))
 
 
 def find_names(document: Document) -> tuple[str, ...]:

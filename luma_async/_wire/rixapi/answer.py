@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from luma_async._wire.answer import is_list, is_object
 from luma_async._wire.generation import find_all, structure
+from luma_async._wire.links import absolute, find_result
 from luma_async.values.errors import UnreadableResponse
 from luma_async.values.models import KeyUsage, User
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from luma_async._wire.answer import Document
     from luma_async._wire.dialect import Row
 
 
-def find_many(document: Document) -> tuple[Row, ...]:
-    """Find the generations; rows without an id are left out.
+def find_many(document: Document, generation_ids: Sequence[str] = ()) -> tuple[Row, ...]:
+    """Find the generations that were asked for; rows without an id are left out.
 
     Raises:
         UnreadableResponse: there is no list of them.
@@ -27,7 +30,7 @@ def find_many(document: Document) -> tuple[Row, ...]:
         rows = [] if payload["data"] is None else payload["data"]
     if not is_list(rows):
         raise document.unreadable("the response holds no list of generations", "data")
-    return find_all(rows)
+    return find_all(rows, document, frozenset(generation_ids))
 
 
 def find_link(document: Document) -> str:
@@ -37,9 +40,9 @@ def find_link(document: Document) -> str:
         UnreadableResponse: there is none.
     """
     payload = document.payload
-    link = payload.get("url") if is_object(payload) else None
-    if isinstance(link, str) and link.startswith(("http://", "https://")):
-        return link
+    link = find_result(payload) if is_object(payload) else None
+    if link is not None:
+        return absolute(link, document.base_url)
     raise document.unreadable("the response holds no link", "url")
 
 

@@ -171,7 +171,7 @@ class RixAPI(Dialect):
         """Ask for several generations; rows without an id are left out."""
         ids = [check_id(generation_id) for generation_id in generation_ids]
         call = Call(name="query_many", method="POST", path=f"{self.prefix}/tasks", body={"ids": ids})
-        return Query(call=call, read=answer.find_many)
+        return Query(call=call, read=partial(answer.find_many, generation_ids=ids))
 
     def link(self, generation_id: str) -> Query[str]:
         """Ask for the watermark-free link."""

@@ -24,7 +24,7 @@ from luma_async import (
     UnreadableResponse,
     Video,
 )
-from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge_submit
+from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge
 from luma_async._wire.refusal import refusal
 
 LUMA = DreamMachine()
@@ -157,7 +157,7 @@ ASSETS = {
     "empty": ({"assets": {}}, None, None),
     "of nulls": ({"assets": {"video": None, "image": None}}, None, None),
     "no address": ({"assets": {"video": "soon"}}, None, None),
-    "a list": ({"assets": [CLIP]}, None, None),
+    "a list": ({"assets": [CLIP]}, CLEAN, None),
     "a video": ({"assets": {"video": CLIP, "progress_video": "https://example.com/p.mp4"}}, CLEAN, None),
     "flat with empty assets": ({"assets": {"video": None}, "video": {"url": CLIP, "download_url": CLIP}}, CLEAN, None),
     "a picture": ({"assets": {"image": "https://example.com/i.jpg"}}, None, Image(url="https://example.com/i.jpg")),
@@ -234,8 +234,7 @@ def test_answer_about_another():
 
 
 def verdict_of(answer):
-    row = LUMA.read_submit(answer)
-    return judge_submit(answer, LUMA.read_error(answer), row.id if row else None)
+    return judge(LUMA, answer)[0]
 
 
 def refusal_of(answer):

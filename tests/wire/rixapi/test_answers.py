@@ -8,7 +8,9 @@ import attrs
 import pytest
 from samples_of import document, names, raw_document, sample
 
-from luma_async import Generation, Image, KeyUsage, RixAPI, State, UnreadableResponse, User, Video
+from luma_async import DreamMachine, Generation, Image, KeyUsage, RixAPI, State, UnreadableResponse, User, Video
+from luma_async._wire.dialect import read_row, structure_row
+from luma_async._wire.links import absolute
 
 RIX = RixAPI()
 ACCOUNT = RixAPI(access_token="at-secret", user_id=1)
@@ -150,7 +152,7 @@ REQUESTS = {"submit-request-2024", "submit-request-2025", "extend-request-2024"}
 
 def plain(generation):
     """The same value without its JSON."""
-    return attrs.evolve(generation, raw={})
+    return attrs.evolve(generation, raw={}, raw_row={})
 
 
 def test_every_sample_has_a_test():
@@ -250,6 +252,7 @@ def test_malformed_link(payload):
     assert caught.value.paths == ("url",)
 
 
+TWO = [{"id": "some-id", "state": "completed"}, {"id": "other", "state": "failed"}]
 IDS = {
     "id": ({"id": "a"}, "a"),
     "task_id": ({"task_id": "a"}, "a"),
@@ -266,16 +269,89 @@ IDS = {
     "with a line break": ({"id": "a\n"}, None),
     "too long": ({"id": "x" * 129}, None),
     "as long as can be": ({"id": "x" * 128}, "x" * 128),
-    "a list": ([{"id": "a"}], None),
+    "a list of one": ([{"id": "a", "state": "pending"}], "a"),
+    "a list of one that has task_id": ([{"task_id": "a"}], "a"),
+    "a list in data": ({"code": "success", "data": [{"id": "a"}]}, "a"),
+    "a list under another name": ({"generations": [{"id": "a"}]}, "a"),
+    "an object under another name": ({"task": {"id": "a"}}, "a"),
+    "a list of nothing": ([], None),
+    "a list of texts": (["a"], None),
     "a text": ("a", None),
 }
 
 
+@pytest.mark.parametrize("dialect", [RIX, DreamMachine()], ids=["rixapi", "dream-machine"])
 @pytest.mark.parametrize(("payload", "generation_id"), IDS.values(), ids=IDS.keys())
-def test_id_places(payload, generation_id):
+def test_id_places(payload, generation_id, dialect):
     """Ids are strings of a safe form under four names; a malformed id names no generation."""
-    row = RIX.read_submit(document(payload, 201))
+    row = dialect.read_submit(document(payload, 201))
     assert (row.id if row else None) == generation_id
+
+
+SIBLINGS = {
+    "two in a list": ([{"id": "a"}, {"id": "b"}], ("b",)),
+    "three in data": ({"data": [{"task_id": "a"}, {"task_id": "b"}, {"task_id": "c"}]}, ("b", "c")),
+    "in generations": ({"generations": [{"id": "a"}, {"id": "b"}]}, ("b",)),
+    "the same twice": ([{"id": "a"}, {"id": "a"}], ()),
+    "a list in a generation": ({"id": "a", "data": [{"id": "a"}, {"id": "b"}]}, ("b",)),
+    "the task in a row": ({"task_id": "a", "data": {"id": "b"}}, ()),
+    "files with ids": ({"id": "a", "output": [{"id": "f1", "url": "https://x.example/v.mp4"}]}, ()),
+}
+
+
+@pytest.mark.parametrize(("payload", "siblings"), SIBLINGS.values(), ids=SIBLINGS.keys())
+def test_siblings(payload, siblings):
+    """Of several generations in one answer the first is the result, and the others are kept as its siblings."""
+    row = RIX.read_submit(document(payload, 201))
+    assert (row.id, row.siblings) == ("a", siblings)
+    assert read_row(RIX, row).siblings == siblings
+
+
+def test_two_names_of_one():
+    """A generation with two different ids is found by either."""
+    answer = document({"id": "a", "task_id": "b", "state": "completed"})
+    row = RIX.read_submit(answer)
+    assert (row.id, row.aliases, row.siblings) == ("a", ("b",), ())
+    for asked in ("a", "b"):
+        row = RIX.get(asked).read(answer)
+        assert (row.id, structure_row(RIX, row).id) == (asked, asked)
+        (row,) = RIX.get_many([asked]).read(document([answer.payload]))
+        assert row.id == asked
+
+
+@pytest.mark.parametrize("body", [[TWO[0]], TWO, {"data": TWO}, {"code": "success", "data": [TWO[0]]}])
+def test_query_answered_by_list(body):
+    """A single query may be answered with a list, in which the generation is found by its id."""
+    assert RIX.get("some-id").read(document(body)).raw == TWO[0]
+
+
+FLAT = {"id": "some-id", "state": "processing", "prompt": "cat"}
+ENVELOPES = {
+    "flat": (FLAT, {}),
+    "in data": ({"code": "success", "data": FLAT}, {}),
+    "in a row": ({"id": 7, "task_id": "some-id", "status": "IN_PROGRESS", "data": FLAT}, {"status": "IN_PROGRESS"}),
+    "in a row in data": (
+        {"data": {"task_id": "some-id", "status": "IN_PROGRESS", "data": FLAT}},
+        {"status": "IN_PROGRESS"},
+    ),
+    "in a list": ([FLAT], {}),
+}
+
+
+@pytest.mark.parametrize("dialect", [RIX, DreamMachine()], ids=["rixapi", "dream-machine"])
+@pytest.mark.parametrize(("payload", "known"), ENVELOPES.values(), ids=ENVELOPES.keys())
+def test_raw_is_the_task(payload, known, dialect):
+    """`raw` is the flat task from every request, and `raw_row` has what only the envelope says."""
+    generation = structure_row(dialect, dialect.get("some-id").read(document(payload)))
+    assert generation.raw == FLAT
+    assert known.items() <= generation.raw_row.items()
+    assert "data" not in generation.raw_row
+
+
+def test_raw_of_row_without_task():
+    """A row without a task is all envelope."""
+    generation = RIX.generation({"task_id": "some-id", "status": "FAILURE", "data": None})
+    assert (generation.raw, generation.raw_row) == ({}, {"task_id": "some-id", "status": "FAILURE"})
 
 
 def test_id_in_first_document():
@@ -379,6 +455,11 @@ def test_state_word_precedence(raw, state, word):
 
 REASONS = {
     "a task's own": (task("failed", failure_reason="Job failed"), "Job failed"),
+    "a code alone": (task("failed", error={"code": 7}), None),
+    "a text under msg": (task("failed", msg="Job failed"), "Job failed"),
+    "in an object inside": (row("FAILURE", {"error": {"msg": "Job failed"}}, fail_reason=""), "Job failed"),
+    "in data twice": (row("FAILURE", {"data": {"fail_reason": "Job failed"}}), "Job failed"),
+    "a message of success": (task("failed", message="success", error_message="Job failed"), "Job failed"),
     "a task's, under the row's name": (task("failed", fail_reason="Job failed"), "Job failed"),
     "a row's": (row("FAILURE", fail_reason="timeout"), "timeout"),
     "a row's, while the task lags": (row("FAILURE", task("processing"), fail_reason="timeout"), "timeout"),
@@ -398,6 +479,30 @@ REASONS = {
 def test_failure_reason(raw, reason):
     """A row's `fail_reason` is read only if the generation failed, since it has other uses."""
     assert RIX.generation(raw).failure_reason == reason
+
+
+CODES = {
+    "a code": (task("failed", failure_code="moderated"), "moderated"),
+    "an error's": (task("failed", error={"code": "moderated", "message": "x"}), "moderated"),
+    "a number": (task("error", code=5001, msg="x"), "5001"),
+    "a row's": (row("FAILURE", task("processing"), error_code="moderated"), "moderated"),
+    "in data": (row("failed", {"error": {"code": "moderated"}}), "moderated"),
+    "a code of success": (task("failed", code="success"), None),
+    "zero": (task("failed", code=0), None),
+    "of a generation that did not fail": (task("completed", code="moderated"), None),
+}
+
+
+@pytest.mark.parametrize(("raw", "code"), CODES.values(), ids=CODES.keys())
+def test_failure_code(raw, code):
+    """The code of a failure is found wherever an answer has it; an envelope's code of success is none."""
+    assert RIX.generation(raw).failure_code == code
+
+
+def test_progress_of_completed():
+    """A completed generation whose progress is 1 has made all of it."""
+    assert RIX.generation(task("completed", progress=1)).progress == 1.0
+    assert RIX.generation(task("processing", progress=1)).progress == 0.01
 
 
 def test_progress_in_row():
@@ -430,6 +535,7 @@ def test_row_id_differs_from_task():
 
 
 WATERMARKED, CLEAN = "https://x.example/w.mp4", "https://x.example/v.mp4"
+MARKED = "https://x.example/1_watermarked_video.mp4"
 ARTIFACTS = {
     "nothing shown": (None, {"url": WATERMARKED, "download_url": CLEAN}, Video(url=WATERMARKED, download_url=CLEAN)),
     "nothing spare": ({"url": WATERMARKED}, None, Video(url=WATERMARKED)),
@@ -447,7 +553,8 @@ ARTIFACTS = {
         {"url": WATERMARKED, "download_url": CLEAN},
         Video(url=WATERMARKED, download_url=CLEAN),
     ),
-    "a bare link alone": (WATERMARKED, None, Video(url=WATERMARKED)),
+    "a bare link alone": (CLEAN, None, Video(url=CLEAN, download_url=CLEAN)),
+    "a bare link that is marked": (MARKED, None, Video(url=MARKED)),
 }
 
 
@@ -458,6 +565,65 @@ def test_links_of_artifact(shown, spare, video):
     generation = RIX.generation(raw)
     assert generation.video == video
     assert generation.thumbnail == Image(url=CLEAN)
+
+
+RESULTS = {
+    "result_url": row("SUCCESS", result_url=CLEAN),
+    "result_url before the task's": row("SUCCESS", {"content": {"video_url": MARKED}}, result_url=CLEAN),
+    "result_url next to a marked clip": row("SUCCESS", task("completed", video={"url": WATERMARKED}), result_url=CLEAN),
+    "fail_reason": row("SUCCESS", task("completed"), fail_reason=CLEAN),
+    "assets": task("completed", assets={"video": CLEAN}),
+    "assets in a row": row("SUCCESS", task("completed", assets={"video": CLEAN})),
+    "a text": task("succeeded", video=CLEAN),
+    "a list of texts": task("completed", video=[CLEAN]),
+    "artifact as a text": task("completed", artifact=CLEAN),
+    "artifact with an address": task("completed", artifact={"url": CLEAN}),
+    "artifact with a text": task("completed", artifact={"video": CLEAN}),
+    "output": task("completed", output=[CLEAN]),
+    "output with a picture first": task(
+        "completed", output=["https://x.example/a.jpg", {"type": "video", "url": CLEAN}]
+    ),
+    "output as a text": task("completed", output=CLEAN),
+    "content": row("SUCCESS", {"status": "succeeded", "content": {"video_url": CLEAN}}),
+    "video_url": task("completed", video_url=CLEAN),
+    "an odd name in video": task("completed", video={"video_url": CLEAN, "width": 64}),
+    "a list of works": task("completed", task_result={"videos": [{"id": "1", "url": CLEAN}]}),
+    "deep inside": row("SUCCESS", {"data": {"data": {"output": [{"url": CLEAN}]}}}),
+}
+
+
+@pytest.mark.parametrize("raw", RESULTS.values(), ids=RESULTS.keys())
+@pytest.mark.parametrize("dialect", [RIX, DreamMachine()], ids=["rixapi", "dream-machine"])
+def test_places_of_result(raw, dialect):
+    """The only link to a completed video is found wherever an answer has it, and is the one to download."""
+    assert dialect.generation(raw).video.download_url == CLEAN
+
+
+def test_result_of_running():
+    """While a generation is running, only the documented fields hold its video."""
+    assert RIX.generation(task("processing", output=[CLEAN], url=CLEAN)).video is None
+
+
+@pytest.mark.parametrize(
+    "link", ["/files/v.mp4", "files/v.mp4", "/vip/files/v.mp4", "https://relay.example/files/v.mp4"]
+)
+def test_relative_links(link):
+    """A link that is relative to the service is resolved against its base URL."""
+    answer = attrs.evolve(document({"id": "a", "state": "completed", "video": link}), base_url="https://relay.example")
+    generation = structure_row(RIX, RIX.get("a").read(answer))
+    assert (
+        generation.video.download_url
+        == f"https://relay.example/{link.removeprefix('https://relay.example').lstrip('/')}"
+    )
+    answer = attrs.evolve(document({"url": link}), base_url="https://relay.example")
+    assert RIX.link("a").read(answer) == generation.video.url
+
+
+def test_relative_link_below_prefix():
+    """A link that begins with a slash is below the host; any other is below the whole base URL."""
+    base_url = "https://relay.example/vip"
+    assert absolute("/files/v.mp4", base_url) == "https://relay.example/files/v.mp4"
+    assert absolute("files/v.mp4", base_url) == "https://relay.example/vip/files/v.mp4"
 
 
 def test_row_with_empty_data():
