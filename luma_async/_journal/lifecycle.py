@@ -291,7 +291,9 @@ def finish(generation: Generation, *, at: datetime) -> Change:
         entry = _standing(standing)
         if entry.phase in {Phase.COMPLETED, Phase.FAILED}:
             return entry
-        reason = generation.failure_reason or ""
+        # An accepted entry has a reason only if the answer to the submit named further generations.
+        named = entry.reason if entry.phase is Phase.ACCEPTED else ""
+        reason = "; ".join(filter(None, (generation.failure_reason, named)))
         return _moved(entry, next_phase(entry, step), at, generation=generation, reason=reason)
 
     return change

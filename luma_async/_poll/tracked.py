@@ -44,6 +44,8 @@ class Tracked:
     """When the submit was accepted, on the loop's clock; None if that is unknown."""
     submitted_here: bool = False
     """Whether it was submitted in this session, so that it cannot have finished before."""
+    siblings: tuple[str, ...] = ()
+    """The ids of further generations that the same submit made."""
     look: Look | None = None
     """What is known of it."""
     lazy_look: LazyLook | None = attrs.field(default=None, repr=False)
@@ -136,7 +138,7 @@ class Tracked:
             self.lazy_look = None
         self._structure()
         before = self.look
-        self.look = merge(before, look)
+        self.look = merge(before, self._with_siblings(look))
         if self.look is before:
             return False
         self.raw = raw
@@ -164,11 +166,17 @@ class Tracked:
         if lazy_look is None:
             return
         try:
-            look = Look(lazy_look.generation, lazy_look.asked_at_s)
+            look = self._with_siblings(Look(lazy_look.generation, lazy_look.asked_at_s))
         except Exception:  # a bug in a dialect must not hide what is known
             _log.exception("a response about generation %s could not be read", self.id)
         else:
             self.look = merge(self.look, look)
+
+    def _with_siblings(self, look: Look) -> Look:
+        """Add the siblings, which only the answer to the submit names."""
+        if not self.siblings or look.generation.siblings:
+            return look
+        return Look(attrs.evolve(look.generation, siblings=self.siblings), look.asked_at_s)
 
     def notify(self, update: Update) -> None:
         """Give all waiters and listeners the last update, and remove them."""

@@ -170,6 +170,7 @@ class Watcher:
 
     def remember_answer(self, tracked: Tracked, row: Row, asked_at_s: float) -> None:
         """Use the response to the submit."""
+        tracked.siblings = row.siblings
         try:
             running = self._dialect.peek(row.raw)
         except Exception:  # a bug in a dialect; reading the row in full decides

@@ -119,8 +119,9 @@ class Generation:
     model: str | None = None
     """The model."""
     siblings: tuple[str, ...] = ()
-    """The ids of further generations that the same submit made: some relays make several for one charge. Only what
-    the submit returned has them; the `reason` of the journal's entry keeps them. `session.handle(id)` follows each."""
+    """The ids of further generations that the same submit made: some relays make several for one charge. Only the
+    answer to the submit names them; the `reason` of the journal's entry keeps them. `session.handle(id)` follows
+    each."""
     raw: Json = attrs.field(factory=dict[str, Any], repr=False, hash=False)
     """The JSON of the generation as received, without an envelope: the same from every request."""
     raw_row: Json = attrs.field(factory=dict[str, Any], repr=False, hash=False)

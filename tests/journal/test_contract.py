@@ -288,7 +288,9 @@ GENERATION_FIELDS = {
     "estimate_wait_s": st.floats(0, 1000) | st.none(),
     "server_id": TEXTS,
     "model": TEXTS,
+    "siblings": st.lists(WORDS, max_size=2).map(tuple),
     "raw": OBJECTS,
+    "raw_row": OBJECTS,
 }
 ENTRY_FIELDS = {
     "key": st.just("cat"),

@@ -32,7 +32,11 @@ def refusals():
     """Draw the list of known refusals."""
     rows = []
     for known in KNOWN_REFUSALS:
-        error = f"`{known.code}`" if known.code else 'no code, and the message "no available channel for model …" (无可用渠道)'
+        error = (
+            f"`{known.code}`"
+            if known.code
+            else 'no code, and the message "no available channel for model …" (无可用渠道)'
+        )
         meaning = known.kind.name.lower().replace("_", " ")
         rows.append([error, str(known.status or "any"), meaning, known.source])
     return table(["error", "status", "meaning", "source"], rows)

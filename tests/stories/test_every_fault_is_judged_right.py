@@ -274,7 +274,8 @@ DOUBTFUL_ANSWERS = {
     "200 without an id": (response(200, {"state": "pending"}), "without the id of a generation"),
     "201 with nothing": (response(201), "whose body is empty"),
     "204": (b"HTTP/1.1 204 No Content\r\n\r\n", "whose body is empty"),
-    "200 with a list": (response(200, [TASK]), "without the id of a generation"),
+    "200 with an empty list": (response(200, []), "without the id of a generation"),
+    "200 with a list and an error": (response(200, [{**TASK, **ERROR}]), "names generation g1 and also an error"),
     "200 with a number": (response(200, b"7"), "without the id of a generation"),
     "200 with an id and an error": (response(200, {**TASK, **ERROR}), "names generation g1 and also an error"),
     "200 with an error": (response(200, ERROR), "(it said so)"),
@@ -305,6 +306,15 @@ DOUBTFUL_ANSWERS = {
         response(500, {"code": "fail_to_fetch_task", "message": HTML.decode(), "data": None}),
         "HTTP 500",
     ),
+    "500 that passes on a refusal": (
+        response(500, {"code": "fail_to_fetch_task", "message": '{"detail":"too short"}', "data": None}),
+        "HTTP 500 (too short)",
+    ),
+    "503 that passes on a limit": (
+        response(503, {"error": {"message": "Too Many Requests", "type": "upstream_error", "code": 429}}),
+        "HTTP 503 (Too Many Requests)",
+    ),
+    "503 in words of its own": (response(503, ERROR), "HTTP 503 (it said so)"),
     "502 with a page": (response(502, HTML, "Content-Type: text/html"), "HTTP 502 with an HTML page"),
     "502 that passes on a refusal": (
         response(502, {"code": "fail_to_fetch_task", "message": '{"detail":"too short"}', "data": None}),
@@ -353,9 +363,12 @@ REFUSALS = {
     "429 with nothing": (response(429), RateLimited),
     "429 with a page": (response(429, HTML), RateLimited),
     "500 moderated": (response(500, error("sensitive_words_detected")), PromptRejected),
-    "500 that passes on a refusal": (
-        response(500, {"code": "fail_to_fetch_task", "message": '{"detail":"too short"}', "data": None}),
-        InvalidRequest,
+    "200 success false with an error": (response(200, {"success": False, **error("api_error", "no")}), Refused),
+    "403 not authenticated": (response(403, {"detail": "Not authenticated"}), Unauthorized),
+    "403 used up": (response(403, error("used_up")), OutOfCredit),
+    "500 that passes on a known refusal": (
+        response(500, {"code": "fail_to_fetch_task", "message": json.dumps(error("prompt_blocked")), "data": None}),
+        PromptRejected,
     ),
     "503 in the service's words": (response(503, error("get_channel_failed")), ServiceUnavailable),
     "504 out of credit": (response(504, error("insufficient_user_quota")), OutOfCredit),
@@ -384,11 +397,12 @@ async def test_answer_is_a_refusal(journal, name):
         response(429, ERROR),
         response(429, ERROR, "Retry-After: 7"),
         REFUSALS["429 with nothing"][0],
-        response(503, ERROR),
+        response(503, error("get_channel_failed")),
+        response(503, error("model_not_found")),
     ],
 )
 async def test_429_and_503_are_repeated(journal, answer):
-    """A 429 and the service's own 503 say that nothing was started: the submit is repeated, and accepted once."""
+    """A 429 and the 503 of a missing channel say that nothing was started: the submit is repeated, and accepted once."""
 
     async def twice_no(connection):
         while await connection.read_request() is not None:
@@ -406,6 +420,9 @@ GOOD_ANSWERS = {
     "200": response(200, TASK),
     "202": response(202, TASK),
     "nested": response(200, {"code": 0, "message": "success", "data": {"task_id": "g1"}}),
+    "a list of one": response(200, [TASK]),
+    "a list of one in data": response(201, {"code": "success", "data": [TASK]}),
+    "a list of two": response(200, [TASK, {**TASK, "id": "g2"}]),
     "chunked": chunked(json.dumps(TASK).encode()),
     "in many chunks": chunked(*(bytes([byte]) for byte in json.dumps(TASK).encode())),
     "zipped": response(201, gzip.compress(json.dumps(TASK).encode()), "Content-Encoding: gzip"),
