@@ -22,11 +22,11 @@ _WORDS = {
     State.PROCESSING: (
         "processing dreaming in_progress inprogress running generating working executing started active 处理中 生成中"
     ),
-    State.COMPLETED: "success succeeded succeed successful done complete completed finished finish",
+    State.COMPLETED: "success succeeded succeed successful done complete completed finished",
     State.FAILED: (
-        "error errored fail failed failure cancel canceled cancelled cancelling rejected refused denied expired timeout "
-        "timed_out timedout aborted abort revoked deleted terminated killed moderated blocked banned invalid nsfw "
-        "content_moderated request_moderated task_not_found 失败 已取消 超时"
+        "error errored fail failed failure cancel canceled cancelled cancelling rejected refused denied expired "
+        "timeout timed_out timedout aborted abort revoked deleted terminated killed moderated blocked banned invalid "
+        "nsfw content_moderated request_moderated task_not_found 失败 已取消 超时"
     ),
 }
 _STATES = {word: state for state, words in _WORDS.items() for word in words.split()}

@@ -402,7 +402,7 @@ async def test_answer_is_a_refusal(journal, name):
     ],
 )
 async def test_429_and_503_are_repeated(journal, answer):
-    """A 429 and the 503 of a missing channel say that nothing was started: the submit is repeated, and accepted once."""
+    """A 429 and the 503 of a missing channel say that nothing was started: it is sent again, and accepted once."""
 
     async def twice_no(connection):
         while await connection.read_request() is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import attrs
 import pytest
@@ -276,6 +277,21 @@ async def test_answer_reader_raises(gateway, journal, caplog):
             await luma.submit("cat dance", key="cat")
     assert await phase_of(journal) is Phase.IN_DOUBT
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("dialect", [RixAPI(), DreamMachine()], ids=["rixapi", "dream-machine"])
+async def test_answer_with_several(mocked_http, journal, dialect):
+    """Of several generations in one answer the first is bought; the journal and the results name the others."""
+    body = [{"id": "g1", "state": "pending"}, {"id": "g2", "state": "pending"}]
+    mocked_http.post(re.compile(".*"), status=201, payload=body)
+    mocked_http.get(re.compile(".*"), payload={"id": "g1", "state": "completed", "video": "https://x.example/v.mp4"})
+    async with LumaSession("sk-test", base_url="https://r.example", dialect=dialect, journal=journal) as luma:
+        handle = await luma.submit("cat dance", key="cat")
+        assert (handle.id, handle.last.siblings) == ("g1", ("g2",))
+        assert (await journal.get("cat")).reason == "the answer also names g2"
+        assert (await handle.wait()).siblings == ("g2",)
+    entry = await journal.get("cat")
+    assert (entry.phase, entry.reason) == (Phase.COMPLETED, "the answer also names g2")
 
 
 async def test_answer_with_an_id_only(gateway, journal):
