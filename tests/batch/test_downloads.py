@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import attrs
 import broken_disk
@@ -127,6 +128,34 @@ async def test_download_to_function(run, gateway, tmp_path):
     outcomes[0].path.write_bytes(b"damaged")
     again = await run(["a cat"], download_to=lambda outcome: tmp_path / f"{outcome.request.prompt}.mp4")
     assert again[0].path.read_bytes() == file_bytes()
+
+
+IMPOSSIBLE = {
+    "a name without room": lambda folder: folder / ("a" * 246 + ".mp4"),
+    "a name that cannot be encoded": lambda folder: f"{folder}/half \ud800.mp4",
+    "a name with a zero": lambda folder: f"{folder}/a\0b.mp4",
+    "a named pipe": lambda folder: folder / "pipe",
+    "no path": lambda _: 7,
+    "an exception": lambda _: {}["missing"],
+}
+
+
+@pytest.mark.parametrize("place", IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
+async def test_impossible_name(run, gateway, tmp_path, place):
+    """An item whose file cannot be where the function says fails alone with a DownloadError; the others go on."""
+    os.mkfifo(tmp_path / "pipe")
+    outcomes = await run(["a cat", "a dog"], download_to=lambda outcome: place(tmp_path) if outcome.index else tmp_path)
+    assert outcomes[0].path.read_bytes() == file_bytes()
+    assert isinstance(outcomes[1].error, DownloadError)
+    assert outcomes[1].generation is not None
+    assert len(gateway.charges) == 2
+
+
+async def test_download_to_read_only_folder(run, gateway):
+    """A folder where no file can be created is refused before anything is sent."""
+    with pytest.raises(InvalidInput, match="no file can be written to /proc"):
+        await run(download_to="/proc")
+    assert gateway.counts.total() == 0
 
 
 async def test_broken_connection(run, gateway, tmp_path):

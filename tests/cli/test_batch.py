@@ -210,6 +210,70 @@ async def test_output_exists(run, here, gateway, name):
     assert (strange / "cat.mp4").read_text() == "mine"
 
 
+IMPOSSIBLE_OUTPUTS = {
+    "no room for the suffixes": ("a" * 246 + ".mp4", "too long"),
+    "a folder's name": ("a" * 300 + "/cat.mp4", "too long"),
+    "a link out of the folder": ("link/cat.mp4", "leads out of the folder"),
+    "a new folder below a link": ("link/deep/cat.mp4", "leads out of the folder"),
+    "a link to nothing": ("nothing.mp4", "not a regular file"),
+    "a named pipe": ("pipe", "not a regular file"),
+}
+
+
+@pytest.mark.parametrize(("name", "words"), IMPOSSIBLE_OUTPUTS.values(), ids=IMPOSSIBLE_OUTPUTS.keys())
+async def test_output_cannot_be_written(run, here, gateway, name, words):
+    """An output where no file can be written, or that leads out of the folder, is refused before anything is paid."""
+    for folder in ("elsewhere", "out"):
+        (here / folder).mkdir()
+    (here / "out" / "link").symlink_to(here / "elsewhere")
+    (here / "out" / "nothing.mp4").symlink_to(here / "nowhere")
+    os.mkfifo(here / "out" / "pipe")
+    (here / "p.csv").write_text(f"prompt,output\na dog,dog.mp4\na cat,{name}\n", encoding="utf-8")
+    code, _, err = await run("p.csv", "--out", "out")
+    assert (code, gateway.charges) == (2, ())
+    assert "line 3, output:" in err
+    assert words in err
+    assert [*(here / "elsewhere").iterdir()] == []
+
+
+async def test_output_folder_becomes_link(run, here, gateway):
+    """A folder that becomes a symbolic link after the purchase fails its row alone, and nothing is written there."""
+    (here / "elsewhere").mkdir()
+    gateway.inject(server_error(410), on="file", times=ALWAYS)
+    rows = [{"prompt": "a", "output": "deep/a.mp4"}, {"prompt": "b"}]
+    (here / "p.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert (await run("p.jsonl", "--out", "out"))[0] == 1
+    gateway.clear_faults()
+    (here / "out" / "deep").rmdir()
+    (here / "out" / "deep").symlink_to(here / "elsewhere")
+    code, _, err = await run("p.jsonl", "--out", "out")
+    assert code == 5, err
+    assert {row["line"]: row["kind"] for row in results(here)} == {1: "DownloadError", 2: None}
+    assert [*(here / "elsewhere").iterdir()] == []
+    assert len(gateway.charges) == 2
+
+
+RESULTS_OBSTACLES = {
+    "symbolic link": lambda path, mine: path.symlink_to(mine),
+    "second name": lambda path, mine: path.hardlink_to(mine),
+    "named pipe": lambda path, _: os.mkfifo(path),
+    "folder": lambda path, _: path.mkdir(),
+}
+
+
+@pytest.mark.parametrize("obstacle", RESULTS_OBSTACLES)
+async def test_results_are_no_file(run, here, gateway, obstacle):
+    """Results are never written through a link: the command ends before anything is paid."""
+    (here / "out").mkdir()
+    (here / "mine").write_text("mine")
+    RESULTS_OBSTACLES[obstacle](here / "out" / "results.jsonl", here / "mine")
+    (here / "prompts.txt").write_text("a cat\n", encoding="utf-8")
+    code, _, err = await run("prompts.txt", "--out", "out")
+    assert (code, gateway.charges) == (2, ())
+    assert "results.jsonl cannot be written" in err
+    assert (here / "mine").read_text() == "mine"
+
+
 async def test_output_exists_on_retry(run, here, gateway):
     """The outputs of rows that are bought again are checked again."""
     gateway.scripts |= {"rude": rejects(), "bad": fails("Job failed", after=0.1)}

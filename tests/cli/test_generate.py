@@ -184,6 +184,10 @@ REFUSED_BEFORE_PAYING = {
     "a folder with a slash": (["-o", "nowhere/"], "nowhere"),
     "a file that exists": (["-o", "there.mp4"], "there.mp4"),
     "a folder that does not": (["-o", "nowhere/cat.mp4"], "nowhere"),
+    "a folder without files": (["-o", "/proc/cat.mp4"], "no file can be written to /proc"),
+    "a name without room": (["-o", "a" * 246 + ".mp4"], "the name is too long"),
+    "a name too long by itself": (["-o", "a" * 300], "the name is too long"),
+    "a folder's name too long": (["-o", "a" * 300 + "/cat.mp4"], "too long"),
     "a field of another edition": (["--model", "ray-2"], "model"),
     "an address that is none": (["--base-url", "relay"], "base URL"),
 }

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from luma_async import InvalidInput
 from luma_async._download.names import (
+    FILE_NAME,
     MAX_NAME_BYTES,
     PART_SUFFIX,
     SIDECAR_SUFFIX,
@@ -180,6 +181,43 @@ def test_invalid_file_name(template):
 def test_valid_file_name(template):
     """A template needs an index or an id."""
     check_file_name(template)
+
+
+ENCODINGS = {
+    "ascii": "0007-a-cat-abc.mp4",
+    "iso-8859-1": "0007-a-cat-é-abc.mp4",
+    "gbk": "0007-a-cat-é-猫-abc.mp4",
+    "utf-8": "0007-a-cat-é-猫-abc.mp4",
+}
+
+
+@pytest.mark.parametrize(("encoding", "name"), ENCODINGS.items())
+def test_name_in_encoding(encoding, name):
+    """A name leaves out what the encoding of the file system lacks, and stays unique by the id."""
+    made = batch_file_name(
+        FILE_NAME, index=7, prompt="A cat é 猫", generation_id="abc", extension="mp4", encoding=encoding
+    )
+    assert made == name
+
+
+@pytest.mark.parametrize("encoding", [*ENCODINGS, "gb18030", "koi8-r"])
+@given(text=st.text(max_size=300))
+@example(text="猫" * 300)
+def test_any_text_in_encoding(encoding, text):
+    """A name of any text can be encoded, with room for the suffixes of an incomplete download."""
+    name = safe_name(text, suffix=".mp4", encoding=encoding)
+    assert len(name.encode(encoding)) <= MAX_NAME_BYTES
+    made = batch_file_name(
+        "猫 {slug} {id}", index=7, prompt=text, generation_id="abc", extension="mp4", encoding=encoding
+    )
+    assert made.encode(encoding).endswith(b" abc")
+
+
+def test_template_too_long():
+    """A template whose names would be cut, so that two could be equal, is refused."""
+    with pytest.raises(InvalidInput, match="more than 245 bytes"):
+        check_file_name("x" * 190 + "{id}")
+    check_file_name("x" * 190 + "{index}")
 
 
 def test_collisions():

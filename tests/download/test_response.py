@@ -11,6 +11,7 @@ from luma_async import DamagedFile, DownloadError, LinkGone, RetryPolicy
 from luma_async._download import response
 from luma_async._download.links import Link
 from luma_async._download.response import (
+    MAX_FILE_BYTES,
     PROGRESS_BYTES,
     AttemptCounts,
     Complete,
@@ -81,6 +82,18 @@ VERDICTS = {
     "another range": (evolve(REST, content_range="bytes 0-899/1000"), PARTIAL, Mismatch),
     "a range of another file": (evolve(REST, etag='"v2"'), PARTIAL, Mismatch),
     "a range with a weak ETag": (evolve(REST, etag='W/"v1"'), PARTIAL, Mismatch),
+    "a larger length than any file": (evolve(MP4, length_bytes=MAX_FILE_BYTES + 1), None, DamagedFile),
+    "a larger range than any file": (
+        evolve(REST, content_range=f"bytes 100-999/{MAX_FILE_BYTES + 1}", length_bytes=900),
+        PARTIAL,
+        DamagedFile,
+    ),
+    "a range that ends too late": (
+        evolve(REST, content_range=f"bytes 100-{MAX_FILE_BYTES}/*", length_bytes=None),
+        PARTIAL,
+        DamagedFile,
+    ),
+    "a JSON document": (evolve(MP4, content_type="application/json"), None, DamagedFile),
     "a range of another length": (evolve(REST, length_bytes=901), PARTIAL, Mismatch),
     "a range beyond the end": (evolve(REST, content_range="bytes 100-999/999"), PARTIAL, Mismatch),
     "a range that ends before it begins": (

@@ -42,7 +42,7 @@ LumaError
     DownloadError
         LinkGone
         DamagedFile
-        DiskError
+        DiskError +OSError
     JournalError
         JournalTooNew
         JournalBusy
@@ -168,7 +168,7 @@ def test_tree_is_complete():
 
 @pytest.mark.parametrize("name", ROWS)
 def test_bases_of_an_error(name):
-    """Each error has the parent in the tree, and three are built-in errors as well."""
+    """Each error has the parent in the tree, and some are built-in errors as well."""
     parent, builtin = ROWS[name]
     bases = [base.__name__ for base in KINDS[name].__bases__]
     assert bases == [parent, *([builtin] if builtin else [])]

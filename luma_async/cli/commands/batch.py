@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shlex
+import stat
 import sys
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from luma_async import MemoryJournal, Phase, PollingFailed, WaitTimeout
-from luma_async._download.names import check_file_name
+from luma_async._download.names import SIDECAR_SUFFIX, check_file_name
+from luma_async._download.part_file import check_before_purchase
 from luma_async.cli.errors import error_text
 from luma_async.cli.journal import BATCH_JOURNAL, read_entries
 from luma_async.cli.options import add_json, add_private_hosts, add_service, add_timeout, dialect_of, open_session
@@ -117,7 +120,12 @@ def _read_prompts(arguments: argparse.Namespace, dialect: RixAPI | DreamMachine)
 
 def _batch(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -> Batch:
     def destination(outcome: Outcome) -> Path:
-        file: Path = arguments.out / (prompts.rows[outcome.index].output or "")
+        output = prompts.rows[outcome.index].output
+        if output is None:
+            return Path(arguments.out)
+        file: Path = arguments.out / output
+        if not _is_inside(file, arguments.out):
+            raise InvalidInput(field="output", message=f"{file} leads out of the folder through a symbolic link.")
         file.parent.mkdir(parents=True, exist_ok=True)
         return file
 
@@ -137,6 +145,7 @@ async def _buy(prompts: Prompts, arguments: argparse.Namespace) -> int:
     running = 0
     with batch_progress(len(prompts), quiet=arguments.json) as display:
         async with open_session(arguments, on_event=display.observe) as luma:
+            check_before_purchase(arguments.out, overwrite=False)
             await _check_outputs(luma, prompts, arguments)
             batch = _batch(luma, prompts, arguments)
             display.follow(batch)
@@ -162,33 +171,51 @@ async def _buy(prompts: Prompts, arguments: argparse.Namespace) -> int:
 
 
 async def _check_outputs(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -> None:
-    """Refuse the file, before anything is bought, if a row's output exists already."""
+    """Refuse the file, before anything is bought, if a row's output exists already or cannot be written."""
     if not any(row.output for row in prompts.rows):
         return
-    taken: list[str] = []
+    problems: list[str] = []
     async for item in _batch(luma, prompts, arguments).preview():
         row = prompts.rows[item.index]
         path: Path = arguments.out / (row.output or "")
-        if row.output and item.buys and await asyncio.to_thread(_is_taken, path, arguments.out):
-            taken.append(f"line {row.line}, output: {path} is reserved, or exists and is not from this batch.")
-    if taken:
-        message = "nothing was submitted, because these outputs cannot be used:\n  " + "\n  ".join(taken)
+        if row.output and item.buys and (problem := await asyncio.to_thread(_find_problem, path, arguments.out)):
+            problems.append(f"line {row.line}, output: {problem}")
+    if problems:
+        message = "nothing was submitted, because these outputs cannot be used:\n  " + "\n  ".join(problems)
         raise InvalidInput(field=arguments.file, message=message)
 
 
-def _is_taken(path: Path, out: Path) -> bool:
-    """Whether the path is reserved or a file, or one of its folders is a file."""
-    name = path.relative_to(out)
-    return str(name) in _RESERVED or path.is_file() or any((out / folder).is_file() for folder in name.parents)
+def _find_problem(path: Path, out: Path) -> str | None:
+    """Return why no file can be written to a path; None if one can be."""
+    try:
+        name = path.relative_to(out)
+        if str(name) in _RESERVED or path.is_file() or any((out / folder).is_file() for folder in name.parents):
+            return f"{path} is reserved, or exists and is not from this batch."
+        if not _is_inside(path, out):
+            return f"{path} leads out of the folder through a symbolic link."
+        folder = next(parent for parent in path.parents if parent.is_dir())
+        for part in path.relative_to(folder).parts:
+            # A folder that is missing is created later. The system says already that a name is too long.
+            with suppress(FileNotFoundError):
+                (folder / f"{part}{SIDECAR_SUFFIX}").lstat()
+        check_before_purchase(path if folder == path.parent else folder, overwrite=False)
+    except InvalidInput as error:
+        return error.message
+    except (OSError, ValueError) as error:
+        return f"{path} cannot be used: {getattr(error, 'strerror', None) or error}."
+    return None
+
+
+def _is_inside(path: Path, out: Path) -> bool:
+    """Whether a file is in the folder, and not elsewhere because one of its own folders is a symbolic link."""
+    return path.parent.resolve().is_relative_to(out.resolve())
 
 
 async def _save_results(
     batch: Batch, prompts: Prompts, arguments: argparse.Namespace
 ) -> AsyncGenerator[tuple[Outcome, str | None]]:
     """Append each outcome to the results, and yield it with the text of its error."""
-    path: Path = arguments.out / RESULTS
-    # Another run may append to the same file, so each line is one write at the end of the file.
-    with path.open("w"), path.open("a", encoding="utf-8") as results:
+    with _open_results(arguments.out / RESULTS) as results:
         async for outcome in batch:
             text = None if outcome.error is None else error_text(outcome.error, arguments)
             document = _result(outcome, text, prompts)
@@ -197,6 +224,28 @@ async def _save_results(
             if arguments.json:
                 print_json(document)
             yield outcome, text
+
+
+def _open_results(path: Path) -> TextIO:
+    """Empty the results, and open them: only a file of its own, since a link could lead to any file of the user.
+
+    Raises:
+        InvalidInput: there is something else.
+    """
+    # Another run may append to the same file, so each line is one write at the end of the file.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        fd = os.open(path, flags, 0o666)
+    except OSError as error:
+        why = error.strerror
+    else:
+        facts = os.fstat(fd)
+        if stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1:
+            os.ftruncate(fd, 0)
+            return os.fdopen(fd, "a", encoding="utf-8")
+        os.close(fd)
+        why = "it is not a regular file, or has a second name"
+    raise InvalidInput(field="out", message=f"{path} cannot be written: {why}. Remove it, or use another folder.")
 
 
 def _result(outcome: Outcome, error: str | None, prompts: Prompts) -> dict[str, Any]:
