@@ -33,7 +33,14 @@ from luma_async._submit.throttle import Rate, Throttle
 from luma_async.values.errors import SessionClosed
 from luma_async.values.redaction import Secret
 from luma_async.values.settings import Limits, PollPolicy, RetryPolicy, Timeouts
-from luma_async.values.validators import check_dialect, check_kind, check_ssl
+from luma_async.values.validators import (
+    check_dialect,
+    check_journal,
+    check_kind,
+    check_ssl,
+    check_switch,
+    check_trace_configs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,7 +67,7 @@ class SessionConfig:
 
     dialect: Dialect = attrs.field(validator=check_dialect)
     """The dialect that the service speaks."""
-    journal: Journal | str | os.PathLike[str] | None
+    journal: Journal | str | os.PathLike[str] | None = attrs.field(validator=check_journal)
     """Where paid intents are recorded; None for memory, a path for SQLite."""
     poll: PollPolicy = attrs.field(validator=check_kind(PollPolicy))
     """When to poll."""
@@ -78,11 +85,11 @@ class SessionConfig:
     """The TLS context for the service; None for the default."""
     proxy: Secret | None
     """The address of an HTTP proxy; it may hold a password."""
-    trust_env: bool
+    trust_env: bool = attrs.field(validator=check_switch)
     """Whether environment variables such as HTTP_PROXY apply."""
-    trace_configs: Sequence[aiohttp.TraceConfig]
+    trace_configs: Sequence[aiohttp.TraceConfig] = attrs.field(validator=check_trace_configs)
     """The user's trace configurations for aiohttp."""
-    allow_private_hosts: bool
+    allow_private_hosts: bool = attrs.field(validator=check_switch)
     """Whether files are fetched from private networks even if the service is not there."""
 
 

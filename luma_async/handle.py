@@ -19,6 +19,7 @@ from luma_async.values.models import Generation, State
 from luma_async.values.public import public
 from luma_async.values.requests import AudioRequest, ExtendRequest, Request
 from luma_async.values.settings import UNSET, Unset, check_timeout
+from luma_async.values.validators import check_bool
 
 if TYPE_CHECKING:
     import os
@@ -230,6 +231,7 @@ class GenerationHandle:
         """
         _check_choice(what, FileKind, "what")
         _check_choice(watermark, Watermark, "watermark")
+        check_bool(overwrite, "overwrite")
         downloader = self._engine.downloader
         resolve_destination(dest, None, overwrite=overwrite)
         generation = await self.wait()

@@ -22,7 +22,7 @@ from luma_async.values.errors import InvalidInput, LumaError
 from luma_async.values.keyframes import GenerationKeyframe, ImageKeyframe, Keyframes
 from luma_async.values.public import public
 from luma_async.values.requests import VideoRequest
-from luma_async.values.validators import check_key
+from luma_async.values.validators import check_key, check_path, shown
 
 if TYPE_CHECKING:
     import os
@@ -129,6 +129,8 @@ def read_prompts(
             unknown: an unknown document is not read as text, since every line of it would be submitted.
         OSError: the file cannot be read.
     """
+    check_path(path, "path")
+    _check_options(format, check)
     file = Path(path)
     known = format or _FORMATS.get(file.suffix.lower())
     if known is None:
@@ -160,6 +162,7 @@ def parse_prompts(
     Raises:
         InvalidInput: a row is invalid; the message lists every invalid row with its line and field.
     """
+    _check_options(format, check)
     rows: list[PromptRow] = []
     problems: list[str] = []
     # Spreadsheets write a byte order mark first, some of them that of UTF-16.
@@ -188,6 +191,13 @@ def parse_prompts(
         message = f"{rows_found}; nothing was submitted:\n  " + "\n  ".join(problems)
         raise InvalidInput(field=name, message=message)
     return Prompts(tuple(rows))
+
+
+def _check_options(kind: object, check: object) -> None:
+    if kind is not None and not (isinstance(kind, str) and kind in _READERS):
+        raise InvalidInput(field="format", message=f"must be one of {', '.join(_READERS)}, not {shown(kind)}.")
+    if check is not None and not callable(check):
+        raise InvalidInput(field="check", message=f"must be a function, not {shown(check)}.")
 
 
 def read_keyframe(value: str, field: str, folder: Path = Path()) -> Keyframe:
@@ -307,7 +317,7 @@ def _find_separator(text: str, default: str) -> str:
     most, found = 1, default
     for separator in (default, *_SEPARATORS):
         try:
-            header = next((cells for cells in _Table(text, separator) if any(cells)), [])
+            header = next((cells for cells in _Table(text, separator) if any(cells)), list[str]())
         except csv.Error:
             continue
         if _header_problem(header, separator) is None:

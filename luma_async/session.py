@@ -28,7 +28,7 @@ from luma_async.values.settings import (
     Unset,
     check_timeout,
 )
-from luma_async.values.validators import check_id
+from luma_async.values.validators import check_bool, check_callback, check_id, check_many, check_setting, check_string
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -118,6 +118,8 @@ class LumaSession:
         del api_key, headers, proxy
         if self._api_key is not None:
             check_api_key(self._api_key)
+        check_setting("allow_insecure", allow_insecure)
+        check_callback("on_event", on_event)
         if base_url is not None:
             check_base_url(base_url, allow_insecure=allow_insecure)
         self._base_url = base_url
@@ -441,6 +443,7 @@ class LumaSession:
         Cancellation:
             Safe.
         """
+        check_many(generation_ids, "generation_ids", "ids; session.get() takes one id")
         return await self._open().refresh_many(generation_ids)
 
     async def video_url(self, generation_id: str, /) -> str:
@@ -459,6 +462,7 @@ class LumaSession:
         Cancellation:
             Safe: leaving the loop stops the waiting and has no other effect.
         """
+        check_many(handles, "handles", "handles")
         self._open()
         return as_completed(handles)
 
@@ -482,6 +486,7 @@ class LumaSession:
         Cancellation:
             Safe.
         """
+        check_bool(not_downloaded, "not_downloaded")
         engine = self._open()
         phases = {Phase.ACCEPTED, Phase.COMPLETED} if not_downloaded else {Phase.ACCEPTED}
         entries = await engine.journal.entries(service=engine.service, phases=phases)
@@ -527,6 +532,7 @@ class LumaSession:
 
     def supports(self, operation: str, /) -> bool:
         """Whether the dialect has an operation, such as `extend`, `add_audio`, `upscale`, `query_many` or `user`."""
+        check_string(operation, "operation")
         return self._dialect.supports(operation)
 
     def _batches(self) -> Registry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +18,7 @@ from luma_async._download.part_file import check_before_purchase
 from luma_async._journal.protocol import is_lasting
 from luma_async.values.errors import ConfigurationError, InvalidInput, SessionClosed
 from luma_async.values.settings import Limits, check_timeout
+from luma_async.values.validators import check_bool, check_path, check_string
 
 if TYPE_CHECKING:
     from luma_async._batch.item import Destination
@@ -49,6 +51,7 @@ class Registry:
     ) -> Batch:
         """Open a batch; see `session.batch()`."""
         check_timeout(timeout)
+        check_bool(retry_failed, "retry_failed")
         if file_name is not None:
             check_file_name(file_name)
             if download_to is None:
@@ -62,7 +65,7 @@ class Registry:
         # Keys derived from a random name would not be found by the next run.
         stable_name = batch_name if name is not None or not self._persistent else None
         source = Source(requests, keys, name=stable_name)
-        destination = download_to if download_to is None or callable(download_to) else _folder(download_to)
+        destination = _destination(download_to)
         options = BatchOptions(
             name=batch_name,
             timeout=timeout,
@@ -93,12 +96,22 @@ class Registry:
                     "what is missing, a new name submits everything again. Pass batch(…, name='…')."
                 )
             return
-        if not str(name).strip():
-            raise InvalidInput(field="name", message="must be a non-empty string.")
+        check_string(name, "name")
         if any(batch.name == name and not batch.closed for batch in self._batches):
             raise ConfigurationError(
                 message=f"A batch named {name!r} is open in this session: take all of its outcomes, or aclose() it."
             )
+
+
+def _destination(download_to: str | os.PathLike[str] | Destination | None) -> Destination | None:
+    if download_to is None:
+        return None
+    if not callable(download_to):
+        check_path(download_to, "download_to")
+        return _folder(download_to)
+    if inspect.iscoroutinefunction(download_to):
+        raise InvalidInput(field="download_to", message="must be a plain function: it is not awaited.")
+    return download_to
 
 
 def _folder(path: str | os.PathLike[str]) -> Destination:

@@ -16,7 +16,8 @@ from luma_async.handle import GenerationHandle
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import InvalidInput, KeyConflict
 from luma_async.values.public import public
-from luma_async.values.validators import check_id
+from luma_async.values.requests import check_request
+from luma_async.values.validators import check_id, check_key
 
 if TYPE_CHECKING:
     import builtins
@@ -134,6 +135,8 @@ class Doubts:
                 message="must be True (--accept-duplicate-risk): the submit may have been charged, "
                 "and sending it again can pay twice.",
             )
+        if request is not None:
+            check_request(request)
         doubt = await self._doubt(key, lifecycle.Step.RESUBMIT)
         purchase = await self._engine.submitter.resubmit(
             doubt, request if request is not None else request_from_form(doubt.request)
@@ -204,6 +207,7 @@ class Doubts:
 
     async def _doubt(self, key: str, step: lifecycle.Step) -> Entry:
         """Return the entry of a doubt, if `step` is allowed."""
+        check_key(key)
         self._engine.check_open()
         entry = self._existing(await self._journal.get(key), key)
         if entry.service != self._service:

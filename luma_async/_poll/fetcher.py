@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from luma_async._aio import gather_dicts
 from luma_async._poll.grouping import SINGLE, Capacity, chunks, page_limit, worth_another_page
 from luma_async._wire.dialect import Dialect, Page, Row, structure_row
-from luma_async.values.errors import GenerationNotFound, InvalidInput, LumaError, UnreadableResponse
+from luma_async.values.errors import GenerationNotFound, LumaError, UnreadableResponse
 from luma_async.values.events import Polled
 from luma_async.values.validators import check_id
 
@@ -72,8 +72,6 @@ class Fetcher:
 
     async def get_many(self, generation_ids: Iterable[str]) -> dict[str, Generation]:
         """Return the generations that the service knows; see `session.get_many()`."""
-        if isinstance(generation_ids, str):
-            raise InvalidInput(field="generation_ids", message="must be a list of ids; session.get() takes one id.")
         ids = list(dict.fromkeys(check_id(generation_id) for generation_id in generation_ids))
         results = await self.fetch(ids, retry=True)
         found: dict[str, Generation] = {}

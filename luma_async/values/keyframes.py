@@ -11,7 +11,15 @@ import attrs
 from luma_async.values.errors import InvalidInput
 from luma_async.values.public import public
 from luma_async.values.redaction import show_url
-from luma_async.values.validators import as_number, check_image_url, check_source, check_weight, is_tuple
+from luma_async.values.validators import (
+    as_number,
+    check_image_url,
+    check_path,
+    check_source,
+    check_weight,
+    is_tuple,
+    shown,
+)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 """The suffixes of picture files."""
@@ -47,6 +55,7 @@ class ImageKeyframe:
         Raises:
             InvalidInput: the data is not in one of these formats. Nothing was sent.
         """
+        data = _as_bytes(data)
         kind = image_format(data)
         if kind is None:
             raise InvalidInput(field="data", message="is not a JPEG, PNG, WebP or GIF image.")
@@ -61,6 +70,7 @@ class ImageKeyframe:
         Raises:
             InvalidInput: the file cannot be read or is not a JPEG, PNG, WebP or GIF image. Nothing was sent.
         """
+        check_path(path, "path")
         try:
             data = Path(path).read_bytes()
         except (OSError, ValueError) as error:
@@ -71,6 +81,12 @@ class ImageKeyframe:
             except InvalidInput as error:
                 reason = error.message
         raise InvalidInput(field="path", message=f"{path}: {reason}")
+
+
+def _as_bytes(data: object) -> bytes:
+    if not isinstance(data, bytes | bytearray):
+        raise InvalidInput(field="data", message=f"must be the bytes of an image, not {shown(data)}.")
+    return bytes(data)
 
 
 @public

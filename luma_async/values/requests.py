@@ -273,10 +273,20 @@ def as_request(request: Request | str | None, fields: Mapping[str, Any]) -> Requ
         return VideoRequest(**fields)
     if isinstance(request, str):
         return VideoRequest(request, **fields)
-    if not isinstance(request, Request):
-        raise InvalidInput(field="request", message="must be a prompt or a request such as VideoRequest(…).")
+    checked = check_request(request)
     if fields:
         raise TypeError(f"a {type(request).__name__} has its own fields; do not pass {', '.join(fields)} as well")
+    return checked
+
+
+def check_request(request: object) -> Request:
+    """Return an argument that is a request.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    if not isinstance(request, Request):
+        raise InvalidInput(field="request", message="must be a prompt or a request such as VideoRequest(…).")
     return request
 
 

@@ -36,14 +36,18 @@ def _at_least(floor: float, *, exclusive: bool = False, endless: bool = False) -
     """Return a validator that accepts numbers from `floor` on, and infinity if `endless`."""
 
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        number = _as_float(value)
-        below = not number > floor if exclusive else not number >= floor
-        if below or (math.isinf(number) and not endless):
-            kind = "number" if endless else "finite number"
-            bound = ">" if exclusive else ">="
-            raise InvalidInput(field=attribute.name, message=f"must be a {kind} {bound} {floor:g}.")
+        _require_at_least(floor, value, attribute.name, exclusive=exclusive, endless=endless)
 
     return check
+
+
+def _require_at_least(floor: float, value: object, field: str, *, exclusive: bool, endless: bool) -> None:
+    number = _as_float(value)
+    below = not number > floor if exclusive else not number >= floor
+    if below or (math.isinf(number) and not endless):
+        kind = "number" if endless else "finite number"
+        bound = ">" if exclusive else ">="
+        raise InvalidInput(field=field, message=f"must be a {kind} {bound} {floor:g}.")
 
 
 def _whole(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -64,6 +68,11 @@ _COUNT = _at_least(1, endless=True)
 def _in_flight(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if value is not None and value != "auto":
         _COUNT(instance, attribute, value)
+
+
+def _kind(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or value not in {"adaptive", "fixed", "exponential"}:
+        raise InvalidInput(field=attribute.name, message='must be "adaptive", "fixed" or "exponential".')
 
 
 def check_timeout(timeout: object) -> None:
@@ -88,7 +97,7 @@ class PollPolicy:
     comparison.
     """
 
-    kind: Literal["adaptive", "fixed", "exponential"] = "adaptive"
+    kind: Literal["adaptive", "fixed", "exponential"] = attrs.field(default="adaptive", validator=_kind)
     """The kind of schedule; the class methods set it."""
     request_cost: float = attrs.field(default=0.25, validator=_POSITIVE)
     """Adaptive: how many seconds of delay one request is worth. A smaller value polls more often."""
@@ -143,6 +152,7 @@ class PollPolicy:
 
         Each poll is moved by up to 15 %, and may come half an interval early to share a request.
         """
+        _require_at_least(0, seconds, "seconds", exclusive=True, endless=False)
         return cls(
             kind="fixed",
             first=seconds,

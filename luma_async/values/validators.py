@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import inspect
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 from urllib.parse import urlsplit
 
 from luma_async.values.errors import ConfigurationError, InvalidInput
+from luma_async.values.redaction import clip
 
 if TYPE_CHECKING:
     import attrs
@@ -23,6 +26,9 @@ ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 MAX_KEY_LENGTH = 200
 """Characters. Long enough for a path or a digest with a prefix, short enough for a database index."""
+
+_MAX_SHOWN_CHARS = 60
+_JOURNAL_METHODS = ("enter", "leave", "alive", "get", "find", "change", "entries", "aclose")
 
 _RATIO_PATTERN = re.compile(r"[1-9][0-9]?:[1-9][0-9]?")
 _DATA_URI_PATTERN = re.compile(r"data:image/[a-z0-9.+-]+;base64,")
@@ -51,6 +57,60 @@ def check_key(key: object) -> None:
     """
     if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isprintable():
         raise InvalidInput(field="key", message="must be 1-200 printable characters.")
+
+
+def check_string(value: object, field: str) -> None:
+    """Check an argument that is a string.
+
+    Raises:
+        InvalidInput: it is not a string, or an empty one.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidInput(field=field, message=f"must be a non-empty string, not {shown(value)}.")
+
+
+def check_bool(value: object, field: str) -> None:
+    """Check an argument that switches something on.
+
+    Raises:
+        InvalidInput: it is not a boolean: the string "no" would switch it on.
+    """
+    if not isinstance(value, bool):
+        raise InvalidInput(field=field, message=f"must be True or False, not {shown(value)}.")
+
+
+def check_path(value: Any, field: str) -> None:
+    """Check an argument that is a path.
+
+    Raises:
+        InvalidInput: it is not a string or a path object, or no file system can have it.
+    """
+    try:
+        path = os.fspath(value) if isinstance(value, str) or hasattr(value, "__fspath__") else None
+        valid = isinstance(path, str) and bool(os.fsencode(path)) and "\0" not in path
+    except (TypeError, UnicodeEncodeError):
+        valid = False
+    if not valid:
+        raise InvalidInput(field=field, message=f"must be a path, as a string or a Path, not {shown(value)}.")
+
+
+def check_many(value: object, field: str, what: str) -> None:
+    """Check an argument that is an iterable of several things.
+
+    Raises:
+        InvalidInput: it is not iterable, or a string or a mapping, whose items are something else.
+    """
+    if not _is_iterable(value) or isinstance(value, str | bytes | bytearray) or _is_mapping(value):
+        raise InvalidInput(field=field, message=f"must be a list of {what}, not {shown(value)}.")
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error shows it: short, whatever its repr does."""
+    try:
+        text = repr(value)
+    except Exception:  # a value of the user, whose repr may raise anything
+        text = f"a {type(value).__name__}"
+    return clip(text, _MAX_SHOWN_CHARS)
 
 
 def _require_web_url(value: object, field: str) -> None:
@@ -276,3 +336,57 @@ def check_ssl(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
         raise ConfigurationError(
             message=f"ssl must be an ssl.SSLContext, such as ssl.create_default_context(), not {value!r}."
         )
+
+
+def check_switch(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Accept a boolean as a session's setting."""
+    check_setting(attribute.name, value)
+
+
+def check_setting(name: str, value: object) -> None:
+    """Check a session's setting that is a boolean.
+
+    Raises:
+        ConfigurationError: it is not a boolean: the string "no" would switch it on.
+    """
+    if not isinstance(value, bool):
+        raise ConfigurationError(message=f"{name} must be True or False, not {shown(value)}.")
+
+
+def check_callback(name: str, value: object) -> None:
+    """Check a function of a session's settings, which is called and not awaited.
+
+    Raises:
+        ConfigurationError: it cannot be called, or is a coroutine function, which would never run.
+    """
+    if value is None:
+        return
+    if not callable(value):
+        raise ConfigurationError(message=f"{name} must be a function, not {shown(value)}.")
+    if inspect.iscoroutinefunction(value):
+        raise ConfigurationError(message=f"{name} must be a plain function: it is not awaited.")
+
+
+def check_journal(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
+    """Accept a path, a journal or None."""
+    if value is None:
+        return
+    if isinstance(value, str | os.PathLike):
+        try:
+            check_path(value, "journal")
+        except InvalidInput as error:
+            message = str(error)
+        else:
+            return
+        raise ConfigurationError(message=message)
+    if isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in _JOURNAL_METHODS):
+        raise ConfigurationError(message=f"journal must be a path or a journal, not {shown(value)}.")
+
+
+def check_trace_configs(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Accept a sequence of aiohttp's trace configurations; aiohttp is not loaded for that."""
+    if not isinstance(value, list | tuple) or not all(
+        hasattr(each, "trace_config_ctx") and not isinstance(each, type) for each in cast("list[object]", value)
+    ):
+        message = f"{attribute.name} must be a list of aiohttp.TraceConfig(…), not {shown(value)}."
+        raise ConfigurationError(message=message)

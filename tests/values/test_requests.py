@@ -287,7 +287,7 @@ def test_invalid_image_bytes(data, tmp_path):
 
 def test_unreadable_image_file(tmp_path):
     """A file that cannot be read is invalid input, with the reason."""
-    for path, reason in ((tmp_path / "none.jpg", "No such file"), (tmp_path, "directory"), ("a\0b", "null")):
+    for path, reason in ((tmp_path / "none.jpg", "No such file"), (tmp_path, "directory"), ("a\0b", "must be a path")):
         with pytest.raises(InvalidInput, match=reason) as caught:
             ImageKeyframe.from_file(path)
         assert caught.value.field == "path"

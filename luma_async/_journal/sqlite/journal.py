@@ -14,6 +14,7 @@ from luma_async._journal.sqlite.schema import explain
 from luma_async._journal.sqlite.writer import Command, WriterThread, inherited_files
 from luma_async.values.errors import JournalError
 from luma_async.values.public import public
+from luma_async.values.validators import check_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -43,6 +44,7 @@ class SqliteJournal:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        check_path(path, "path")
         # Symbolic links resolved: all names of a file have the same folder of owners.
         self._path = Path(os.path.realpath(path))
         self._given = Path(path).absolute()

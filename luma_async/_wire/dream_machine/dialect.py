@@ -22,7 +22,7 @@ from luma_async.values.errors import InvalidInput
 from luma_async.values.models import Generation
 from luma_async.values.public import public
 from luma_async.values.settings import KnownLimits
-from luma_async.values.validators import PATH_SEGMENT, check_id, matches
+from luma_async.values.validators import PATH_SEGMENT, check_id, check_string, matches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +88,7 @@ class DreamMachine(Dialect):
 
     def supports(self, operation: str) -> bool:
         """Whether there is such a call: a method's name such as `upscale`, `user`, `query_many`."""
+        check_string(operation, "operation")
         return operation in _OPERATIONS
 
     def submit_call(self, request: Request) -> Call:

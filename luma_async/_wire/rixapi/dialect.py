@@ -22,7 +22,7 @@ from luma_async.values.models import Generation
 from luma_async.values.public import public
 from luma_async.values.redaction import Secret
 from luma_async.values.requests import AudioRequest, ExtendRequest, VideoRequest
-from luma_async.values.validators import PATH_SEGMENT, check_id, matches
+from luma_async.values.validators import PATH_SEGMENT, check_id, check_string, matches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ def _check_batch_size(_: object, attribute: attrs.Attribute[Any], value: object)
 
 
 def _check_edition(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value not in {"2025", "2024"}:
+    if not isinstance(value, str) or value not in {"2025", "2024"}:
         raise InvalidInput(field=attribute.name, message='must be "2025" or "2024".')
 
 
@@ -63,7 +63,8 @@ def _as_secret(value: str | Secret | None) -> Secret | None:
 
 
 def _as_user_id(value: int | str | None) -> str | None:
-    return None if value is None else str(value)
+    # The validator refuses other types.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value  # type: ignore[return-value]
 
 
 @public
@@ -132,6 +133,7 @@ class RixAPI(Dialect):
 
     def supports(self, operation: str) -> bool:
         """Whether there is such a call: a method's name such as `upscale`, `user`, `query_many`."""
+        check_string(operation, "operation")
         return operation in _OPERATIONS or (operation == "query_many" and self.batch_size > 1)
 
     def submit_call(self, request: Request) -> Call:
