@@ -31,6 +31,7 @@ from luma_async.testing import (
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed (Debian: apt-get install nginx-light)")
 
+BUSY = "error_page 502 504 =503 /busy.json;"
 SHORT = "proxy_read_timeout 200ms;"
 REPEATS = "proxy_next_upstream error timeout non_idempotent;"
 
@@ -61,6 +62,15 @@ ROWS = {
     "the answer is cut": Row(fault=cut_body(), charges=1, phase=Phase.IN_DOUBT),
     "the answer is cut, and zipped": Row(
         settings="gzip on; gzip_types *; gzip_min_length 1;", fault=cut_body(), charges=1, phase=Phase.IN_DOUBT
+    ),
+    "a JSON 503 in place of 502, after a charge": Row(
+        settings=BUSY, fault=drop_after_reading(), charges=1, phase=Phase.IN_DOUBT, status=503
+    ),
+    "a JSON 503 in place of 504, after a charge": Row(
+        settings=BUSY + SHORT, fault=late(2), charges=1, phase=Phase.IN_DOUBT, status=503
+    ),
+    "a JSON 503 in place of 504, without a charge": Row(
+        settings=BUSY + SHORT, fault=hang(2), charges=0, phase=Phase.IN_DOUBT, status=503
     ),
     "a JSON 200 in place of 502": Row(
         settings="error_page 502 =200 /busy.json;", fault=drop_after_reading(), charges=1, phase=Phase.IN_DOUBT
@@ -201,7 +211,7 @@ async def test_nginx_stops_during_submit(behind, session, gateway, journal):
 async def test_kept_connections_of_nginx(behind, session, gateway, journal):
     """Submits one after the other over kept connections, with faults between them: the charges are known."""
     faults = [drop_after_reading(), cut_body(), late(1), drop_before_reading()]
-    async with behind(SHORT) as nginx, session(nginx.base_url) as luma:
+    async with behind(SHORT + BUSY) as nginx, session(nginx.base_url) as luma:
         for number, fault in enumerate(faults * 3):
             await _submit(luma, f"good {number}")
             gateway.inject(fault)

@@ -491,6 +491,7 @@ PROXY_ANSWERS = {
     "a client that left": (page(499, "Client Closed Request"), Phase.IN_DOUBT),
     "no answer at all": (b"", Phase.IN_DOUBT),
     "error_page with its own status": (from_nginx("502 Bad Gateway", BUSY, AS_JSON), Phase.IN_DOUBT),
+    "error_page as 503": (from_nginx("503 Service Temporarily Unavailable", BUSY, AS_JSON), Phase.IN_DOUBT),
     "error_page as 500": (from_nginx("500 Internal Server Error", BUSY, AS_JSON), Phase.IN_DOUBT),
     "error_page as 200": (from_nginx("200 OK", BUSY, AS_JSON), Phase.IN_DOUBT),
     "error_page as a redirect": (page(302, "Moved Temporarily", "Location: http://127.0.0.1:9/"), Phase.IN_DOUBT),
