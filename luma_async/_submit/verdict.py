@@ -10,12 +10,13 @@ The table is `VERDICTS`, and the list of known refusals is `refusal.KNOWN_REFUSA
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
-from luma_async._wire.answer import Shape
+from luma_async._wire.answer import Shape, find_id
 from luma_async._wire.error_body import read_row_error
 from luma_async._wire.refusal import ErrorKind, refusal
 from luma_async.values.errors import Refused
@@ -62,7 +63,7 @@ class Body(StrEnum):
 
     ID = "an id, and no error"
     ID_AND_ERROR = "an id, and an error or more than one JSON document"
-    SUCCESS_FALSE = "`success: false` and no id"
+    SUCCESS_FALSE = "`success: false` and no id anywhere"
     NO_CHANNEL = "a known refusal: no service was chosen"
     KNOWN = "another known refusal"
     LASTING = "an error that waiting does not end, such as an empty account"
@@ -187,7 +188,7 @@ def classify(document: Document, error: ErrorBody | None, generation_id: str | N
     if error.known is not None:
         # The list's kind counts: an empty account of the relay itself is "unavailable" to the caller, but lasts.
         return Body.NO_CHANNEL if error.known.kind is ErrorKind.UNAVAILABLE else Body.KNOWN
-    if document.ok and error.success_false:
+    if document.ok and error.success_false and find_id(json.dumps(document.payload).encode()) is None:
         return Body.SUCCESS_FALSE
     lasting = error.kind not in {None, ErrorKind.RATE_LIMITED, ErrorKind.UNAVAILABLE}
     return Body.LASTING if lasting else Body.OTHER

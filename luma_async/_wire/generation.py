@@ -134,6 +134,9 @@ def _fill_files(fields: dict[str, Any], raw: Mapping[str, Any], task: Mapping[st
     if is_object(artifact := task.get("artifact")):
         for name in _FILES:
             fields[name] = _completed(fields[name], artifact.get(name))
+        if is_object(video := fields["video"]) and not (task.get("video") or fields["video_raw"]):
+            # Assumed: the result itself has no watermark, as in the recorded answer that has both places.
+            fields["video"] = {**(clean_video(video) or {}), **_present(video)}
     if is_object(assets := task.get("assets")):
         # The service's own video has no watermark, so it is also the one to download.
         fields["video"] = clean_video(assets.get("video")) or fields["video"]

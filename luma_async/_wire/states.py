@@ -22,7 +22,7 @@ _WORDS = {
     State.PROCESSING: (
         "processing dreaming in_progress inprogress running generating working executing started active 处理中 生成中"
     ),
-    State.COMPLETED: "success succeeded succeed successful done complete completed finished",
+    State.COMPLETED: "success succeeded succeed successful done complete completed finish finished 成功",
     State.FAILED: (
         "error errored fail failed failure cancel canceled cancelled cancelling rejected refused denied expired "
         "timeout timed_out timedout aborted abort revoked deleted terminated killed moderated blocked banned invalid "

@@ -517,6 +517,7 @@ VERDICTS = {
     "201 with a list of two": (201, [TASK, {"id": "b"}], Accepted),
     "201 with an empty list": (201, [], Unproven),
     "200 with a denial and an error": (200, {"success": False, "error": {"code": "y", "message": "x"}}, Rejected),
+    "200 with a denial and an id deep inside": (200, {"success": False, "x": {"y": {"id": "a"}}}, Unproven),
     "500 with a denial": (500, {"success": False, "message": "x"}, Unproven),
     "503 in a proxy's shape": (503, {"message": "The upstream server is timing out"}, Unproven),
     "503 in a framework's shape": (503, {"status": 503, "error": "Service Unavailable", "path": "/"}, Unproven),

@@ -458,6 +458,8 @@ REASONS = {
     "a code alone": (task("failed", error={"code": 7}), None),
     "a text under msg": (task("failed", msg="Job failed"), "Job failed"),
     "in an object inside": (row("FAILURE", {"error": {"msg": "Job failed"}}, fail_reason=""), "Job failed"),
+    "a reason that is an object": (task("failed", failure_reason={"message": "Job failed"}), "Job failed"),
+    "a list of errors with messages": (task("failed", error=[{"message": "Job failed"}]), "Job failed"),
     "in data twice": (row("FAILURE", {"data": {"fail_reason": "Job failed"}}), "Job failed"),
     "a message of success": (task("failed", message="success", error_message="Job failed"), "Job failed"),
     "a task's, under the row's name": (task("failed", fail_reason="Job failed"), "Job failed"),
@@ -597,6 +599,15 @@ RESULTS = {
 def test_places_of_result(raw, dialect):
     """The only link to a completed video is found wherever an answer has it, and is the one to download."""
     assert dialect.generation(raw).video.download_url == CLEAN
+
+
+def test_assumed_artifact_without_watermark():
+    """Assumed: the only link to the result in `artifact` has no watermark; a link in `video` has, if it is not bare."""
+    assert RIX.generation(task("completed", artifact={"video": {"url": CLEAN, "width": 64}})).video == Video(
+        url=CLEAN, download_url=CLEAN, width=64
+    )
+    assert RIX.generation(task("completed", artifact={"video": {"url": MARKED}})).video == Video(url=MARKED)
+    assert RIX.generation(task("completed", video={"url": WATERMARKED})).video == Video(url=WATERMARKED)
 
 
 def test_result_of_running():
