@@ -83,7 +83,7 @@ async def client():
     """Make a file client of a service, which is on this machine unless the test says otherwise."""
     made = []
 
-    def make(base_url="http://127.0.0.1:1", *, allow_private_hosts=False, headers=None):
+    def make(base_url="http://127.0.0.1:1", *, allow_private_hosts=False, headers=None, proxy=None):
         made.append(
             FileClient(
                 service=Address(base_url=base_url, api_key=Secret("sk-canary")),
@@ -92,7 +92,7 @@ async def client():
                 tls=None,
                 allow_private_hosts=allow_private_hosts,
                 timeouts=Timeouts(download_stall=5),
-                proxies=Proxies(),
+                proxies=Proxies(proxy and Secret(proxy)),
             )
         )
         return made[-1]

@@ -103,6 +103,16 @@ async def test_redirect_to_private_host(client, server):
         await get(client(), server.url())
 
 
+async def test_proxy(client, server):
+    """A proxy may be in a private network; behind it only an address in the link itself can be checked."""
+    files = client("https://8.8.8.8", proxy=server.url(""))
+    assert await get(files, "http://cdn.example/x") == 200
+    assert server.seen[0].headers["Host"] == "cdn.example"
+    with pytest.raises(LinkGone, match="private network"):
+        await get(files, "http://192.168.1.1/x")
+    assert len(server.seen) == 1
+
+
 async def test_user_in_link(client, server):
     """A name and a password in a link are not sent."""
     assert await get(client(), server.url().replace("//", "//name:password@")) == 200
