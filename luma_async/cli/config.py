@@ -9,6 +9,7 @@ dialect = "rixapi"
 edition = "2025"
 journal = "~/videos/jobs.db"
 api_key = "sk-…"    # only if the file is readable by its owner alone
+headers = "X-Password: …"    # the same; one header on a line
 ```
 """
 
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from luma_async.values.errors import ConfigurationError
 
-NAMES = frozenset({"base_url", "dialect", "edition", "journal", "api_key"})
+NAMES = frozenset({"base_url", "dialect", "edition", "journal", "api_key", "headers"})
 """The settings that the file may have."""
 
 
@@ -75,9 +76,10 @@ def _checked(path: Path, text: bytes) -> dict[str, str]:
                 raise ConfigurationError(message=f"{path}: unknown setting {name}. Known settings: {known}.")
             if not isinstance(value, str):
                 raise ConfigurationError(message=f"{path}: {name} must be a quoted string.")
-        if "api_key" in settings and os.name == "posix" and path.stat().st_mode & 0o077:
+        if {"api_key", "headers"} & settings.keys() and os.name == "posix" and path.stat().st_mode & 0o077:
+            secret = "the API key" if "api_key" in settings else "headers"
             raise ConfigurationError(
-                message=f"{path} contains the API key, but others can read it. Run: chmod 600 {shlex.quote(str(path))}"
+                message=f"{path} contains {secret}, but others can read it. Run: chmod 600 {shlex.quote(str(path))}"
             )
         return settings
     raise ConfigurationError(message=f"{path} is not valid TOML: {why}.")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from luma_async import DreamMachine, LumaSession, PollPolicy, RixAPI
 from luma_async._http.address import OFFICIAL_HOST, check_base_url
 from luma_async.cli.config import config_path, configured, configured_path
+from luma_async.cli.headers import header, headers_for
 from luma_async.values.errors import ConfigurationError, JournalError
 
 if TYPE_CHECKING:
@@ -45,6 +46,14 @@ def add_service(parser: argparse.ArgumentParser, *, inherited: bool = False) -> 
         choices=EDITIONS,
         default=default,
         help="the edition of the relay's format (default: $LUMA_EDITION, or 2025)",
+    )
+    parser.add_argument(
+        "--header",
+        action="append",
+        type=header,
+        metavar="NAME:VALUE",
+        default=argparse.SUPPRESS if inherited else None,
+        help="a further header for the service (may be repeated); for passwords use $LUMA_HEADERS, a header on a line",
     )
 
 
@@ -155,6 +164,7 @@ def open_session(
     if recorded_url:
         _check_key_owner(recorded_url)
     address, key = address_of(arguments.base_url or recorded_url, dialect)
+    headers = headers_for(_target(address, dialect), arguments.header or ())
     if journal is None:
         journal = arguments.journal
         _make_folder(arguments.journal)
@@ -165,6 +175,7 @@ def open_session(
         journal=journal,
         poll=POLL,
         on_event=on_event,
+        headers=headers,
         trust_env=True,
         allow_private_hosts=getattr(arguments, "allow_private_hosts", False),
     )
@@ -197,6 +208,11 @@ def address_of(base_url: str | None, dialect: RixAPI | DreamMachine) -> tuple[st
     address = base_url or os.environ.get("LUMA_BASE_URL") or configured("base_url")
     target = address or dialect.default_base_url
     return address, _key_from_file(_normalize(target)) if target else None
+
+
+def _target(address: str | None, dialect: RixAPI | DreamMachine) -> str | None:
+    target = address or dialect.default_base_url
+    return _normalize(target) if target else None
 
 
 def _key_from_file(target: str) -> str | None:
@@ -240,4 +256,6 @@ def resume_command(arguments: argparse.Namespace, *words: str, with_service: boo
     if arguments.journal != default_journal():
         typed["--journal"] = str(arguments.journal)
     flags = [part for name, value in typed.items() if value for part in (name, value)]
+    for name, _ in (vars(arguments).get("header") or ()) if with_service else ():
+        flags += ["--header", f"{name}:VALUE"]
     return shlex.join(["luma-async", *words, *flags])

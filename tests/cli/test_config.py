@@ -6,8 +6,16 @@ import pytest
 
 from luma_async import ConfigurationError
 from luma_async.cli import config
+from luma_async.cli.headers import headers_for
 from luma_async.cli.main import main, make_parser
-from luma_async.cli.options import address_of, default_journal, dialect_of, set_default_journal
+from luma_async.cli.options import (
+    address_of,
+    default_journal,
+    dialect_of,
+    open_session,
+    resume_command,
+    set_default_journal,
+)
 from luma_async.testing import FakeGateway, file_bytes, stalls
 
 OFFICIAL = "https://api.lumalabs.ai"
@@ -16,7 +24,7 @@ OFFICIAL = "https://api.lumalabs.ai"
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     """A home without settings, and an environment without them either."""
-    for name in ("API_KEY", "BASE_URL", "DIALECT", "EDITION", "JOURNAL", "ACCESS_TOKEN", "USER_ID"):
+    for name in ("API_KEY", "BASE_URL", "DIALECT", "EDITION", "JOURNAL", "ACCESS_TOKEN", "USER_ID", "HEADERS"):
         monkeypatch.delenv(f"LUMA_{name}", raising=False)
     monkeypatch.delenv("LUMAAI_API_KEY", raising=False)
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
@@ -254,3 +262,72 @@ async def test_journal_folder_fails(home, command, monkeypatch):
     monkeypatch.setenv("LUMA_API_KEY", "sk-1")
     code, _, err = await command("wait", "g-1", "--journal", home / "file" / "jobs.db")
     assert (code, "--journal" in err, str(home / "file") in err) == (1, True, True)
+
+
+# Headers
+
+SERVICE, ANOTHER = "https://relay.example", "https://other.example"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "environment", "file", "options", "expected"),
+    [
+        (SERVICE, {}, "", ["--header", "X-Password: hunter22"], {"X-Password": "hunter22"}),
+        (SERVICE, {}, "", ["--header", "A:1", "--header", "B: 2:3"], {"A": "1", "B": "2:3"}),
+        (SERVICE, {"LUMA_HEADERS": "A: 1\n\nB: 2\n"}, "", [], {"A": "1", "B": "2"}),
+        (SERVICE, {"LUMA_HEADERS": "A: 1\nB: 2"}, "", ["--header", "a:3"], {"a": "3", "B": "2"}),
+        (SERVICE, {"LUMA_HEADERS": "A: 1", "LUMA_BASE_URL": f"{SERVICE}/"}, "", [], {"A": "1"}),
+        (SERVICE, {"LUMA_HEADERS": "A: 1", "LUMA_BASE_URL": ANOTHER}, "", [], {}),
+        (OFFICIAL, {"LUMA_HEADERS": "A: 1"}, "", [], {}),
+        (SERVICE, {}, f'base_url = "{SERVICE}"\nheaders = "A: 1"', [], {"A": "1"}),
+        (ANOTHER, {}, f'base_url = "{SERVICE}"\nheaders = "A: 1"', [], {}),
+        (ANOTHER, {"LUMA_BASE_URL": ANOTHER}, f'base_url = "{SERVICE}"\nheaders = "A: 1"', [], {}),
+        (SERVICE, {"LUMA_HEADERS": "A: 1"}, f'base_url = "{ANOTHER}"', [], {}),
+        (SERVICE, {}, 'headers = "A: 1"', [], {}),
+    ],
+)
+def test_headers_of_a_service(write, monkeypatch, base_url, environment, file, options, expected):
+    """Headers of the environment and the file are only sent to the address that is set there; typed ones come first."""
+    write(file)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert headers_for(base_url, typed(*options).header or ()) == expected
+
+
+async def test_password_header_reaches_the_relay(write, monkeypatch, tmp_path):
+    """A header is sent with each request to the service, and is in no command to paste."""
+    async with FakeGateway() as gateway:
+        monkeypatch.setenv("LUMA_API_KEY", gateway.api_key)
+        words = ["generate", "a cat", "--base-url", gateway.base_url, "--header", "X-Password: hunter22"]
+        arguments = make_parser("generate").parse_args(words)
+        set_default_journal(arguments)
+        async with open_session(arguments) as luma:
+            await luma.submit("a cat")
+        assert gateway.requests[0].headers["X-Password"] == "hunter22"
+        assert "X-Password:VALUE" in resume_command(arguments, "wait", "g-1")
+        assert "hunter22" not in resume_command(arguments, "wait", "g-1") + repr(arguments)
+
+
+@pytest.mark.parametrize("value", ["hunter22", ":hunter22"])
+def test_header_without_a_name(value, capsys):
+    """An error about `--header` does not repeat the value, which may be a password."""
+    with pytest.raises(SystemExit):
+        typed("--header", value)
+    assert "must have the form NAME:VALUE" in (shown := capsys.readouterr().err)
+    assert "hunter22" not in shown
+
+
+def test_headers_of_a_readable_file(write):
+    """A file with headers that others can read is refused."""
+    write('headers = "A: 1"', mode=0o644)
+    with pytest.raises(ConfigurationError, match="contains headers, but others can read it"):
+        typed()
+
+
+@pytest.mark.parametrize("value", ["hunter22", "A: 1\nhunter22"])
+def test_headers_without_a_colon(monkeypatch, value):
+    """The error about a line of LUMA_HEADERS names the variable and does not repeat the line."""
+    monkeypatch.setenv("LUMA_HEADERS", value)
+    with pytest.raises(ConfigurationError, match=r"^LUMA_HEADERS: each line must have the form NAME:VALUE") as caught:
+        headers_for(SERVICE, ())
+    assert "hunter22" not in str(caught.value)
