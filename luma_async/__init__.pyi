@@ -25,6 +25,15 @@ from .prompts import (
     read_prompts as read_prompts,
 )
 from .session import LumaSession as LumaSession
+from .values.controls import (
+    DepthControl as DepthControl,
+    EditControls as EditControls,
+    FaceControl as FaceControl,
+    NormalsControl as NormalsControl,
+    PoseControl as PoseControl,
+    SourcePosition as SourcePosition,
+    TrajectoryControl as TrajectoryControl,
+)
 from .values.entries import Entry as Entry, Phase as Phase
 from .values.errors import (
     ConfigurationError as ConfigurationError,
@@ -68,9 +77,11 @@ from .values.events import (
     Submitted as Submitted,
 )
 from .values.keyframes import (
+    FileReference as FileReference,
     GenerationKeyframe as GenerationKeyframe,
     ImageKeyframe as ImageKeyframe,
     ImageReference as ImageReference,
+    KeyframeAt as KeyframeAt,
     Keyframes as Keyframes,
 )
 from .values.models import (
@@ -87,7 +98,9 @@ from .values.requests import (
     AudioRequest as AudioRequest,
     ExtendFields as ExtendFields,
     ExtendRequest as ExtendRequest,
+    ImageEditRequest as ImageEditRequest,
     ImageRequest as ImageRequest,
+    LayerRequest as LayerRequest,
     ModifyRequest as ModifyRequest,
     ReframeRequest as ReframeRequest,
     Request as Request,

@@ -10,23 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cache
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import attrs
 
+from luma_async.values import controls, keyframes, requests
 from luma_async.values.errors import InvalidInput
-from luma_async.values.keyframes import GenerationKeyframe, ImageKeyframe, ImageReference, Keyframes
 from luma_async.values.redaction import DIGEST_PREFIX, without_images
-from luma_async.values.requests import (
-    AudioRequest,
-    ExtendRequest,
-    ImageRequest,
-    ModifyRequest,
-    ReframeRequest,
-    Request,
-    UpscaleRequest,
-    VideoRequest,
-)
+
+if TYPE_CHECKING:
+    from luma_async.values.requests import Request
 
 FORM_VERSION = 1
 """Part of each digest. A change of the form would buy every earlier purchase again: golden tests hold it."""
@@ -37,17 +30,11 @@ _MAPPINGS = frozenset({"extra", "character_refs"})
 _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
-        VideoRequest,
-        ExtendRequest,
-        AudioRequest,
-        UpscaleRequest,
-        ImageRequest,
-        ReframeRequest,
-        ModifyRequest,
-        Keyframes,
-        ImageKeyframe,
-        GenerationKeyframe,
-        ImageReference,
+        *requests.OPERATIONS,
+        *(controls.EditControls, controls.DepthControl, controls.FaceControl, controls.NormalsControl),
+        *(controls.PoseControl, controls.TrajectoryControl, controls.SourcePosition),
+        *(keyframes.Keyframes, keyframes.KeyframeAt, keyframes.ImageKeyframe, keyframes.GenerationKeyframe),
+        *(keyframes.FileReference, keyframes.ImageReference),
     )
 }
 
@@ -98,10 +85,14 @@ def _form(value: Any) -> dict[str, Any]:
 
 @cache
 def _defaults(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
-    """Return the fields of a class and their defaults. A factory always means an empty dictionary here."""
+    """Return the fields of a class and their defaults. A factory always means an empty dictionary here.
+
+    A field that only says where the data is on this machine is no part of the form.
+    """
     return tuple(
         (field.name, {} if isinstance(field.default, attrs.Factory) else field.default)  # type: ignore[arg-type]
         for field in attrs.fields(cls)
+        if not field.metadata.get("local")
     )
 
 

@@ -7,17 +7,20 @@ between two formats is behind this class, so that a change at a vendor touches o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
 
 import attrs
 
+from luma_async._wire import registry
 from luma_async._wire.answer import Document
 from luma_async._wire.links import with_absolute_links
 from luma_async.values.errors import InvalidInput, UnsupportedOperation
 from luma_async.values.models import Generation, State
 from luma_async.values.redaction import Secret
+from luma_async.values.requests import OPERATIONS
 from luma_async.values.settings import KnownLimits
 
 if TYPE_CHECKING:
@@ -115,6 +118,49 @@ class Match(Enum):
     """It was made from another request."""
 
 
+FailureMoney: TypeAlias = Literal["refunded", "partly charged", "not stated"]
+"""What is known about the money of a failed generation."""
+
+
+@attrs.frozen(kw_only=True)
+class UploadLimits:
+    """What may be uploaded to a service."""
+
+    inline_bytes: int
+    """Larger images are uploaded instead of being sent inside of the request."""
+    max_bytes: Mapping[str, int]
+    """The largest file by the beginning of its media type; "" for every other type."""
+    max_pixels: int
+    """The longest side of an image."""
+
+
+def set_fields(value: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield the fields of a request that are not defaults: the path, the class and the field, also of what is inside."""
+    kind = type(value)
+    for name, default in _fields_of(kind):
+        item = getattr(value, name)
+        if item is default or item == default:
+            continue
+        path = prefix + name
+        yield path, kind.__name__, name
+        if attrs.has(type(item)):
+            yield from set_fields(item, f"{path}.")
+        elif isinstance(item, tuple):
+            for inner in cast("tuple[Any, ...]", item):
+                if attrs.has(type(inner)):
+                    yield from set_fields(inner, f"{path}.")
+
+
+@cache
+def _fields_of(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """Return the fields of a class and their defaults, without those that are never sent."""
+    return tuple(
+        (field.name, {} if isinstance(field.default, attrs.Factory) else field.default)  # type: ignore[arg-type]
+        for field in attrs.fields(kind)
+        if not field.metadata.get("local")
+    )
+
+
 class Dialect(ABC):
     """How one format writes calls and reads answers.
 
@@ -124,6 +170,26 @@ class Dialect(ABC):
     __slots__ = ()
     _HINTS: ClassVar[Mapping[str, str]] = {}
     """What to do instead of a missing call, by the name of the operation."""
+    carries: ClassVar[Mapping[str, frozenset[str]]] = {}
+    """The fields of requests that the format can send in any of its settings, by the names of the classes."""
+    key_variable: ClassVar[str] = "LUMA_API_KEY"
+    """The variable of the environment that holds the key for `default_base_url`. Every other address gets
+    `LUMA_API_KEY`."""
+    base_path: ClassVar[str] = ""
+    """The path that the service's documentation prints as part of the base URL; the calls add it by themselves."""
+    has_relays: ClassVar[bool] = True
+    """Whether services at other addresses speak the format. If not, an address of a relay in `LUMA_BASE_URL`, which
+    may be meant for another program, does not count."""
+    retirement: ClassVar[str] = ""
+    """What a user of `default_base_url` has to know about its end; empty if none was announced."""
+    doubt_hint: ClassVar[str] = ""
+    """What to do about a submit whose outcome is unknown, if it differs from looking at the service."""
+    failure_money: ClassVar[Mapping[str, FailureMoney]] = {}
+    """What the service documents about the money of a failed generation, by its failure code."""
+    rate_headers: ClassVar[tuple[str, str, str] | None] = None
+    """The headers that name the limit of submits a minute, how many are left, and when it resets (Unix seconds)."""
+    uploads: ClassVar[UploadLimits | None] = None
+    """What may be uploaded to the service; None where it takes no files."""
 
     @property
     @abstractmethod
@@ -156,7 +222,25 @@ class Dialect(ABC):
 
     def unsupported(self, operation: str) -> UnsupportedOperation:
         """Build the error about a call that the format does not have."""
-        return UnsupportedOperation(operation=operation, service=self.name, hint=self._HINTS.get(operation, ""))
+        hint = self._HINTS.get(operation) or registry.advice_for_operation(operation)
+        return UnsupportedOperation(operation=operation, service=self.name, hint=hint)
+
+    def check_carried(self, request: Request) -> None:
+        """Refuse what the format cannot send, whatever its settings.
+
+        Raises:
+            UnsupportedOperation: the format has no such call.
+            InvalidInput: the format has no such field; `field` names it.
+        """
+        if not self.supports(OPERATIONS[type(request)]):
+            raise self.unsupported(OPERATIONS[type(request)])
+        for path, kind, name in set_fields(request):
+            if name not in self.carries.get(kind, ()):
+                raise InvalidInput(
+                    field=path,
+                    message=f"the dialect {self.name} has no such field. {registry.advice_for_field(kind, name)} "
+                    "Further fields of your service can go in `extra`, under the service's own names.",
+                )
 
     @abstractmethod
     def submit_call(self, request: Request) -> Call:

@@ -11,8 +11,20 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import attrs
 
+from luma_async.values.controls import EditControls, SourcePosition
 from luma_async.values.errors import InvalidInput
-from luma_async.values.keyframes import ImageReference, Keyframes, check_keyframes, check_reference, check_references
+from luma_async.values.keyframes import (
+    ImageReference,
+    Keyframes,
+    Media,
+    Reference,
+    check_images,
+    check_keyframes,
+    check_media,
+    check_reference,
+    check_references,
+    show_media,
+)
 from luma_async.values.public import public
 from luma_async.values.redaction import show_url
 from luma_async.values.validators import (
@@ -20,16 +32,18 @@ from luma_async.values.validators import (
     as_mapping,
     as_tuple,
     check_character_urls,
+    check_choice,
     check_flag,
+    check_instance,
     check_integer,
     check_json_mapping,
-    check_media,
     check_media_kind,
     check_prompt,
     check_ratio,
     check_source,
     check_text,
     check_texts,
+    check_user,
     check_web_url,
 )
 
@@ -52,7 +66,7 @@ class VideoRequest:
     aspect_ratio: str = attrs.field(default="16:9", kw_only=True, validator=check_ratio)
     """The ratio of width to height, such as `16:9`, `9:16` or `1:1`."""
     keyframes: Keyframes | None = attrs.field(default=None, kw_only=True, validator=check_keyframes)
-    """The first and the last frame."""
+    """The first and the last frame, or frames at places in between."""
     loop: bool | None = attrs.field(default=None, kw_only=True, validator=check_flag)
     """Whether the video loops without a visible cut."""
     expand_prompt: bool | None = attrs.field(default=None, kw_only=True, validator=check_flag)
@@ -65,6 +79,12 @@ class VideoRequest:
     """The duration in the service's form, such as `5s`."""
     concepts: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=as_tuple, validator=check_texts)
     """The names of concepts, such as `dolly_zoom`."""
+    hdr: bool | None = attrs.field(default=None, kw_only=True, validator=check_flag)
+    """Whether the video has a high dynamic range."""
+    exr_export: bool | None = attrs.field(default=None, kw_only=True, validator=check_flag)
+    """Whether the frames are also delivered as EXR files; needs `hdr`."""
+    user_id: str | None = attrs.field(default=None, kw_only=True, validator=check_user)
+    """Your own mark for the person for whom this is made, at most 256 characters. No personal data."""
     notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """A URL that the service calls when the generation changes."""
     extra: Mapping[str, Any] = attrs.field(
@@ -94,6 +114,12 @@ class ExtendRequest:
     """The resolution, such as `720p`."""
     duration: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """The duration in the service's form, such as `5s`."""
+    direction: Literal["forward", "backward"] = attrs.field(
+        default="forward", kw_only=True, validator=check_choice("forward", "backward")
+    )
+    """Whether the new part follows the video or leads to it."""
+    user_id: str | None = attrs.field(default=None, kw_only=True, validator=check_user)
+    """Your own mark for the person for whom this is made, at most 256 characters. No personal data."""
     notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """A URL that the service calls when the generation changes."""
     extra: Mapping[str, Any] = attrs.field(
@@ -153,8 +179,8 @@ class ImageRequest:
     """The ratio of width to height."""
     model: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """The model, such as `photon-1` or `photon-flash-1`."""
-    image_refs: tuple[ImageReference, ...] = attrs.field(
-        default=(), kw_only=True, converter=as_tuple, validator=check_references
+    image_refs: tuple[Reference, ...] = attrs.field(
+        default=(), kw_only=True, converter=as_tuple, validator=check_images
     )
     """Reference images for the content."""
     style_refs: tuple[ImageReference, ...] = attrs.field(
@@ -178,6 +204,14 @@ class ImageRequest:
     """Whether the service responds only when the image is finished."""
     sync_timeout: int | None = attrs.field(default=None, kw_only=True, validator=check_integer)
     """The maximum of seconds that such a response may take."""
+    style: Literal["auto", "manga"] | None = attrs.field(
+        default=None, kw_only=True, validator=check_choice("auto", "manga")
+    )
+    """The style of the drawing."""
+    web_search: bool | None = attrs.field(default=None, kw_only=True, validator=check_flag)
+    """Whether the model may search the web first."""
+    user_id: str | None = attrs.field(default=None, kw_only=True, validator=check_user)
+    """Your own mark for the person for whom this is made, at most 256 characters. No personal data."""
     notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """A URL that the service calls when the generation changes."""
     extra: Mapping[str, Any] = attrs.field(
@@ -191,8 +225,8 @@ class ImageRequest:
 class ReframeRequest:
     """A video or an image in another aspect ratio."""
 
-    media: str = attrs.field(validator=check_media, repr=show_url)
-    """The URL of the original."""
+    media: Media = attrs.field(validator=check_media, repr=show_media)
+    """The original: a URL, a generation or an uploaded file."""
     aspect_ratio: str = attrs.field(default="16:9", kw_only=True, validator=check_ratio)
     """The ratio of width to height of the result."""
     kind: Literal["video", "image"] = attrs.field(default="video", kw_only=True, validator=check_media_kind)
@@ -221,6 +255,14 @@ class ReframeRequest:
     """The upper edge of the crop, in pixels."""
     y_end: int | None = attrs.field(default=None, kw_only=True, validator=check_integer)
     """The lower edge of the crop, in pixels."""
+    source_position: SourcePosition | None = attrs.field(
+        default=None, kw_only=True, validator=check_instance("SourcePosition(x, y, width, height)", SourcePosition)
+    )
+    """The position of the original in the result, as fractions of the result."""
+    resolution: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
+    """The resolution, such as `720p`."""
+    user_id: str | None = attrs.field(default=None, kw_only=True, validator=check_user)
+    """Your own mark for the person for whom this is made, at most 256 characters. No personal data."""
     notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """A URL that the service calls when the generation changes."""
     extra: Mapping[str, Any] = attrs.field(
@@ -232,11 +274,11 @@ class ReframeRequest:
 @public
 @attrs.frozen
 class ModifyRequest:
-    """A video in another style."""
+    """An edit of a video, as a prompt describes it."""
 
-    media: str = attrs.field(validator=check_media, repr=show_url)
-    """The URL of the original."""
-    mode: str = attrs.field(kw_only=True, validator=check_prompt)
+    media: Media = attrs.field(validator=check_media, repr=show_media)
+    """The original: a URL, a generation or an uploaded file."""
+    mode: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """How much may change: `adhere_1` to `adhere_3`, `flex_1` to `flex_3`, `reimagine_1` to `reimagine_3`."""
     prompt: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """A description of the result."""
@@ -244,6 +286,22 @@ class ModifyRequest:
     """The model."""
     first_frame: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """The URL of the first frame of the result."""
+    auto_controls: bool | None = attrs.field(default=None, kw_only=True, validator=check_flag)
+    """Whether the model decides what to keep; excludes `mode` and `controls`."""
+    controls: EditControls | None = attrs.field(
+        default=None, kw_only=True, validator=check_instance("EditControls(…)", EditControls)
+    )
+    """What to keep of the original."""
+    keyframes: Keyframes | None = attrs.field(default=None, kw_only=True, validator=check_keyframes)
+    """Frames at places in the original: `Keyframes(at={0: …})`."""
+    resolution: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
+    """The resolution, such as `720p`."""
+    hdr: bool | None = attrs.field(default=None, kw_only=True, validator=check_flag)
+    """Whether the video has a high dynamic range."""
+    exr_export: bool | None = attrs.field(default=None, kw_only=True, validator=check_flag)
+    """Whether the frames are also delivered as EXR files; needs `hdr`."""
+    user_id: str | None = attrs.field(default=None, kw_only=True, validator=check_user)
+    """Your own mark for the person for whom this is made, at most 256 characters. No personal data."""
     notify_hook: str | None = attrs.field(default=None, kw_only=True, validator=check_web_url, repr=show_url)
     """A URL that the service calls when the generation changes."""
     extra: Mapping[str, Any] = attrs.field(
@@ -252,10 +310,83 @@ class ModifyRequest:
     """Fields that this class does not have; sent unchanged."""
 
 
+@public
+@attrs.frozen
+class ImageEditRequest:
+    """A picture that is changed as a prompt describes it."""
+
+    source: Media = attrs.field(validator=check_media, repr=show_media)
+    """The original: a URL, an image, a generation or an uploaded file."""
+    prompt: str = attrs.field(validator=check_prompt)
+    """A description of the change."""
+    model: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
+    """The model, such as `uni-1`."""
+    image_refs: tuple[Reference, ...] = attrs.field(
+        default=(), kw_only=True, converter=as_tuple, validator=check_images
+    )
+    """Reference images."""
+    format: Literal["jpg", "png"] | None = attrs.field(default=None, kw_only=True, validator=check_text)
+    """The file format."""
+    style: Literal["auto", "manga"] | None = attrs.field(
+        default=None, kw_only=True, validator=check_choice("auto", "manga")
+    )
+    """The style of the drawing."""
+    web_search: bool | None = attrs.field(default=None, kw_only=True, validator=check_flag)
+    """Whether the model may search the web first."""
+    user_id: str | None = attrs.field(default=None, kw_only=True, validator=check_user)
+    """Your own mark for the person for whom this is made, at most 256 characters. No personal data."""
+    extra: Mapping[str, Any] = attrs.field(
+        kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False
+    )
+    """Fields that this class does not have; sent unchanged."""
+
+
+@public
+@attrs.frozen
+class LayerRequest:
+    """A picture that is taken apart into layers with transparent areas."""
+
+    source: Media = attrs.field(validator=check_media, repr=show_media)
+    """The original: a URL, an image, a generation or an uploaded file."""
+    prompt: str = attrs.field(validator=check_prompt)
+    """A description of the layers."""
+    model: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
+    """The model, such as `uni-1`."""
+    resolution: Literal["1k", "2k"] | None = attrs.field(default=None, kw_only=True, validator=check_choice("1k", "2k"))
+    """The resolution of the layers."""
+    user_id: str | None = attrs.field(default=None, kw_only=True, validator=check_user)
+    """Your own mark for the person for whom this is made, at most 256 characters. No personal data."""
+    extra: Mapping[str, Any] = attrs.field(
+        kw_only=True, factory=dict[str, Any], converter=as_mapping, validator=check_json_mapping, hash=False
+    )
+    """Fields that this class does not have; sent unchanged."""
+
+
 Request: TypeAlias = (
-    VideoRequest | ExtendRequest | AudioRequest | UpscaleRequest | ImageRequest | ReframeRequest | ModifyRequest
+    VideoRequest
+    | ExtendRequest
+    | AudioRequest
+    | UpscaleRequest
+    | ImageRequest
+    | ReframeRequest
+    | ModifyRequest
+    | ImageEditRequest
+    | LayerRequest
 )
 """The requests that `submit()` accepts."""
+
+OPERATIONS: dict[type[Any], str] = {
+    VideoRequest: "submit",
+    ExtendRequest: "extend",
+    AudioRequest: "add_audio",
+    UpscaleRequest: "upscale",
+    ImageRequest: "image",
+    ReframeRequest: "reframe",
+    ModifyRequest: "modify",
+    ImageEditRequest: "image_edit",
+    LayerRequest: "layers",
+}
+"""The name under which `supports()` knows each kind of request."""
 
 
 def as_request(request: Request | str | None, fields: Mapping[str, Any]) -> Request:
@@ -301,6 +432,9 @@ class VideoFields(TypedDict, total=False):
     resolution: str | None
     duration: str | None
     concepts: Iterable[str]
+    hdr: bool | None
+    exr_export: bool | None
+    user_id: str | None
     notify_hook: str | None
     extra: Mapping[str, Any]
 
@@ -314,6 +448,8 @@ class ExtendFields(TypedDict, total=False):
     model: str | None
     resolution: str | None
     duration: str | None
+    direction: Literal["forward", "backward"]
+    user_id: str | None
     notify_hook: str | None
     extra: Mapping[str, Any]
 

@@ -10,6 +10,7 @@ import binascii
 import inspect
 import json
 import os
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
@@ -131,7 +132,7 @@ def check_web_url(_: object, attribute: attrs.Attribute[Any], value: str | None)
         _require_web_url(value, attribute.name)
 
 
-def check_media(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+def check_web_address(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Accept an http(s) address."""
     _require_web_url(value, attribute.name)
 
@@ -155,6 +156,12 @@ def check_text(_: object, attribute: attrs.Attribute[Any], value: object) -> Non
         raise InvalidInput(field=attribute.name, message="must be a non-empty string or None.")
 
 
+def check_user(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Accept the mark of an end user, or None."""
+    if value is not None and not (isinstance(value, str) and 1 <= len(value) <= 256 and value.isprintable()):
+        raise InvalidInput(field=attribute.name, message="must be 1-256 printable characters, or None.")
+
+
 def check_ratio(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Accept a ratio such as 16:9."""
     if not isinstance(value, str) or not _RATIO_PATTERN.fullmatch(value):
@@ -176,6 +183,44 @@ def check_integer(_: object, attribute: attrs.Attribute[Any], value: object) -> 
     """Accept an integer of 0 or more, or None."""
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
         raise InvalidInput(field=attribute.name, message="must be an integer >= 0.")
+
+
+def check_frame(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Accept the number of a frame."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InvalidInput(field=attribute.name, message="must be the number of a frame, an integer >= 0.")
+
+
+def check_choice(*choices: str) -> Any:
+    """Build a validator that accepts these words, or None."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value is not None and (not isinstance(value, str) or value not in choices):
+            raise InvalidInput(field=attribute.name, message=f"must be one of {', '.join(choices)}.")
+
+    return check
+
+
+def check_instance(example: str, kind: type[Any]) -> Any:
+    """Build a validator that accepts an instance of a class, or None."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value is not None and not isinstance(value, kind):
+            raise InvalidInput(field=attribute.name, message=f"must be {example}.")
+
+    return check
+
+
+def check_between(least: float, most: float, *, exclusive: bool = False) -> Any:
+    """Build a validator that accepts numbers from `least` (or above it, if `exclusive`) to `most`."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        if not least <= number <= most or (exclusive and number == least):
+            bound = "above" if exclusive else "from"
+            raise InvalidInput(field=attribute.name, message=f"must be a number {bound} {least:g} to {most:g}.")
+
+    return check
 
 
 def matches(pattern: re.Pattern[str], message: str) -> Any:

@@ -18,18 +18,22 @@ from luma_async import (
     GenerationKeyframe,
     ImageKeyframe,
     ImageReference,
+    ImageEditRequest,
     ImageRequest,
     InvalidInput,
+    KeyframeAt,
     Keyframes,
+    LayerRequest,
     ModifyRequest,
     ReframeRequest,
     Request,
     UpscaleRequest,
     VideoRequest,
 )
+from luma_async.values.keyframes import check_media, show_media
 from luma_async.values.redaction import show_url
 from luma_async.values.requests import as_request
-from luma_async.values.validators import check_id, check_image_url, check_media, check_web_url
+from luma_async.values.validators import check_id, check_image_url, check_web_url
 
 IMAGE = ImageKeyframe("https://example.com/tiger.jpg")
 REFERENCE = ImageReference("https://example.com/tiger.jpg")
@@ -45,6 +49,12 @@ BUILD = {
     ReframeRequest: lambda **fields: ReframeRequest(**{"media": "https://example.com/cat.mp4", **fields}),
     ModifyRequest: lambda **fields: ModifyRequest(
         **{"media": "https://example.com/cat.mp4", "mode": "flex_1", **fields}
+    ),
+    ImageEditRequest: lambda **fields: ImageEditRequest(
+        **{"source": "https://example.com/cat.jpg", "prompt": "add a hat", **fields}
+    ),
+    LayerRequest: lambda **fields: LayerRequest(
+        **{"source": "https://example.com/cat.jpg", "prompt": "cat, street", **fields}
     ),
 }
 
@@ -92,7 +102,7 @@ BAD = [
     *((kind, "source", BAD_IDS) for kind in (ExtendRequest, AudioRequest, UpscaleRequest)),
     *((kind, "media", [*BAD_URLS, None]) for kind in (ReframeRequest, ModifyRequest)),
     *((kind, "aspect_ratio", BAD_RATIOS) for kind in (VideoRequest, ImageRequest, ReframeRequest)),
-    *((kind, "notify_hook", BAD_URLS) for kind in BUILD),
+    *((kind, "notify_hook", BAD_URLS) for kind in BUILD if kind not in (ImageEditRequest, LayerRequest)),
     *((kind, "extra", BAD_EXTRAS) for kind in BUILD),
     *((kind, "loop", BAD_FLAGS) for kind in (VideoRequest, ExtendRequest)),
     *((kind, "expand_prompt", BAD_FLAGS) for kind in (VideoRequest, ExtendRequest)),
@@ -101,6 +111,17 @@ BAD = [
     *((kind, "duration", BAD_TEXTS) for kind in (VideoRequest, ExtendRequest)),
     *((kind, "keyframes", [IMAGE, "https://example.com/x.jpg", {}]) for kind in (VideoRequest, ExtendRequest)),
     (VideoRequest, "concepts", ["dolly_zoom", "", None, 7, [7], [""], [None]]),
+    (VideoRequest, "hdr", BAD_FLAGS),
+    (VideoRequest, "exr_export", BAD_FLAGS),
+    (VideoRequest, "user_id", ["", "x" * 257, "a\nb", 7]),
+    (ExtendRequest, "direction", ["", "sideways", 7]),
+    (ImageRequest, "style", ["", "oil", 7]),
+    (ImageRequest, "web_search", BAD_FLAGS),
+    (ReframeRequest, "source_position", [{"x": 0}, "0,0,1,1", (0, 0, 1, 1)]),
+    (ModifyRequest, "controls", [{"depth": 1}, "depth"]),
+    (ModifyRequest, "auto_controls", BAD_FLAGS),
+    (ImageEditRequest, "source", [*BAD_URLS, None]),
+    (LayerRequest, "resolution", ["", "4k", 7]),
     (AudioRequest, "negative_prompt", BAD_TEXTS),
     (ImageRequest, "image_refs", [["https://example.com/x.jpg"], REFERENCE, "x", None]),
     (ImageRequest, "style_refs", [[IMAGE], REFERENCE, 7]),
@@ -111,7 +132,7 @@ BAD = [
     (ReframeRequest, "kind", ["film", "", None, 7, []]),
     *((ReframeRequest, edge, BAD_COUNTS) for edge in ("x_start", "x_end", "y_start", "y_end", "resized_width")),
     (ReframeRequest, "first_frame", BAD_URLS),
-    (ModifyRequest, "mode", BAD_PROMPTS),
+    (ModifyRequest, "mode", BAD_TEXTS),
     (ModifyRequest, "first_frame", BAD_URLS),
 ]
 
@@ -304,12 +325,14 @@ SIGNED_FIELDS = {
     "character_refs": {"identity0": [SIGNED]},
     "modify_image_ref": ImageReference(SIGNED),
 }
+SIGNED_SOURCES = {kind: {"source": SIGNED} for kind in (ImageEditRequest, LayerRequest)}
 
 
 @pytest.mark.parametrize("kind", BUILD)
 def test_repr_hides_queries(kind):
     """The repr of a request shows no query of a URL, which may have a signature."""
-    fields = {name: value for name, value in SIGNED_FIELDS.items() if name in attrs.fields_dict(kind)}
+    signed = SIGNED_FIELDS | SIGNED_SOURCES.get(kind, {})
+    fields = {name: value for name, value in signed.items() if name in attrs.fields_dict(kind)}
     shown = repr(BUILD[kind](**fields))
     assert "secret" not in shown
     assert shown.count("'https://images.example/cat.png?…'") >= len(fields)
@@ -321,7 +344,7 @@ def test_url_fields_hide_queries():
     fields = [field for kind in kinds for field in attrs.fields(kind)]
     urls = [field for field in fields if field.validator in (check_web_url, check_media, check_image_url)]
     assert len(urls) > len(BUILD)
-    assert {field.repr for field in urls} == {show_url}
+    assert {field.repr for field in urls} == {show_url, show_media}
 
 
 def test_repr_of_inline_image():

@@ -8,13 +8,13 @@ tools is sent.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from luma_async._wire.dialect import merge_extra
 from luma_async.values.errors import InvalidInput
-from luma_async.values.keyframes import ImageKeyframe
+from luma_async.values.keyframes import ImageKeyframe, ImageReference
 from luma_async.values.requests import (
     AudioRequest,
     ExtendRequest,
@@ -26,7 +26,7 @@ from luma_async.values.requests import (
 )
 
 if TYPE_CHECKING:
-    from luma_async.values.keyframes import ImageReference, Keyframe, Keyframes
+    from luma_async.values.keyframes import Keyframe, Keyframes, Media, Reference
     from luma_async.values.requests import Request
 
 # Assumed: the service's own default, ray-1-6, is out of date, so it is not what a request without a model means.
@@ -65,8 +65,6 @@ def submit_spec(request: Request) -> SubmitSpec:
     Raises:
         InvalidInput: the format does not have one of the fields, or `extra` holds one that has its own argument.
     """
-    if getattr(request, "expand_prompt", None) is not None:
-        raise _no_such_field("expand_prompt", "the service decides by itself.")
     match request:
         case VideoRequest():
             return SubmitSpec(operation="submit", path=None, kind="video", body=_video(request))
@@ -92,7 +90,7 @@ def submit_spec(request: Request) -> SubmitSpec:
                 operation="modify", path="/video/modify", kind="modify_video", body=_modification(request)
             )
         case _:
-            assert_never(request)
+            raise InvalidInput(field="request", message="the format has no such call.")
 
 
 def _video(request: VideoRequest) -> dict[str, Any]:
@@ -167,7 +165,7 @@ def _reframing(request: ReframeRequest, kind: str) -> dict[str, Any]:
             raise _no_such_field(name, f"it is for {only}s only.")
     fields: dict[str, Any] = {
         "generation_type": kind,
-        "media": {"url": request.media},
+        "media": _original(request.media),
         "model": request.model or (VIDEO_MODEL if request.kind == "video" else IMAGE_MODEL),
         "aspect_ratio": request.aspect_ratio,
         "prompt": request.prompt,
@@ -187,9 +185,11 @@ def _reframing(request: ReframeRequest, kind: str) -> dict[str, Any]:
 
 
 def _modification(request: ModifyRequest) -> dict[str, Any]:
+    if request.mode is None:
+        raise InvalidInput(field="mode", message="is required by this dialect, such as `flex_1`.")
     fields: dict[str, Any] = {
         "generation_type": "modify_video",
-        "media": {"url": request.media},
+        "media": _original(request.media),
         "model": request.model or VIDEO_MODEL,
         "mode": request.mode,
         "prompt": request.prompt,
@@ -215,9 +215,19 @@ def _generation(generation_id: str) -> dict[str, str]:
     return {"type": "generation", "id": generation_id}
 
 
-def _reference(reference: ImageReference) -> dict[str, Any]:
-    weight = {} if reference.weight is None else {"weight": reference.weight}
-    return {"url": reference.url, **weight}
+def _reference(reference: Reference) -> dict[str, Any]:
+    if isinstance(reference, ImageReference):
+        weight = {} if reference.weight is None else {"weight": reference.weight}
+        return {"url": reference.url, **weight}
+    if isinstance(reference, ImageKeyframe):
+        return {"url": reference.url}
+    raise InvalidInput(field="image_refs", message="this dialect takes URLs and images only.")
+
+
+def _original(media: Media) -> dict[str, str]:
+    if isinstance(media, str):
+        return {"url": media}
+    raise InvalidInput(field="media", message="this dialect takes the URL of the original only.")
 
 
 def _media(url: str | None) -> dict[str, str] | None:

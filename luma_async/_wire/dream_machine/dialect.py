@@ -55,6 +55,31 @@ class DreamMachine(Dialect):
         "key": "See account.credits().",
         "link": "A completed generation already holds its link.",
     }
+    carries: ClassVar = {
+        "VideoRequest": frozenset({"prompt", "aspect_ratio", "keyframes", "loop", "model", "resolution", "duration"})
+        | {"concepts", "notify_hook", "extra"},
+        "ExtendRequest": frozenset({"source", "prompt", "keyframes", "loop", "model", "resolution", "duration"})
+        | {"notify_hook", "extra"},
+        "AudioRequest": frozenset({"source", "prompt", "negative_prompt", "notify_hook", "extra"}),
+        "UpscaleRequest": frozenset({"source", "resolution", "notify_hook", "extra"}),
+        "ImageRequest": frozenset({"prompt", "aspect_ratio", "model", "image_refs", "style_refs", "character_refs"})
+        | {"modify_image_ref", "format", "sync", "sync_timeout", "notify_hook", "extra"},
+        "ReframeRequest": frozenset({"media", "aspect_ratio", "kind", "prompt", "model", "first_frame", "format"})
+        | {"grid_position_x", "grid_position_y", "resized_width", "resized_height"}
+        | {"x_start", "x_end", "y_start", "y_end", "notify_hook", "extra"},
+        "ModifyRequest": frozenset({"media", "mode", "prompt", "model", "first_frame", "notify_hook", "extra"}),
+        "Keyframes": frozenset({"frame0", "frame1"}),
+        "ImageKeyframe": frozenset({"url"}),
+        "GenerationKeyframe": frozenset({"id"}),
+        "ImageReference": frozenset({"url", "weight"}),
+    }
+    key_variable: ClassVar = "LUMAAI_API_KEY"
+    base_path: ClassVar = _ROOT
+    retirement: ClassVar = (
+        "Luma announced that the models of this API (the legacy Dream Machine API, api.lumalabs.ai) retire after "
+        "2026-10-04. New keys are for its present API: dialect=Agents() (--dialect agents), LUMA_AGENTS_API_KEY. "
+        "Relays go on to speak this format."
+    )
 
     create_path: str = attrs.field(
         default="/generations", validator=matches(_CREATE_PATH, 'must be a path like "/generations/video".')
@@ -97,6 +122,7 @@ class DreamMachine(Dialect):
         Raises:
             InvalidInput: the format has no such field; `field` names it.
         """
+        self.check_carried(request)
         spec = submit_spec(request)
         path = self.create_path if spec.path is None else f"/generations{spec.path}"
         return Call(name=spec.operation, method="POST", path=_ROOT + path, body=spec.body, sync_wait_s=spec.sync_wait_s)

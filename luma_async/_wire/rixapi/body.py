@@ -20,8 +20,8 @@ Edition: TypeAlias = Literal["2024", "2025"]
 """The edition of the relay's documentation; relays accept one or both."""
 
 _MISSING: dict[Edition, tuple[str, ...]] = {
-    "2024": ("concepts", "negative_prompt"),
-    "2025": ("model", "resolution", "duration", "concepts", "negative_prompt"),
+    "2024": (),
+    "2025": ("model", "resolution", "duration"),
 }
 
 
@@ -86,9 +86,8 @@ def _image_url(frame: Keyframe | None, name: str) -> str | None:
 def _refuse_missing(request: VideoRequest | ExtendRequest | AudioRequest, edition: Edition) -> None:
     for name in _MISSING[edition]:
         if getattr(request, name, None):
-            hint = " RixAPI(edition='2024') (--edition 2024) sends it." if name not in _MISSING["2024"] else ""
             raise InvalidInput(
                 field=name,
-                message=f"edition {edition} of this format has no such field.{hint} "
+                message=f"edition {edition} of this format has no such field. RixAPI(edition='2024') (--edition 2024) sends it. "
                 "Further fields of your relay can go in `extra`, under the relay's own names.",
             )

@@ -21,7 +21,7 @@ from luma_async.values.errors import ConfigurationError, InvalidInput
 from luma_async.values.models import Generation
 from luma_async.values.public import public
 from luma_async.values.redaction import Secret
-from luma_async.values.requests import AudioRequest, ExtendRequest, VideoRequest
+from luma_async.values.requests import OPERATIONS, AudioRequest, ExtendRequest, VideoRequest
 from luma_async.values.validators import PATH_SEGMENT, check_id, check_string, matches
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 _OPERATIONS = frozenset(
     {"submit", "extend", "add_audio", "get", "get_many", "link", "video_url", "user", "key"},
 )
-_IN_DREAM_MACHINE = "Use Luma's own format: dialect=DreamMachine() (--dialect dream-machine)."
 _PREFIX = re.compile(rf"(?:{PATH_SEGMENT})*")
 _AUDIO_PATH = re.compile(rf"(?:{PATH_SEGMENT}|/\{{id\}})+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
@@ -79,9 +78,18 @@ class RixAPI(Dialect):
         "credits": "A relay counts quota: see account.key() and account.user().",
         "list": "The journal records what was bought (`luma-async status`); settle a doubt by hand.",
         "ping": "account.key() is free as well.",
-        **dict.fromkeys(
-            ("image", "upscale", "reframe", "modify", "delete", "concepts", "camera_motions"), _IN_DREAM_MACHINE
-        ),
+    }
+    carries: ClassVar = {
+        "VideoRequest": frozenset(
+            {"prompt", "aspect_ratio", "keyframes", "loop", "expand_prompt", "notify_hook", "extra"}
+        )
+        | {"model", "resolution", "duration"},
+        "ExtendRequest": frozenset({"source", "prompt", "keyframes", "loop", "expand_prompt", "notify_hook", "extra"})
+        | {"model", "resolution", "duration"},
+        "AudioRequest": frozenset({"source", "prompt", "notify_hook", "extra"}),
+        "Keyframes": frozenset({"frame0", "frame1"}),
+        "ImageKeyframe": frozenset({"url"}),
+        "GenerationKeyframe": frozenset({"id"}),
     }
 
     edition: Literal["2025", "2024"] = attrs.field(default="2025", validator=_check_edition)
@@ -143,6 +151,7 @@ class RixAPI(Dialect):
             UnsupportedOperation: the format has no such call.
             InvalidInput: the edition has no such field; `field` names it.
         """
+        self.check_carried(request)
         match request:
             case VideoRequest():
                 name, path = "submit", f"{self.prefix}/generations"
@@ -153,7 +162,7 @@ class RixAPI(Dialect):
                 path = self.audio_path or f"{self.prefix}/generations"
                 name, path = "add_audio", path.replace("{id}", request.source)
             case _:
-                raise self.unsupported(type(request).__name__.removesuffix("Request").lower())
+                raise self.unsupported(OPERATIONS[type(request)])
         return Call(name=name, method="POST", path=path, body=submit_body(request, self.edition))
 
     def read_submit(self, document: Document) -> Row | None:

@@ -1,0 +1,1 @@
+"""Luma's present API, "Agents"."""
