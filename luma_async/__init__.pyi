@@ -10,6 +10,7 @@ from ._doubts.doubts import (
 from ._journal.memory import MemoryJournal as MemoryJournal
 from ._journal.protocol import Journal as Journal
 from ._journal.sqlite.journal import SqliteJournal as SqliteJournal
+from ._wire.agents.dialect import Agents as Agents
 from ._wire.dream_machine.dialect import DreamMachine as DreamMachine
 from ._wire.rixapi.dialect import RixAPI as RixAPI
 from .account import Account as Account, Library as Library
@@ -76,6 +77,7 @@ from .values.events import (
     SubmitFailed as SubmitFailed,
     Submitted as Submitted,
 )
+from .values.files import UploadedFile as UploadedFile
 from .values.keyframes import (
     FileReference as FileReference,
     GenerationKeyframe as GenerationKeyframe,
@@ -83,12 +85,17 @@ from .values.keyframes import (
     ImageReference as ImageReference,
     KeyframeAt as KeyframeAt,
     Keyframes as Keyframes,
+    Media as Media,
+    Reference as Reference,
 )
 from .values.models import (
     Credits as Credits,
     Generation as Generation,
     Image as Image,
     KeyUsage as KeyUsage,
+    Layer as Layer,
+    OtherOutput as OtherOutput,
+    Output as Output,
     State as State,
     User as User,
     Video as Video,

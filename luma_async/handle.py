@@ -167,7 +167,7 @@ class GenerationHandle:
         if ended is None:
             waited_s = loop_now() - began_at_s
             raise WaitTimeout(generation_id=self.id, key=self.key, handle=self, last=self.last, waited_s=waited_s)
-        return _completed(self._polled(ended))
+        return self._completed(self._polled(ended))
 
     def updates(self) -> AsyncIterator[Generation]:
         """Yield the current state, then each change, and end after a final state.
@@ -262,7 +262,7 @@ class GenerationHandle:
             Safe.
         """
         known = self.last
-        seen = _completed(known if known is not None and known.final else await self.refresh())
+        seen = self._completed(known if known is not None and known.final else await self.refresh())
         if seen.state in {State.PENDING, State.PROCESSING}:
             raise LinkGone(message=f"It is still {seen.state}; await handle.wait() first.", generation_id=seen.id)
         return await self._engine.downloader.link(seen)
@@ -296,6 +296,22 @@ class GenerationHandle:
             )
         return ended
 
+    def _completed(self, generation: Generation) -> Generation:
+        """Return a generation that did not fail.
+
+        Raises:
+            GenerationFailed: the service could not make it.
+        """
+        if generation.state is not State.FAILED:
+            return generation
+        code = generation.failure_code or ""
+        raise GenerationFailed(
+            generation=generation,
+            reason=generation.failure_reason or "",
+            code=code,
+            money=self._engine.dialect.failure_money.get(code, "not stated"),
+        )
+
     def _seconds(self, timeout: float | Unset | None) -> float | None:
         return self._engine.config.poll.max_wait if isinstance(timeout, Unset) else timeout
 
@@ -303,19 +319,6 @@ class GenerationHandle:
 async def submit(engine: Engine, request: Request, key: str | None) -> GenerationHandle:
     """Submit a request, and return the handle of the generation."""
     return GenerationHandle(engine.track(await engine.submitter.submit(request, key=key)), engine)
-
-
-def _completed(generation: Generation) -> Generation:
-    """Return a generation that did not fail.
-
-    Raises:
-        GenerationFailed: the service could not make it.
-    """
-    if generation.state is State.FAILED:
-        raise GenerationFailed(
-            generation=generation, reason=generation.failure_reason or "", code=generation.failure_code or ""
-        )
-    return generation
 
 
 def _check_choice(value: object, choices: Any, field: str) -> None:

@@ -293,7 +293,9 @@ def finish(generation: Generation, *, at: datetime) -> Change:
             return entry
         # An accepted entry has a reason only if the answer to the submit named further generations.
         named = entry.reason if entry.phase is Phase.ACCEPTED else ""
-        reason = "; ".join(filter(None, (generation.failure_reason, named)))
+        code = f" [{generation.failure_code}]" if generation.failure_code else ""
+        why = f"{generation.failure_reason or ''}{code}".strip()
+        reason = "; ".join(filter(None, (why, named)))
         return _moved(entry, next_phase(entry, step), at, generation=generation, reason=reason)
 
     return change

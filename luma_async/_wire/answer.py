@@ -42,6 +42,18 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
 
 
 @attrs.frozen(kw_only=True)
+class RateWindow:
+    """What an answer says about the limit of submits."""
+
+    limit: int
+    """How many the service takes in its window."""
+    remaining: int
+    """How many are left."""
+    resets_in_s: float
+    """Seconds until there are more."""
+
+
+@attrs.frozen(kw_only=True)
 class Answer:
     """A complete HTTP answer, as bytes."""
 
@@ -55,6 +67,8 @@ class Answer:
     """The service's id of this exchange."""
     base_url: str = ""
     """The address of the service, for links that are relative to it."""
+    rate: RateWindow | None = None
+    """What it says about the limit of submits."""
 
 
 class Shape(StrEnum):
@@ -93,6 +107,8 @@ class Document:
     """The service's id of this exchange."""
     base_url: str = ""
     """The address of the service, for links that are relative to it."""
+    rate: RateWindow | None = None
+    """What it says about the limit of submits."""
 
     @property
     def ok(self) -> bool:
@@ -131,6 +147,7 @@ def parse(answer: Answer) -> Document:
         retry_after_s=answer.retry_after_s,
         request_id=answer.request_id,
         base_url=answer.base_url,
+        rate=answer.rate,
     )
 
 
@@ -211,6 +228,23 @@ def read_retry_after_s(headers: Mapping[str, str]) -> float | None:
     if until is None or sent is None:
         return None
     return max(0.0, (until - sent).total_seconds())
+
+
+def read_rate(headers: Mapping[str, str], names: tuple[str, str, str] | None, *, unix_now: float) -> RateWindow | None:
+    """Return what an answer says about the limit of submits; None if it says nothing.
+
+    Args:
+        headers: of the answer.
+        names: the headers of the limit, of what is left, and of the moment at which that changes, in Unix seconds.
+        unix_now: the time of day, for an answer without a `Date`.
+    """
+    values = [headers.get(name, "") for name in names or ()]
+    if len(values) != 3 or not all(value.isascii() and value.isdigit() for value in values):
+        return None
+    limit, remaining, reset = (int(value[:12]) for value in values)
+    sent = _parse_date(headers.get("Date", ""))
+    since = unix_now if sent is None else sent.timestamp()
+    return RateWindow(limit=limit, remaining=remaining, resets_in_s=max(0.0, reset - since))
 
 
 def _parse_date(value: str) -> datetime | None:

@@ -15,11 +15,24 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 import attrs
 from cattrs import Converter
 
-from luma_async._wire.answer import is_object
+from luma_async._wire.answer import is_list, is_object
 from luma_async._wire.links import read_link
 from luma_async._wire.states import read_state
 from luma_async.values.errors import UnreadableResponse
-from luma_async.values.models import Credits, Generation, Image, Json, KeyUsage, State, User, Video
+from luma_async.values.files import UploadedFile
+from luma_async.values.models import (
+    Credits,
+    Generation,
+    Image,
+    Json,
+    KeyUsage,
+    Layer,
+    OtherOutput,
+    Output,
+    State,
+    User,
+    Video,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -112,6 +125,29 @@ def _progress(value: Any, kind: Any) -> float | None:
     return number / 100 if percent else number
 
 
+def _outputs(value: Any, _: Any) -> tuple[Output, ...] | None:
+    """Results are objects with a type and a link; a layer is a picture with a place. What has no link is no result."""
+    if not is_list(value):
+        return None
+    outputs = [_output(item) for item in value if is_object(item) and _link(item.get("url"), None)]
+    return tuple(outputs) or None
+
+
+def _output(item: dict[str, Any]) -> Output:
+    kind, layer = item.get("type"), item.get("layer")
+    if kind == "video":
+        # No service that lists results puts a watermark on them.
+        video: Video = _CONVERTER.get_structure_hook(Video)(item | {"download_url": item["url"]}, Video)
+        return video
+    if is_object(layer):
+        found: Layer = _CONVERTER.get_structure_hook(Layer)(layer | item, Layer)
+        return found
+    if kind == "image":
+        image: Image = _CONVERTER.get_structure_hook(Image)(item, Image)
+        return image
+    return OtherOutput(type=kind if isinstance(kind, str) else "", url=item["url"])
+
+
 def _raw(value: Any, _: Any) -> Json:
     kept: Json = value
     return kept
@@ -149,6 +185,8 @@ def _hook_of(field: attrs.Attribute[Any], converter: Converter) -> tuple[Callabl
         return _link, kind
     if field.name == "progress":
         return _progress, kind
+    if field.name == "outputs":
+        return _outputs, kind
     return converter.get_structure_hook(kind), kind
 
 
@@ -175,11 +213,11 @@ def _build() -> Converter:
     converter.register_structure_hook(datetime, _moment)
     converter.register_structure_hook_func(lambda kind: kind == Json, _raw)
     converter.register_structure_hook_factory(attrs.has, _build_value)
-    converter.register_structure_hook_factory(lambda kind: kind in {Image, Video}, _build_file)
+    converter.register_structure_hook_factory(lambda kind: kind in {Image, Layer, Video}, _build_file)
     return converter
 
 
 _CONVERTER = _build()
 _HOOKS: dict[type[Any], Callable[[Any, Any], Any]] = {
-    cls: _CONVERTER.get_structure_hook(cls) for cls in (Generation, User, KeyUsage, Credits)
+    cls: _CONVERTER.get_structure_hook(cls) for cls in (Generation, User, KeyUsage, Credits, UploadedFile)
 }

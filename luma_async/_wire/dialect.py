@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from luma_async._wire.refusal import ErrorBody
+    from luma_async.values.files import FilePage, UploadedFile, UploadTarget
     from luma_async.values.models import Credits, KeyUsage, User
     from luma_async.values.requests import Request
 
@@ -135,8 +136,8 @@ class UploadLimits:
 
 
 def set_fields(value: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield the fields of a request that are not defaults: the path, the class and the field, also of what is inside."""
-    kind = type(value)
+    """Yield the fields of a request that are not defaults, also inside of it: the path, the class and the field."""
+    kind: Any = type(value)
     for name, default in _fields_of(kind):
         item = getattr(value, name)
         if item is default or item == default:
@@ -146,13 +147,13 @@ def set_fields(value: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
         if attrs.has(type(item)):
             yield from set_fields(item, f"{path}.")
         elif isinstance(item, tuple):
-            for inner in cast("tuple[Any, ...]", item):
+            for inner in item:
                 if attrs.has(type(inner)):
                     yield from set_fields(inner, f"{path}.")
 
 
 @cache
-def _fields_of(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
+def _fields_of(kind: Any) -> tuple[tuple[str, Any], ...]:
     """Return the fields of a class and their defaults, without those that are never sent."""
     return tuple(
         (field.name, {} if isinstance(field.default, attrs.Factory) else field.default)  # type: ignore[arg-type]
@@ -187,7 +188,7 @@ class Dialect(ABC):
     failure_money: ClassVar[Mapping[str, FailureMoney]] = {}
     """What the service documents about the money of a failed generation, by its failure code."""
     rate_headers: ClassVar[tuple[str, str, str] | None] = None
-    """The headers that name the limit of submits a minute, how many are left, and when it resets (Unix seconds)."""
+    """The headers that name the limit of submits, how many are left, and when it resets (Unix seconds)."""
     uploads: ClassVar[UploadLimits | None] = None
     """What may be uploaded to the service; None where it takes no files."""
 
@@ -236,10 +237,11 @@ class Dialect(ABC):
             raise self.unsupported(OPERATIONS[type(request)])
         for path, kind, name in set_fields(request):
             if name not in self.carries.get(kind, ()):
+                advice = registry.advice_for_field(kind, name)
                 raise InvalidInput(
                     field=path,
-                    message=f"the dialect {self.name} has no such field. {registry.advice_for_field(kind, name)} "
-                    "Further fields of your service can go in `extra`, under the service's own names.",
+                    message=" ".join(filter(None, (f"the dialect {self.name} has no such field.", advice)))
+                    + " Further fields of your service can go in `extra`, under the service's own names.",
                 )
 
     @abstractmethod
@@ -307,6 +309,26 @@ class Dialect(ABC):
     def credits(self) -> Query[Credits]:
         """Ask for the balance."""
         raise self.unsupported("credits")
+
+    def create_file(self, fields: Mapping[str, Any]) -> Query[UploadTarget]:
+        """Announce a file, and ask where its bytes go."""
+        raise self.unsupported("files")
+
+    def complete_file(self, file_id: str) -> Query[None]:
+        """Say that the bytes of a file are there."""
+        raise self.unsupported("files")
+
+    def get_file(self, file_id: str) -> Query[UploadedFile]:
+        """Ask for a file."""
+        raise self.unsupported("files")
+
+    def list_files(self, query: tuple[tuple[str, str], ...]) -> Query[FilePage]:
+        """Ask for a page of files."""
+        raise self.unsupported("files")
+
+    def delete_file(self, file_id: str) -> Query[None]:
+        """Ask the service to delete a file."""
+        raise self.unsupported("files")
 
     def match(self, raw: Mapping[str, Any], request: Request) -> Match:
         """Compare a listed generation to a request, as far as the service repeats the request.

@@ -17,7 +17,7 @@ from luma_async._wire.answer import is_list, is_object
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from luma_async.values.models import Generation, Image, Video
+    from luma_async.values.models import Generation, Image, Output, Video
 
 _WEB = ("http://", "https://")
 _RELATIVE = re.compile(
@@ -91,10 +91,13 @@ def with_absolute_links(generation: Generation, base_url: str) -> Generation:
         file: Video | Image | None = getattr(generation, name)
         if file is not None and (links := _resolve(file, base_url)):
             changes[name] = attrs.evolve(file, **links)
-    return attrs.evolve(generation, **changes) if changes else generation
+    outputs = tuple(attrs.evolve(output, **_resolve(output, base_url)) for output in generation.outputs)
+    return (
+        attrs.evolve(generation, outputs=outputs, **changes) if outputs != generation.outputs or changes else generation
+    )
 
 
-def _resolve(file: Video | Image, base_url: str) -> dict[str, Any]:
+def _resolve(file: Output, base_url: str) -> dict[str, Any]:
     """Return the links of a file that are relative, as absolute links."""
     links = {name: getattr(file, name, None) for name in ("url", "download_url", "thumbnail_url")}
     return {name: absolute(link, base_url) for name, link in links.items() if link and not link.startswith(_WEB)}

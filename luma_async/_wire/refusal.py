@@ -6,8 +6,8 @@ What such an answer *proves* about a paid submit is another question, which `_su
 from __future__ import annotations
 
 import re
-from enum import Enum, auto
-from typing import TYPE_CHECKING
+from enum import Enum, StrEnum, auto
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -92,6 +92,17 @@ def known_refusal(code: str, message: str, status: int) -> KnownRefusal | None:
     return None
 
 
+class RateScope(StrEnum):
+    """What a 429 is about."""
+
+    SUBMITS = "submits"
+    """Submits within a time: all submits of the session wait."""
+    JOBS = "jobs"
+    """Unfinished generations: a submit waits for the end of one."""
+    SESSION = "session"
+    """Requests of any kind: the whole session waits."""
+
+
 @attrs.frozen(kw_only=True)
 class ErrorBody:
     """The error in an answer, understood as far as its dialect knows the words."""
@@ -108,6 +119,8 @@ class ErrorBody:
     """Whether it says `success: false`, which services use with HTTP 200."""
     with_id: bool = False
     """Whether the same object has an id. Then it may tell why a generation failed, rather than why the call did."""
+    scope: RateScope = RateScope.SUBMITS
+    """What a 429 is about."""
     wrong_path: bool = False
     """Whether the service says that it has no such path."""
 
@@ -146,7 +159,9 @@ def refusal(document: Document, error: ErrorBody | None) -> Refused:
         error: what the dialect read in it.
     """
     error = error or ErrorBody()
-    return _class_of(document.status, error)(
+    kind = _class_of(document.status, error)
+    scope: dict[str, Any] = {"scope": error.scope.value} if issubclass(kind, RateLimited) else {}
+    return kind(
         status=document.status,
         code=error.code,
         message=error.message,
@@ -154,6 +169,7 @@ def refusal(document: Document, error: ErrorBody | None) -> Refused:
         retry_after_s=document.retry_after_s,
         body_excerpt=document.excerpt,
         hint=_hint(document, error),
+        **scope,
     )
 
 

@@ -39,7 +39,7 @@ All of them are keyword-only attrs classes. They carry what a program needs to d
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, dataclass_transform
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, dataclass_transform
 
 import attrs
 
@@ -166,6 +166,9 @@ class NoResponse(TransportError):
         return f"{self.message} The call is free: try again later."
 
 
+_LOOK_FOR_IT = "Look for it at the service, then resolve it with session.doubts (or `luma-async in-doubt`)."
+
+
 @error
 class SubmitInDoubt(LumaError):
     """A submit was sent and its outcome is unknown: it may have been charged.
@@ -185,14 +188,15 @@ class SubmitInDoubt(LumaError):
     """The beginning of that response, at most 200 characters."""
     fresh: bool = False
     """Whether the call that raised this sent it; False if an earlier call did."""
+    hint: str = ""
+    """What to do next, if the service differs from others."""
 
     def __str__(self) -> str:
         when = f" at {self.sent_at:%Y-%m-%d %H:%M:%S} UTC" if self.sent_at else ""
         why = f": {self.reason.rstrip('.')}" if self.reason else ""
         return (
             f"The submit {self.key!r} was sent{when} and its outcome is unknown{why}. "
-            "It may have been charged, so it was not repeated. "
-            "Look for it at the service, then resolve it with session.doubts (or `luma-async in-doubt`)."
+            f"It may have been charged, so it was not repeated. {self.hint or _LOOK_FOR_IT}"
         )
 
 
@@ -279,6 +283,9 @@ class GenerationNotFound(Refused):
 class RateLimited(Refused):
     """Too many requests, or the service is overloaded."""
 
+    scope: Literal["submits", "jobs", "session"] = "submits"
+    """What there is too much of: submits within a time, unfinished generations, or requests of any kind."""
+
     NEXT_STEP = "Wait, then try again. If you know the limit for submits, set Limits(submits_per_minute=…)."
 
 
@@ -311,9 +318,16 @@ class UnreadableResponse(LumaError):
         )
 
 
+_MONEY = {
+    "refunded": "The service refunds it.",
+    "partly charged": "A part may be charged.",
+    "not stated": "Whether it is charged is not stated; see the usage of the account.",
+}
+
+
 @error
 class GenerationFailed(LumaError):
-    """The service could not make the video. Some services charge for that; see the usage of the account."""
+    """The service could not make the video. Some services charge for that; `money` says what is known."""
 
     generation: Generation
     """The generation as last seen, in state FAILED."""
@@ -321,12 +335,15 @@ class GenerationFailed(LumaError):
     """The service's own words."""
     code: str = ""
     """The service's error code, or an empty string."""
+    money: Literal["refunded", "partly charged", "not stated"] = "not stated"
+    """What the service's documentation says about the money."""
 
     def __str__(self) -> str:
         code = f" [{self.code}]" if self.code else ""
         return (
-            f"Generation {self.generation.id} failed{code}: {self.reason or 'no reason given'}. "
-            "This is final. To try again, submit the request again, with another key if it had a key."
+            f"Generation {self.generation.id} failed{code}: {(self.reason or 'no reason given').rstrip('.')}. "
+            f"This is final. {_MONEY[self.money]} "
+            "To try again, submit the request again, with another key if it had a key."
         )
 
 

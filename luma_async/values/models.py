@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -80,6 +80,40 @@ class Image:
 
 @public
 @attrs.frozen(kw_only=True)
+class Layer(Image):
+    """One layer of a picture that was taken apart."""
+
+    index: int | None = None
+    """Its place, from 0 at the front."""
+    label: str | None = None
+    """What it shows, in a word."""
+    description: str | None = None
+    """What it shows, in a sentence."""
+    alpha_hint: str | None = None
+    """What the edges of its transparent areas are: `soft`, `hard` or `none`."""
+
+
+@public
+@attrs.frozen(kw_only=True)
+class OtherOutput:
+    """A result of a kind that this version does not know, such as EXR files."""
+
+    type: str
+    """The service's own word."""
+    url: str = attrs.field(repr=show_url)
+    """The link."""
+
+
+Output: TypeAlias = Video | Image | Layer | OtherOutput
+"""One result of a generation."""
+
+
+def _known_outputs(generation: Generation) -> tuple[Output, ...]:
+    return tuple(each for each in (generation.video, generation.image) if each is not None)
+
+
+@public
+@attrs.frozen(kw_only=True)
 class Generation:
     """A generation as the service last described it: a snapshot, never updated in place.
 
@@ -102,6 +136,8 @@ class Generation:
     """The video without a watermark, for accounts that have it."""
     image: Image | None = None
     """The image, if the generation is an image."""
+    outputs: tuple[Output, ...] = attrs.field(default=attrs.Factory(_known_outputs, takes_self=True))
+    """All results, in the service's order. `video` and `image` are the first of their kind."""
     thumbnail: Image | None = None
     """A still image of the video."""
     last_frame: Image | None = None

@@ -229,6 +229,8 @@ class KnownLimits:
     """Submits per minute, on average."""
     burst: float = 1.0
     """Submits that may start at once before the rate applies."""
+    sliding: bool = False
+    """Whether the service counts the submits of the last sixty seconds, so that all of them may start at once."""
 
 
 @public

@@ -18,8 +18,10 @@ from luma_async import (
     Journal,
     JournalError,
     KeyConflict,
+    Layer,
     LumaSession,
     MemoryJournal,
+    OtherOutput,
     Phase,
     SqliteJournal,
     State,
@@ -271,7 +273,15 @@ NUMBERS = st.integers(0, 10_000) | st.none()
 TEXTS = WORDS | st.none()
 IMAGES = st.builds(Image, url=TEXTS, width=NUMBERS, height=NUMBERS)
 VIDEOS = st.builds(Video, url=TEXTS, download_url=TEXTS, width=NUMBERS, duration_s=st.floats(0, 60) | st.none())
+RESULTS = (
+    Video(url="https://x.example/v.mp4"),
+    Image(url="https://x.example/i.png"),
+    Layer(url="https://x.example/l.png", index=1, label="boat"),
+    OtherOutput(type="exr", url="https://x.example/e.zip"),
+)
+OUTPUTS = st.lists(st.sampled_from(RESULTS)).map(tuple)
 GENERATION_FIELDS = {
+    "outputs": OUTPUTS,
     "id": WORDS,
     "state": st.sampled_from(State),
     "raw_state": WORDS,

@@ -39,12 +39,15 @@ ALIASES = {
     "FileKind",
     "PromptFormat",
     "Keyframe",
+    "Media",
+    "Output",
+    "Reference",
 }
 TOPICS = {
     "Session and handles": ("session", "handle", "_batch"),
     "Parts of a session": ("_doubts", "account"),
-    "Requests": ("values.requests", "values.keyframes", "prompts"),
-    "Answers of a service": ("values.models",),
+    "Requests": ("values.requests", "values.keyframes", "values.controls", "prompts"),
+    "Answers of a service": ("values.models", "values.files"),
     "Dialects": ("_wire",),
     "Settings": ("values.settings",),
     "Journals": ("values.entries", "_journal"),

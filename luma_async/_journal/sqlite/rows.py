@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from luma_async.values.entries import Entry, Phase
-from luma_async.values.models import Generation, Image, State, Video
+from luma_async.values.models import Generation, Image, Layer, OtherOutput, State, Video
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,6 +41,7 @@ _PARTS: dict[str, type[Any]] = {
     "thumbnail": Image,
     "last_frame": Image,
 }
+_OUTPUTS: dict[str, type[Any]] = {cls.__name__: cls for cls in (Video, Image, Layer, OtherOutput)}
 
 
 def to_row(entry: Entry) -> list[Any]:
@@ -102,9 +103,18 @@ def _generation(generation: Generation | None) -> str | None:
             form[field.name] = value.isoformat()
         elif field.name in _PARTS and value is not None:
             form[field.name] = attrs.asdict(value)
+        elif field.name == "outputs":
+            form |= _outputs(generation)
         elif value != field.default:
             form[field.name] = value
     return json.dumps(form)
+
+
+def _outputs(generation: Generation) -> dict[str, Any]:
+    """Encode the results, if they are more than the video and the image."""
+    if generation.outputs == tuple(each for each in (generation.video, generation.image) if each is not None):
+        return {}
+    return {"outputs": [{"class": type(each).__name__, **attrs.asdict(each)} for each in generation.outputs]}
 
 
 def _read_generation(text: str | None) -> Generation | None:
@@ -114,6 +124,8 @@ def _read_generation(text: str | None) -> Generation | None:
     for name, cls in _PARTS.items():
         if name in form:
             form[name] = cls(**form[name])
+    if "outputs" in form:
+        form["outputs"] = tuple(_OUTPUTS[each.pop("class")](**each) for each in form["outputs"])
     form["state"] = State(form["state"])
     form["created_at"] = _read_moment(form.get("created_at"))
     form["siblings"] = tuple(form.get("siblings", ()))

@@ -42,10 +42,10 @@ def generation_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
     listed = raw.get("output")
     outputs = [item for item in listed if is_object(item)] if is_list(listed) else []
     links = {kind: next((item["url"] for item in outputs if _is(item, kind)), None) for kind in ("video", "image")}
-    if links["video"]:
-        # The service's videos have no watermark.
-        fields["video"] = {"url": links["video"], "download_url": links["video"]}
+    video = links["video"]
     return fields | {
+        # The service's videos have no watermark.
+        "video": {"url": video, "download_url": video} if video else None,
         "image": links["image"],
         "outputs": outputs,
         "failure_code": raw.get("failure_code"),
@@ -67,8 +67,7 @@ def read_error(document: Document) -> ErrorBody | None:
         return attrs.evolve(error, kind=ErrorKind.UNAUTHORIZED)
     if document.status == 429:
         return attrs.evolve(error, scope=_scope(document, error.message))
-    # A 502 or 503 may come before or after the start of a generation.
-    return attrs.evolve(error, relayed=True) if document.status >= 500 else error
+    return error
 
 
 def _scope(document: Document, message: str) -> RateScope:

@@ -41,6 +41,36 @@ _NO_LOOKUP = (
 )
 _MB = 1_000_000
 
+_CARRIES: dict[str, frozenset[str]] = {
+    "VideoRequest": frozenset({"prompt", "aspect_ratio", "keyframes", "loop", "model", "resolution", "duration"})
+    | {"hdr", "exr_export", "user_id", "extra"},
+    "ExtendRequest": frozenset({"source", "prompt", "keyframes", "loop", "model", "resolution", "duration"})
+    | {"direction", "user_id", "extra"},
+    "ImageRequest": frozenset({"prompt", "aspect_ratio", "model", "image_refs", "format", "style", "web_search"})
+    | {"user_id", "extra"},
+    "ImageEditRequest": frozenset({"source", "prompt", "model", "image_refs", "format", "style", "web_search"})
+    | {"user_id", "extra"},
+    "ModifyRequest": frozenset({"media", "mode", "prompt", "model", "first_frame", "auto_controls", "controls"})
+    | {"keyframes", "resolution", "hdr", "exr_export", "user_id", "extra"},
+    "ReframeRequest": frozenset({"media", "aspect_ratio", "kind", "prompt", "model", "source_position"})
+    | {"resolution", "user_id", "extra"},
+    "LayerRequest": frozenset({"source", "prompt", "model", "resolution", "user_id", "extra"}),
+    "Keyframes": frozenset({"frame0", "frame1", "at"}),
+    "KeyframeAt": frozenset({"frame", "image"}),
+    "ImageKeyframe": frozenset({"url"}),
+    "GenerationKeyframe": frozenset({"id"}),
+    "FileReference": frozenset({"id"}),
+    "ImageReference": frozenset({"url"}),
+    "SourcePosition": frozenset({"x", "y", "width", "height"}),
+    "EditControls": frozenset({"depth", "face", "normals", "pose", "trajectory"}),
+    "DepthControl": frozenset({"enabled", "blur"}),
+    "FaceControl": frozenset({"enabled"}),
+    "NormalsControl": frozenset({"enabled", "augmentation"}),
+    "PoseControl": frozenset({"enabled", "strength"}),
+    "TrajectoryControl": frozenset({"enabled", "sparsity"}),
+}
+"""The fields that the format can send, by the names of the classes."""
+
 
 @public
 @attrs.frozen(kw_only=True)
@@ -61,45 +91,18 @@ class Agents(Dialect):
         "key": "See platform.lumalabs.ai.",
         "credits": "See platform.lumalabs.ai.",
     }
-    carries: ClassVar = {
-        "VideoRequest": frozenset({"prompt", "aspect_ratio", "keyframes", "loop", "model", "resolution", "duration"})
-        | {"hdr", "exr_export", "user_id", "extra"},
-        "ExtendRequest": frozenset({"source", "prompt", "keyframes", "loop", "model", "resolution", "duration"})
-        | {"direction", "user_id", "extra"},
-        "ImageRequest": frozenset({"prompt", "aspect_ratio", "model", "image_refs", "format", "style", "web_search"})
-        | {"user_id", "extra"},
-        "ImageEditRequest": frozenset({"source", "prompt", "model", "image_refs", "format", "style", "web_search"})
-        | {"user_id", "extra"},
-        "ModifyRequest": frozenset({"media", "mode", "prompt", "model", "first_frame", "auto_controls", "controls"})
-        | {"keyframes", "resolution", "hdr", "exr_export", "user_id", "extra"},
-        "ReframeRequest": frozenset({"media", "aspect_ratio", "kind", "prompt", "model", "source_position"})
-        | {"resolution", "user_id", "extra"},
-        "LayerRequest": frozenset({"source", "prompt", "model", "resolution", "user_id", "extra"}),
-        "Keyframes": frozenset({"frame0", "frame1", "at"}),
-        "KeyframeAt": frozenset({"frame", "image"}),
-        "ImageKeyframe": frozenset({"url"}),
-        "GenerationKeyframe": frozenset({"id"}),
-        "FileReference": frozenset({"id"}),
-        "ImageReference": frozenset({"url"}),
-        "SourcePosition": frozenset({"x", "y", "width", "height"}),
-        "EditControls": frozenset({"depth", "face", "normals", "pose", "trajectory"}),
-        "DepthControl": frozenset({"enabled", "blur"}),
-        "FaceControl": frozenset({"enabled"}),
-        "NormalsControl": frozenset({"enabled", "augmentation"}),
-        "PoseControl": frozenset({"enabled", "strength"}),
-        "TrajectoryControl": frozenset({"enabled", "sparsity"}),
-    }
-    key_variable: ClassVar = "LUMA_AGENTS_API_KEY"
-    base_path: ClassVar = _ROOT
-    has_relays: ClassVar = False
-    doubt_hint: ClassVar = (
+    carries = _CARRIES
+    key_variable = "LUMA_AGENTS_API_KEY"
+    base_path = _ROOT
+    has_relays = False
+    doubt_hint = (
         f"{_NO_LOOKUP} Look at the account's usage at platform.lumalabs.ai, then decide with session.doubts "
         "(or `luma-async in-doubt`)."
     )
-    failure_money: ClassVar = answer.FAILURE_MONEY
-    rate_headers: ClassVar = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+    failure_money = answer.FAILURE_MONEY
+    rate_headers = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
     # Assumed: no page names the largest inline image, so more than 1 MB is uploaded.
-    uploads: ClassVar = UploadLimits(
+    uploads = UploadLimits(
         inline_bytes=_MB,
         max_bytes={"image/": 50 * _MB, "video/": 200 * _MB, "": 5 * 1024**3},
         max_pixels=8000,

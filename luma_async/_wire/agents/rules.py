@@ -55,7 +55,7 @@ def check(request: Request) -> None:
         case ModifyRequest():
             _check_edit(request)
         case ReframeRequest():
-            _exclude(request.kind == "image", "kind", "image cannot be sent: this dialect reframes videos only, whose media is a video.")
+            _exclude(request.kind == "image", "kind", "image excludes source media: this dialect reframes videos only.")
         case ImageRequest() | ImageEditRequest():
             _check_image(request)
         case _:
@@ -125,9 +125,7 @@ def _check_block(request: VideoRequest | ExtendRequest, source: str) -> None:
     """Check what holds for every extension: one block of five seconds, without HDR."""
     _exclude(request.duration not in {None, "5s"}, "duration", f"must be 5s with {source}: an extension adds 5 s.")
     _exclude(bool(getattr(request, "hdr", None)), "hdr", f"excludes {source}: extensions have no HDR.")
-    _exclude(
-        request.resolution not in _EXTEND_RESOLUTIONS, "resolution", f"must be 540p, 720p or 1080p with {source}."
-    )
+    _exclude(request.resolution not in _EXTEND_RESOLUTIONS, "resolution", f"must be 540p, 720p or 1080p with {source}.")
 
 
 def _check_extension(request: ExtendRequest) -> None:
@@ -147,9 +145,7 @@ def _check_edit(request: ModifyRequest) -> None:
     _exclude(first and request.first_frame is not None, "first_frame", "excludes keyframes.frame0.")
     ends = ["frame0"] if first else []
     _check_at(frames, ends, None, "media")
-    _exclude(
-        bool(frames and frames.at) and request.first_frame is not None, "first_frame", "excludes keyframes.at."
-    )
+    _exclude(bool(frames and frames.at) and request.first_frame is not None, "first_frame", "excludes keyframes.at.")
     if request.auto_controls:
         _exclude(request.mode is not None, "auto_controls", "excludes mode.")
         _exclude(request.controls is not None, "auto_controls", "excludes controls.")

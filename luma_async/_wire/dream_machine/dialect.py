@@ -41,6 +41,26 @@ _OPERATIONS = frozenset(
 )
 _CREATE_PATH = re.compile(rf"(?:{PATH_SEGMENT})+")
 
+_CARRIES: dict[str, frozenset[str]] = {
+    "VideoRequest": frozenset({"prompt", "aspect_ratio", "keyframes", "loop", "model", "resolution", "duration"})
+    | {"concepts", "notify_hook", "extra"},
+    "ExtendRequest": frozenset({"source", "prompt", "keyframes", "loop", "model", "resolution", "duration"})
+    | {"notify_hook", "extra"},
+    "AudioRequest": frozenset({"source", "prompt", "negative_prompt", "notify_hook", "extra"}),
+    "UpscaleRequest": frozenset({"source", "resolution", "notify_hook", "extra"}),
+    "ImageRequest": frozenset({"prompt", "aspect_ratio", "model", "image_refs", "style_refs", "character_refs"})
+    | {"modify_image_ref", "format", "sync", "sync_timeout", "notify_hook", "extra"},
+    "ReframeRequest": frozenset({"media", "aspect_ratio", "kind", "prompt", "model", "first_frame", "format"})
+    | {"grid_position_x", "grid_position_y", "resized_width", "resized_height"}
+    | {"x_start", "x_end", "y_start", "y_end", "notify_hook", "extra"},
+    "ModifyRequest": frozenset({"media", "mode", "prompt", "model", "first_frame", "notify_hook", "extra"}),
+    "Keyframes": frozenset({"frame0", "frame1"}),
+    "ImageKeyframe": frozenset({"url"}),
+    "GenerationKeyframe": frozenset({"id"}),
+    "ImageReference": frozenset({"url", "weight"}),
+}
+"""The fields that the format can send, by the names of the classes."""
+
 
 @public
 @attrs.frozen(kw_only=True)
@@ -55,27 +75,10 @@ class DreamMachine(Dialect):
         "key": "See account.credits().",
         "link": "A completed generation already holds its link.",
     }
-    carries: ClassVar = {
-        "VideoRequest": frozenset({"prompt", "aspect_ratio", "keyframes", "loop", "model", "resolution", "duration"})
-        | {"concepts", "notify_hook", "extra"},
-        "ExtendRequest": frozenset({"source", "prompt", "keyframes", "loop", "model", "resolution", "duration"})
-        | {"notify_hook", "extra"},
-        "AudioRequest": frozenset({"source", "prompt", "negative_prompt", "notify_hook", "extra"}),
-        "UpscaleRequest": frozenset({"source", "resolution", "notify_hook", "extra"}),
-        "ImageRequest": frozenset({"prompt", "aspect_ratio", "model", "image_refs", "style_refs", "character_refs"})
-        | {"modify_image_ref", "format", "sync", "sync_timeout", "notify_hook", "extra"},
-        "ReframeRequest": frozenset({"media", "aspect_ratio", "kind", "prompt", "model", "first_frame", "format"})
-        | {"grid_position_x", "grid_position_y", "resized_width", "resized_height"}
-        | {"x_start", "x_end", "y_start", "y_end", "notify_hook", "extra"},
-        "ModifyRequest": frozenset({"media", "mode", "prompt", "model", "first_frame", "notify_hook", "extra"}),
-        "Keyframes": frozenset({"frame0", "frame1"}),
-        "ImageKeyframe": frozenset({"url"}),
-        "GenerationKeyframe": frozenset({"id"}),
-        "ImageReference": frozenset({"url", "weight"}),
-    }
-    key_variable: ClassVar = "LUMAAI_API_KEY"
-    base_path: ClassVar = _ROOT
-    retirement: ClassVar = (
+    carries = _CARRIES
+    key_variable = "LUMAAI_API_KEY"
+    base_path = _ROOT
+    retirement = (
         "Luma announced that the models of this API (the legacy Dream Machine API, api.lumalabs.ai) retire after "
         "2026-10-04. New keys are for its present API: dialect=Agents() (--dialect agents), LUMA_AGENTS_API_KEY. "
         "Relays go on to speak this format."
@@ -176,6 +179,7 @@ class DreamMachine(Dialect):
 
     def match(self, raw: Mapping[str, Any], request: Request) -> Match:
         """Compare a listed generation to a request, as far as the service repeats the request."""
+        self.check_carried(request)
         return compare(raw, submit_spec(request))
 
     def peek(self, raw: Mapping[str, Any]) -> StillRunning | None:

@@ -88,6 +88,7 @@ def _refuse_missing(request: VideoRequest | ExtendRequest | AudioRequest, editio
         if getattr(request, name, None):
             raise InvalidInput(
                 field=name,
-                message=f"edition {edition} of this format has no such field. RixAPI(edition='2024') (--edition 2024) sends it. "
+                message=f"edition {edition} of this format has no such field. RixAPI(edition='2024') (--edition 2024) "
+                "sends it. "
                 "Further fields of your relay can go in `extra`, under the relay's own names.",
             )

@@ -66,6 +66,19 @@ def _as_user_id(value: int | str | None) -> str | None:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value  # type: ignore[return-value]
 
 
+_CARRIES: dict[str, frozenset[str]] = {
+    "VideoRequest": frozenset({"prompt", "aspect_ratio", "keyframes", "loop", "expand_prompt", "notify_hook", "extra"})
+    | {"model", "resolution", "duration"},
+    "ExtendRequest": frozenset({"source", "prompt", "keyframes", "loop", "expand_prompt", "notify_hook", "extra"})
+    | {"model", "resolution", "duration"},
+    "AudioRequest": frozenset({"source", "prompt", "notify_hook", "extra"}),
+    "Keyframes": frozenset({"frame0", "frame1"}),
+    "ImageKeyframe": frozenset({"url"}),
+    "GenerationKeyframe": frozenset({"id"}),
+}
+"""The fields that the format can send, by the names of the classes."""
+
+
 @public
 @attrs.frozen(kw_only=True)
 class RixAPI(Dialect):
@@ -79,18 +92,7 @@ class RixAPI(Dialect):
         "list": "The journal records what was bought (`luma-async status`); settle a doubt by hand.",
         "ping": "account.key() is free as well.",
     }
-    carries: ClassVar = {
-        "VideoRequest": frozenset(
-            {"prompt", "aspect_ratio", "keyframes", "loop", "expand_prompt", "notify_hook", "extra"}
-        )
-        | {"model", "resolution", "duration"},
-        "ExtendRequest": frozenset({"source", "prompt", "keyframes", "loop", "expand_prompt", "notify_hook", "extra"})
-        | {"model", "resolution", "duration"},
-        "AudioRequest": frozenset({"source", "prompt", "notify_hook", "extra"}),
-        "Keyframes": frozenset({"frame0", "frame1"}),
-        "ImageKeyframe": frozenset({"url"}),
-        "GenerationKeyframe": frozenset({"id"}),
-    }
+    carries = _CARRIES
 
     edition: Literal["2025", "2024"] = attrs.field(default="2025", validator=_check_edition)
     """The edition of the documentation that submits follow. 2025 takes keyframes as objects; 2024 takes two image

@@ -11,6 +11,7 @@ import pytest
 from luma_async import (
     AudioRequest,
     DreamMachine,
+    EditControls,
     ExtendRequest,
     GenerationKeyframe,
     ImageKeyframe,
@@ -20,6 +21,7 @@ from luma_async import (
     Keyframes,
     ModifyRequest,
     ReframeRequest,
+    SourcePosition,
     UnsupportedOperation,
     UpscaleRequest,
     VideoRequest,
@@ -294,6 +296,15 @@ def test_every_field_is_sent_or_refused():
         "sync_timeout": 5,
         "kind": "image",
         "first_frame": STILL,
+        "hdr": True,
+        "exr_export": True,
+        "user_id": "someone",
+        "direction": "backward",
+        "style": "manga",
+        "web_search": True,
+        "auto_controls": True,
+        "controls": EditControls(),
+        "source_position": SourcePosition(0, 0, 1, 1),
         "extra": {"seed": 7},
     }
     for cls, request in bare.items():
