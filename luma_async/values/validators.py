@@ -9,8 +9,8 @@ import base64
 import binascii
 import inspect
 import json
-import os
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
