@@ -220,10 +220,10 @@ STRAY = response(201, {"id": "stray"})
 class SecondAnswer:
     """A server that answers its first request, and sends a second answer to it when the test says so."""
 
-    def __init__(self, first=None):
+    def __init__(self, first=None, *, tls=False):
         self._first = first or response(201, {"id": "g1"})
         self._connection = None
-        self.server = RawServer(self._talks_twice, answers(response(201, {"id": "g2"})))
+        self.server = RawServer(self._talks_twice, answers(response(201, {"id": "g2"})), tls=tls)
 
     async def _talks_twice(self, connection):
         self._connection = connection
@@ -236,11 +236,13 @@ class SecondAnswer:
         await self._connection.send(STRAY)
 
 
-async def test_second_answer_before_claim(connect):
+@pytest.mark.parametrize("tls", [False, True])
+async def test_second_answer_before_claim(connect, tls):
     """A second answer that lies unread in the socket: the next POST uses another connection."""
-    second = SecondAnswer()
+    second = SecondAnswer(tls=tls)
     async with second.server as server:
-        transport = connect(server.base_url)
+        context = ssl.create_default_context(cafile=CERTIFICATE) if tls else None
+        transport = connect(server.base_url.replace("127.0.0.1", "localhost"), tls=context)
         await transport.post_once(SUBMIT, before_sending=Claim())
         await second.send()
         answer = await transport.post_once(SUBMIT, before_sending=Claim())
