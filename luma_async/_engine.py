@@ -30,7 +30,7 @@ from luma_async._poll.watcher import Watcher
 from luma_async._submit.attempt import Attempts
 from luma_async._submit.submitter import Submitter
 from luma_async._submit.throttle import Rate, Throttle
-from luma_async.values.errors import SessionClosed
+from luma_async.values.errors import ConfigurationError, SessionClosed
 from luma_async.values.redaction import Secret
 from luma_async.values.settings import Limits, PollPolicy, RetryPolicy, Timeouts
 from luma_async.values.validators import (
@@ -217,6 +217,23 @@ class Engine:
         if self.closing:
             raise SessionClosed
 
+    def check_loop(self, message: str) -> None:
+        """Raise a `ConfigurationError` with this message if the session is open in another event loop."""
+        if not self.closing and self.loop is not asyncio.get_running_loop():
+            raise ConfigurationError(message=message)
+
+    async def find_origin(self, tracked: Tracked) -> None:
+        """Find the journal's entry for an id that the program passed in."""
+        if tracked.key is not None:
+            return
+        try:
+            entry = await self.journal.find(self.service, tracked.id)
+        except Exception as error:
+            _log.warning("the journal could not be searched for generation %s: %s", tracked.id, error)
+            return
+        if entry is not None:
+            _set_origin(tracked, entry)
+
     async def aclose(self) -> None:
         """Close all parts in order, even if closing one of them raises."""
         self.closing = True
@@ -247,19 +264,9 @@ class Engine:
             random=random.random,
             events=config.events,
             on_final=self.recorder.finished,
-            find_origin=self._find_origin,
+            find_origin=self.find_origin,
             on_lost=self.recorder.lost,
         )
-
-    async def _find_origin(self, tracked: Tracked) -> None:
-        """Find the journal's entry for an id that the program passed in."""
-        try:
-            entry = await self.journal.find(self.service, tracked.id)
-        except Exception as error:
-            _log.warning("the journal could not be searched for generation %s: %s", tracked.id, error)
-            return
-        if entry is not None:
-            _set_origin(tracked, entry)
 
     async def _ask_link(self, generation_id: str) -> str:
         self.check_open()

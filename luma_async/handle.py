@@ -13,7 +13,7 @@ from luma_async._aio import OwnedTasks, loop_now
 from luma_async._download.links import FileKind, Watermark
 from luma_async._download.part_file import resolve_destination
 from luma_async._poll.failures import KeptFailing
-from luma_async.values.errors import GenerationFailed, InvalidInput, LinkGone, LumaError, error, live
+from luma_async.values.errors import GenerationFailed, InvalidInput, LinkGone, LumaError, TransportError, error, live
 from luma_async.values.html import figure
 from luma_async.values.models import Generation, State
 from luma_async.values.public import public
@@ -31,9 +31,23 @@ if TYPE_CHECKING:
     from luma_async.values.requests import AudioFields, ExtendFields
 
 
+def is_paid(error: WaitTimeout | PollingFailed) -> bool:
+    """Whether the job is known to be paid: the journal holds its submit, or the service showed it."""
+    return error.key is not None or error.last is not None
+
+
+def cause_of(error: LumaError) -> str:
+    """Return why a status request failed, without what that means for its charges: the job itself may be paid."""
+    return error.message if isinstance(error, TransportError) else str(error)
+
+
+NOT_SEEN = "The journal has no submit of it, and no status request has shown it"
+"""What is known of an id that may be mistyped, or of a service that does not answer."""
+
+
 @error
 class WaitTimeout(LumaError, TimeoutError):
-    """The timeout of `wait()` passed. The job keeps running and is paid: wait again, now or in another process."""
+    """The timeout of `wait()` passed. That does not stop the job: wait again, now or in another process."""
 
     generation_id: str
     """The service's id, for `session.handle(id)`."""
@@ -43,21 +57,25 @@ class WaitTimeout(LumaError, TimeoutError):
     """The live handle, to wait again; None after unpickling."""
     last: Generation | None = None
     """The generation as last seen; None when no status request succeeded."""
+    last_error: LumaError | None = None
+    """Why the last status request failed; None if it succeeded, or was not answered yet."""
     waited_s: float = 0.0
     """Seconds waited."""
 
     def __str__(self) -> str:
         state = f"last seen {self.last.raw_state or self.last.state}" if self.last else "not seen yet"
+        newest = f" The last status request failed: {cause_of(self.last_error)}" if self.last_error else ""
+        known = "It is paid, and the timeout did not stop it" if is_paid(self) else NOT_SEEN
         return (
-            f"Generation {self.generation_id} is not final after {self.waited_s:.1f} s ({state}). "
-            "It keeps running and is paid: wait again with error.handle.wait(), later with "
-            f"session.handle({self.generation_id!r}), or with `luma-async wait {self.generation_id}`."
+            f"Generation {self.generation_id} is not final after {self.waited_s:.1f} s ({state}). {known}. Wait again "
+            f"with error.handle.wait(), later with session.handle({self.generation_id!r}), or with "
+            f"`luma-async wait {self.generation_id}`.{newest}"
         )
 
 
 @error
 class PollingFailed(LumaError):
-    """Polling failed for longer than the policy's `max_outage`. The job may keep running, and is paid."""
+    """Polling failed for longer than the policy's `max_outage`. The job may keep running."""
 
     generation_id: str
     """The service's id, for `session.handle(id)`."""
@@ -71,11 +89,11 @@ class PollingFailed(LumaError):
     """The newest failures, oldest first."""
 
     def __str__(self) -> str:
-        newest = f" The newest failure: {self.failures[-1]}" if self.failures else ""
+        newest = f" The newest failure: {cause_of(self.failures[-1])}" if self.failures else ""
+        known = "It is paid and may still be running" if is_paid(self) else NOT_SEEN
         return (
-            f"Polling generation {self.generation_id} kept failing. It is paid and may still be running: "
-            f"reattach with session.handle({self.generation_id!r}), or with "
-            f"`luma-async wait {self.generation_id}`.{newest}"
+            f"Polling generation {self.generation_id} kept failing. {known}. Wait again with "
+            f"session.handle({self.generation_id!r}), or with `luma-async wait {self.generation_id}`.{newest}"
         )
 
 
@@ -125,6 +143,7 @@ class GenerationHandle:
 
         Raises:
             GenerationNotFound: the service does not know the id.
+            ConfigurationError: the session runs in another event loop. Nothing was sent.
             LumaError: no usable response arrived, after retries. Nothing changed.
 
         Costs:
@@ -133,7 +152,7 @@ class GenerationHandle:
         Cancellation:
             Safe; nothing changes.
         """
-        return await self._engine.refresh(self.id)
+        return await self._here().refresh(self.id)
 
     async def wait(self, *, timeout: float | Unset | None = UNSET) -> Generation:
         """Wait until the generation is completed.
@@ -149,11 +168,13 @@ class GenerationHandle:
 
         Raises:
             GenerationFailed: the service could not make it. This is final.
-            WaitTimeout: the time is up. It keeps running and is paid; wait again.
-            PollingFailed: polling failed for longer than the policy's `max_outage`. It may be running, and is paid.
-            Unauthorized, OutOfCredit: the service no longer accepts the API key. It may be running, and is paid.
+            WaitTimeout: the time is up. A job that was submitted keeps running and is paid; wait again.
+            PollingFailed: polling failed for longer than the policy's `max_outage`. A job that was submitted may be
+                running, and is paid.
+            Unauthorized, OutOfCredit: the service no longer accepts the API key. The job may be running.
             GenerationNotFound: the service did not know the id for `PollPolicy.not_found_grace`, or never knew it.
-            SessionClosed: the session was closed. It keeps running and is paid.
+            SessionClosed: the session was closed. That does not stop the job.
+            ConfigurationError: the session runs in another event loop. Nothing was sent.
 
         Costs:
             Free requests.
@@ -163,11 +184,20 @@ class GenerationHandle:
         """
         check_timeout(timeout)
         began_at_s = loop_now()
-        ended = await self._engine.watcher.wait(self._tracked, timeout_s=self._seconds(timeout))
+        ended = await self._here().watcher.wait(self._tracked, timeout_s=self._seconds(timeout))
         if ended is None:
             waited_s = loop_now() - began_at_s
-            raise WaitTimeout(generation_id=self.id, key=self.key, handle=self, last=self.last, waited_s=waited_s)
-        return self._completed(self._polled(ended))
+            last_error = self._tracked.last_failure
+            await self._engine.find_origin(self._tracked)
+            raise WaitTimeout(
+                generation_id=self.id,
+                key=self.key,
+                handle=self,
+                last=self.last,
+                last_error=last_error,
+                waited_s=waited_s,
+            )
+        return self._completed(await self._polled(ended))
 
     def updates(self) -> AsyncIterator[Generation]:
         """Yield the current state, then each change, and end after a final state.
@@ -175,7 +205,8 @@ class GenerationHandle:
         A failed generation is yielded too; it raises nothing.
 
         Raises:
-            PollingFailed, Unauthorized, OutOfCredit, GenerationNotFound, SessionClosed: as in `wait()`.
+            PollingFailed, Unauthorized, OutOfCredit, GenerationNotFound, SessionClosed, ConfigurationError: as in
+                `wait()`.
 
         Costs:
             Free requests.
@@ -232,7 +263,7 @@ class GenerationHandle:
         _check_choice(what, FileKind, "what")
         _check_choice(watermark, Watermark, "watermark")
         check_bool(overwrite, "overwrite")
-        downloader = self._engine.downloader
+        downloader = self._here().downloader
         resolve_destination(dest, None, overwrite=overwrite)
         generation = await self.wait()
         return await downloader.fetch(
@@ -261,36 +292,49 @@ class GenerationHandle:
         Cancellation:
             Safe.
         """
-        known = self.last
+        engine, known = self._here(), self.last
         seen = self._completed(known if known is not None and known.final else await self.refresh())
         if seen.state in {State.PENDING, State.PROCESSING}:
             raise LinkGone(message=f"It is still {seen.state}; await handle.wait() first.", generation_id=seen.id)
-        return await self._engine.downloader.link(seen)
+        return await engine.downloader.link(seen)
 
     async def extend(
         self, prompt: str, /, *, key: str | None = None, **fields: Unpack[ExtendFields]
     ) -> GenerationHandle:
         """Submit a continuation of this video; see `session.extend()` for arguments, costs and cancellation."""
-        return await submit(self._engine, ExtendRequest(self.id, prompt, **fields), key)
+        return await submit(self._here(), ExtendRequest(self.id, prompt, **fields), key)
 
     async def add_audio(
         self, prompt: str, /, *, key: str | None = None, **fields: Unpack[AudioFields]
     ) -> GenerationHandle:
         """Submit sound for this video; see `session.add_audio()` for arguments, costs and cancellation."""
-        return await submit(self._engine, AudioRequest(self.id, prompt, **fields), key)
+        return await submit(self._here(), AudioRequest(self.id, prompt, **fields), key)
 
     async def _updates(self) -> AsyncIterator[Generation]:
-        async with aclosing(self._engine.watcher.updates(self._tracked)) as found:
+        async with aclosing(self._here().watcher.updates(self._tracked)) as found:
             async for ended in found:
-                yield self._polled(ended)
+                yield await self._polled(ended)
 
-    def _polled(self, ended: Generation | KeptFailing) -> Generation:
+    def _here(self) -> Engine:
+        """Return the engine, if it runs in this event loop.
+
+        Raises:
+            ConfigurationError: it runs in another one.
+        """
+        self._engine.check_loop(
+            "The session of this handle runs in another event loop. Await the handle there, or open a session in this "
+            f"event loop and use session.handle({self.id!r})."
+        )
+        return self._engine
+
+    async def _polled(self, ended: Generation | KeptFailing) -> Generation:
         """Return what polling showed, or raise the error that carries this handle.
 
         Raises:
             PollingFailed: polling failed for too long.
         """
         if isinstance(ended, KeptFailing):
+            await self._engine.find_origin(self._tracked)
             raise PollingFailed(
                 generation_id=self.id, key=self.key, handle=self, last=self.last, failures=ended.failures
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -548,10 +547,7 @@ class LumaSession:
         engine = self._engine
         if engine is None:
             raise SessionClosed
-        if engine.loop is not asyncio.get_running_loop():
-            raise ConfigurationError(
-                message="The session was opened in another event loop. Close it there, then open it in this one."
-            )
+        engine.check_loop("The session was opened in another event loop. Close it there, then open it in this one.")
         return engine
 
 

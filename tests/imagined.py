@@ -10,7 +10,6 @@ from collections import Counter
 import attrs
 
 from luma_async._poll.durations import EARLY_MEAN_S, PRIOR
-from luma_async._poll.grouping import Capacity
 from luma_async._poll.watcher import Watcher
 from luma_async._wire.dialect import STILL_RUNNING, Row
 from luma_async.values.events import Emitter
@@ -62,13 +61,13 @@ class Service:
     """A `Fetcher` that counts its calls, and answers at once from the moments at which generations end."""
 
     def __init__(self, batch_size=1):
-        self.capacity = Capacity(batch_size)
+        self.size = batch_size
         self.max_ids = batch_size
         self.ends = {}
         self.requests = 0
         self.per_second = Counter()
 
-    async def fetch_many(self, ids, *, retry):
+    async def fetch_many(self, ids, *, retry, failed_before):
         now = asyncio.get_running_loop().time()
         self.requests += 1
         self.per_second[math.floor(now)] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 from luma_async._aio import loop_now
@@ -15,6 +16,7 @@ from luma_async.values.events import Retried
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
 
     from luma_async._http.transport import Transport
     from luma_async._wire.answer import Document
@@ -57,8 +59,12 @@ class Queries:
         """
         return query.read(await self._send(query.call))
 
-    async def ask(self, query: Query[T]) -> T:
+    async def ask(self, query: Query[T], *, slots: AbstractAsyncContextManager[object] | None = None) -> T:
         """Ask, and repeat as long as that may help, within a deadline for all attempts and a quota for all calls.
+
+        Args:
+            query: the call.
+            slots: a semaphore that each attempt acquires. It is free while the call waits to be repeated.
 
         Raises:
             The same as `ask_once()`, once repeating no longer helps.
@@ -68,7 +74,8 @@ class Queries:
         while True:
             attempt += 1
             try:
-                document = await self._send(query.call)
+                async with slots or nullcontext():
+                    document = await self._send(query.call)
             except LumaError as error:
                 failure = error
             else:

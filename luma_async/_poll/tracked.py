@@ -80,6 +80,8 @@ class Tracked:
     """How often it was seen completed without a link."""
     failure_run: FailureRun | None = None
     """The failed looks in a row, if the last look failed."""
+    last_failure: LumaError | None = None
+    """Why the last look failed, if it did."""
     unknown_since_s: float | None = None
     """When the first of the requests was sent that found the id unknown, if the last look did too."""
 
@@ -130,7 +132,7 @@ class Tracked:
 
     def clear_failures(self) -> None:
         """Note that the service knows it: earlier failed looks no longer count."""
-        self.failure_run = self.unknown_since_s = None
+        self.failure_run = self.last_failure = self.unknown_since_s = None
 
     def observe(self, look: Look, raw: Mapping[str, Any] | None = None) -> bool:
         """Merge a look and its JSON; return whether that changed what is known."""

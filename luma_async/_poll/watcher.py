@@ -13,7 +13,7 @@ What wakes the watcher:
   queue; all running generations of a request get the same jitter, so they stay together. If it is final, its waiters
   are notified. If the look failed, it goes back into the queue too, with a longer delay each time, until
   `after_failure()` says to stop. A generation that the answer for many omits, or that cannot be read in it, gets a
-  look of its own in a new task.
+  look of its own in a new task. A look that ends with an unexpected exception counts as failed.
 * **A caller.** A new waiter puts a generation into the queue, or moves it to an earlier moment if its timeout is
   short. When the last waiter leaves, the generation is no longer due; a look in progress finishes and is not repeated.
 * **Others.** `observe()` is called with what `session.get()` and `handle.refresh()` have seen.
@@ -194,9 +194,7 @@ class Watcher:
         if self._timer is not None:
             self._timer.cancel()
         for tracked in list(self._watched):
-            tracked.notify(
-                SessionClosed(message=f"The session closed; generation {tracked.id} keeps running and is paid.")
-            )
+            tracked.notify(SessionClosed(message=f"The session closed. That does not stop generation {tracked.id}."))
         await self._tasks.cancel()
 
     def _start_watching(self, tracked: Tracked) -> None:
@@ -247,7 +245,7 @@ class Watcher:
 
     def _weight(self, shared_by: int) -> int:
         """Return how many generations will share the next request: as many as shared the last, if there are as many."""
-        return max(1, min(shared_by, len(self._watched), self._fetcher.capacity.size))
+        return max(1, min(shared_by, len(self._watched), self._fetcher.size))
 
     def _interval(self, tracked: Tracked, now_s: float, weight: int, *, part: float = 1.0) -> float:
         model = self.learner.model(tracked.duration_kind)
@@ -288,31 +286,66 @@ class Watcher:
         for tracked in due:
             self._end_first_look(tracked)
         for group in chunks(due, max_ids):
-            self._tasks.start(self._look(group), name="luma_async look")
+            self._start_look(group)
         self._set_timer()
 
+    def _start_look(self, group: Sequence[Tracked]) -> None:
+        self._tasks.start(self._look(group), name="luma_async look")
+
     async def _look(self, group: Sequence[Tracked]) -> None:
-        """Send a request for a group, and handle the result of each generation separately."""
+        """Look at a group; if that ends with an unexpected exception, look again later."""
         asked_at_s = loop_now()
+        try:
+            await self._look_at(group, asked_at_s)
+        except BaseException as error:
+            if self._closed:
+                raise
+            _log.exception("a look ended unexpectedly")
+            for tracked in group:
+                self._recover(tracked, error, asked_at_s)
+            if not isinstance(error, Exception | asyncio.CancelledError):
+                raise
+
+    def _recover(self, tracked: Tracked, error: BaseException, asked_at_s: float) -> None:
+        """Treat a look that ended with an exception as failed; if even that fails, end the wait with an error."""
+        if not tracked.watched or tracked.due_at_s is not None:
+            return
+        # A look of its own may be in progress; a second one changes nothing.
+        failure = LumaError(message=f"The poll ended unexpectedly ({type(error).__name__}).")
+        try:
+            self._fail(tracked, failure, asked_at_s)
+        except Exception:
+            _log.exception("generation %s cannot be polled again", tracked.id)
+            tracked.notify(failure)
+            self._stop_unless_watched(tracked)
+
+    async def _look_at(self, group: Sequence[Tracked], asked_at_s: float) -> None:
+        """Send a request for a group, and handle the result of each generation separately."""
         results = await self._fetch(group)
         running: list[Tracked] = []
+        unknown: list[tuple[Tracked, LumaError]] = []
         for tracked in group:
             tracked.shared_by = len(group)
             result = results.get(tracked.id)
             failure = self._handle(tracked, result, asked_at_s, running) if result is not None else None
-            if result is None or (isinstance(failure, UnreadableResponse) and len(group) > 1):
+            if result is None or (isinstance(failure, UnreadableResponse) and failure is not result and len(group) > 1):
                 # A query for this id alone may find it and be readable; the others do not wait for that.
-                self._tasks.start(self._look([tracked]), name="luma_async look")
+                self._start_look([tracked])
             elif isinstance(failure, GenerationNotFound) and not tracked.known:
-                self._tasks.start(self._fail_unknown_id(tracked, failure, asked_at_s), name="luma_async look")
+                unknown.append((tracked, failure))
             elif failure is not None:
                 self._fail(tracked, failure, asked_at_s)
         self._schedule_next(running, loop_now())
+        for tracked, failure in unknown:
+            # An id that was purchased through the journal gets the policy's grace.
+            await self._find_origin(tracked)
+            self._fail(tracked, failure, asked_at_s)
 
     async def _fetch(self, group: Sequence[Tracked]) -> dict[str, FetchResult]:
         ids = [tracked.id for tracked in group]
+        failed_before = any(tracked.failure_run is not None for tracked in group)
         try:
-            return await self._fetcher.fetch_many(ids, retry=False)
+            return await self._fetcher.fetch_many(ids, retry=False, failed_before=failed_before)
         except Exception as error:  # a bug in a dialect must not leave the waiters without a result
             _log.exception("a response could not be read")
             return dict.fromkeys(ids, LumaError(message=f"The response could not be read ({type(error).__name__})."))
@@ -407,13 +440,9 @@ class Watcher:
             )
             self.learner.add(kind, finish, running_s)
 
-    async def _fail_unknown_id(self, tracked: Tracked, error: LumaError, asked_at_s: float) -> None:
-        """Look the id up in the journal first: an id that was purchased through it gets the policy's grace."""
-        await self._find_origin(tracked)
-        self._fail(tracked, error, asked_at_s)
-
     def _fail(self, tracked: Tracked, error: LumaError, asked_at_s: float) -> None:
         """Schedule another look after a failed one, or stop and notify the waiters."""
+        tracked.last_failure = error
         consequence = after_failure(
             error,
             tracked.failure_run,

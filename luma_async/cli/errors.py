@@ -6,15 +6,17 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from luma_async.cli.options import resume_command
-from luma_async.handle import PollingFailed, WaitTimeout
+from luma_async.handle import NOT_SEEN, PollingFailed, WaitTimeout, cause_of, is_paid
 from luma_async.values.errors import (
     ConfigurationError,
     GenerationFailed,
     InvalidInput,
     KeyConflict,
+    LumaError,
     OutOfCredit,
     RateLimited,
     SubmitInDoubt,
+    TransportError,
     Unauthorized,
     UnsupportedOperation,
 )
@@ -69,14 +71,17 @@ def error_text(error: Exception, arguments: argparse.Namespace) -> str:
             )
         case WaitTimeout():
             state = f"last seen {error.last.raw_state or error.last.state}" if error.last else "not seen yet"
+            newest = f" The last failure: {_cause(error.last_error, arguments)}" if error.last_error else ""
+            known = "It is paid, and the timeout did not stop it" if is_paid(error) else NOT_SEEN
             return (
-                f"Generation {error.generation_id} is not final after {error.waited_s:.1f} s ({state}). It keeps "
-                f"running and is paid. To wait again: {resume_command(arguments, 'wait', error.generation_id)}"
+                f"Generation {error.generation_id} is not final after {error.waited_s:.1f} s ({state}). {known}. "
+                f"To wait again: {resume_command(arguments, 'wait', error.generation_id)}{newest}"
             )
         case PollingFailed():
-            newest = f" The last failure: {error_text(error.failures[-1], arguments)}" if error.failures else ""
+            newest = f" The last failure: {_cause(error.failures[-1], arguments)}" if error.failures else ""
+            known = "It is paid and may still be running" if is_paid(error) else NOT_SEEN
             return (
-                f"Polling generation {error.generation_id} kept failing. It is paid and may still be running. "
+                f"Polling generation {error.generation_id} kept failing. {known}. "
                 f"To wait again: {resume_command(arguments, 'wait', error.generation_id)}{newest}"
             )
         case GenerationFailed():
@@ -97,6 +102,10 @@ def error_text(error: Exception, arguments: argparse.Namespace) -> str:
     for pattern, replacement in _PYTHON:
         text = re.sub(pattern, replacement, text)
     return text
+
+
+def _cause(error: LumaError, arguments: argparse.Namespace) -> str:
+    return cause_of(error) if isinstance(error, TransportError) else error_text(error, arguments)
 
 
 def _retry_after_failure(arguments: argparse.Namespace) -> str:

@@ -21,8 +21,8 @@ LumaError
 │   └── ServiceUnavailable
 ├── UnreadableResponse                a successful response whose body cannot be read
 ├── GenerationFailed                  the service could not make the video
-├── WaitTimeout (TimeoutError)        (in handle.py) waiting stopped; the job keeps running and is paid
-├── PollingFailed                     (in handle.py) polling kept failing; the job may keep running and is paid
+├── WaitTimeout (TimeoutError)        (in handle.py) waiting stopped; that does not stop the job
+├── PollingFailed                     (in handle.py) polling kept failing; the job may keep running
 ├── DownloadError                     the file could not be downloaded; downloading again is free
 │   ├── LinkGone
 │   ├── DamagedFile

@@ -163,7 +163,7 @@ async def test_wait_timeout(command, buy, gateway, monkeypatch):
     monkeypatch.setattr(GenerationHandle, "wait", after_the_others)
     code, out, err = await command("wait", *ids, "--timeout", "0")
     assert (code, out) == (3, f"{ids[2]} completed\n")
-    assert "keeps running and is paid" in err
+    assert "To wait again: luma-async wait" in err
 
 
 @pytest.mark.parametrize("name", ["wait", "download", "link"])

@@ -72,7 +72,11 @@ def arguments(monkeypatch):
     ("error", "words"),
     [
         (SubmitInDoubt(key="cat"), "To settle it: luma-async in-doubt --journal jobs.db"),
-        (WaitTimeout(generation_id="g1"), "To wait again: luma-async wait g1 --journal jobs.db"),
+        (WaitTimeout(generation_id="g1"), "shown it. To wait again: luma-async wait g1 --journal jobs.db"),
+        (
+            WaitTimeout(generation_id="g1", key="cat", last_error=NoResponse(message="The connection broke.")),
+            "luma-async wait g1 --journal jobs.db The last failure: The connection broke.",
+        ),
         (
             PollingFailed(generation_id="g1", failures=(NoResponse(message="The connection broke."),)),
             "To wait again: luma-async wait g1 --journal jobs.db The last failure: The connection broke.",

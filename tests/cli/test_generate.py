@@ -236,7 +236,7 @@ async def test_generate_overwrite(command, here):
             "moderated",
         ),
         (lambda gateway: gateway.scripts.update({"cat dance": rejects()}), 1, "Reword the prompt"),
-        (lambda gateway: gateway.scripts.update({"cat dance": stalls()}), 3, "It keeps running and is paid"),
+        (lambda gateway: gateway.scripts.update({"cat dance": stalls()}), 3, "the timeout did not stop it"),
         (lambda gateway: gateway.scripts.update({"cat dance": watermarked_only(after=0.1)}), 1, "watermark"),
         (lambda gateway: gateway.inject(out_of_credit()), 4, "Top up"),
         (lambda gateway: gateway.inject(server_error(401)), 4, "LUMA_API_KEY"),
@@ -342,7 +342,7 @@ async def test_generate_json_timeout(command, here, gateway):
     code, out, _ = await command("generate", "slow", "--timeout", "0.1", "--json")
     told = json.loads(out)
     assert (code, told["id"], bool(told["key"])) == (3, gateway.charges[0].generation_id, True)
-    assert "keeps running and is paid" in told["error"]
+    assert "is paid, and the timeout did not stop it" in told["error"]
 
 
 async def test_empty_frame(command, here, gateway):

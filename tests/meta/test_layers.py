@@ -63,7 +63,6 @@ LOOPS = {
     "_submit/submitter.py",
     "_submit/throttle.py",
     "handle.py",
-    "session.py",
     "values/events.py",  # only the name of CancelledError
     "cli",
     "testing",

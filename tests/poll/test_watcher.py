@@ -12,7 +12,10 @@ from luma_async import (
     Changed,
     Finished,
     GenerationNotFound,
+    Limits,
+    LumaError,
     LumaSession,
+    NotSent,
     OutOfCredit,
     Phase,
     Polled,
@@ -28,6 +31,7 @@ from luma_async.testing import (
     adds_foreign_row,
     answer,
     completes_without_link,
+    drop_after_reading,
     drops_rows,
     estimates,
     fails,
@@ -35,6 +39,7 @@ from luma_async.testing import (
     garbage,
     garbles_row,
     hang,
+    html_page,
     late,
     nulls_data,
     out_of_credit,
@@ -243,10 +248,10 @@ async def test_updates_after_close(gateway):
 
 @pytest.mark.parametrize("kind", ["missing", "html"])
 async def test_relay_without_batch_query(luma, gateway, kind):
-    """A relay without the call for many is asked for it once, then gets single queries."""
+    """A relay without the call for many is asked for it at most three times, then gets single queries."""
     gateway.behaviour.batch = kind
     await complete(luma, await submit(luma, 10))
-    assert gateway.counts["tasks"] == 1
+    assert gateway.counts["tasks"] <= 3
 
 
 @pytest.mark.parametrize("status", [400, 413])
@@ -255,16 +260,14 @@ async def test_chunk_too_large(luma, gateway, status):
     gateway.behaviour.batch_limit, gateway.behaviour.batch_limit_status = 10, status
     await complete(luma, await submit(luma, 50))
     sizes = [len(seen.body["ids"]) for seen in gateway.requests if seen.kind == "tasks"]
-    first_good = next(place for place, size in enumerate(sizes) if size <= 10)
-    assert all(size <= 25 for size in sizes[1:])
-    assert all(size <= 10 for size in sizes[first_good + 2 :])
+    assert all(size <= 10 for size in sizes[12:])
 
 
 async def test_chunk_of_two_too_large(luma, gateway):
-    """If even two ids are too many, jobs get single queries: eight are halved seven times at most."""
+    """If even two ids are too many, jobs get single queries: eight need ten requests at most."""
     gateway.behaviour.batch_limit = 1
     await complete(luma, await submit(luma, 8))
-    assert gateway.counts["tasks"] <= 7
+    assert gateway.counts["tasks"] <= 10
 
 
 async def test_unreliable_batch_query(luma, gateway):
@@ -273,6 +276,97 @@ async def test_unreliable_batch_query(luma, gateway):
     for fault in (server_error(500), garbage(), server_error(502, html=True), rate_limited(2)):
         gateway.inject(fault, on="tasks", times=ALWAYS, when=lambda _: jitter.random() < 0.2)
     await complete(luma, await submit(luma, 60))
+
+
+SHARED_FAULTS = {
+    "500": server_error(500),
+    "415": answer(415, {"detail": "Unsupported Media Type"}),
+    "422": answer(422, {"detail": "ids"}),
+    "403": server_error(403),
+    "401": server_error(401),
+    "404": answer(404, {"detail": "Not Found"}),
+    "400": answer(400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}),
+    "413": answer(413, "<html>"),
+    "page": html_page(),
+    "garbage": garbage(),
+    "no answer": drop_after_reading(),
+}
+
+
+@pytest.mark.parametrize("fault", SHARED_FAULTS.values(), ids=SHARED_FAULTS.keys())
+async def test_call_for_many_keeps_failing(luma, gateway, fault):
+    """If the call for many always fails, single queries find every end within ten seconds."""
+    gateway.scripts.update({f"prompt {number}": succeeds(after=6) for number in range(12)})
+    gateway.inject(fault, on="tasks", times=ALWAYS)
+    handles = await submit(luma, 12)
+    loop = asyncio.get_running_loop()
+    began_at_s = loop.time()
+    await complete(luma, handles)
+    assert loop.time() - began_at_s < 10
+    assert gateway.counts["tasks"] <= 12
+
+
+async def test_call_for_many_fails_for_one_id(luma, gateway):
+    """If the call for many fails whenever it holds a certain id, all jobs end in time."""
+    gateway.scripts.update({f"prompt {number}": succeeds(after=20) for number in range(120)})
+    handles = await submit(luma, 120)
+    gateway.inject(server_error(500), on="tasks", times=ALWAYS, when=lambda seen: handles[7].id in seen.body["ids"])
+    loop = asyncio.get_running_loop()
+    began_at_s = loop.time()
+    await complete(luma, handles)
+    assert loop.time() - began_at_s < 25
+
+
+async def wait_for_hour(gateway, *, count=400, **settings):
+    """Wait for jobs of an hour, and return how many status requests that took."""
+    gateway.scripts.update({f"prompt {number}": succeeds(after=3600 + number / 10) for number in range(count)})
+    # With many idle connections, some break when the virtual clock jumps.
+    poll, limits = PollPolicy.fixed(60, **settings), Limits(requests=8)
+    async with session(gateway, poll=poll, limits=limits) as luma:
+        await complete(luma, await submit(luma, count))
+    return gateway.counts["tasks"] + gateway.counts["query"]
+
+
+SHARED_LOOKS = 8 * 63
+"""Requests for 400 jobs of an hour, in groups of fifty, with a look a minute."""
+ODD_ANSWERS = [
+    answer(404, "<html>"),
+    answer(405, "<html>"),
+    answer(400, {"detail": "?"}),
+    answer(413, "?"),
+    html_page(),
+]
+
+
+@pytest.mark.parametrize("fault", ODD_ANSWERS, ids=lambda fault: fault.name)
+async def test_odd_answer_once(gateway, fault):
+    """One odd answer to a call for many costs a few requests, and does not end shared requests."""
+    gateway.inject(fault, on="tasks")
+    assert await wait_for_hour(gateway) <= SHARED_LOOKS + 10
+
+
+async def test_pages_for_some_minutes(gateway):
+    """After four minutes of web pages, the shared requests come back."""
+    loop = asyncio.get_running_loop()
+    ends_at_s = loop.time() + 300
+    gateway.inject(html_page(), on="tasks", times=ALWAYS, when=lambda _: loop.time() < ends_at_s)
+    assert await wait_for_hour(gateway) <= SHARED_LOOKS + 400 * 10
+
+
+async def test_pages_for_an_hour(gateway):
+    """During an hour of web pages for the call for many, jobs cost little more than with single queries only."""
+    gateway.inject(html_page(), on="tasks", times=ALWAYS)
+    assert await wait_for_hour(gateway, count=100) <= 100 * 62 + 50
+    assert gateway.counts["tasks"] <= 30
+
+
+async def test_pages_for_all_calls(gateway):
+    """While all calls answer with web pages, jobs are not asked for separately: two requests for each group."""
+    loop = asyncio.get_running_loop()
+    ends_at_s = loop.time() + 3600
+    for call in ("tasks", "query"):
+        gateway.inject(html_page(), on=call, times=ALWAYS, when=lambda _: loop.time() < ends_at_s)
+    assert await wait_for_hour(gateway, max_outage=7200) <= 2 * SHARED_LOOKS + 100
 
 
 async def test_outage_shorter_than_max(luma, gateway):
@@ -536,6 +630,73 @@ async def test_dialect_raises(gateway, caplog, name):
     async with session(gateway, dialect=broken, poll=PollPolicy.fixed(1, max_outage=20)) as luma:
         with pytest.raises(PollingFailed, match="ZeroDivisionError"):
             await luma.run("cat dance")
+
+
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, BaseExceptionGroup("", [SystemError()])])
+async def test_look_ends_unexpectedly(gateway, caplog, raised):
+    """A look that ends with any exception is made again, and the wait goes on."""
+
+    class Broken(RixAPI):
+        def get(self, generation_id):
+            if gateway.counts["query"] == 1 and not failed:
+                failed.append(generation_id)
+                raise raised
+            return super().get(generation_id)
+
+    failed = []
+    async with session(gateway, dialect=Broken(), poll=PollPolicy.fixed(1)) as luma:
+        handle = await luma.submit("cat dance")
+        assert (await handle.wait()).state is State.COMPLETED
+    assert failed
+
+
+async def test_looks_always_end_unexpectedly(gateway, caplog):
+    """If every look ends with an exception, the wait ends after `max_outage`."""
+
+    class Broken(RixAPI):
+        def get(self, generation_id):
+            raise asyncio.CancelledError
+
+    async with session(gateway, dialect=Broken(), poll=PollPolicy.fixed(1, max_outage=20)) as luma:
+        with pytest.raises(PollingFailed, match="CancelledError"):
+            await luma.run("cat dance")
+
+
+async def test_journal_of_lost_fails(gateway, caplog):
+    """If noting that a generation is lost fails, its waiters get an error, and do not wait for ever."""
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    gateway.scripts["cat dance"] = forgets(after=1, then=stalls())
+    async with session(gateway, poll=PollPolicy.fixed(1)) as luma:
+        handle = await luma.submit("cat dance")
+        luma._engine.watcher._on_lost = fail
+        with pytest.raises(LumaError, match="ZeroDivisionError"):
+            await handle.wait(timeout=600)
+
+
+async def test_timeout_of_unknown_host():
+    """What is not known is not said: an id that was not submitted here, at a host that does not answer."""
+    async with LumaSession("sk-test", base_url="http://127.0.0.1:9", poll=PollPolicy.fixed(1)) as luma:
+        with pytest.raises(WaitTimeout) as caught:
+            await luma.handle("mistyped").wait(timeout=5)
+    assert "paid" not in str(caught.value)
+    assert "The last status request failed: Cannot connect to" in str(caught.value)
+    assert isinstance(caught.value.last_error, NotSent)
+
+
+async def test_timeout_of_id_in_journal(gateway, journal):
+    """The timeout of an id that only the journal knows says that it is paid."""
+    gateway.scripts["cat dance"] = stalls()
+    async with session(gateway, journal=journal) as luma:
+        made = (await luma.submit("cat dance", key="cat")).id
+    gateway.inject(server_error(503), on="query", times=ALWAYS)
+    async with session(gateway, journal=journal, poll=PollPolicy.fixed(1)) as luma:
+        with pytest.raises(WaitTimeout, match="It is paid, and the timeout did not stop it") as caught:
+            await luma.handle(made).wait(timeout=5)
+    assert (caught.value.key, caught.value.last) == ("cat", None)
+    assert caught.value.last_error.status == 503
 
 
 async def test_late_not_found(luma, gateway, journal):

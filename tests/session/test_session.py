@@ -305,6 +305,38 @@ def test_session_in_another_loop():
         second.close()
 
 
+async def _first(updates):
+    return await anext(updates)
+
+
+USES = {
+    "wait": lambda handle: handle.wait(),
+    "refresh": lambda handle: handle.refresh(),
+    "download": lambda handle: handle.download("cat.mp4"),
+    "updates": lambda handle: _first(handle.updates()),
+    "video_url": lambda handle: handle.video_url(),
+    "extend": lambda handle: handle.extend("run"),
+    "add_audio": lambda handle: handle.add_audio("meow"),
+}
+
+
+@pytest.mark.looptime(False)
+@pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
+def test_handle_in_another_loop(use):
+    """A handle raises at once in another event loop than its session's."""
+    luma = LumaSession("sk-loops", base_url="https://relay.example")
+
+    async def make():
+        await luma.open()
+        return luma.handle("some-id")
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        handle = first.run(make())
+        with pytest.raises(ConfigurationError, match=r"another event loop\. Await the handle there"):
+            second.run(use(handle))
+        first.run(luma.aclose())
+
+
 @pytest.mark.parametrize("timeout", [-1, float("nan"), "10"])
 async def test_run_with_invalid_timeout(luma, gateway, timeout):
     """`run` refuses an invalid timeout before the submit."""
