@@ -260,6 +260,8 @@ IGNORED = {
         "artifact.video_raw.media_type": "always video",
         "action": "the request told it",
         "batch_id": "means nothing outside the service",
+        "content": "the link of the row comes first",
+        "content.video_url": "the link of the row comes first",
         "finish_time": "when the relay noticed, not when it ended",
         "last_frame.media_type": "always image",
         "last_frame.palette": "decoration",

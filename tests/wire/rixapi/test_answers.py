@@ -43,6 +43,8 @@ COMPLETED_2025 = Generation(
 )
 """As the page of 2025 shows it, by itself and in the bare list."""
 
+CLIP_NULL = f"{CDN}/dream-machine/907ef9be-0000-4000-8000-000000000000/v.mp4"
+
 SUBMITTED = {
     "submit-201-pending": Generation(
         id="fc7fb008-7a5e-40ad-a7ff-dbb63db61be8",
@@ -118,6 +120,25 @@ QUERIED = {
         ),
         thumbnail=Image(url=f"{LITE}/video_0_thumb.jpg", width=656, height=1552),
     ),
+    "query-completed-minimal": Generation(
+        id="cad904d3-1093-421b-9c2c-92450edf5fe6",
+        state=State.COMPLETED,
+        raw_state="completed",
+        created_at=utc(2026, 1, 1),
+        video=Video(url="https://video.example/v.mp4", download_url="https://video.example/d.mp4"),
+    ),
+    "query-completed-failure-reason-null": Generation(
+        id="e70fdf3c-ce95-4dd1-a967-220ce957aff5",
+        state=State.COMPLETED,
+        raw_state="completed",
+        video=Video(url=CLIP_NULL, download_url=CLIP_NULL),
+    ),
+    "query-completed-assets": Generation(
+        id="cad904d3-1093-421b-9c2c-92450edf5fe6",
+        state=State.COMPLETED,
+        raw_state="completed",
+        video=Video(url="https://video.example/v.mp4", download_url="https://video.example/v.mp4"),
+    ),
     "query-failed-assumed": Generation(
         id="9d4b7516-77e5-481a-b015-48313946f33c",
         state=State.FAILED,
@@ -126,6 +147,15 @@ QUERIED = {
         failure_reason="Advanced prompt moderation failed",
     ),
 }
+
+RESULT_ROW = Generation(
+    id="task_abc",
+    state=State.COMPLETED,
+    raw_state="succeeded",
+    video=Video(url="https://x.example/v.mp4", download_url="https://x.example/v.mp4"),
+    progress=1.0,
+)
+"""A row with its own link to the result, around the answer of another maker."""
 
 LISTED = {
     "tasks-bare-list": COMPLETED_2025,
@@ -157,7 +187,8 @@ def plain(generation):
 
 def test_every_sample_has_a_test():
     """Every recorded answer has a test."""
-    read = {*SUBMITTED, *QUERIED, *LISTED, *BALANCES, *REQUESTS, "download-url"}
+    read = {*SUBMITTED, *QUERIED, *LISTED, *BALANCES, *REQUESTS, "download-url", "query-row-result-url"}
+    read.add("submit-200-task-id-only")
     assert read == set(names("rixapi"))
 
 
@@ -181,6 +212,22 @@ def test_recorded_queries(name, expected):
     generation = RIX.generation(RIX.get(expected.id).read(answer).raw)
     assert plain(generation) == expected
     assert generation.raw == sample("rixapi", name)
+
+
+def test_recorded_row_with_result():
+    """A row's own link to the result comes before that of its task, whose JSON is kept as `raw`."""
+    recorded = sample("rixapi", "query-row-result-url")
+    generation = structure_row(RIX, RIX.get("task_abc").read(document(recorded)))
+    assert plain(generation) == RESULT_ROW
+    assert generation.raw == recorded["data"]["data"]
+    assert generation.raw_row["result_url"] == "https://x.example/v.mp4"
+
+
+def test_recorded_submit_without_state():
+    """An answer to a submit that is only an id is enough."""
+    recorded = sample("rixapi", "submit-200-task-id-only")
+    row = RIX.read_submit(document(recorded))
+    assert (row.id, read_row(RIX, row).state) == (recorded["task_id"], State.UNKNOWN)
 
 
 @pytest.mark.parametrize(("name", "expected"), LISTED.items(), ids=LISTED.keys())
