@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 from aiohttp import web
 
+from luma_async.testing.answers import is_object
 from luma_async.testing.store import Store
 
 CloseMode: TypeAlias = Literal["fin", "rst"]
@@ -56,6 +57,11 @@ class Seen:
     """The decoded JSON; None if there was no body, it was not JSON, or it was not read."""
     at: float
     """Seconds of the loop's clock."""
+
+    @property
+    def prompt(self) -> str:
+        """The prompt of a submit; empty for any other request."""
+        return str(self.body.get("prompt") or self.body.get("user_prompt") or "") if is_object(self.body) else ""
 
 
 @attrs.frozen(kw_only=True)

@@ -64,6 +64,8 @@ class FakeGateway:
         host: the interface to listen on.
         port: 0 picks a free port.
         close_idle_after: seconds after which an idle connection is closed.
+        on_request: called after each request with what arrived, the status of the answer (None if there was none), and
+            the fault that applied.
         record: whether `requests` keeps every request; counts, charges and leaks are always kept.
         clock: a function that returns seconds; by default the running loop's clock.
     """
@@ -89,6 +91,7 @@ class FakeGateway:
         host: str = "127.0.0.1",
         port: int = 0,
         close_idle_after: float = _IDLE_S,
+        on_request: Callable[[Seen, int | None, Fault | None], None] | None = None,
         record: bool = True,
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -113,9 +116,8 @@ class FakeGateway:
         """The differences between relays; may be changed at any time."""
         self.dream_machine: DreamMachineBehaviour = dream_machine or DreamMachineBehaviour()
         """How the Dream Machine API behaves; may be changed at any time."""
-        self._prefix = prefix
-        self._close_idle_after_s = close_idle_after
-        self._record = record
+        self._prefix, self._close_idle_after_s = prefix, close_idle_after
+        self._on_request, self._record = on_request, record
         self._clock = FakeClock(clock)
         self._store = Store(
             clock=self._clock, script=script or succeeds(), free_slots=free_slots, links_live_s=links_live_s
@@ -277,12 +279,16 @@ class FakeGateway:
         seen = self._see(route, request, raw)
         fault = fault or self._faults.take(seen)
         exchange = Exchange(request=request, route=route, seen=seen, store=self._store, closing=self._closing)
-        if fault is None:
-            return await exchange.answer()
+        status: int | None = None
         try:
-            return await fault.act(exchange)
+            response = await (exchange.answer() if fault is None else fault.act(exchange))
+            status = None if fault is not None and fault.loses_answer else response.status
         except ConnectionError:
-            return exchange.close_connection()
+            response = exchange.close_connection()
+        finally:
+            if self._on_request is not None:
+                self._on_request(seen, status, fault)
+        return response
 
     def _see(self, route: Route, request: web.Request, raw: bytes) -> Seen:
         """Record a request, and note a secret in the wrong place."""

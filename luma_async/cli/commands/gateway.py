@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING
 
 from luma_async.cli.output import print_line, print_status
@@ -10,8 +11,12 @@ from luma_async.values.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
-    from luma_async.testing import FakeGateway
+    from luma_async.testing import FakeGateway, Fault, Script
+    from luma_async.testing.exchange import Seen
+
+_SCRIPTS = "succeeds, fails, stalls, rejects, watermarked_only, completes_without_link"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,22 +34,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slots", type=int, metavar="N", help="respond 429 while N generations are running (default: no limit)"
     )
+    parser.add_argument("--prefix", default="", metavar="PATH", help="a path in front of every route, such as /pro")
+    parser.add_argument(
+        "--script",
+        default="succeeds",
+        metavar="NAME",
+        help=f"what becomes of each submit: {_SCRIPTS} (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="NAME[:KIND[:TIMES]]",
+        help="make the next requests of a kind go wrong, for example drop_after_reading:submit:1, which leaves a "
+        "submit in doubt; TIMES may be `always`; may be given several times",
+    )
     parser.set_defaults(run=run)
 
 
 async def run(arguments: argparse.Namespace) -> int:
     """Serve until interrupted."""
-    from luma_async.testing import FakeGateway, succeeds  # noqa: PLC0415 - only this command needs a server
+    from luma_async.testing import FakeGateway  # noqa: PLC0415 - only this command needs a server
 
     gateway = FakeGateway(
         api_key=arguments.api_key,
         strict=arguments.strict,
-        script=succeeds(after=_duration(arguments.seconds)),
+        script=_script(arguments.script, _duration(arguments.seconds)),
         free_slots=arguments.slots,
         host=arguments.host,
         port=arguments.port,
+        prefix=arguments.prefix,
+        on_request=_print_request,
         record=False,
     )
+    for text in arguments.fault:
+        _inject(gateway, text)
     await _start(gateway)
     print_line(f"LUMA_BASE_URL={gateway.base_url} LUMA_API_KEY={gateway.api_key}")
     print_status("The fake relay is running. Press Ctrl-C to stop it.")
@@ -67,6 +91,48 @@ async def _start(gateway: FakeGateway) -> None:
     raise ConfigurationError(
         message=f"Cannot listen on {gateway.host}:{gateway.port} ({why}). --port 0 picks a free port."
     )
+
+
+def _script(name: str, seconds: float) -> Script:
+    """Return the script of a name, with the duration of `--seconds`."""
+    from luma_async import testing  # noqa: PLC0415 - as above
+
+    if name not in _SCRIPTS.split(", "):
+        raise ConfigurationError(message=f"--script: {name!r} is not a script. The scripts are {_SCRIPTS}.")
+    build: Callable[..., Script] = getattr(testing, name)
+    return build() if name in {"stalls", "rejects"} else build(after=seconds)
+
+
+def _inject(gateway: FakeGateway, text: str) -> None:
+    """Plan the fault of `--fault NAME:KIND:TIMES`."""
+    from luma_async.testing import ALL_FAULTS, ALWAYS  # noqa: PLC0415 - as above
+
+    faults: dict[str, Fault] = {}
+    for fault in ALL_FAULTS:
+        # The first of a name has the default arguments.
+        faults.setdefault(fault.name, fault)
+    name, _, rest = text.partition(":")
+    kind, _, times = rest.partition(":")
+    if name not in faults:
+        raise ConfigurationError(message=f"--fault: {name!r} is not a fault. The faults are {', '.join(faults)}.")
+    try:
+        count = ALWAYS if times == "always" else int(times or 1)
+        gateway.inject(faults[name], on=kind or "submit", times=count)
+    except ValueError as error:
+        message = f"--fault {text}: {error}"
+    else:
+        return
+    raise ConfigurationError(message=message)
+
+
+def _print_request(seen: Seen, status: int | None, fault: Fault | None) -> None:
+    """Print a line for each request: time, method, path, status, prompt, fault."""
+    parts = [time.strftime("%H:%M:%S"), seen.method, seen.path, "no answer" if status is None else str(status)]
+    if seen.prompt:
+        parts.append(repr(seen.prompt))
+    if fault is not None:
+        parts.append(f"({fault.name})")
+    print_status(" ".join(parts))
 
 
 def _duration(seconds: float) -> float:
