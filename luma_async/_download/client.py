@@ -12,7 +12,7 @@ import aiohttp.abc
 import attrs
 from yarl import URL
 
-from luma_async._download.hosts import Network, has_origin, network_of
+from luma_async._download.hosts import Network, network_of, same_origin
 from luma_async._download.response import ResponseHead, follow
 from luma_async._http.transport import HEADERS_LIMIT
 from luma_async._wire.answer import read_retry_after_s
@@ -151,7 +151,7 @@ class FileClient:
 
     def _is_service(self, link: Link) -> bool:
         """Whether a link is on the origin of the service, which has the key already."""
-        return has_origin(link.url, self._service.base_url)
+        return same_origin(_url(link), URL(self._service.base_url))
 
     async def _send(
         self, link: Link, headers: Mapping[str, str], *, with_key: bool = False
@@ -227,7 +227,7 @@ class _Networks:
             loop = asyncio.get_running_loop()
             try:
                 found = await loop.getaddrinfo(self._url.host, self._url.port)
-            except OSError:
+            except (OSError, UnicodeError):
                 return {network_of(self._url.host or "")}
             self._of_service = {network_of(str(info[4][0])) for info in found}
         return self._of_service

@@ -8,16 +8,17 @@ network of the kinds below is used only if the service is in a network of the sa
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Literal, TypeAlias
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from luma_async._http.address import is_loopback
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 Network: TypeAlias = Literal["loopback", "link-local", "private"]
 """A kind of network that is not the internet."""
 
 _NAT64 = ip_network("64:ff9b::/96")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def network_of(host: str) -> Network | None:
@@ -45,14 +46,6 @@ def _embedded(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     return address.ipv4_mapped or address.sixtofour or address
 
 
-def has_origin(url: str, base_url: str) -> bool:
-    """Whether an address has the scheme, host and port of the service."""
-    try:
-        return _origin(url) == _origin(base_url)
-    except ValueError:
-        return False
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+def same_origin(url: URL, base_url: URL) -> bool:
+    """Whether an address has the scheme, host and port of the service, as aiohttp will read it."""
+    return (url.scheme, url.raw_host, url.port) == (base_url.scheme, base_url.raw_host, base_url.port)

@@ -7,9 +7,10 @@ import traceback
 
 import pytest
 from file_server import FileServer, completed
+from yarl import URL
 
 from luma_async import DownloadError, LinkGone
-from luma_async._download.hosts import has_origin, network_of
+from luma_async._download.hosts import network_of, same_origin
 from luma_async._download.links import Link
 from luma_async.values.redaction import Secret
 
@@ -51,22 +52,22 @@ def test_network_of(host, network):
 ORIGINS = {
     "https://relay.example/v1/videos/a/content": True,
     "https://relay.example:443/a?b#c": True,
-    "https://RELAY.example/a": True,
+    "https://evil.example/@relay.example/a": False,
+    "https://evil.example?@relay.example/a": False,
+    "https://evil.example#@relay.example/a": False,
     "https://user:password@relay.example/a": True,
     "http://relay.example/a": False,
     "https://relay.example:8443/a": False,
     "https://relay.example.evil.example/a": False,
     "https://relay.example@evil.example/a": False,
     "https://cdn.relay.example/a": False,
-    "https://relay.example:99999/a": False,
-    "https://[relay.example/a": False,
 }
 
 
 @pytest.mark.parametrize(("url", "same"), ORIGINS.items())
-def test_has_origin(url, same):
+def test_same_origin(url, same):
     """A link is on the service's origin if its scheme, host and port are those of the base URL."""
-    assert has_origin(url, "https://relay.example/prefix") is same
+    assert same_origin(URL(url, encoded=True), URL("https://relay.example/prefix")) is same
 
 
 async def get(files, url):
