@@ -49,7 +49,7 @@ class FileServer:
         self.trickle = None
         """Send so many bytes of a body every so many seconds."""
         self.statuses = []
-        """The statuses of the next responses, which have no body."""
+        """The statuses of the next responses, which have no body; "json" for a 200 with a JSON document."""
         self.sends_length = True
         """Whether a response announces the length of its body."""
         self.redirect = None
@@ -106,7 +106,8 @@ class FileServer:
 
     async def _send(self, request):
         if self.statuses:
-            return web.Response(status=self.statuses.pop(0))
+            status = self.statuses.pop(0)
+            return web.json_response({"code": "not_ready"}) if status == "json" else web.Response(status=status)
         if self.required_key not in {None, request.headers.get("Authorization")}:
             return web.Response(status=401)
         if self.redirect is not None:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from file_server import completed
 
-from luma_async import Generation, LinkGone, LumaSession, PollPolicy, Refused, SessionClosed, State
+from luma_async import Generation, LinkGone, LumaSession, PollPolicy, Refused, SessionClosed, State, Video
+from luma_async._aio import loop_now
 from luma_async.testing import (
     completes_without_link,
     cut_after,
@@ -62,6 +63,41 @@ async def test_refused_link_request(luma, gateway, dest):
     path = await handle.download(dest, watermark="allow")
     assert path.read_bytes() == file_bytes("watermarked.mp4")
     assert len(gateway.charges) == 1
+
+
+async def test_watermark_hint_for_refused_link(make, fetch, server, dest):
+    """An error does not offer a watermarked link at the very address that was refused."""
+    url = server.url()
+    same = Generation(id="abc", state=State.COMPLETED, video=Video(url=url, download_url=url))
+
+    async def refresh(_):
+        return same
+
+    server.statuses = [410, 410]
+    with pytest.raises(LinkGone, match="HTTP 410") as caught:
+        await fetch(dest, same, by=make(refresh=refresh))
+    assert "watermark" not in str(caught.value)
+    assert len(server.seen) == 2
+
+
+LATE_ANSWERS = [202, 204, 400, 403, 404, 409, 425, "json"]
+
+
+@pytest.mark.parametrize("answer", LATE_ANSWERS)
+async def test_requested_link_works_later(make, fetch, server, dest, answer):
+    """A requested link whose file is not there yet is requested once, and tried again for two minutes."""
+    asked = []
+
+    async def ask(generation_id):
+        asked.append(generation_id)
+        return server.url()
+
+    server.statuses = [answer] * 8
+    downloader = make(refresh=refresh_bare, ask=ask)
+    path = await fetch(dest, BARE, by=downloader, completed_at_s=loop_now() - 100)
+    assert path.read_bytes() == server.data
+    assert asked == ["abc"]
+    assert len(server.seen) == 9
 
 
 async def test_failed_link_request(luma, gateway, dest):
