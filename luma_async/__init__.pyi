@@ -63,6 +63,7 @@ from .values.errors import (
     TransportError as TransportError,
     Unauthorized as Unauthorized,
     UnreadableResponse as UnreadableResponse,
+    WrongPrompt as WrongPrompt,
     UnsupportedOperation as UnsupportedOperation,
 )
 from .values.events import (
@@ -72,6 +73,7 @@ from .values.events import (
     Event as Event,
     Finished as Finished,
     Paused as Paused,
+    PromptMismatch as PromptMismatch,
     Polled as Polled,
     Retried as Retried,
     SubmitFailed as SubmitFailed,

@@ -62,7 +62,7 @@ class WaitTimeout(LumaError, TimeoutError):
     waited_s: float = 0.0
     """Seconds waited."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         state = f"last seen {self.last.raw_state or self.last.state}" if self.last else "not seen yet"
         newest = f" The last status request failed: {cause_of(self.last_error)}" if self.last_error else ""
         known = "It is paid, and the timeout did not stop it" if is_paid(self) else NOT_SEEN
@@ -88,7 +88,7 @@ class PollingFailed(LumaError):
     failures: tuple[LumaError, ...] = ()
     """The newest failures, oldest first."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         newest = f" The newest failure: {cause_of(self.failures[-1])}" if self.failures else ""
         known = "It is paid and may still be running" if is_paid(self) else NOT_SEEN
         return (

@@ -13,16 +13,18 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Self
 
 import attrs
 
 from luma_async._aio import loop_now
-from luma_async._batch.item import BatchItem, BatchRun, RequeuedItems, run_item
+from luma_async._batch.item import BatchItem, BatchRun, RequeuedItems, finish_item, submit_item
 from luma_async._batch.preview import Preview, preview
-from luma_async._batch.rules import BatchProgress
+from luma_async._batch.rules import BatchProgress, stop_note
 from luma_async._batch.window import Slot
 from luma_async.handle import Outcome
+from luma_async.values.errors import LumaError
 from luma_async.values.public import public
 
 if TYPE_CHECKING:
@@ -86,9 +88,12 @@ class Batch(AsyncIterator[Outcome]):
     the service. A batch with the same name over the same journal resumes.
 
     Some errors would meet every further item too: a key that the service does not accept, no credit, a journal that
-    cannot be written, five submits in a row that end in doubt. Then nothing more is submitted, the running items are
-    delivered, and after them the error is raised. If the input raises, the items before that are delivered first. An
-    item that is not a prompt or a request becomes an outcome with `InvalidInput`.
+    cannot be written, five submits in a row that end in doubt, five that could not be sent when none was accepted, a
+    response that repeats another prompt than was sent. Then nothing more is submitted, the running items are
+    delivered, and after them the error is raised. It says how far the batch came, and how to go on.
+
+    If the input raises, the items before that are delivered first. An item that is not a prompt or a request becomes an
+    outcome with `InvalidInput`.
     """
 
     def __init__(
@@ -248,8 +253,16 @@ class Batch(AsyncIterator[Outcome]):
         self._close()
         error, self._error = self._error, None
         if error is not None:
-            raise error
+            raise self._with_note(error)
         return None
+
+    def _with_note(self, error: Exception) -> Exception:
+        """Return an error of ours with what it stopped, how far the batch came, and how to go on."""
+        if not isinstance(error, LumaError):
+            return error
+        stopped = copy(error)
+        stopped.note = stop_note(error, self.name, self._progress, total=self._source.length)
+        return stopped.with_traceback(error.__traceback__)
 
     def _fill(self) -> bool:
         """Give out the free slots, first to items that met a 429. Return False if there may be more to start."""
@@ -292,7 +305,12 @@ class Batch(AsyncIterator[Outcome]):
         item.task.add_done_callback(lambda _: self._end(item))
 
     async def _run_item(self, item: BatchItem) -> Outcome | None:
-        return None if self._stopped else await run_item(item, self._run)
+        if self._stopped:
+            return None
+        await submit_item(item, self._run)
+        if item.purchase is not None and item.purchase.wrong_prompt is not None:
+            self._stop(item.purchase.wrong_prompt)
+        return await finish_item(item, self._run)
 
     def _end(self, item: BatchItem) -> None:
         """Count how an item ended, and queue its outcome."""

@@ -69,6 +69,8 @@ class BatchItem:
     """Resolved when it has a slot again after a 429; None while it has one."""
     purchase: Purchase | None = None
     """What its submit purchased, now or in an earlier run."""
+    error: LumaError | None = None
+    """Why its submit purchased nothing."""
     stopped: bool = False
     """Whether it must not submit again."""
 
@@ -116,18 +118,29 @@ class BatchRun:
     """The items that wait after a 429."""
 
 
-async def run_item(item: BatchItem, run: BatchRun) -> Outcome:
-    """Submit, wait and download.
+async def submit_item(item: BatchItem, run: BatchRun) -> None:
+    """Submit an item, or find what was submitted: `item.purchase`. A failure is a value: `item.error`."""
+    item.error = item.input.error
+    if item.input.request is None:
+        return
+    try:
+        item.purchase = await _purchase(item, item.input.request, run)
+    except LumaError as failure:
+        item.error = failure
+    else:
+        run.progress.purchased(now=item.purchase.accepted_at_s is not None)
+
+
+async def finish_item(item: BatchItem, run: BatchRun) -> Outcome:
+    """Wait for a submitted item, and download its file.
 
     Returns:
         How it ended; a failure is a value.
     """
     handle = generation = path = None
-    error: LumaError | None = item.input.error
+    error = item.error
     try:
-        if item.input.request is not None:
-            item.purchase = await _purchase(item, item.input.request, run)
-            run.progress.purchased(now=item.purchase.accepted_at_s is not None)
+        if item.purchase is not None:
             handle = GenerationHandle(run.engine.track(item.purchase), run.engine)
             generation = await handle.wait(timeout=run.options.timeout)
             item.slot.completed()

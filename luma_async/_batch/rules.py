@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import attrs
 
 from luma_async._http.retry import MAX_NAMED_DELAY_S, delay_before
-from luma_async.values.errors import JournalError, LumaError, OutOfCredit, SessionClosed, SubmitInDoubt, Unauthorized
+from luma_async.values.errors import (
+    JournalError,
+    LumaError,
+    NotSent,
+    OutOfCredit,
+    SessionClosed,
+    SubmitInDoubt,
+    Unauthorized,
+    WrongPrompt,
+)
 
 if TYPE_CHECKING:
     from luma_async.values.errors import RateLimited
@@ -17,6 +26,10 @@ MIN_PAUSE_S = 0.1
 """The shortest pause after a 429: at most ten submits a second that are refused."""
 MAX_DOUBTS_IN_A_ROW = 5
 """How many submits in a row may end in doubt. One happens; five mean a relay that drops its responses."""
+
+
+MAX_UNSENT_IN_A_ROW = 5
+"""How many submits in a row may not be sent, in a run in which none was accepted: the service cannot be reached."""
 
 
 def stops_batch(error: LumaError) -> bool:
@@ -32,6 +45,30 @@ def count_doubts(in_a_row: int, error: LumaError | None) -> int:
     if not isinstance(error, SubmitInDoubt):
         return 0
     return in_a_row + 1 if error.fresh else in_a_row
+
+
+def stop_note(error: LumaError, name: str, progress: BatchProgress, *, total: int | None) -> str:
+    """Say that an error stopped a batch, how far it came, and how to go on.
+
+    Args:
+        error: the error.
+        name: the name of the batch.
+        progress: its counts.
+        total: the length of its input; None if unknown.
+    """
+    of_all = "" if total is None else f" of {total}"
+    doubts = f", {progress.in_doubt} in doubt" if progress.in_doubt else ""
+    steps = []
+    if progress.in_doubt:
+        steps.append("Settle the doubts with session.doubts (or `luma-async in-doubt`).")
+    if isinstance(error, WrongPrompt):
+        steps.append("What was submitted with the wrong prompt is paid: submit it again under another name or key.")
+    else:
+        steps.append(
+            "To go on, fix that and run the batch again with the same name or keys: it submits only what is missing."
+        )
+    count = f"{progress.submitted}{of_all} submitted in this run{doubts}"
+    return f"This stopped the batch {name!r}: {count}. {' '.join(steps)}"
 
 
 def pause_after_rate_limit(number: int, error: RateLimited, *, policy: RetryPolicy, jitter: float) -> float:
@@ -100,6 +137,8 @@ class BatchProgress:
     """Ended in doubt."""
     doubts_in_a_row: int = 0
     """Fresh doubts since the last accepted submit."""
+    unsent_in_a_row: int = 0
+    """Submits in a row that could not be sent."""
     durations: Durations = attrs.field(factory=Durations)
     """How long the generations took."""
 
@@ -129,4 +168,6 @@ class BatchProgress:
             self.failed += 1
         if not purchased:
             self.doubts_in_a_row = count_doubts(self.doubts_in_a_row, error)
-        return stops_batch(error) or self.doubts_in_a_row >= MAX_DOUBTS_IN_A_ROW
+            self.unsent_in_a_row = self.unsent_in_a_row + 1 if isinstance(error, NotSent) else 0
+        unreachable = self.unsent_in_a_row >= MAX_UNSENT_IN_A_ROW and not self.submitted
+        return stops_batch(error) or unreachable or self.doubts_in_a_row >= MAX_DOUBTS_IN_A_ROW

@@ -17,11 +17,13 @@ from luma_async._aio import loop_now, wall_now
 from luma_async._http.transport import Unanswered, Unsent
 from luma_async._journal import lifecycle
 from luma_async._submit.outcomes import OutcomeWriter, UnwrittenOutcome
+from luma_async._submit.prompt_echo import is_other_prompt
 from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge
 from luma_async._wire.answer import Answer, find_id, parse
 from luma_async._wire.dialect import Call, Row
 from luma_async.values.entries import Entry, Phase
-from luma_async.values.errors import JournalError, KeyConflict, LumaError, NotSent, SubmitInDoubt
+from luma_async.values.errors import JournalError, KeyConflict, LumaError, NotSent, SubmitInDoubt, WrongPrompt
+from luma_async.values.requests import Request
 
 if TYPE_CHECKING:
     from luma_async._http.transport import Transport
@@ -43,6 +45,8 @@ class Purchase:
     """The service's answer to the submit; None for an earlier purchase."""
     accepted_at_s: float | None = None
     """When it was accepted, on the loop's clock; None for an earlier purchase."""
+    wrong_prompt: WrongPrompt | None = None
+    """Set if the answer repeats another prompt than was sent."""
 
     @classmethod
     def from_entry(cls, entry: Entry) -> Purchase:
@@ -81,8 +85,10 @@ class Intent:
 
     entry: Entry
     """The entry that is claimed."""
+    request: Request
+    """What is bought."""
     call: Call
-    """The request that is sent."""
+    """The call that buys it."""
     named: bool
     """Whether the caller gave the key, so that the journal may know it already."""
     doubt: Entry | None = None
@@ -262,7 +268,9 @@ class Attempts:
     async def _accept(self, intent: Intent, row: Row) -> Purchase:
         # Before the await: the age of a generation counts from its acceptance, not from the end of a slow write.
         entry = attrs.evolve(intent.entry, phase=Phase.ACCEPTED, generation_id=row.id)
-        purchase = intent.purchase = Purchase(entry=entry, row=row, accepted_at_s=loop_now())
+        purchase = intent.purchase = Purchase(
+            entry=entry, row=row, accepted_at_s=loop_now(), wrong_prompt=self._wrong_prompt(intent, row)
+        )
         key = intent.entry.key
         what, reason = f"that submit {key} bought generation {row.id}", ""
         if further := (*row.aliases, *row.siblings):
@@ -278,6 +286,25 @@ class Attempts:
             raise await self._doubt(intent, f"the answer names generation {row.id}, which another key bought")
         intent.may_have_left = False
         return purchase if written is None else attrs.evolve(purchase, entry=written)
+
+    def _wrong_prompt(self, intent: Intent, row: Row) -> WrongPrompt | None:
+        """Compare the prompt that an answer repeats to the one that was sent."""
+        sent = getattr(intent.request, "prompt", None) or ""
+        try:
+            repeated = self._dialect.repeated_prompt(row.raw)
+        except Exception:  # a bug in a dialect must not lose the id, which is paid
+            _log.exception("the prompt in the answer to a submit could not be read")
+            return None
+        expanded = getattr(intent.request, "expand_prompt", None) is True
+        if repeated is None or not is_other_prompt(sent, repeated, expanded=expanded):
+            return None
+        return WrongPrompt(
+            key=intent.entry.key,
+            generation_id=row.id,
+            sent=sent,
+            returned=repeated,
+            message=self._dialect.prompt_advice,
+        )
 
     async def _doubt(self, intent: Intent, reason: str, status: int | None = None, excerpt: str = "") -> SubmitInDoubt:
         """Write that the outcome is unknown, and return the error that says so."""

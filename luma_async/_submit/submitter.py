@@ -31,7 +31,7 @@ from luma_async.values.errors import (
     SessionClosed,
     SubmitInDoubt,
 )
-from luma_async.values.events import Paused, Retried, SubmitFailed, Submitted
+from luma_async.values.events import Paused, PromptMismatch, Retried, SubmitFailed, Submitted
 from luma_async.values.validators import check_key
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from luma_async._journal.protocol import Journal
     from luma_async._submit.throttle import Throttle
     from luma_async._wire.dialect import Dialect
+    from luma_async.values.errors import WrongPrompt
     from luma_async.values.events import Emitter
     from luma_async.values.requests import Request
     from luma_async.values.settings import RetryPolicy
@@ -101,14 +102,17 @@ class Submitter:
         """
         entry = self._new_entry(request, key)
         call = self._dialect.submit_call(request)
-        return await self._join(Intent(entry=entry, call=call, named=key is not None), yield_on_429=yield_on_429)
+        return await self._join(
+            Intent(entry=entry, request=request, call=call, named=key is not None), yield_on_429=yield_on_429
+        )
 
     async def resubmit(self, doubt: Entry, request: Request) -> Purchase:
         """Send a doubt again, as a person decided; otherwise like `submit()`."""
         entry = self._new_entry(request, doubt.key)
         if entry.digest != doubt.digest:
             raise KeyConflict(entry=doubt, reason="it stands for a different request.")
-        return await self._join(Intent(entry=entry, call=self._dialect.submit_call(request), named=False, doubt=doubt))
+        call = self._dialect.submit_call(request)
+        return await self._join(Intent(entry=entry, request=request, call=call, named=False, doubt=doubt))
 
     @property
     def unwritten(self) -> Collection[str]:
@@ -282,10 +286,19 @@ class Submitter:
         else:
             if self._events.listened and purchase.row is not None:
                 self._events.emit(Submitted(key=key, generation=read_row(self._dialect, purchase.row)))
+            if (wrong := purchase.wrong_prompt) is not None:
+                self._report_wrong_prompt(wrong)
             return purchase
         if not _yields(intent, failure):
             self._events.emit(SubmitFailed(key=key, error=failure))
         raise failure
+
+    def _report_wrong_prompt(self, wrong: WrongPrompt) -> None:
+        _log.error("%s", wrong)
+        mismatch = PromptMismatch(
+            generation_id=wrong.generation_id, key=wrong.key, sent=wrong.sent, returned=wrong.returned
+        )
+        self._events.emit(mismatch)
 
     async def _find_or_buy(self, intent: Intent) -> Purchase:
         while not self._closing:

@@ -339,6 +339,15 @@ class Dialect(ABC):
         """
         raise self.unsupported("list")
 
+    def repeated_prompt(self, raw: Mapping[str, Any]) -> str | None:
+        """Return the prompt that the answer to a submit repeats; None if it shows nothing about the prompt."""
+        return None
+
+    @property
+    def prompt_advice(self) -> str:
+        """What to set if the service did not read the prompt."""
+        return "Check that dialect= (--dialect) and its settings match the service before you submit more."
+
     @abstractmethod
     def peek(self, raw: Mapping[str, Any]) -> StillRunning | None:
         """Tell whether a row's JSON is certainly that of a running generation; None when it has to be structured."""

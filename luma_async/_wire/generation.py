@@ -172,6 +172,16 @@ def _progress(raw: Mapping[str, Any], task: Mapping[str, Any], state: State | No
     return 1.0 if state is State.COMPLETED and progress in (1, "1") else progress
 
 
+def repeated_prompt(raw: Mapping[str, Any]) -> str | None:
+    """Return the prompt that a row's JSON repeats; None if it repeats none, an empty text if all are empty."""
+    data = raw.get("data")
+    task = data if is_object(data) and data else raw
+    places = [place for place in (task, task.get("request"), raw) if is_object(place)]
+    prompts = [place.get(name) for place in places for name in ("prompt", "user_prompt")]
+    texts = [prompt for prompt in prompts if isinstance(prompt, str)]
+    return next((text for text in texts if text.strip()), "" if texts else None)
+
+
 def peek(raw: Mapping[str, Any]) -> StillRunning | None:
     """Tell whether a row's JSON is certainly that of a running generation; None when it has to be structured."""
     task = _task(raw)

@@ -10,6 +10,7 @@ LumaError
 │   ├── NotSent                       the request did not leave this machine: safe to repeat
 │   └── NoResponse                    a free call got no complete response, after its retries
 ├── SubmitInDoubt                     maybe charged: do not repeat it, see `session.doubts`
+├── WrongPrompt                       accepted and paid, but the response repeats another prompt
 ├── KeyConflict                       the key belongs to another purchase; nothing was sent
 ├── Refused                           the service refused; a submit that raises it was not charged
 │   ├── Unauthorized
@@ -80,8 +81,13 @@ class LumaError(Exception):
 
     message: str = ""
     """What happened. Classes with more fields build their `str()` from those."""
+    note: str = attrs.field(default="", repr=False)
+    """What it stopped and how to go on, where it has stopped a batch."""
 
     def __str__(self) -> str:
+        return f"{self._text()} {self.note}".rstrip()
+
+    def _text(self) -> str:
         return self.message
 
     def _fields(self, *, alive: bool) -> dict[str, Any]:
@@ -111,7 +117,7 @@ class InvalidInput(LumaError, ValueError):
     field: str
     """The name of the field or argument, such as `keyframes.frame0.url`."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"{self.field}: {self.message}"
 
 
@@ -126,7 +132,7 @@ class UnsupportedOperation(LumaError):
     hint: str = ""
     """What to do instead."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"The dialect {self.service} does not support {self.operation}; nothing was sent." + (
             f" {self.hint}" if self.hint else ""
         )
@@ -152,7 +158,7 @@ class NotSent(TransportError):
     permanent: bool = False
     """Whether it would fail in the same way again, as with a certificate that is not trusted. It was not repeated."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         if self.permanent:
             return f"{self.message} Nothing was sent or charged."
         return f"{self.message} Nothing was sent or charged: check base_url and the network, then try again."
@@ -162,7 +168,7 @@ class NotSent(TransportError):
 class NoResponse(TransportError):
     """A call that costs nothing got no complete response, after its retries."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"{self.message} The call is free: try again later."
 
 
@@ -191,12 +197,36 @@ class SubmitInDoubt(LumaError):
     hint: str = ""
     """What to do next, if the service differs from others."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         when = f" at {self.sent_at:%Y-%m-%d %H:%M:%S} UTC" if self.sent_at else ""
         why = f": {self.reason.rstrip('.')}" if self.reason else ""
         return (
             f"The submit {self.key!r} was sent{when} and its outcome is unknown{why}. "
             f"It may have been charged, so it was not repeated. {self.hint or _LOOK_FOR_IT}"
+        )
+
+
+@error
+class WrongPrompt(LumaError):
+    """A submit was accepted and paid, and the response repeats another prompt than was sent.
+
+    Only a batch raises it, after it has stopped: each further item would be paid for in vain too.
+    """
+
+    key: str
+    """The key of the submit."""
+    generation_id: str
+    """The id of the generation, which runs and is paid."""
+    sent: str = attrs.field(repr=False)
+    """The prompt of the request."""
+    returned: str = attrs.field(repr=False)
+    """The prompt in the response."""
+
+    def _text(self) -> str:
+        what = "another prompt than was sent" if self.returned.strip() else "an empty prompt"
+        return (
+            f"Generation {self.generation_id} (key {self.key!r}) was accepted and is paid, and the response repeats "
+            f"{what}. {self.message}"
         )
 
 
@@ -211,7 +241,7 @@ class KeyConflict(LumaError):
     next_step: str = "Use another key to buy again."
     """What to do next."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"Key {self.entry.key!r}: {self.reason} Nothing was sent. {self.next_step}"
 
 
@@ -236,7 +266,7 @@ class Refused(LumaError):
 
     NEXT_STEP = "Change what the message names, or ask the operator of the service."
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         said = self.message or self.code or self.body_excerpt or "no explanation"
         code = f" {self.code}" if self.code and self.code != said else ""
         number = f" (request {self.request_id})" if self.request_id else ""
@@ -309,7 +339,7 @@ class UnreadableResponse(LumaError):
     html: bool = False
     """Whether the body is a web page."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         where = f" (at {', '.join(self.paths)})" if self.paths else ""
         body = f": {self.body_excerpt!r}" if self.body_excerpt else ""
         return (
@@ -338,7 +368,7 @@ class GenerationFailed(LumaError):
     money: Literal["refunded", "partly charged", "not stated"] = "not stated"
     """What the service's documentation says about the money."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         code = f" [{self.code}]" if self.code else ""
         return (
             f"Generation {self.generation.id} failed{code}: {(self.reason or 'no reason given').rstrip('.')}. "
@@ -356,7 +386,7 @@ class DownloadError(LumaError):
     path: Path | None = None
     """The destination. What was received so far is next to it, with the suffix `.part`."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         whose = f"Generation {self.generation_id}: " if self.generation_id else ""
         return f"{whose}{self.message} Downloading again costs no new generation."
 
@@ -396,7 +426,7 @@ class JournalError(LumaError):
     path: str | None = None
     """The path of the journal."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         where = f"{self.path}: " if self.path else ""
         return f"{where}{self.message}"
 

@@ -33,6 +33,21 @@ class Submitted:
 
 @public
 @attrs.frozen(kw_only=True)
+class PromptMismatch:
+    """An accepted submit repeats another prompt than was sent: the service may have read no prompt. It is paid."""
+
+    generation_id: str
+    """The id of the generation."""
+    key: str
+    """The key of the paid intent."""
+    sent: str = attrs.field(repr=False)
+    """The prompt of the request."""
+    returned: str = attrs.field(repr=False)
+    """The prompt in the response."""
+
+
+@public
+@attrs.frozen(kw_only=True)
 class SubmitFailed:
     """A submit ended without a generation: refused, not sent, or in doubt, as the error says."""
 
@@ -123,7 +138,18 @@ class Downloaded:
     """The size of the file."""
 
 
-Event: TypeAlias = Submitted | SubmitFailed | Retried | Paused | Polled | Changed | Finished | Downloading | Downloaded
+Event: TypeAlias = (
+    Submitted
+    | PromptMismatch
+    | SubmitFailed
+    | Retried
+    | Paused
+    | Polled
+    | Changed
+    | Finished
+    | Downloading
+    | Downloaded
+)
 """Everything that `on_event` may be called with."""
 
 

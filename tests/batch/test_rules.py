@@ -26,6 +26,7 @@ from luma_async._batch.keys import KeyCounter, derive_key, retry_key
 from luma_async._batch.rules import (
     MAX_DOUBTS_IN_A_ROW,
     MIN_PAUSE_S,
+    BatchProgress,
     Durations,
     count_doubts,
     pause_after_rate_limit,
@@ -124,6 +125,28 @@ ENTRY = object()
 def test_stops_batch(error, stops):
     """Only errors that every further item would meet stop a batch."""
     assert stops_batch(error) is stops
+
+
+UNSENT = NotSent(message="no network")
+
+
+@pytest.mark.parametrize(
+    ("errors", "accepted", "stops"),
+    [
+        ([UNSENT] * 5, 0, True),
+        ([UNSENT] * 4, 0, False),
+        ([UNSENT] * 5, 1, False),
+        ([*[UNSENT] * 4, PromptRejected(**REFUSED), UNSENT], 0, False),
+        ([PromptRejected(**REFUSED), *[UNSENT] * 5], 0, True),
+        ([*[UNSENT] * 2, DOUBT, *[UNSENT] * 2], 0, False),
+    ],
+)
+def test_stop_when_unreachable(errors, accepted, stops):
+    """Five items in a row that could not be sent stop a batch, unless this run has reached the service."""
+    progress = BatchProgress()
+    for _ in range(accepted):
+        progress.purchased(now=True)
+    assert [progress.ended(error, purchased=False, took_s=None) for error in errors][-1] is stops
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 
 import pytest
 from batch_inputs import EndlessInput, later, prompts, strike, take, take_all
@@ -10,12 +11,15 @@ from batch_inputs import EndlessInput, later, prompts, strike, take, take_all
 from luma_async import (
     GenerationFailed,
     Limits,
+    LumaError,
+    NotSent,
     OutOfCredit,
     Phase,
     ServiceUnavailable,
     State,
     SubmitInDoubt,
     Unauthorized,
+    WrongPrompt,
 )
 from luma_async.testing import (
     ALWAYS,
@@ -24,6 +28,7 @@ from luma_async.testing import (
     late,
     out_of_credit,
     rate_limited,
+    reshapes,
     server_error,
     succeeds,
 )
@@ -47,10 +52,63 @@ async def test_stop_on_401_or_402(luma, gateway, fault, kind):
     with pytest.raises(kind, match="HTTP 40") as caught:
         await take(batch, seen)
     assert [outcome.error for outcome in seen if outcome.generation] == [None] * 3
-    assert caught.value in [outcome.error for outcome in seen]
+    [error] = [outcome.error for outcome in seen if isinstance(outcome.error, kind)]
+    assert str(caught.value) == f"{error} {caught.value.note}"
     assert len(gateway.charges) == 3
     assert source.pulled <= 8
     assert [outcome async for outcome in batch] == []
+
+
+NO_SERVICE = "http://127.0.0.1:9"
+
+
+async def test_stop_when_unreachable(gateway, journal, open_session):
+    """Five items in a row that could not be sent stop a batch in which nothing was accepted."""
+    async with open_session(base_url=NO_SERVICE) as luma:
+        source = EndlessInput()
+        seen = []
+        with pytest.raises(NotSent, match=r"stopped the batch 'cats': 0 submitted in this run\. To go on") as caught:
+            await take(luma.batch(source, name="cats", max_in_flight=2), seen)
+        assert "Nothing was sent or charged" in str(caught.value)
+    assert [type(outcome.error) for outcome in seen] == [NotSent] * 5
+    assert {entry.phase for entry in await journal.entries()} <= {Phase.NOT_SENT}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (server_error(401), ["This stopped the batch 'cats': 2 of 9 submitted in this run. To go on", "same name"]),
+        (out_of_credit(), ["Top up", "2 of 9 submitted in this run", "same name"]),
+        (drop_after_reading(), ["2 of 9 submitted in this run, 5 in doubt", "session.doubts", "same name"]),
+    ],
+    ids=["key", "credit", "doubts"],
+)
+async def test_stop_says_how_far_it_came(luma, gateway, fault, said):
+    """The error that stopped a batch says so in its message, with how far it came and how to go on."""
+    gateway.inject(fault, times=ALWAYS, when=lambda _: len(gateway.charges) >= 2)
+    with pytest.raises(LumaError) as caught:
+        await luma.batch(prompts(9), name="cats", max_in_flight=1).results()
+    assert [words for words in said if words not in str(caught.value)] == []
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def repeats(prompt):
+    return reshapes(lambda body: body | {"prompt": prompt})
+
+
+async def test_stop_on_another_prompt(gateway, journal, open_session):
+    """The first response with an empty prompt stops the submits; what runs is delivered, then WrongPrompt is raised."""
+    strike(gateway, "cat 4", repeats(""))
+    async with open_session() as luma:
+        seen = []
+        with pytest.raises(
+            WrongPrompt, match=r"--edition 2024.*stopped the batch 'cats': [56] of 20 submitted"
+        ) as caught:
+            await take(luma.batch(prompts(20), name="cats", max_in_flight=2), seen)
+    assert {outcome.generation.id for outcome in seen} == {charge.generation_id for charge in gateway.charges}
+    assert len(gateway.charges) <= 6
+    assert caught.value.generation_id in gateway.generations
+    assert (caught.value.sent, caught.value.returned) == ("cat 4", "")
 
 
 async def test_stop_cancels_queued_submits(open_session, gateway):

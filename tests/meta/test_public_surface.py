@@ -27,6 +27,7 @@ PROMISED = {
     *("RixAPI", "PollPolicy", "RetryPolicy", "Limits", "Timeouts"),
     *("Journal", "MemoryJournal", "SqliteJournal", "Entry", "Phase"),
     *("Submitted", "SubmitFailed", "Retried", "Paused", "Polled", "Changed", "Finished", "Downloading", "Downloaded"),
+    "PromptMismatch",
 }
 """Names that programs import; taking one away breaks them."""
 

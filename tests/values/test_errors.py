@@ -26,6 +26,7 @@ LumaError
         NotSent
         NoResponse
     SubmitInDoubt
+    WrongPrompt
     KeyConflict
     Refused
         Unauthorized
@@ -79,6 +80,13 @@ FIELDS = {
         "status": 502,
         "body_excerpt": "<html>",
     },
+    "WrongPrompt": {
+        "message": "Set RixAPI(edition='2024').",
+        "key": "cat",
+        "generation_id": "g1",
+        "sent": "a cat",
+        "returned": "",
+    },
     "KeyConflict": {"entry": ENTRY, "reason": "it stands for a different request."},
     "UnreadableResponse": {
         "message": "no list",
@@ -107,6 +115,7 @@ NEXT_STEPS = {
     "NotSent": "check base_url and the network, then try again",
     "NoResponse": "try again later",
     "SubmitInDoubt": "resolve it with session.doubts",
+    "WrongPrompt": "is paid, and the response repeats an empty prompt. Set RixAPI",
     "KeyConflict": "Use another key to buy again",
     "Refused": "ask the operator of the service",
     "Unauthorized": "Check the API key (LUMA_API_KEY)",

@@ -182,6 +182,10 @@ class DreamMachine(Dialect):
         self.check_carried(request)
         return compare(raw, submit_spec(request))
 
+    def repeated_prompt(self, raw: Mapping[str, Any]) -> str | None:
+        """Return the prompt that the answer to a submit repeats; None if it shows nothing about the prompt."""
+        return flat.repeated_prompt(raw)
+
     def peek(self, raw: Mapping[str, Any]) -> StillRunning | None:
         """Tell whether a row's JSON is certainly that of a running generation; None when it has to be structured."""
         return flat.peek(raw)

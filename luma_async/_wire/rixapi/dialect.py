@@ -218,6 +218,23 @@ class RixAPI(Dialect):
         # Assumed: the path is that of the published relays of the same family.
         return Query(call=Call(name="key", method="GET", path="/api/usage/token"), read=answer.read_key)
 
+    def repeated_prompt(self, raw: Mapping[str, Any]) -> str | None:
+        """Return the prompt that the answer to a submit repeats; None if it shows nothing about the prompt.
+
+        Source: recorded answers. Some relays of the edition of 2024 answer every submit with an empty prompt.
+        """
+        prompt = flat.repeated_prompt(raw)
+        return None if prompt is not None and not prompt.strip() and self.edition == "2024" else prompt
+
+    @property
+    def prompt_advice(self) -> str:
+        """What to set if the service did not read the prompt: the two editions have different names for it."""
+        other = "2024" if self.edition == "2025" else "2025"
+        return (
+            f'The service may read the prompt of the other edition only: set RixAPI(edition="{other}") '
+            f"(--edition {other}), and submit one prompt first."
+        )
+
     def peek(self, raw: Mapping[str, Any]) -> StillRunning | None:
         """Tell whether a row's JSON is certainly that of a running generation; None when it has to be structured."""
         return flat.peek(raw)
