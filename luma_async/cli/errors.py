@@ -94,6 +94,8 @@ def error_text(error: Exception, arguments: argparse.Namespace) -> str:
             text = str(error).replace(RateLimited.NEXT_STEP, "Wait, then try again.")
         case _:
             text = str(error)
+    # The command says in its own words what an error has stopped.
+    text = text.removesuffix(getattr(error, "note", "")).rstrip()
     if generation_id := getattr(error, "generation_id", None):
         wait = resume_command(arguments, "wait", generation_id)
         text = re.sub(

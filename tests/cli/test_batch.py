@@ -308,6 +308,8 @@ async def test_nothing_done_exit_code(run, here, gateway):
     code, _, err = await run("prompts.txt", "--out", "out")
     assert code == 4
     assert "API key" in err
+    assert "The batch was stopped: 0 bought in this run" in err
+    assert "run the same command again; it buys only what is missing" in err
 
 
 async def test_timeout(run, here, gateway):

@@ -160,7 +160,7 @@ async def _buy(prompts: Prompts, arguments: argparse.Namespace) -> int:
                 await _print_interrupted(batch.stats, arguments)
                 raise
             except Exception as error:
-                _print_summary(batch.stats, running, arguments.out)
+                _print_stopped(batch.stats, running, arguments)
                 if not isinstance(error, InvalidInput) or not batch.stats.submitted:
                     raise
                 # Exit code 2 would mean that nothing was bought.
@@ -322,6 +322,17 @@ async def _print_interrupted(stats: BatchStats, arguments: argparse.Namespace) -
         f"Interrupted: {stats.ended} of {stats.total} have ended, {running} are paid and keep running. "
         "To continue, run the same command again; it buys only what is missing."
     )
+
+
+def _print_stopped(stats: BatchStats, running: int, arguments: argparse.Namespace) -> None:
+    """Print how far a batch came that an error has stopped, and how to go on; the error itself is printed last."""
+    started = stats.ended + stats.running
+    rest = "" if stats.total is None else f", {stats.total - started} were not submitted"
+    print_status(
+        f"The batch was stopped: {stats.submitted} bought in this run, {stats.ended} ended{rest}. To continue, correct "
+        "what the last line says and run the same command again; it buys only what is missing."
+    )
+    _print_summary(stats, running, arguments.out)
 
 
 def _print_summary(stats: BatchStats, running: int, out: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import ssl
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ _UNKNOWN_ID = "luma-async-doctor"
 _MAX_CLOCK_SKEW_S = 60.0
 """Presigned URLs are valid for an hour, so that a minute does no harm."""
 _CLOCK_TIMEOUT_S = 10.0
+_CERTIFICATES = "If it is from a CA of your own, set SSL_CERT_FILE to a file with that CA."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,6 +124,9 @@ async def _check_clock(address: str) -> Finding:
         date = await asyncio.to_thread(_fetch_date, address)
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            message = f"The certificate of {address} is not trusted: {reason.verify_message}. {_CERTIFICATES}"
+            return "connection", "", NotSent(message=message, permanent=True)
         return "connection", "", NotSent(message=f"Cannot reach {address}: {reason}.")
     try:
         theirs = parsedate_to_datetime(date or "")
