@@ -99,7 +99,7 @@ def proxies(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def kills(session: nox.Session) -> None:
-    """Kill a program that buys at five hundred random instants: nothing may be paid twice, nothing paid be lost."""
+    """Kill a program at five hundred random instants, and again with downloads: nothing is paid twice or lost."""
     session.install("-e", ".[dev]")
     session.run("pytest", "-q", "-s", "tests/stories/test_survives_sudden_death.py", env={"LUMA_ASYNC_KILLS": "500"})
 

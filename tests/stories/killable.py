@@ -1,8 +1,9 @@
 """A program that buys videos and is killed on the way. The stories of sudden death run it, and do not import it.
 
-It reads what to do from its input, a JSON object in each line: `{"journal": …, "count": …, "step": …, "environ": {…}}`.
-For each line it forks, so that no run has to import everything again. The child submits COUNT prompts under COUNT keys
-and waits for all. If a STEP is given, it kills itself there with SIGKILL; the steps are numbered in the order in which
+It reads what to do from its input, a JSON object in each line:
+`{"journal": …, "count": …, "step": …, "folder": …, "environ": {…}}`. For each line it forks, so that no run has to
+import everything again. The child submits COUNT prompts under COUNT keys, waits for all, and downloads the files if
+there is a FOLDER. If a STEP is given, it kills itself there with SIGKILL; the steps are numbered in the order in which
 a purchase reaches them. The parent prints the child's process id, waits for an empty line, and prints the exit code.
 """
 
@@ -14,6 +15,7 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 
 import aiohttp
 
@@ -34,6 +36,8 @@ STEPS = (
     "before the result is written",
     "while the result is written",
     "after the result is written",
+    "while a file is downloaded",
+    "after a file is complete",
 )
 WRITES = {"claim": "claim", "accept": "acceptance", "finish": "result"}
 """What each step of the life cycle writes."""
@@ -85,12 +89,20 @@ def tracing(reach):
     return config
 
 
-async def main(path, count, reach):
+EVENTS = {
+    "Polled": "while waiting",
+    "Downloading": "while a file is downloaded",
+    "Downloaded": "after a file is complete",
+}
+"""The steps that events show."""
+
+
+async def main(path, count, reach, folder):
     reach("before anything")
 
     def on_event(event):
-        if type(event).__name__ == "Polled":
-            reach("while waiting")
+        if (name := type(event).__name__) in EVENTS:
+            reach(EVENTS[name])
 
     journal = Instrumented(path, reach)
     session = LumaSession(
@@ -108,8 +120,9 @@ async def main(path, count, reach):
                 handles.append(await call)
             except LumaError:
                 continue
-        async for _ in luma.as_completed(handles):
-            pass
+        async for outcome in luma.as_completed(handles):
+            if folder and outcome.generation and not (Path(folder) / f"{outcome.generation.id}.mp4").exists():
+                await outcome.handle.download(folder)
 
 
 def claim_too_late():
@@ -133,7 +146,7 @@ def run(order):
     if os.environ.get("CLAIM_TOO_LATE"):
         claim_too_late()
     reach = kill_at(order["step"]) if order["step"] is not None else lambda _: None
-    asyncio.run(main(order["journal"], order["count"], reach))
+    asyncio.run(main(order["journal"], order["count"], reach, order["folder"]))
 
 
 def serve():

@@ -1,7 +1,8 @@
 """Killing the program at any moment costs nothing but time: no charge is made twice, and no paid job is lost.
 
 The program that is killed is `killable.py`; the gateway that counts charges runs in this process. The suite kills the
-program at every step and at twenty random moments; `nox -s kills` does so at five hundred.
+program at every step and at twenty random moments, with and without downloads; `nox -s kills` does so at five hundred
+(`LUMA_ASYNC_KILLS`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ledger import balance
 from stories.killable import STEPS
 
 from luma_async import Phase, SqliteJournal
+from luma_async._download.part_file import is_intact
 from luma_async.testing import ALWAYS, FakeGateway, hang, late, succeeds
 
 PROGRAM = Path(__file__).with_name("killable.py")
@@ -50,7 +52,9 @@ class Programs:
     async def run(self, gateway, path, count, *, step=None, kill_after_s=None, **environ):
         """Run it to its end or its kill; return its exit code."""
         environ |= {"LUMA_API_KEY": gateway.api_key, "LUMA_BASE_URL": gateway.base_url}
+        folder = path.with_suffix(".files")
         order = {"journal": str(path), "count": count, "step": step, "environ": environ}
+        order["folder"] = str(folder) if folder.exists() else None
         server = self._idle.pop()
         code = await asyncio.to_thread(self._run, server, json.dumps(order), kill_after_s)
         self._idle.append(server)
@@ -97,7 +101,17 @@ async def completed(programs, gateway, path, count):
     accepted, doubtful, entries = await balanced(gateway, path)
     assert accepted + doubtful == count
     assert {entry.phase for entry in entries.values() if entry.generation_id} <= {Phase.COMPLETED}
+    if (folder := path.with_suffix(".files")).exists():
+        paid = {entry.generation_id for entry in entries.values() if entry.generation_id}
+        assert {file.name for file in folder.iterdir()} == {f"{generation_id}.mp4" for generation_id in paid}
+        assert all([await is_intact(file, "mp4") for file in folder.iterdir()])
     return doubtful
+
+
+def downloads_to_folder(path, *, downloads):
+    """Make the folder next to a journal to which the program then downloads."""
+    if downloads:
+        path.with_suffix(".files").mkdir()
 
 
 def duplicates(gateway):
@@ -108,6 +122,7 @@ def duplicates(gateway):
 async def test_killed_at_each_step(programs, tmp_path, step):
     """Killed at a given step and run again: nothing is charged twice, nothing paid is unknown, the rest completes."""
     path = tmp_path / "jobs.db"
+    downloads_to_folder(path, downloads="a file" in STEPS[step])
     async with FakeGateway(script=succeeds(after=0.2)) as gateway:
         assert await programs.run(gateway, path, INTENTS, step=step) == -signal.SIGKILL, "the step was never reached"
         await balanced(gateway, path)
@@ -122,7 +137,8 @@ async def lives(programs, gateway, path, jitter, longest_s=LONGEST_LIFE_S, **env
 
 
 @pytest.mark.timeout(60 + 2 * KILLS)
-async def test_killed_at_any_moment(programs, tmp_path):
+@pytest.mark.parametrize("downloads", [False, True], ids=["bought", "downloaded"])
+async def test_killed_at_any_moment(programs, tmp_path, downloads):
     """Killed again and again at random moments, and then run to its end: the books balance each time."""
     room = asyncio.Semaphore(AT_ONCE)
     kills, doubts = 0, 0
@@ -130,9 +146,10 @@ async def test_killed_at_any_moment(programs, tmp_path):
     async def chain(number):
         nonlocal kills, doubts
         path, jitter = tmp_path / f"{number}.db", random.Random(number)
-        async with room, FakeGateway(script=succeeds(after=0.2)) as gateway:
+        downloads_to_folder(path, downloads=downloads)
+        async with room, FakeGateway(script=succeeds(after=0.02 if downloads else 0.2)) as gateway:
             gateway.inject(late(0.05), times=ALWAYS, when=lambda _: jitter.random() < 0.5)
-            async for _ in lives(programs, gateway, path, jitter):
+            async for _ in lives(programs, gateway, path, jitter, 0.6 if downloads else LONGEST_LIFE_S):
                 await balanced(gateway, path)
                 kills += 1
             doubts += await completed(programs, gateway, path, LIVES * INTENTS)
