@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from typing import TYPE_CHECKING, Any, Self, overload
+
+import attrs
 
 from luma_async._engine import Engine, SessionConfig, start_engine
 from luma_async._http.address import check_api_key, check_base_url, resolve, secret_headers, secret_proxy
 from luma_async._submit.attempt import Purchase
-from luma_async._wire.rixapi.dialect import RixAPI
+from luma_async._wire.registry import dialect_at, is_own_host
 from luma_async.account import Account, Library
 from luma_async.handle import GenerationHandle, as_completed, submit
 from luma_async.values.entries import Phase
@@ -61,9 +64,12 @@ class LumaSession:
     `open()` and `aclose()`, and can be opened again after closing, in another event loop too.
 
     Args:
-        api_key: the key; not given, `LUMA_API_KEY` is read, or for api.lumalabs.ai `LUMAAI_API_KEY`.
-        base_url: the relay's address, such as `https://relay.example`; not given, `LUMA_BASE_URL` is read.
-        dialect: the dialect that the service speaks.
+        api_key: the key; not given, `LUMA_API_KEY` is read, for agents.lumalabs.ai `LUMA_AGENTS_API_KEY`, and for
+            api.lumalabs.ai `LUMAAI_API_KEY`.
+        base_url: the service's address, such as `https://relay.example`; not given, `LUMA_BASE_URL` is read. A dialect
+            that only Luma speaks has its address by itself.
+        dialect: the dialect that the service speaks. None recognises Luma's own services by their hosts; every other
+            host is a relay, which speaks `RixAPI()`.
         journal: where paid generations are recorded. None keeps them in memory while the session is open. A path
             keeps them in a SQLite file. A `Journal` of your own is used and not closed.
         poll: when to poll generations that are waited for.
@@ -92,7 +98,7 @@ class LumaSession:
         api_key: str | None = None,
         *,
         base_url: str | None = None,
-        dialect: Dialect = RixAPI(),
+        dialect: Dialect | None = None,
         journal: Journal | str | os.PathLike[str] | None = None,
         poll: PollPolicy = PollPolicy.adaptive(),
         retry: RetryPolicy = RetryPolicy(),
@@ -107,7 +113,8 @@ class LumaSession:
         allow_insecure: bool = False,
         allow_private_hosts: bool = False,
     ) -> None:
-        self._dialect = dialect
+        self._named_dialect = dialect
+        self._dialect: Dialect = dialect_at(base_url or _variable("LUMA_BASE_URL")) if dialect is None else dialect
         self._engine: Engine | None = None
         self._registry: Registry | None = None
         self._opening = False
@@ -157,13 +164,18 @@ class LumaSession:
         """
         if self._engine is not None or self._opening:
             raise ConfigurationError(message="The session is open already. One session is enough for a whole program.")
+        if self._named_dialect is None:
+            self._dialect = dialect_at(self._base_url or _variable("LUMA_BASE_URL"))
+            self._config = attrs.evolve(self._config, dialect=self._dialect)
         address = resolve(
             api_key=self._api_key,
             base_url=self._base_url,
-            default_base_url=self._dialect.default_base_url,
+            dialect=self._dialect,
             variable=_variable,
             allow_insecure=self._allow_insecure,
         )
+        if self._dialect.retirement and is_own_host(address.base_url):
+            warnings.warn(self._dialect.retirement, DeprecationWarning, stacklevel=3)
         self._opening = True
         try:
             self._engine = await start_engine(self._config, address)

@@ -1,11 +1,13 @@
 """The address of the service and its key: from the arguments, else from the environment.
 
-A key of Luma is never sent to a relay, and a relay's key never to Luma.
+Each of Luma's services has its own key, which is sent to its own host and nowhere else. A relay's key is never sent to
+a host of Luma.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, cast
@@ -13,15 +15,19 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from luma_async._wire import registry
 from luma_async.values.errors import ConfigurationError
 from luma_async.values.redaction import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OFFICIAL_HOST = "api.lumalabs.ai"
-"""Luma's own service, whose key has another variable. Source: the official SDK reads LUMAAI_API_KEY."""
+    from luma_async._wire.dialect import Dialect
 
+RELAY_KEY = "LUMA_API_KEY"
+"""The variable with the key for every host that belongs to no dialect."""
+
+_LUMA_DOMAIN = "lumalabs.ai"
 _OFFICIAL_PATH = "/dream-machine/v1"
 _OFFICIAL_KEY = "luma-"
 """The beginning of Luma's own keys. Source: its documentation of the header."""
@@ -48,7 +54,7 @@ def resolve(
     *,
     api_key: Secret | None,
     base_url: str | None,
-    default_base_url: str | None,
+    dialect: Dialect,
     variable: Callable[[str], str | None],
     allow_insecure: bool,
 ) -> Address:
@@ -57,36 +63,80 @@ def resolve(
     Args:
         api_key: the argument of the session.
         base_url: the argument of the session.
-        default_base_url: the address of the service, if the dialect has only one.
+        dialect: what the session speaks.
         variable: reads a variable of the environment.
         allow_insecure: whether the key may be sent unencrypted to another host than this machine.
 
     Raises:
         ConfigurationError: a setting is missing or invalid; the message names it.
     """
-    url = base_url or (variable("LUMA_BASE_URL") or "").strip() or default_base_url
+    named = base_url or usable_address(variable("LUMA_BASE_URL"), dialect, "LUMA_BASE_URL", warn=_warn)
+    url = named or dialect.default_base_url
     if not url:
         raise ConfigurationError(
             message="No base URL: every relay has its own. "
             "Set LUMA_BASE_URL, or pass LumaSession(base_url='https://…') (--base-url)."
         )
-    url = check_base_url(url, allow_insecure=allow_insecure)
-    official = urlsplit(url).hostname == OFFICIAL_HOST
-    if official and default_base_url is None:
+    url = check_base_url(url, allow_insecure=allow_insecure).removesuffix(dialect.base_path)
+    owner = registry.HOSTS.get(registry.host_of(url))
+    if owner not in {None, dialect.name}:
         raise ConfigurationError(
-            message=f"{url} uses Luma's own format: pass dialect=DreamMachine() (--dialect dream-machine)."
+            message=f"{url} does not speak the dialect {dialect.name}: {registry.advice_for_name(owner or '')}"
         )
-    if not official and not base_url and api_key is not None and api_key.reveal().startswith(_OFFICIAL_KEY):
+    if owner is None and not base_url and api_key is not None and api_key.reveal().startswith(_OFFICIAL_KEY):
         raise ConfigurationError(
             message=f"The API key belongs to Luma, but LUMA_BASE_URL is {url}. "
             "Pass base_url as well, so that no variable decides where the key is sent."
         )
-    name = "LUMAAI_API_KEY" if official else "LUMA_API_KEY"
+    name = key_variable(url)
+    if api_key is None and owner is None and _is_luma(url):
+        raise ConfigurationError(
+            message=f"{url} is a host of Luma that no dialect knows, so no key of the environment is sent to it. Check "
+            "base_url."
+        )
     key = api_key or _read_key(variable, name)
     if key is None:
         raise ConfigurationError(message=f"No API key for {url}: set {name}, or pass LumaSession(api_key='…').")
     check_api_key(key, name)
     return Address(base_url=url, api_key=key)
+
+
+def key_variable(base_url: str) -> str:
+    """Return the variable of the environment that holds the key for an address."""
+    owner = registry.HOSTS.get(registry.host_of(base_url))
+    return registry.load(owner).key_variable if owner else RELAY_KEY
+
+
+def usable_address(value: str | None, dialect: Dialect, source: str, *, warn: Callable[[str], None]) -> str | None:
+    """Return an address from the settings, unless it is that of a relay and no relay speaks the dialect.
+
+    Luma's own SDK reads `LUMA_BASE_URL` too, so the variable may be meant for another program. A server on this
+    machine is used: it is a fake one.
+
+    Args:
+        value: the address, as it was read.
+        dialect: what the session speaks.
+        source: where the address was set.
+        warn: called with a message if the address does not count.
+    """
+    url = (value or "").strip()
+    host = registry.host_of(url)
+    if not url or dialect.has_relays or host in registry.HOSTS or _is_luma(url) or is_loopback(host):
+        return url or None
+    warn(
+        f"{source} is {url}, which does not speak the dialect {dialect.name}, so {dialect.default_base_url} is used. "
+        f"If {url} speaks it, pass base_url (--base-url)."
+    )
+    return None
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, UserWarning, stacklevel=5)
+
+
+def _is_luma(url: str) -> bool:
+    host = registry.host_of(url)
+    return host == _LUMA_DOMAIN or host.endswith(f".{_LUMA_DOMAIN}")
 
 
 def _read_key(variable: Callable[[str], str | None], name: str) -> Secret | None:
@@ -168,8 +218,10 @@ def check_base_url(url: object, *, allow_insecure: bool) -> str:
         )
     name = f"[{host}]" if ":" in host else host
     where = name if port in {None, _DEFAULT_PORTS[parts.scheme]} else f"{name}:{port}"
-    # Luma's documentation prints its base URL with a path, which the dialect adds by itself.
-    return f"{parts.scheme}://{where}{parts.path.rstrip('/').removesuffix(_OFFICIAL_PATH)}"
+    # Luma's documentation prints its base URLs with a path, which the dialect adds by itself.
+    owner = registry.HOSTS.get(host)
+    path = registry.load(owner).base_path if owner else _OFFICIAL_PATH
+    return f"{parts.scheme}://{where}{parts.path.rstrip('/').removesuffix(path)}"
 
 
 def is_loopback(host: str) -> bool:

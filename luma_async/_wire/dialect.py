@@ -176,6 +176,8 @@ class Dialect(ABC):
     key_variable: ClassVar[str] = "LUMA_API_KEY"
     """The variable of the environment that holds the key for `default_base_url`. Every other address gets
     `LUMA_API_KEY`."""
+    settings: ClassVar[Mapping[str, str]] = {}
+    """The arguments of the class that the environment can set, each with its variable."""
     base_path: ClassVar[str] = ""
     """The path that the service's documentation prints as part of the base URL; the calls add it by themselves."""
     has_relays: ClassVar[bool] = True

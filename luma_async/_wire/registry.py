@@ -40,6 +40,11 @@ def host_of(base_url: str | None) -> str:
     return (host or "").removesuffix(".")
 
 
+def is_own_host(base_url: str) -> bool:
+    """Whether an address is that of a dialect's own service."""
+    return host_of(base_url) in HOSTS
+
+
 def advice_for_operation(operation: str) -> str:
     """Say which dialects have a call; empty if none has."""
     return _advice([name for name in DIALECTS if load(name)().supports(operation)], "support")
@@ -53,9 +58,18 @@ def advice_for_field(kind: str, field: str) -> str:
 _THIRD = {"support": "supports", "carry": "carries"}
 
 
+def advice_for_name(name: str) -> str:
+    """Say how to speak a dialect."""
+    return f"use {_use(name)}."
+
+
+def _use(name: str) -> str:
+    return f"dialect={DIALECTS[name].partition(':')[2]}() (--dialect {name})"
+
+
 def _advice(names: list[str], verb: str) -> str:
     if not names:
         return ""
-    uses = " or ".join(f"dialect={DIALECTS[name].partition(':')[2]}() (--dialect {name})" for name in names)
+    uses = " or ".join(map(_use, names))
     who = f"The dialect {names[0]} {_THIRD[verb]}" if len(names) == 1 else f"The dialects {' and '.join(names)} {verb}"
     return f"{who} it: use {uses}."

@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import os
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import urlsplit
 
-from luma_async._http.address import OFFICIAL_HOST, check_base_url
+from luma_async._http.address import check_base_url
+from luma_async._wire.registry import is_own_host
 from luma_async.cli.config import configured
 from luma_async.values.errors import ConfigurationError
 from luma_async.values.redaction import Secret
@@ -57,7 +57,7 @@ def headers_for(target: str | None, typed: Iterable[Header]) -> dict[str, str]:
 def _may_get_environment(target: str) -> bool:
     """Whether the environment's headers belong to this service: it has the address that is set, or none is set."""
     owner = _normalize(os.environ.get("LUMA_BASE_URL") or configured("base_url"))
-    return owner == target if owner else urlsplit(target).hostname != OFFICIAL_HOST
+    return owner == target if owner else not is_own_host(target)
 
 
 def _normalize(base_url: str | None) -> str | None:

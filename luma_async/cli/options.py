@@ -7,21 +7,23 @@ import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from luma_async import DreamMachine, LumaSession, PollPolicy, RixAPI
-from luma_async._http.address import OFFICIAL_HOST, check_base_url
+from luma_async import LumaSession, PollPolicy
+from luma_async._http.address import RELAY_KEY, check_base_url, key_variable, usable_address
+from luma_async._wire import registry
 from luma_async.cli.config import config_path, configured, configured_path
 from luma_async.cli.headers import header, headers_for
+from luma_async.cli.output import print_status
 from luma_async.values.errors import ConfigurationError, JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from luma_async import Event, Journal
+    from luma_async._wire.dialect import Dialect
 
 
-DIALECTS = ("rixapi", "dream-machine")
+DIALECTS = tuple(registry.DIALECTS)
 EDITIONS = ("2025", "2024")
 POLL = PollPolicy.adaptive()
 """How every command polls."""
@@ -33,13 +35,13 @@ def add_service(parser: argparse.ArgumentParser, *, inherited: bool = False) -> 
     """Add the flags that select the service; if `inherited`, the parent command's values are the defaults."""
     default = argparse.SUPPRESS if inherited else None
     parser.add_argument(
-        "--base-url", metavar="URL", default=default, help="the relay's address (default: $LUMA_BASE_URL)"
+        "--base-url", metavar="URL", default=default, help="the service's address (default: $LUMA_BASE_URL)"
     )
     parser.add_argument(
         "--dialect",
         choices=DIALECTS,
         default=default,
-        help="the format that the service speaks (default: $LUMA_DIALECT, or rixapi)",
+        help="the format that the service speaks (default: $LUMA_DIALECT, or by the address)",
     )
     parser.add_argument(
         "--edition",
@@ -119,7 +121,7 @@ def default_journal() -> Path:
     return (Path(state) if state else Path.home() / ".local" / "state") / "luma-async" / "jobs.db"
 
 
-def dialect_of(arguments: argparse.Namespace, recorded: str | None = None) -> RixAPI | DreamMachine:
+def dialect_of(arguments: argparse.Namespace, recorded: str | None = None) -> Dialect:
     """Return the format that the service speaks.
 
     Args:
@@ -129,16 +131,21 @@ def dialect_of(arguments: argparse.Namespace, recorded: str | None = None) -> Ri
     Raises:
         ConfigurationError: the environment or the settings file names an unknown format.
     """
-    name = _choose("dialect", arguments.dialect or recorded, "LUMA_DIALECT", DIALECTS)
-    if name == "dream-machine":
-        return DreamMachine()
-    edition = _choose("edition", arguments.edition, "LUMA_EDITION", EDITIONS)
-    token, user = os.environ.get("LUMA_ACCESS_TOKEN"), os.environ.get("LUMA_USER_ID")
-    return RixAPI(edition="2024" if edition == "2024" else "2025", access_token=token, user_id=user)
+    address = arguments.base_url or os.environ.get("LUMA_BASE_URL") or configured("base_url")
+    by_host = registry.HOSTS.get(registry.host_of(address), DIALECTS[0])
+    name = _choose("dialect", arguments.dialect or recorded, "LUMA_DIALECT", DIALECTS, by_host)
+    edition = _choose("edition", arguments.edition, "LUMA_EDITION", EDITIONS, EDITIONS[0])
+    kind = registry.load(name)
+    values: dict[str, str | None] = {name: os.environ.get(variable) for name, variable in kind.settings.items()}
+    if "edition" in values:
+        # A flag or the settings file may set it as well.
+        values["edition"] = edition
+    dialect: Dialect = kind(**values)
+    return dialect
 
 
-def _choose(setting: str, flag: str | None, variable: str, choices: tuple[str, ...]) -> str:
-    name: str = flag or os.environ.get(variable) or configured(setting) or choices[0]
+def _choose(setting: str, flag: str | None, variable: str, choices: tuple[str, ...], default: str) -> str:
+    name: str = flag or os.environ.get(variable) or configured(setting) or default
     if name not in choices:
         raise ConfigurationError(message=f"{setting} must be one of {', '.join(choices)}, not {name!r}.")
     return name
@@ -193,7 +200,7 @@ def _make_folder(journal: Path) -> None:
     )
 
 
-def address_of(base_url: str | None, dialect: RixAPI | DreamMachine) -> tuple[str | None, str | None]:
+def address_of(base_url: str | None, dialect: Dialect) -> tuple[str | None, str | None]:
     """Return the base URL and the API key, each None if the session is to read it from the environment.
 
     The settings file's key is only ever sent to the settings file's address.
@@ -205,21 +212,24 @@ def address_of(base_url: str | None, dialect: RixAPI | DreamMachine) -> tuple[st
     Raises:
         ConfigurationError: an address is invalid.
     """
-    address = base_url or os.environ.get("LUMA_BASE_URL") or configured("base_url")
+    settings = {"LUMA_BASE_URL": os.environ.get("LUMA_BASE_URL"), str(config_path()): configured("base_url")}
+    source = next((name for name, value in settings.items() if value), "")
+    address = base_url or usable_address(settings.get(source), dialect, source, warn=print_status)
     target = address or dialect.default_base_url
     return address, _key_from_file(_normalize(target)) if target else None
 
 
-def _target(address: str | None, dialect: RixAPI | DreamMachine) -> str | None:
+def _target(address: str | None, dialect: Dialect) -> str | None:
     target = address or dialect.default_base_url
     return _normalize(target) if target else None
 
 
 def _key_from_file(target: str) -> str | None:
     """Return the settings file's key if it belongs to this address and the environment has none for it."""
-    official = DreamMachine().default_base_url if configured("dialect") == "dream-machine" else None
+    name = configured("dialect")
+    official = registry.load(name)().default_base_url if name in DIALECTS else None
     owner = configured("base_url") or official
-    if owner is None or _normalize(owner) != target or os.environ.get(_key_variable(target), "").strip():
+    if owner is None or _normalize(owner) != target or os.environ.get(key_variable(target), "").strip():
         return None
     return configured("api_key")
 
@@ -233,16 +243,12 @@ def _check_key_owner(base_url: str) -> None:
     owner, source = os.environ.get("LUMA_BASE_URL"), "LUMA_BASE_URL"
     if not owner:
         owner, source = configured("base_url"), str(config_path())
-    variable = _key_variable(base_url)
-    if owner and variable == "LUMA_API_KEY" and os.environ.get(variable) and _normalize(owner) != base_url:
+    variable = key_variable(base_url)
+    if owner and variable == RELAY_KEY and os.environ.get(variable) and _normalize(owner) != base_url:
         raise ConfigurationError(
             message=f"The journal's generations were made at {base_url}, but {variable} belongs to {owner} "
             f"({source}). Set {variable} to the key for {base_url} and add --base-url {base_url}"
         )
-
-
-def _key_variable(base_url: str) -> str:
-    return "LUMAAI_API_KEY" if urlsplit(base_url).hostname == OFFICIAL_HOST else "LUMA_API_KEY"
 
 
 def _normalize(base_url: str) -> str:

@@ -17,6 +17,7 @@ from luma_async.values.validators import (
     as_number,
     check_frame,
     check_image_url,
+    check_instance,
     check_path,
     check_source,
     check_web_address,
@@ -99,7 +100,14 @@ class ImageKeyframe:
     url: str = attrs.field(validator=_check_keyframe_url, repr=show_url)
     """An http(s) URL that the service fetches, or a `data:image/…;base64,` URI. Of a file larger than 1 MB it is the
     digest, since such a file is read when the request is sent."""
-    file: LocalFile | None = attrs.field(default=None, kw_only=True, eq=False, repr=False, metadata={"local": True})
+    file: LocalFile | None = attrs.field(
+        default=None,
+        kw_only=True,
+        validator=check_instance("a file of from_file()", LocalFile),
+        eq=False,
+        repr=False,
+        metadata={"local": True},
+    )
     """The file, if it is larger than 1 MB; `from_file()` sets it."""
 
     @classmethod
@@ -186,6 +194,10 @@ def check_keyframe(_: object, attribute: attrs.Attribute[Any], value: object) ->
         )
 
 
+def _check_keyframe_at(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    check_keyframe(_, attribute, value or "")
+
+
 def check_media(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Accept the original of an edit."""
     if not isinstance(value, Keyframe):
@@ -204,7 +216,7 @@ class KeyframeAt:
 
     frame: int = attrs.field(validator=check_frame)
     """The number of the frame, from 0. Videos have 24 frames a second."""
-    image: Keyframe = attrs.field(validator=check_keyframe)
+    image: Keyframe = attrs.field(validator=_check_keyframe_at)
     """What the frame shows."""
 
 

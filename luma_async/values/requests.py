@@ -115,7 +115,7 @@ class ExtendRequest:
     duration: str | None = attrs.field(default=None, kw_only=True, validator=check_text)
     """The duration in the service's form, such as `5s`."""
     direction: Literal["forward", "backward"] = attrs.field(
-        default="forward", kw_only=True, validator=check_choice("forward", "backward")
+        default="forward", kw_only=True, validator=check_choice("forward", "backward", optional=False)
     )
     """Whether the new part follows the video or leads to it."""
     user_id: str | None = attrs.field(default=None, kw_only=True, validator=check_user)
@@ -315,7 +315,7 @@ class ModifyRequest:
 class ImageEditRequest:
     """A picture that is changed as a prompt describes it."""
 
-    source: Media = attrs.field(validator=check_media, repr=show_media)
+    media: Media = attrs.field(validator=check_media, repr=show_media)
     """The original: a URL, an image, a generation or an uploaded file."""
     prompt: str = attrs.field(validator=check_prompt)
     """A description of the change."""
@@ -346,7 +346,7 @@ class ImageEditRequest:
 class LayerRequest:
     """A picture that is taken apart into layers with transparent areas."""
 
-    source: Media = attrs.field(validator=check_media, repr=show_media)
+    media: Media = attrs.field(validator=check_media, repr=show_media)
     """The original: a URL, an image, a generation or an uploaded file."""
     prompt: str = attrs.field(validator=check_prompt)
     """A description of the layers."""

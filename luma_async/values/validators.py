@@ -191,11 +191,11 @@ def check_frame(_: object, attribute: attrs.Attribute[Any], value: object) -> No
         raise InvalidInput(field=attribute.name, message="must be the number of a frame, an integer >= 0.")
 
 
-def check_choice(*choices: str) -> Any:
-    """Build a validator that accepts these words, or None."""
+def check_choice(*choices: str, optional: bool = True) -> Any:
+    """Build a validator that accepts these words, and None if `optional`."""
 
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value is not None and (not isinstance(value, str) or value not in choices):
+        if not (optional and value is None) and (not isinstance(value, str) or value not in choices):
             raise InvalidInput(field=attribute.name, message=f"must be one of {', '.join(choices)}.")
 
     return check
@@ -233,7 +233,7 @@ def matches(pattern: re.Pattern[str], message: str) -> Any:
     return check
 
 
-def as_number(value: Any) -> Any:
+def as_number(value: float | Any) -> Any:
     """Convert integers to floats, so that equal requests have equal forms. The validator refuses other types."""
     if not isinstance(value, int) or isinstance(value, bool):
         return value

@@ -204,7 +204,7 @@ MISTAKES = {
     ),
     "a number": ("edition = 2025", "edition must be a quoted string"),
     "a table": ('[relay]\nbase_url = "https://a.example"', "unknown setting relay"),
-    "no such format": ('dialect = "rix"', "dialect must be one of rixapi, dream-machine, not 'rix'"),
+    "no such format": ('dialect = "rix"', "dialect must be one of rixapi, dream-machine, agents, not 'rix'"),
     "no address": ('base_url = "relay"', "base URL must be an address"),
     "a key sent unencrypted": ('base_url = "http://relay.example"\napi_key = "sk-1"', "unencrypted"),
 }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async import ConfigurationError
+from luma_async import ConfigurationError, DreamMachine, RixAPI
 from luma_async._http.address import check_api_key, check_base_url, resolve
 from luma_async.values.redaction import Secret
 
@@ -19,7 +19,7 @@ def find(environment, *, api_key=None, base_url=None, default=None, allow_insecu
     address = resolve(
         api_key=Secret(api_key) if api_key else None,
         base_url=base_url,
-        default_base_url=default,
+        dialect=DreamMachine() if default else RixAPI(),
         variable=environment.get,
         allow_insecure=allow_insecure,
     )
@@ -67,7 +67,7 @@ def test_key_for_luma(url):
     [
         RELAY,
         "https://api.lumalabs.ai.evil.example",
-        "https://lumalabs.ai",
+        "https://lumalabs.ai.example",
         "https://evil.example/api.lumalabs.ai",
         "https://relay.example:8443/pro",
     ],

@@ -14,28 +14,40 @@ import pytest
 import luma_async
 from luma_async import (
     Account,
+    Agents,
     AudioRequest,
     Batch,
+    DepthControl,
     Doubts,
     DreamMachine,
+    EditControls,
     ExtendRequest,
+    FaceControl,
+    FileReference,
     GenerationHandle,
     GenerationKeyframe,
+    ImageEditRequest,
     ImageKeyframe,
     ImageReference,
     ImageRequest,
+    KeyframeAt,
     Keyframes,
+    LayerRequest,
     Library,
     Limits,
     LumaError,
     LumaSession,
     ModifyRequest,
+    NormalsControl,
     PollPolicy,
+    PoseControl,
     ReframeRequest,
     RetryPolicy,
     RixAPI,
+    SourcePosition,
     SqliteJournal,
     Timeouts,
+    TrajectoryControl,
     UnsupportedOperation,
     UpscaleRequest,
     VideoRequest,
@@ -69,7 +81,8 @@ WRONG = {
 MADE = [
     AudioRequest, DreamMachine, ExtendRequest, GenerationKeyframe, ImageKeyframe, ImageReference, ImageRequest,
     Keyframes, Limits, LumaSession, ModifyRequest, PollPolicy, ReframeRequest, RetryPolicy, RixAPI, SqliteJournal,
-    Timeouts, UpscaleRequest, VideoRequest,
+    Timeouts, UpscaleRequest, VideoRequest, Agents, DepthControl, EditControls, FaceControl, FileReference,
+    ImageEditRequest, KeyframeAt, LayerRequest, NormalsControl, PoseControl, SourcePosition, TrajectoryControl,
 ]  # fmt: skip
 """The classes that users make instances of. All others are made by the package, or have no parameters."""
 USED = {
@@ -85,6 +98,9 @@ VALID = {
     "source": "g-1",
     "prompt": "a cat",
     "id": "g-1",
+    "frame": 7,
+    "image": ImageKeyframe("https://images.example/a.png"),
+    **dict.fromkeys(("x", "y", "width", "height"), 1),
     "url": "https://images.example/a.png",
     "media": "https://videos.example/a.mp4",
     "mode": "flex_1",
@@ -138,7 +154,7 @@ def made():
     for each in MADE:
         calls[each.__name__] = each
         for name, member in vars(each).items():
-            if isinstance(member, classmethod):
+            if isinstance(member, classmethod) and not name.startswith("_"):
                 calls[f"{each.__name__}.{name}"] = getattr(each, name)
     for each in (RixAPI(), DreamMachine()):
         calls[f"{type(each).__name__}.supports"] = each.supports
@@ -250,6 +266,7 @@ def test_every_public_class_is_in_the_table():
         "BatchStats", "Changed", "Credits", "Downloaded", "Downloading", "Entry", "Finished", "Generation", "Image",
         "Journal", "KeyUsage", "MemoryJournal", "Outcome", "Paused", "Phase", "Polled", "Preview", "PromptRow",
         "Prompts", "Reconciled", "Retried", "State", "StillInDoubt", "SubmitFailed", "Submitted", "User", "Video",
+        "Layer", "OtherOutput", "UploadedFile",
     }  # fmt: skip
     classes = {
         name

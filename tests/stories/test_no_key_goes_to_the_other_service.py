@@ -1,16 +1,31 @@
-"""The official key goes to Luma alone and a relay's key to relays alone, whatever the settings and the answers say."""
+"""Each key goes to its own host alone, whatever the settings and the answers say."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import re
+import warnings
 
 import pytest
 from yarl import URL
 
-from luma_async import ConfigurationError, DreamMachine, LumaError, LumaSession, Refused, RixAPI, SubmitInDoubt
+from luma_async import (
+    Agents,
+    ConfigurationError,
+    DreamMachine,
+    LumaError,
+    LumaSession,
+    MemoryJournal,
+    Refused,
+    RixAPI,
+    SubmitInDoubt,
+)
+from luma_async._wire import registry
 from luma_async.testing import ALWAYS, FakeGateway, redirect
 
 OFFICIAL_KEY, RELAY_KEY = "luma-official-0123456789", "sk-relay-9876543210"
+AGENTS_KEY = "luma-api-5566778899"
 LUMA = "https://api.lumalabs.ai/dream-machine/v1"
 DIALECTS = {"official format": DreamMachine(), "relay format": RixAPI()}
 
@@ -24,6 +39,7 @@ def gateway_options():
 def both_keys(monkeypatch):
     monkeypatch.setenv("LUMAAI_API_KEY", OFFICIAL_KEY)
     monkeypatch.setenv("LUMA_API_KEY", RELAY_KEY)
+    monkeypatch.setenv("LUMA_AGENTS_API_KEY", AGENTS_KEY)
     monkeypatch.delenv("LUMA_BASE_URL", raising=False)
 
 
@@ -70,8 +86,9 @@ async def test_luma_gets_official_key(mocked_http, base_url):
     mocked_http.get(URL(f"{LUMA}/generations?limit=100&offset=0"), payload={"generations": []})
     mocked_http.get(f"{LUMA}/credits", payload={"credit_balance": 1})
     mocked_http.get(f"{LUMA}/ping", payload={"message": "pong"})
-    async with LumaSession(base_url=base_url, dialect=DreamMachine()) as luma:
-        await use(luma, ends_well=True)
+    with pytest.warns(DeprecationWarning, match="2026-10-04"):
+        async with LumaSession(base_url=base_url, dialect=DreamMachine()) as luma:
+            await use(luma, ends_well=True)
     calls = list(itertools.chain.from_iterable(mocked_http.requests.values()))
     assert len(calls) == 5
     assert {url.host for _, url in mocked_http.requests} == {"api.lumalabs.ai"}
@@ -115,3 +132,69 @@ async def test_redirect_is_not_followed(gateway, dialect, status):
             await use(luma, ends_well=False)
         assert elsewhere.requests == ()
     assert gateway.counts["submit"] == 2
+
+
+RELAY, LEGACY, PRESENT = "https://relay.example", "https://api.lumalabs.ai", "https://agents.lumalabs.ai"
+OTHER = "https://other.lumalabs.ai"
+OWN_KEY = {RELAY: RELAY_KEY, LEGACY: OFFICIAL_KEY, PRESENT: AGENTS_KEY}
+PAIRINGS = {
+    # address, given by, dialect: the address that is used; None for an error before anything is sent
+    **{(RELAY, by, dialect): RELAY for by in ("argument", "variable") for dialect in (RixAPI, DreamMachine, None)},
+    (RELAY, "argument", Agents): RELAY,
+    (RELAY, "variable", Agents): PRESENT,
+    **{(LEGACY, by, dialect): LEGACY for by in ("argument", "variable") for dialect in (DreamMachine, None)},
+    **{(LEGACY, by, dialect): None for by in ("argument", "variable") for dialect in (RixAPI, Agents)},
+    **{(f"{PRESENT}/v1", by, dialect): PRESENT for by in ("argument", "variable") for dialect in (Agents, None)},
+    **{(PRESENT, by, dialect): None for by in ("argument", "variable") for dialect in (RixAPI, DreamMachine)},
+    **{(OTHER, by, dialect): None for by in ("argument", "variable") for dialect in (*(RixAPI, DreamMachine), None)},
+    **{(OTHER, by, Agents): None for by in ("argument", "variable")},
+    (None, "argument", RixAPI): None,
+    (None, "argument", None): None,
+    (None, "argument", DreamMachine): LEGACY,
+    (None, "argument", Agents): PRESENT,
+}
+
+
+@pytest.mark.parametrize(("pairing", "used"), PAIRINGS.items(), ids=map(str, PAIRINGS))
+async def test_each_key_at_its_own_host(mocked_http, monkeypatch, pairing, used):
+    """With all three keys set, every pairing of address and dialect sends a key to its own host, or sends nothing."""
+    address, by, dialect = pairing
+    if by == "variable":
+        monkeypatch.setenv("LUMA_BASE_URL", address)
+    for method in ("get", "post"):
+        getattr(mocked_http, method)(re.compile(".*"), payload={"id": "g1", "state": "queued"}, repeat=True)
+    session = LumaSession(base_url=address if by == "argument" else None, dialect=dialect and dialect())
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        expected = pytest.raises(ConfigurationError) if used is None else contextlib.nullcontext()
+        with expected:
+            async with session as luma:
+                await use(luma, ends_well=False)
+    calls = list(itertools.chain.from_iterable(mocked_http.requests.values()))
+    assert {str(url.origin()) for _, url in mocked_http.requests} == ({used} if used else set())
+    for call in calls:
+        assert call.kwargs["headers"]["Authorization"] == f"Bearer {OWN_KEY[used]}"
+        assert not any(key in str(call.kwargs) for key in set(OWN_KEY.values()) - {OWN_KEY[used]})
+    kinds = {warning.category for warning in warned}
+    ignored = (address, by, dialect) == (RELAY, "variable", Agents)
+    assert kinds == ({DeprecationWarning} if used == LEGACY else {UserWarning} if ignored else set())
+
+
+def test_hosts_of_the_dialects():
+    """The registry has the host of each dialect that has an address, and its name."""
+    found = {name: registry.load(name)() for name in registry.DIALECTS}
+    assert all(dialect.name == name for name, dialect in found.items())
+    own = {registry.host_of(dialect.default_base_url): name for name, dialect in found.items()}
+    assert {host: name for host, name in own.items() if host} == registry.HOSTS
+
+
+async def test_dialect_by_host(mocked_http):
+    """The service is recognised by its host, and the journal files entries under its dialect, with or without /v1."""
+    mocked_http.post(f"{PRESENT}/v1/generations", payload={"id": "g1", "state": "queued"})
+    journal = MemoryJournal()
+    async with LumaSession(base_url=f"{PRESENT}/v1", journal=journal) as luma:
+        assert luma.supports("layers")
+        await luma.submit("cat dance", key="cat")
+    assert (await journal.get("cat")).service == f"agents {PRESENT}"
+    async with LumaSession(dialect=Agents(), journal=journal) as luma:
+        assert [handle.id for handle in await luma.resume()] == ["g1"]

@@ -50,10 +50,10 @@ BUILD = {
         **{"media": "https://example.com/cat.mp4", "mode": "flex_1", **fields}
     ),
     ImageEditRequest: lambda **fields: ImageEditRequest(
-        **{"source": "https://example.com/cat.jpg", "prompt": "add a hat", **fields}
+        **{"media": "https://example.com/cat.jpg", "prompt": "add a hat", **fields}
     ),
     LayerRequest: lambda **fields: LayerRequest(
-        **{"source": "https://example.com/cat.jpg", "prompt": "cat, street", **fields}
+        **{"media": "https://example.com/cat.jpg", "prompt": "cat, street", **fields}
     ),
 }
 
@@ -119,7 +119,7 @@ BAD = [
     (ReframeRequest, "source_position", [{"x": 0}, "0,0,1,1", (0, 0, 1, 1)]),
     (ModifyRequest, "controls", [{"depth": 1}, "depth"]),
     (ModifyRequest, "auto_controls", BAD_FLAGS),
-    (ImageEditRequest, "source", [*BAD_URLS, None]),
+    (ImageEditRequest, "media", [*BAD_URLS, None]),
     (LayerRequest, "resolution", ["", "4k", 7]),
     (AudioRequest, "negative_prompt", BAD_TEXTS),
     (ImageRequest, "image_refs", [["https://example.com/x.jpg"], REFERENCE, "x", None]),
@@ -324,14 +324,12 @@ SIGNED_FIELDS = {
     "character_refs": {"identity0": [SIGNED]},
     "modify_image_ref": ImageReference(SIGNED),
 }
-SIGNED_SOURCES = {kind: {"source": SIGNED} for kind in (ImageEditRequest, LayerRequest)}
 
 
 @pytest.mark.parametrize("kind", BUILD)
 def test_repr_hides_queries(kind):
     """The repr of a request shows no query of a URL, which may have a signature."""
-    signed = SIGNED_FIELDS | SIGNED_SOURCES.get(kind, {})
-    fields = {name: value for name, value in signed.items() if name in attrs.fields_dict(kind)}
+    fields = {name: value for name, value in SIGNED_FIELDS.items() if name in attrs.fields_dict(kind)}
     shown = repr(BUILD[kind](**fields))
     assert "secret" not in shown
     assert shown.count("'https://images.example/cat.png?…'") >= len(fields)

@@ -78,7 +78,7 @@ def _fields(request: Request) -> dict[str, Any]:
             }
         case LayerRequest():
             return _common("layering", request, IMAGE_MODEL) | {
-                "source": _picture(request.source),
+                "source": _picture(request.media),
                 "layering": {"resolution": request.resolution} if request.resolution else None,
             }
         case _:
@@ -101,7 +101,7 @@ def _image(request: ImageRequest | ImageEditRequest) -> dict[str, Any]:
         "web_search": request.web_search,
     }
     if isinstance(request, ImageEditRequest):
-        return _common("image_edit", request, IMAGE_MODEL) | {"source": _picture(request.source)} | fields
+        return _common("image_edit", request, IMAGE_MODEL) | {"source": _picture(request.media)} | fields
     return _common("image", request, IMAGE_MODEL) | {"aspect_ratio": request.aspect_ratio} | fields
 
 

@@ -48,13 +48,13 @@ _CARRIES: dict[str, frozenset[str]] = {
     | {"direction", "user_id", "extra"},
     "ImageRequest": frozenset({"prompt", "aspect_ratio", "model", "image_refs", "format", "style", "web_search"})
     | {"user_id", "extra"},
-    "ImageEditRequest": frozenset({"source", "prompt", "model", "image_refs", "format", "style", "web_search"})
+    "ImageEditRequest": frozenset({"media", "prompt", "model", "image_refs", "format", "style", "web_search"})
     | {"user_id", "extra"},
     "ModifyRequest": frozenset({"media", "mode", "prompt", "model", "first_frame", "auto_controls", "controls"})
     | {"keyframes", "resolution", "hdr", "exr_export", "user_id", "extra"},
     "ReframeRequest": frozenset({"media", "aspect_ratio", "kind", "prompt", "model", "source_position"})
     | {"resolution", "user_id", "extra"},
-    "LayerRequest": frozenset({"source", "prompt", "model", "resolution", "user_id", "extra"}),
+    "LayerRequest": frozenset({"media", "prompt", "model", "resolution", "user_id", "extra"}),
     "Keyframes": frozenset({"frame0", "frame1", "at"}),
     "KeyframeAt": frozenset({"frame", "image"}),
     "ImageKeyframe": frozenset({"url"}),

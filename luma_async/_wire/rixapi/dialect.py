@@ -66,6 +66,7 @@ def _as_user_id(value: int | str | None) -> str | None:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value  # type: ignore[return-value]
 
 
+_SETTINGS = {"edition": "LUMA_EDITION", "access_token": "LUMA_ACCESS_TOKEN", "user_id": "LUMA_USER_ID"}
 _CARRIES: dict[str, frozenset[str]] = {
     "VideoRequest": frozenset({"prompt", "aspect_ratio", "keyframes", "loop", "expand_prompt", "notify_hook", "extra"})
     | {"model", "resolution", "duration"},
@@ -93,6 +94,7 @@ class RixAPI(Dialect):
         "ping": "account.key() is free as well.",
     }
     carries = _CARRIES
+    settings = _SETTINGS
 
     edition: Literal["2025", "2024"] = attrs.field(default="2025", validator=_check_edition)
     """The edition of the documentation that submits follow. 2025 takes keyframes as objects; 2024 takes two image

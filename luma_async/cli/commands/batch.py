@@ -27,9 +27,10 @@ from luma_async.values.errors import InvalidInput, LumaError, SubmitInDoubt
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from luma_async import BatchStats, DreamMachine, LumaSession, Outcome, RixAPI
+    from luma_async import BatchStats, LumaSession, Outcome
     from luma_async._batch.batch import Batch
     from luma_async._batch.preview import Preview
+    from luma_async._wire.dialect import Dialect
     from luma_async.prompts import Prompts
 
 RESULTS = "results.jsonl"
@@ -106,7 +107,7 @@ async def run(arguments: argparse.Namespace) -> int:
             await _write_page(arguments)
 
 
-def _read_prompts(arguments: argparse.Namespace, dialect: RixAPI | DreamMachine) -> Prompts:
+def _read_prompts(arguments: argparse.Namespace, dialect: Dialect) -> Prompts:
     if arguments.file == "-":
         return parse_prompts(
             arguments.data, format=arguments.format or "text", name="standard input", check=dialect.submit_call
