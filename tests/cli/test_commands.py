@@ -550,7 +550,7 @@ def test_bash_completion(tmp_path, capsys, monkeypatch):
     assert set(COMMANDS) <= candidates(script, "luma-async", "")
     assert candidates(script, "luma-async", "res") == {"resume"}
     assert "--output" in candidates(script, "luma-async", "generate", "--out")
-    assert candidates(script, "luma-async", "wait", "--dialect", "") == {"rixapi", "dream-machine"}
+    assert candidates(script, "luma-async", "wait", "--dialect", "") == {"rixapi", "dream-machine", "agents"}
     (tmp_path / "prompts.csv").touch()
     monkeypatch.chdir(tmp_path)
     assert "prompts.csv" in candidates(script, "luma-async", "batch", "prom")
