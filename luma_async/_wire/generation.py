@@ -90,8 +90,14 @@ def find_all(rows: Sequence[Any], document: Document, wanted: Collection[str] = 
     """
     found: list[Row] = []
     for row in rows:
-        raw = next(_find(row), None) if is_object(row) else None
-        if raw is not None:
+        if not is_object(row):
+            continue
+        # The usual row has the id that was asked for, which was checked when the request was built.
+        name = row.get("task_id") or row.get("id")
+        if isinstance(name, str) and name in wanted:
+            found.append(Row(id=name, raw=row, base_url=document.base_url))
+            continue
+        if (raw := next(_find(row), None)) is not None:
             names = _names(raw)
             asked = next((name for name in names if name in wanted), names[0])
             found.append(Row(id=asked, raw=raw, base_url=document.base_url))

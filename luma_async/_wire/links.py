@@ -91,16 +91,19 @@ def with_absolute_links(generation: Generation, base_url: str) -> Generation:
         file: Video | Image | None = getattr(generation, name)
         if file is not None and (links := _resolve(file, base_url)):
             changes[name] = attrs.evolve(file, **links)
-    outputs = tuple(attrs.evolve(output, **_resolve(output, base_url)) for output in generation.outputs)
-    return (
-        attrs.evolve(generation, outputs=outputs, **changes) if outputs != generation.outputs or changes else generation
-    )
+    if any(_resolve(output, base_url) for output in generation.outputs):
+        changes["outputs"] = tuple(attrs.evolve(output, **_resolve(output, base_url)) for output in generation.outputs)
+    return attrs.evolve(generation, **changes) if changes else generation
 
 
 def _resolve(file: Output, base_url: str) -> dict[str, Any]:
     """Return the links of a file that are relative, as absolute links."""
-    links = {name: getattr(file, name, None) for name in ("url", "download_url", "thumbnail_url")}
-    return {name: absolute(link, base_url) for name, link in links.items() if link and not link.startswith(_WEB)}
+    changes: dict[str, Any] = {}
+    for name in ("url", "download_url", "thumbnail_url"):
+        link = getattr(file, name, None)
+        if link and not link.startswith(_WEB):
+            changes[name] = absolute(link, base_url)
+    return changes
 
 
 def absolute(link: str, base_url: str) -> str:

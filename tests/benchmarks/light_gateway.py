@@ -77,9 +77,9 @@ def begin():
 
 
 async def submit(request):
-    await request.read()
+    sent = await request.json()
     counts["submit"] += 1
-    return answer(flat(begin()), 201)
+    return answer(flat(begin()) | {"prompt": sent.get("prompt") or sent.get("user_prompt")}, 201)
 
 
 async def query(request):
@@ -101,9 +101,9 @@ async def tasks(request):
 
 
 async def create_dream_machine(request):
-    await request.read()
+    sent = await request.json()
     counts["submit"] += 1
-    return answer(generation_body(begin()), 201)
+    return answer(generation_body(begin()) | {"request": sent}, 201)
 
 
 async def query_dream_machine(request):
