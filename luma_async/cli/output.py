@@ -96,7 +96,7 @@ def print_json(document: dict[str, Any]) -> None:
 
 def print_generation(generation: Generation, **more: Any) -> None:
     """Print a generation as JSON, without the response that it was read from."""
-    print_json({**as_json(generation, without={"raw", "raw_row"}), **more})
+    print_json({**generation.to_dict(), **more})
 
 
 def print_entry(entry: Entry) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import attrs
 
 from luma_async.values.html import figure
 from luma_async.values.public import public
 from luma_async.values.redaction import clip, show_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Json = dict[str, Any]
 """A JSON object as received."""
@@ -173,6 +176,54 @@ class Generation:
         shown = [f", {name}={clip(text, _SHOWN_CHARS)!r}" for name, text in words.items() if text]
         return f"Generation(id={self.id!r}, state={str(self.state)!r}{''.join(shown)})"
 
+    def to_dict(self, *, raw: bool = False) -> dict[str, Any]:
+        """Return all fields as JSON can hold them: states are words, times ISO 8601 texts, files objects.
+
+        `Generation.from_dict()` reads it. Each of the `outputs` names its class. The links in it may contain
+        signatures, as in the generation itself.
+
+        Args:
+            raw: whether to include `raw` and `raw_row`, the JSON as received.
+        """
+        left_out: frozenset[str] = frozenset() if raw else _RAW_FIELDS
+        return attrs.asdict(self, filter=lambda field, _: field.name not in left_out) | {
+            "state": str(self.state),
+            "created_at": self.created_at.isoformat() if self.created_at is not None else None,
+            "outputs": [{"class": type(each).__name__, **attrs.asdict(each)} for each in self.outputs],
+            "siblings": list(self.siblings),
+        }
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any], /) -> Self:
+        """Return the generation that `to_dict()` was called on; without `raw`, if `to_dict()` left it out.
+
+        Fields that are missing get their defaults, and names that are no field are ignored.
+
+        Raises:
+            ValueError: it is not what `to_dict()` returns.
+        """
+        try:
+            fields = _known_fields(cls, form)
+            for name, kind in _PARTS.items():
+                if fields.get(name) is not None:
+                    fields[name] = kind(**_known_fields(kind, fields[name]))
+            if fields.get("created_at") is not None:
+                fields["created_at"] = datetime.fromisoformat(fields["created_at"])
+            if "outputs" in fields:
+                kinds = [(_OUTPUTS[each["class"]], each) for each in fields["outputs"]]
+                fields["outputs"] = tuple(kind(**_known_fields(kind, each)) for kind, each in kinds)
+            fields["siblings"] = tuple(fields.get("siblings", ()))
+            return cls(**fields | {"id": form["id"], "state": State(form["state"])})
+        except (TypeError, ValueError, KeyError) as error:
+            reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"this is not what Generation.to_dict() returns ({reason})")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: object, handler: Any) -> dict[str, Any]:
+        """Let pydantic write a generation as `to_dict()` does, so that a FastAPI route can return it."""
+        written = {"type": "function-plain", "function": cls.to_dict, "return_schema": handler(dict[str, Any])}
+        return {"type": "is-instance", "cls": cls, "serialization": written}
+
     def _repr_html_(self) -> str:
         """Display the video or image in a notebook; prefer a link without a watermark."""
         video, raw = self.video or Video(), self.video_raw or Video()
@@ -186,6 +237,22 @@ class Generation:
             poster=still or "",
             picture=not clip_link,
         )
+
+
+_RAW_FIELDS = frozenset({"raw", "raw_row"})
+_PARTS: dict[str, type[Video | Image]] = {
+    "video": Video,
+    "video_raw": Video,
+    "image": Image,
+    "thumbnail": Image,
+    "last_frame": Image,
+}
+"""The fields of a generation that are files."""
+_OUTPUTS: dict[str, type[Output]] = {cls.__name__: cls for cls in (Video, Image, Layer, OtherOutput)}
+
+
+def _known_fields(cls: type[attrs.AttrsInstance], form: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: form[name] for name in attrs.fields_dict(cls) if name in form}
 
 
 @public

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
+from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
@@ -20,8 +22,10 @@ from luma_async import (
     Generation,
     Image,
     KeyUsage,
+    Layer,
     NoResponse,
     NotSent,
+    OtherOutput,
     Paused,
     Phase,
     Polled,
@@ -132,3 +136,48 @@ def test_phases_are_strings():
 def test_smallest_generation():
     """A generation needs only an id and a state."""
     assert Generation(id="g1", state=State.PENDING).video is None
+
+
+FULL = Generation(
+    id="g1",
+    state=State.COMPLETED,
+    raw_state="completed",
+    created_at=datetime(2026, 12, 1, 10, 30, tzinfo=UTC),
+    video=Video(url="https://cdn.example/g1.mp4", width=640),
+    image=Image(url="https://cdn.example/g1.jpg"),
+    outputs=(OtherOutput(type="exr", url="https://cdn.example/g1.exr"), Layer(url="https://cdn.example/1.png")),
+    progress=0.0,
+    siblings=("g2",),
+    raw={"id": "g1", "nested": {"a": [1]}},
+    raw_row={"status": "SUCCESS"},
+)
+
+
+def test_dict_of_a_generation():
+    """`to_dict()` is plain JSON: the state is a word, the time an ISO text, and `raw` is there only if asked for."""
+    form = json.loads(json.dumps(FULL.to_dict()))
+    assert form == FULL.to_dict()
+    assert (form["state"], form["created_at"], form["siblings"]) == ("completed", "2026-12-01T10:30:00+00:00", ["g2"])
+    assert form["video"]["width"] == 640
+    assert [each["class"] for each in form["outputs"]] == ["OtherOutput", "Layer"]
+    assert {"raw", "raw_row"} & form.keys() == set()
+    assert FULL.to_dict(raw=True)["raw"] == FULL.raw
+
+
+@pytest.mark.parametrize("generation", [FULL, GENERATION, Generation(id="g", state=State.PENDING)], ids=lambda g: g.id)
+def test_generation_from_dict(generation):
+    """A generation survives JSON; without `raw` only the JSON as received is missing."""
+    assert Generation.from_dict(json.loads(json.dumps(generation.to_dict(raw=True)))) == generation
+    bare = attrs.evolve(generation, raw={}, raw_row={})
+    assert Generation.from_dict({**generation.to_dict(), "a field of tomorrow": 1}) == bare
+
+
+@pytest.mark.parametrize(
+    "form",
+    [{}, {"id": "g"}, {"id": "g", "state": "gone"}, {"id": "g", "state": "failed", "video": 7}, []],
+    ids=["empty", "no state", "no such state", "no video", "no dictionary"],
+)
+def test_foreign_dict(form):
+    """What `to_dict()` did not return is a ValueError."""
+    with pytest.raises(ValueError, match="to_dict"):
+        Generation.from_dict(form)

@@ -7,10 +7,8 @@ from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from luma_async.values.entries import Entry, Phase
-from luma_async.values.models import Generation, Image, Layer, OtherOutput, State, Video
+from luma_async.values.models import Generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,15 +31,6 @@ COLUMNS = (
 )
 
 _values: Callable[[Entry], tuple[Any, ...]] = attrgetter(*COLUMNS)
-
-_PARTS: dict[str, type[Any]] = {
-    "video": Video,
-    "video_raw": Video,
-    "image": Image,
-    "thumbnail": Image,
-    "last_frame": Image,
-}
-_OUTPUTS: dict[str, type[Any]] = {cls.__name__: cls for cls in (Video, Image, Layer, OtherOutput)}
 
 
 def to_row(entry: Entry) -> list[Any]:
@@ -93,43 +82,18 @@ def _read_text(text: str | bytes | None) -> str | None:
 
 
 def _generation(generation: Generation | None) -> str | None:
-    """Encode the fields that are not defaults."""
+    """Encode the fields that are not None."""
     if generation is None:
         return None
-    form: dict[str, Any] = {}
-    for field in attrs.fields(Generation):
-        value = getattr(generation, field.name)
-        if isinstance(value, datetime):
-            form[field.name] = value.isoformat()
-        elif field.name in _PARTS and value is not None:
-            form[field.name] = attrs.asdict(value)
-        elif field.name == "outputs":
-            form |= _outputs(generation)
-        elif value != field.default:
-            form[field.name] = value
-    return json.dumps(form)
-
-
-def _outputs(generation: Generation) -> dict[str, Any]:
-    """Encode the results, if they are more than the video and the image."""
-    if generation.outputs == tuple(each for each in (generation.video, generation.image) if each is not None):
-        return {}
-    return {"outputs": [{"class": type(each).__name__, **attrs.asdict(each)} for each in generation.outputs]}
+    form = generation.to_dict(raw=True)
+    if list(generation.outputs) == [each for each in (generation.video, generation.image) if each is not None]:
+        # They are the default, and would double the links.
+        del form["outputs"]
+    return json.dumps({name: value for name, value in form.items() if value is not None})
 
 
 def _read_generation(text: str | None) -> Generation | None:
-    if text is None:
-        return None
-    form = json.loads(text)
-    for name, cls in _PARTS.items():
-        if name in form:
-            form[name] = cls(**form[name])
-    if "outputs" in form:
-        form["outputs"] = tuple(_OUTPUTS[each.pop("class")](**each) for each in form["outputs"])
-    form["state"] = State(form["state"])
-    form["created_at"] = _read_moment(form.get("created_at"))
-    form["siblings"] = tuple(form.get("siblings", ()))
-    return Generation(**form)
+    return None if text is None else Generation.from_dict(json.loads(text))
 
 
 _ENCODERS: dict[str, Callable[[Any], Any]] = {
