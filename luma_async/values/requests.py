@@ -6,8 +6,9 @@ before any I/O; fields that a service does not support are refused by its dialec
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar
 
 import attrs
 
@@ -33,6 +34,7 @@ from luma_async.values.validators import (
     as_tuple,
     check_character_urls,
     check_choice,
+    check_field_names,
     check_flag,
     check_instance,
     check_integer,
@@ -48,7 +50,25 @@ from luma_async.values.validators import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+_T = TypeVar("_T")
+
+
+def _names_unknown_fields(cls: type[_T]) -> type[_T]:
+    """Let a request refuse unknown arguments with an error that says where they belong."""
+    build: Callable[..., None] = cls.__init__
+
+    @functools.wraps(build)
+    def init(self: _T, *args: Any, **fields: Any) -> None:
+        try:
+            build(self, *args, **fields)
+        except TypeError:
+            check_field_names(cls, fields)
+            raise
+
+    cls.__init__ = init  # type: ignore[assignment, method-assign]
+    return cls
 
 
 def _show_characters(refs: Mapping[str, tuple[str, ...]]) -> str:
@@ -57,6 +77,7 @@ def _show_characters(refs: Mapping[str, tuple[str, ...]]) -> str:
 
 
 @public
+@_names_unknown_fields
 @attrs.frozen
 class VideoRequest:
     """A video from a prompt and, optionally, from images or earlier generations."""
@@ -94,6 +115,7 @@ class VideoRequest:
 
 
 @public
+@_names_unknown_fields
 @attrs.frozen
 class ExtendRequest:
     """An extension of a completed video."""
@@ -133,6 +155,7 @@ class ExtendRequest:
 
 
 @public
+@_names_unknown_fields
 @attrs.frozen
 class AudioRequest:
     """Audio for a completed video."""
@@ -152,6 +175,7 @@ class AudioRequest:
 
 
 @public
+@_names_unknown_fields
 @attrs.frozen
 class UpscaleRequest:
     """A completed video in a higher resolution."""
@@ -169,6 +193,7 @@ class UpscaleRequest:
 
 
 @public
+@_names_unknown_fields
 @attrs.frozen
 class ImageRequest:
     """An image from a prompt and, optionally, reference images."""
@@ -221,6 +246,7 @@ class ImageRequest:
 
 
 @public
+@_names_unknown_fields
 @attrs.frozen
 class ReframeRequest:
     """A video or an image in another aspect ratio."""
@@ -272,6 +298,7 @@ class ReframeRequest:
 
 
 @public
+@_names_unknown_fields
 @attrs.frozen
 class ModifyRequest:
     """An edit of a video, as a prompt describes it."""

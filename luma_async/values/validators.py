@@ -13,14 +13,14 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from difflib import get_close_matches
+from typing import Any, TypeGuard, cast
 from urllib.parse import urlsplit
+
+import attrs
 
 from luma_async.values.errors import ConfigurationError, InvalidInput
 from luma_async.values.redaction import clip
-
-if TYPE_CHECKING:
-    import attrs
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 """The ids that are safe in a URL and in a file name."""
@@ -29,6 +29,8 @@ MAX_KEY_LENGTH = 200
 """Characters. Long enough for a path or a digest with a prefix, short enough for a database index."""
 
 _MAX_SHOWN_CHARS = 60
+_CALL_ARGUMENTS = {"key": "`submit()`, `run()` and the like", "timeout": "`wait()`, `run()` and the like"}
+"""Arguments that are given together with the fields of a request, and where."""
 _JOURNAL_METHODS = ("enter", "leave", "alive", "get", "find", "change", "entries", "aclose")
 
 _RATIO_PATTERN = re.compile(r"[1-9][0-9]?:[1-9][0-9]?")
@@ -103,6 +105,26 @@ def check_many(value: object, field: str, what: str) -> None:
     """
     if not _is_iterable(value) or isinstance(value, str | bytes | bytearray) or _is_mapping(value):
         raise InvalidInput(field=field, message=f"must be a list of {what}, not {shown(value)}.")
+
+
+def check_field_names(cls: type[Any], given: Mapping[str, Any]) -> None:
+    """Check the names of arguments that a request is made of.
+
+    Raises:
+        InvalidInput: the request has no such field; the message says where the argument belongs.
+    """
+    known = attrs.fields_dict(cls)
+    for name, value in given.items():
+        if name in known:
+            continue
+        if name in _CALL_ARGUMENTS:
+            hint = f"It is an argument of {_CALL_ARGUMENTS[name]}."
+        elif similar := get_close_matches(name, [*known, *_CALL_ARGUMENTS], n=1, cutoff=0.7):
+            hint = f"Did you mean {similar[0]}?"
+        else:
+            number = shown(value) if isinstance(value, int | float) else "…"
+            hint = f'To send a field of your service under its own name, pass extra={{"{clip(name)}": {number}}}.'
+        raise InvalidInput(field=clip(name), message=f"{cls.__name__} has no such field. {hint}")
 
 
 def shown(value: Any) -> str:
@@ -425,7 +447,9 @@ def check_journal(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
             return
         raise ConfigurationError(message=message)
     if isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in _JOURNAL_METHODS):
-        raise ConfigurationError(message=f"journal must be a path or a journal, not {shown(value)}.")
+        raise ConfigurationError(
+            message=f"journal must be a path or a journal, or None to keep the entries in memory, not {shown(value)}."
+        )
 
 
 def check_trace_configs(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:

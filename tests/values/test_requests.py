@@ -389,5 +389,29 @@ def test_as_request():
         as_request(request, {"loop": True})
     with pytest.raises(InvalidInput, match="request: must be a prompt or a request"):
         as_request(7, {})
-    with pytest.raises(TypeError, match="colour"):
+    with pytest.raises(InvalidInput, match="colour"):
         as_request("cat dance", {"colour": "red"})
+
+
+UNKNOWN_FIELDS = {
+    "a field of the service": (lambda: VideoRequest("x", seed=7), "seed", 'pass extra={"seed": 7}.'),
+    "a field with a text": (lambda: VideoRequest("x", style="noir"), "style", 'pass extra={"style": …}.'),
+    "a typing error": (lambda: ExtendRequest("g-1", "x", resolutoin="4k"), "resolutoin", "Did you mean resolution?"),
+    "a typing error of a call": (lambda: VideoRequest("x", keey="a"), "keey", "Did you mean key?"),
+    "an argument of the call": (lambda: VideoRequest("x", key="a"), "key", "It is an argument of `submit()`"),
+}
+
+
+@pytest.mark.parametrize(("build", "field", "words"), UNKNOWN_FIELDS.values(), ids=UNKNOWN_FIELDS.keys())
+def test_unknown_field(build, field, words):
+    """A field that a request does not have is refused by name, and the message says where it belongs."""
+    with pytest.raises(InvalidInput) as caught:
+        build()
+    assert caught.value.field == field
+    assert words in str(caught.value)
+
+
+def test_missing_field():
+    """Other wrong calls raise Python's own TypeError."""
+    with pytest.raises(TypeError, match="prompt"):
+        VideoRequest()
