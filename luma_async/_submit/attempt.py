@@ -22,7 +22,15 @@ from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge
 from luma_async._wire.answer import Answer, find_id, parse
 from luma_async._wire.dialect import Call, Row
 from luma_async.values.entries import Entry, Phase
-from luma_async.values.errors import JournalError, KeyConflict, LumaError, NotSent, SubmitInDoubt, WrongPrompt
+from luma_async.values.errors import (
+    InvalidRequest,
+    JournalError,
+    KeyConflict,
+    LumaError,
+    NotSent,
+    SubmitInDoubt,
+    WrongPrompt,
+)
 from luma_async.values.requests import Request
 
 if TYPE_CHECKING:
@@ -249,6 +257,8 @@ class Attempts:
                 assert row is not None
                 return await self._accept(intent, row)
             case Rejected(error=error, repeat=repeat):
+                if type(error) is InvalidRequest:
+                    error.hint = error.hint or intent.call.refusal_hint
                 step = lifecycle.end_without_generation(lifecycle.Step.REFUSE, str(error), at=wall_now())
                 if intent.doubt is not None:
                     step = self._still_in_doubt(intent.doubt, f"sent again, it was refused: HTTP {error.status}")

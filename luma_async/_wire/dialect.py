@@ -52,6 +52,8 @@ class Call:
     """Further headers."""
     bearer: Secret | None = None
     """Another token than the API key, for the calls that need it."""
+    refusal_hint: str = ""
+    """What to do if the service refuses the request as invalid; empty for the usual advice."""
     sync_wait_s: float = 0.0
     """Seconds for which the service was asked to delay its answer; they do not count as silence."""
 

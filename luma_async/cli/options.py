@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 DIALECTS = tuple(registry.DIALECTS)
-EDITIONS = ("2025", "2024")
+EDITIONS = {"auto": None, "2025": "2025", "2024": "2024"}
 POLL = PollPolicy.adaptive()
 """How every command polls."""
 _DEFAULT_JOURNAL = Path()
@@ -45,9 +45,9 @@ def add_service(parser: argparse.ArgumentParser, *, inherited: bool = False) -> 
     )
     parser.add_argument(
         "--edition",
-        choices=EDITIONS,
+        choices=tuple(EDITIONS),
         default=default,
-        help="the edition of the relay's format (default: $LUMA_EDITION, or 2025)",
+        help="the edition of the relay's format (default: $LUMA_EDITION, or auto: as the video's options need)",
     )
     parser.add_argument(
         "--header",
@@ -134,7 +134,7 @@ def dialect_of(arguments: argparse.Namespace, recorded: str | None = None) -> Di
     address = arguments.base_url or os.environ.get("LUMA_BASE_URL") or configured("base_url")
     by_host = registry.HOSTS.get(registry.host_of(address), DIALECTS[0])
     name = _choose("dialect", arguments.dialect or recorded, "LUMA_DIALECT", DIALECTS, by_host)
-    edition = _choose("edition", arguments.edition, "LUMA_EDITION", EDITIONS, EDITIONS[0])
+    edition = EDITIONS[_choose("edition", arguments.edition, "LUMA_EDITION", tuple(EDITIONS), "auto")]
     kind = registry.load(name)
     values: dict[str, str | None] = {name: os.environ.get(variable) for name, variable in kind.settings.items()}
     if "edition" in values:

@@ -89,8 +89,8 @@ def test_precedence(write, monkeypatch, name):
 
 
 def test_defaults(home):
-    """Without settings there is no address, the relay's newer edition, and a journal in the state folder."""
-    assert (url(typed()), dialect_of(typed()).name, dialect_of(typed()).edition) == (None, "rixapi", "2025")
+    """Without settings there is no address, the edition that a request needs, and a journal in the state folder."""
+    assert (url(typed()), dialect_of(typed()).name, dialect_of(typed()).edition) == (None, "rixapi", None)
     assert typed().journal == default_journal() == home / ".local" / "state" / "luma-async" / "jobs.db"
 
 

@@ -188,7 +188,7 @@ REFUSED_BEFORE_PAYING = {
     "a name without room": (["-o", "a" * 246 + ".mp4"], "the name is too long"),
     "a name too long by itself": (["-o", "a" * 300], "the name is too long"),
     "a folder's name too long": (["-o", "a" * 300 + "/cat.mp4"], "too long"),
-    "a field of another edition": (["--model", "ray-2"], "model"),
+    "a field of another edition": (["--model", "ray-2", "--edition", "2025"], "model"),
     "an address that is none": (["--base-url", "relay"], "base URL"),
 }
 

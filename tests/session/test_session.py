@@ -13,6 +13,7 @@ from luma_async import (
     GenerationFailed,
     GenerationNotFound,
     InvalidInput,
+    InvalidRequest,
     JournalBusy,
     KeyConflict,
     LinkGone,
@@ -509,3 +510,23 @@ async def test_prompt_by_keyword(luma, gateway):
     with pytest.raises(InvalidInput, match="request: must be a prompt or a request"):
         await luma.submit(key="cat")
     assert len(gateway.charges) == 2
+
+
+async def test_refused_edition(luma, gateway):
+    """A relay that does not take the fields of the chosen edition refuses, and the error says which fields they are."""
+    await luma.submit("cat dance", model="ray-v2", duration="5s")
+    assert gateway.charges[0].body["model_name"] == "ray-v2"
+    gateway.behaviour.edition = "2025"
+    with pytest.raises(InvalidRequest, match="the fields of edition 2024, because it has model and duration"):
+        await luma.submit("cat dance", model="ray-v2", duration="5s")
+    await luma.submit("cat dance")
+    assert len(gateway.charges) == 2
+
+
+@pytest.mark.parametrize("call", ["submit", "run", "extend", "add_audio"])
+async def test_unknown_field(luma, gateway, call):
+    """A field that no request has is refused before anything is sent, and the error says how to send it."""
+    arguments = ("g-1", "cat dance") if call in {"extend", "add_audio"} else ("cat dance",)
+    with pytest.raises(InvalidInput, match=r'pass extra=\{"seed": 7\}'):
+        await getattr(luma, call)(*arguments, seed=7)
+    assert gateway.counts.total() == 0

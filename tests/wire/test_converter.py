@@ -290,7 +290,7 @@ IGNORED = {
         "not about money",
     ),
 }
-REQUESTS = {"submit-request-2024", "submit-request-2025", "extend-request-2024"}
+REQUESTS = {"submit-request-2024", "submit-request-2025", "submit-request-mixed", "extend-request-2024"}
 PROBES = (7, 0.5, LINK, "failed", "probe-id", True, False, None, {"url": OTHER}, [])
 
 

@@ -16,7 +16,7 @@ from luma_async._wire import generation as flat
 from luma_async._wire.dialect import Call, Dialect, Query
 from luma_async._wire.error_body import read_error
 from luma_async._wire.rixapi import answer
-from luma_async._wire.rixapi.body import submit_body
+from luma_async._wire.rixapi.body import fields_of_2024, submit_body
 from luma_async.values.errors import ConfigurationError, InvalidInput
 from luma_async.values.models import Generation
 from luma_async.values.public import public
@@ -48,8 +48,8 @@ def _check_batch_size(_: object, attribute: attrs.Attribute[Any], value: object)
 
 
 def _check_edition(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str) or value not in {"2025", "2024"}:
-        raise InvalidInput(field=attribute.name, message='must be "2025" or "2024".')
+    if value is not None and not (isinstance(value, str) and value in {"2025", "2024"}):
+        raise InvalidInput(field=attribute.name, message='must be "2025", "2024" or None (as the fields need).')
 
 
 def _check_token(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -96,9 +96,11 @@ class RixAPI(Dialect):
     carries = _CARRIES
     settings = _SETTINGS
 
-    edition: Literal["2025", "2024"] = attrs.field(default="2025", validator=_check_edition)
-    """The edition of the documentation that submits follow. 2025 takes keyframes as objects; 2024 takes two image
-    addresses, and on most relays a model, a resolution and a duration."""
+    edition: Literal["2025", "2024"] | None = attrs.field(default=None, validator=_check_edition)
+    """The edition of the documentation that submits follow. "2025" takes keyframes as objects; "2024" takes two image
+    addresses, and on most relays a model, a resolution and a duration. A field that the edition does not have is
+    refused. None means the edition that has the fields of the request: 2025, or 2024 for a request with a model, a
+    resolution or a duration. If such a request has a generation as a keyframe, the body has the fields of both."""
     prefix: str = attrs.field(
         default="/luma",
         validator=matches(_PREFIX, 'must be empty, or a path like "/luma" without a slash at its end.'),
@@ -167,7 +169,13 @@ class RixAPI(Dialect):
                 name, path = "add_audio", path.replace("{id}", request.source)
             case _:
                 raise self.unsupported(OPERATIONS[type(request)])
-        return Call(name=name, method="POST", path=path, body=submit_body(request, self.edition))
+        return Call(
+            name=name,
+            method="POST",
+            path=path,
+            body=submit_body(request, self.edition),
+            refusal_hint=self._refusal_hint(request),
+        )
 
     def read_submit(self, document: Document) -> Row | None:
         """Find the new generation in the answer to a submit; None when it names none."""
@@ -248,6 +256,15 @@ class RixAPI(Dialect):
             UnreadableResponse: its id or its state cannot be read.
         """
         return flat.structure(Generation, flat.generation_fields(raw))
+
+    def _refusal_hint(self, request: VideoRequest | ExtendRequest | AudioRequest) -> str:
+        names = fields_of_2024(request)
+        if self.edition is not None or not names:
+            return ""
+        return (
+            f"The submit had the fields of edition 2024, because it has {' and '.join(names)}. If the relay follows "
+            f"edition 2025 only, leave {'it' if len(names) == 1 else 'them'} out."
+        )
 
     def _path(self, generation_id: str) -> str:
         return f"{self.prefix}/generations/{check_id(generation_id)}"

@@ -27,6 +27,8 @@ _FIELDS: dict[Edition, dict[str, type]] = {
         "model_name": str,
         "resolution": str,
         "duration": str,
+        # Not documented, but relays accept it from clients that mix the editions.
+        "keyframes": dict,
     },
     "2025": _COMMON | {"prompt": str, "keyframes": dict},
 }

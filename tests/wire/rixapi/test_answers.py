@@ -177,7 +177,7 @@ LISTED = {
 }
 
 BALANCES = {"user-self", "usage-token"}
-REQUESTS = {"submit-request-2024", "submit-request-2025", "extend-request-2024"}
+REQUESTS = {"submit-request-2024", "submit-request-2025", "submit-request-mixed", "extend-request-2024"}
 
 
 def plain(generation):

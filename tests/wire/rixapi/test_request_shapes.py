@@ -186,7 +186,7 @@ async def test_account_request(mocked_http):
 @pytest.mark.parametrize(
     ("request_", "error"),
     [
-        (VideoRequest("cat dance", model="ray-2"), InvalidInput),
+        (VideoRequest("cat dance", concepts=("dolly_zoom",)), InvalidInput),
         (VideoRequest("cat dance", extra={"prompt": "dog"}), InvalidInput),
         (UpscaleRequest("some-id"), UnsupportedOperation),
     ],

@@ -26,7 +26,7 @@ from luma_async import (
 from luma_async.values.redaction import Secret
 from luma_async.values.settings import KnownLimits
 
-NEW, OLD = RixAPI(), RixAPI(edition="2024")
+NEW, OLD, AUTO = RixAPI(edition="2025"), RixAPI(edition="2024"), RixAPI()
 TIGER = ImageKeyframe("https://pictures.example/tiger.jpg")
 LION = ImageKeyframe("https://pictures.example/lion.jpg")
 INLINE = ImageKeyframe.from_bytes(b"\x89PNG\r\n\x1a\n")
@@ -104,6 +104,38 @@ def test_video_call(dialect, fields, body):
     """A video is one POST whose body has the given fields under the edition's names, and no others."""
     call = dialect.submit_call(VideoRequest("cat dance", **fields))
     assert (call.name, call.method, call.path, call.body) == ("submit", "POST", "/luma/generations", body)
+
+
+CHOSEN = {
+    "nothing of 2024": (VideoRequest("cat dance", keyframes=Keyframes(TIGER, EARLIER)), NEW, ""),
+    "a model": (VideoRequest("cat dance", model="ray-v2"), OLD, "because it has model"),
+    "all with pictures": (
+        VideoRequest("cat dance", model="ray-v2", resolution="720p", duration="5s", keyframes=Keyframes(TIGER, LION)),
+        OLD,
+        "because it has model and resolution and duration",
+    ),
+    "an extension": (ExtendRequest("some-id", "it sits", duration="5s"), OLD, "because it has duration"),
+    "sound": (AudioRequest("some-id", "purring"), NEW, ""),
+}
+
+
+@pytest.mark.parametrize(("request_", "same", "hint"), CHOSEN.values(), ids=CHOSEN.keys())
+def test_chosen_edition(request_, same, hint):
+    """Without an edition the body is that of the edition that has the request's fields, and 2025 if both do."""
+    call = AUTO.submit_call(request_)
+    assert call.body == same.submit_call(request_).body
+    assert hint in call.refusal_hint
+    assert bool(call.refusal_hint) == bool(hint)
+
+
+def test_mixed_editions():
+    """A generation as a keyframe and a model are sent in one body, as clients of relays send it."""
+    seen = sample("rixapi", "submit-request-mixed")
+    fields = {"resolution": "720p", "duration": "5s", "expand_prompt": True, "loop": False}
+    request = VideoRequest("a boat", model="ray-v2", keyframes=Keyframes(EARLIER), **fields)
+    body = AUTO.submit_call(request).body
+    frame0 = {"type": "generation", "id": EARLIER.id}
+    assert body == {**seen, "keyframes": {"frame0": frame0}, "aspect_ratio": "16:9"}
 
 
 MORE = {
@@ -336,7 +368,7 @@ def test_batch_size_of_one():
 
 
 BAD_SETTINGS = {
-    "edition": ["2023", 2025, None],
+    "edition": ["2023", 2025, ""],
     "prefix": ["luma", "/luma/", "/", "//luma", "/lu ma", "/luma?x=1", "/luma/../admin", "/.luma", None],
     "audio_path": ["", "/", "audio", "/audio/", "/{name}/audio", "/x/../y", "/audio?x", 7],
     "batch_size": [0, -1, 2.5, "50", True, None],
