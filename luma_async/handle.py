@@ -186,25 +186,19 @@ class GenerationHandle:
         began_at_s = loop_now()
         ended = await self._here().watcher.wait(self._tracked, timeout_s=self._seconds(timeout))
         if ended is None:
-            waited_s = loop_now() - began_at_s
-            last_error = self._tracked.last_failure
-            await self._engine.find_origin(self._tracked)
-            raise WaitTimeout(
-                generation_id=self.id,
-                key=self.key,
-                handle=self,
-                last=self.last,
-                last_error=last_error,
-                waited_s=waited_s,
-            )
+            raise await self._timed_out(began_at_s)
         return self._completed(await self._polled(ended))
 
-    def updates(self) -> AsyncIterator[Generation]:
+    def updates(self, *, timeout: float | None = None) -> AsyncIterator[Generation]:
         """Yield the current state, then each change, and end after a final state.
 
         A failed generation is yielded too; it raises nothing.
 
+        Args:
+            timeout: seconds from the start of the loop; None for no limit.
+
         Raises:
+            WaitTimeout: the time is up. The generation keeps running; iterate or wait again.
             PollingFailed, Unauthorized, OutOfCredit, GenerationNotFound, SessionClosed, ConfigurationError: as in
                 `wait()`.
 
@@ -214,7 +208,8 @@ class GenerationHandle:
         Cancellation:
             Safe: leaving the loop stops the polling.
         """
-        return self._updates()
+        check_timeout(timeout)
+        return self._updates(timeout)
 
     async def download(
         self,
@@ -310,10 +305,26 @@ class GenerationHandle:
         """Submit sound for this video; see `session.add_audio()` for arguments, costs and cancellation."""
         return await submit(self._here(), AudioRequest(self.id, prompt, **fields), key)
 
-    async def _updates(self) -> AsyncIterator[Generation]:
-        async with aclosing(self._here().watcher.updates(self._tracked)) as found:
+    async def _updates(self, timeout: float | None) -> AsyncIterator[Generation]:
+        began_at_s = loop_now()
+        async with aclosing(self._here().watcher.updates(self._tracked, timeout_s=timeout)) as found:
             async for ended in found:
+                if ended is None:
+                    raise await self._timed_out(began_at_s)
                 yield await self._polled(ended)
+
+    async def _timed_out(self, began_at_s: float) -> WaitTimeout:
+        waited_s = loop_now() - began_at_s
+        last_error = self._tracked.last_failure
+        await self._engine.find_origin(self._tracked)
+        return WaitTimeout(
+            generation_id=self.id,
+            key=self.key,
+            handle=self,
+            last=self.last,
+            last_error=last_error,
+            waited_s=waited_s,
+        )
 
     def _here(self) -> Engine:
         """Return the engine, if it runs in this event loop.

@@ -30,7 +30,15 @@ from luma_async.values.settings import (
     Unset,
     check_timeout,
 )
-from luma_async.values.validators import check_bool, check_callback, check_id, check_many, check_setting, check_string
+from luma_async.values.validators import (
+    check_bool,
+    check_callback,
+    check_id,
+    check_key,
+    check_many,
+    check_setting,
+    check_string,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -48,6 +56,7 @@ if TYPE_CHECKING:
     from luma_async._journal.protocol import Journal
     from luma_async._wire.dialect import Dialect
     from luma_async.handle import Outcome
+    from luma_async.values.entries import Entry
     from luma_async.values.events import Event
     from luma_async.values.models import Generation
     from luma_async.values.requests import AudioFields, ExtendFields, VideoFields
@@ -426,6 +435,33 @@ class LumaSession:
         """
         engine = self._open()
         return GenerationHandle(engine.watcher.tracked(check_id(generation_id)), engine)
+
+    async def find(self, key: str, /) -> Entry | None:
+        """Return what the journal knows about a key: whether it was bought, and what became of it.
+
+        `entry.generation_id` is the id for `session.handle()`; it is None before the submit is accepted.
+
+        Args:
+            key: the key that was passed to `submit()`, `run()` or a batch.
+
+        Returns:
+            The entry; None if nothing was submitted under this key at this service.
+
+        Raises:
+            InvalidInput: the key is malformed.
+            JournalError: the journal cannot be read.
+            SessionClosed: the session is not open.
+
+        Costs:
+            Nothing; no request is sent.
+
+        Cancellation:
+            Safe.
+        """
+        check_key(key)
+        engine = self._open()
+        entry = await engine.journal.get(key)
+        return entry if entry is not None and entry.service == engine.service else None
 
     async def get(self, generation_id: str, /) -> Generation:
         """Fetch the current state of a generation. A failed generation is returned, not raised.

@@ -58,7 +58,9 @@ class Tracked:
     """The callers that wait for its end, each with its deadline on the loop's clock."""
     deadline_at_s: float | None = None
     """The first of those deadlines; None if there is none."""
-    listeners: list[asyncio.Queue[Update]] = attrs.field(factory=list[asyncio.Queue["Update"]], repr=False)
+    listeners: list[asyncio.Queue[Update | None]] = attrs.field(
+        factory=list[asyncio.Queue["Update | None"]], repr=False
+    )
     """The callers that get each change."""
     due_at_s: float | None = None
     """When it is looked at next; None while a look is in progress, or without waiters."""

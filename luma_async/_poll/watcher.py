@@ -137,8 +137,15 @@ class Watcher:
             self._stop_unless_watched(tracked)
         return None if update is None else unwrap(update)
 
-    async def updates(self, tracked: Tracked) -> AsyncGenerator[Generation | KeptFailing]:
-        """Yield what is known, then each change; end after a final state, or when polling kept failing."""
+    async def updates(
+        self, tracked: Tracked, *, timeout_s: float | None = None
+    ) -> AsyncGenerator[Generation | KeptFailing | None]:
+        """Yield what is known, then each change; end after a final state, or when polling kept failing.
+
+        None is yielded last when the time is up.
+        """
+        loop = asyncio.get_running_loop()
+        deadline_at_s = None if timeout_s is None else loop.time() + timeout_s
         shown: Generation | None = None
         # While the caller handles what was yielded, nothing listens: yield what has changed in the meantime.
         while (known := tracked.last) is not None and known != shown and (tracked.settled or not known.final):
@@ -148,18 +155,30 @@ class Watcher:
             return
         if self._closed:
             raise SessionClosed
-        listener: asyncio.Queue[Update] = asyncio.Queue()
+        listener: asyncio.Queue[Update | None] = asyncio.Queue()
         tracked.listeners.append(listener)
+        timer: asyncio.TimerHandle | None = None
+        # It only makes the watcher look before the deadline.
+        waiter: asyncio.Future[Update | None] = loop.create_future()
+        if deadline_at_s is not None:
+            tracked.add_waiter(waiter, deadline_at_s)
+            timer = loop.call_at(deadline_at_s, listener.put_nowait, None)
         self._start_watching(tracked)
         try:
-            while True:
-                update = unwrap(await listener.get())
+            while (got := await listener.get()) is not None:
+                update = unwrap(got)
                 yield update
                 if isinstance(update, KeptFailing) or update.final:
                     return
+            # It may have ended while the caller handled an earlier state.
+            known = tracked.last
+            yield known if known is not None and known.final else None
         finally:
             if listener in tracked.listeners:
                 tracked.listeners.remove(listener)
+            tracked.remove_waiter(waiter)
+            if timer is not None:
+                timer.cancel()
             self._stop_unless_watched(tracked)
 
     def observe(self, generation: Generation, asked_at_s: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+from contextlib import aclosing
 
 import pytest
 
@@ -518,6 +519,39 @@ async def test_no_polling_without_waiters(luma, gateway):
     asked = gateway.counts["query"]
     await asyncio.sleep(60)
     assert gateway.counts["query"] == asked
+
+
+async def test_timeout_of_updates(luma, gateway):
+    """`updates(timeout=…)` raises WaitTimeout with the handle, and stops polling."""
+    gateway.scripts["cat dance"] = succeeds(after=100)
+    handle = await luma.submit("cat dance")
+    with pytest.raises(WaitTimeout) as caught:
+        [one async for one in handle.updates(timeout=20)]
+    assert (caught.value.handle, caught.value.last) == (handle, handle.last)
+    assert caught.value.waited_s >= 20
+    asked = gateway.counts["query"]
+    await asyncio.sleep(200)
+    assert gateway.counts["query"] == asked
+
+
+async def test_last_look_before_timeout_of_updates(gateway):
+    """A timeout of `updates()` that ends before the next look gets a look just before its end."""
+    gateway.scripts["cat dance"] = succeeds(after=7)
+    async with session(gateway, poll=PollPolicy.fixed(60)) as luma:
+        handle = await luma.submit("cat dance")
+        assert [one.state async for one in handle.updates(timeout=10)][-1] is State.COMPLETED
+
+
+async def test_timeout_of_busy_updates(luma, gateway):
+    """A generation that ended while the loop handled an earlier state is yielded, although the time is up."""
+    gateway.scripts["cat dance"] = succeeds(after=5)
+    handle, seen = await luma.submit("cat dance"), []
+    async with aclosing(handle.updates(timeout=10)) as updates:
+        async for generation in updates:
+            seen.append(generation.state)
+            if generation.state is State.PROCESSING:
+                await asyncio.sleep(60)
+    assert seen[-1] is State.COMPLETED
 
 
 async def test_last_look_before_timeout(gateway):

@@ -21,6 +21,7 @@ from luma_async import (
     MemoryJournal,
     Phase,
     PollPolicy,
+    Refused,
     RixAPI,
     SessionClosed,
     State,
@@ -35,6 +36,7 @@ from luma_async.testing import (
     completes_without_link,
     fails,
     new_state,
+    rejects,
     server_error,
     stalls,
     succeeds,
@@ -530,3 +532,27 @@ async def test_unknown_field(luma, gateway, call):
     with pytest.raises(InvalidInput, match=r'pass extra=\{"seed": 7\}'):
         await getattr(luma, call)(*arguments, seed=7)
     assert gateway.counts.total() == 0
+
+
+async def test_find_by_key(luma, gateway, open_session, journal):
+    """`find()` returns the entry of a key with the id of its generation; None for a key of another service."""
+    assert await luma.find("cat-1") is None
+    handle = await luma.submit("cat dance", key="cat-1")
+    entry = await luma.find("cat-1")
+    assert (entry.phase, entry.generation_id) == (Phase.ACCEPTED, handle.id)
+    await luma.handle(entry.generation_id).wait()
+    entry = await luma.find("cat-1")
+    assert (entry.phase, entry.generation.state) == (Phase.COMPLETED, State.COMPLETED)
+    async with open_session(base_url=gateway.base_url.replace("127.0.0.1", "localhost")) as other:
+        assert await other.find("cat-1") is None
+    with pytest.raises(InvalidInput, match="key"):
+        await luma.find("")
+
+
+async def test_find_refused(luma, gateway):
+    """`find()` returns the entry of a submit that was refused, which has no id."""
+    gateway.scripts["cat dance"] = rejects()
+    with pytest.raises(Refused):
+        await luma.submit("cat dance", key="cat-1")
+    entry = await luma.find("cat-1")
+    assert (entry.phase, entry.generation_id) == (Phase.REFUSED, None)
