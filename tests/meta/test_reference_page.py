@@ -119,6 +119,15 @@ def members_of(bodies):
     return lines
 
 
+def settings_of(body):
+    """Return the lines of a dialect's settings; by its methods it serves the session, and programs do not call them."""
+    return [
+        f"- {field}: {text}"
+        for field, text in fields_of(body)
+        if not field.startswith("`_") and "ClassVar" not in field
+    ]
+
+
 def call_of(name, thing):
     """Return how an attrs class is called: positional fields, keyword-only fields, and defaults."""
     fields = [field for field in attrs.fields(thing) if field.init]
@@ -146,7 +155,10 @@ def class_lines(name, thing):
     shown = f"`{signature(inits[0]).replace('__init__', name).removesuffix(' -> None')}`\n\n" if inits else ""
     if attrs.has(thing) and topic_of(name) in CALLED:
         shown = f"`{call_of(name, thing)}`\n\n"
-    members = options_of(thing) if is_typeddict(thing) else members_of([node.body for node in nodes])
+    if topic_of(name) == "Dialects":
+        members = settings_of(nodes[0].body)
+    else:
+        members = options_of(thing) if is_typeddict(thing) else members_of([node.body for node in nodes])
     return [f"### {name}\n", f"{shown}{about}\n", *members, ""]
 
 
@@ -191,6 +203,13 @@ def test_reference_is_current():
     assert PAGE.read_text() == reference(), (
         "the reference is out of date: run `python tests/meta/test_reference_page.py`"
     )
+
+
+def test_reference_shows_settings_of_dialects():
+    """The reference has the settings of a dialect, and none of the calls by which it serves the session."""
+    section = reference().partition("## Dialects")[2].partition("## Settings")[0]
+    assert "`edition: " in section
+    assert [line for line in section.splitlines() if line.startswith("- ") and "(" in line.partition(": ")[0]] == []
 
 
 if __name__ == "__main__":

@@ -239,10 +239,11 @@ class RixAPI(Dialect):
     @property
     def prompt_advice(self) -> str:
         """What to set if the service did not read the prompt: the two editions have different names for it."""
-        other = "2024" if self.edition == "2025" else "2025"
+        other = "2025" if self.edition == "2024" else "2024"
+        chosen = "" if self.edition else ", or 2025 if the request has a model, a resolution or a duration"
         return (
             f'The service may read the prompt of the other edition only: set RixAPI(edition="{other}") '
-            f"(--edition {other}), and submit one prompt first."
+            f"(--edition {other}){chosen}, and submit one prompt first."
         )
 
     def peek(self, raw: Mapping[str, Any]) -> StillRunning | None:
