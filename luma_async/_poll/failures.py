@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
-from luma_async.values.errors import GenerationNotFound, LumaError, OutOfCredit, Unauthorized
+from luma_async.values.errors import (
+    ConfigurationError,
+    GenerationNotFound,
+    LumaError,
+    NotSent,
+    OutOfCredit,
+    Unauthorized,
+)
 
 if TYPE_CHECKING:
     from luma_async.values.settings import PollPolicy
@@ -70,11 +77,14 @@ def after_failure(
 ) -> Consequence:
     """Decide what a failed look means.
 
-    A rejected key ends a wait at once. An unknown id does so too, unless it is `known`: then it has to stay unknown
-    for the policy's `not_found_grace`, because replicas of a relay lag behind each other. Any other failure restarts
-    the grace. Other failures end a wait once they have lasted for `max_outage`; an unknown id does not interrupt them.
+    A rejected key, a wrong setting or an untrusted certificate ends a wait at once. An unknown id does so too, unless
+    it is `known`: then it has to stay unknown for the policy's `not_found_grace`, because replicas of a relay lag
+    behind each other. Any other failure restarts the grace. Other failures end a wait once they have lasted for
+    `max_outage`; an unknown id does not interrupt them.
     """
-    if isinstance(error, Unauthorized | OutOfCredit):
+    if isinstance(error, Unauthorized | OutOfCredit | ConfigurationError):
+        return StopWaiting(error)
+    if isinstance(error, NotSent) and error.permanent:
         return StopWaiting(error)
     if isinstance(error, GenerationNotFound):
         since_s = asked_at_s if unknown_since_s is None else unknown_since_s

@@ -177,3 +177,14 @@ async def test_unusable_journal(examine, here):
     (here / "folder.db").mkdir()
     code, findings = await examine("--journal", here / "folder.db")
     assert (code, bad(findings)) == (1, ["journal"])
+
+
+@pytest.mark.parametrize("words", [("doctor",), ("generate", "a cat"), ("wait", "g-1")])
+async def test_socks_proxy(command, here, monkeypatch, words):
+    """A SOCKS proxy in the environment is refused at once, by its address."""
+    monkeypatch.setenv("LUMA_BASE_URL", "https://relay.example")
+    monkeypatch.setenv("https_proxy", "socks5://me:secret@127.0.0.1:9")
+    code, out, err = await command(*words)
+    assert code == 2
+    assert "is socks5://127.0.0.1:9, and socks5 proxies are not supported" in out + err
+    assert "secret" not in out + err

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from luma_async import (
+    ConfigurationError,
     GenerationNotFound,
     InvalidRequest,
     NoResponse,
+    NotSent,
     OutOfCredit,
     PollPolicy,
     ServiceUnavailable,
@@ -40,9 +42,17 @@ def after(error, run=None, *, known=True, unknown_since_s=None, asked_at_s=100.0
     )
 
 
-@pytest.mark.parametrize("error", [Unauthorized(status=401), OutOfCredit(status=403)])
-def test_rejected_key(error):
-    """A rejected key ends the wait at once."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unauthorized(status=401),
+        OutOfCredit(status=403),
+        ConfigurationError(message="The proxy is not supported."),
+        NotSent(message="The certificate is not trusted.", permanent=True),
+    ],
+)
+def test_failure_that_stays(error):
+    """A rejected key, a wrong setting or an untrusted certificate ends the wait at once."""
     assert after(error) == StopWaiting(error)
 
 

@@ -14,8 +14,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
+from yarl import URL
+
 from luma_async import Polled
 from luma_async._http.address import is_loopback
+from luma_async._http.proxies import Proxies
 from luma_async.cli.config import config_path, configured
 from luma_async.cli.errors import error_text, exit_code
 from luma_async.cli.options import add_common, address_of, dialect_of, open_session
@@ -75,6 +78,7 @@ async def _checks(arguments: argparse.Namespace) -> AsyncIterator[Finding]:
     try:
         yield "settings", f"{dialect.name} at {address} ({_source(arguments)})", None
         yield "journal", f"{arguments.journal} can be written", None
+        await Proxies(trust_env=True).before(URL(address))
         clock = await _check_clock(address)
         yield clock
         if isinstance(clock[2], NotSent):
@@ -83,6 +87,8 @@ async def _checks(arguments: argparse.Namespace) -> AsyncIterator[Finding]:
         yield finding
         if finding[2] is None and luma.supports("query_many"):
             yield await _check_shared_polling(luma, events)
+    except ConfigurationError as error:
+        yield "connection", "", error
     finally:
         await luma.aclose()
 
