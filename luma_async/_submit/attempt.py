@@ -301,7 +301,7 @@ class Attempts:
         """Compare the prompt that an answer repeats to the one that was sent."""
         sent = getattr(intent.request, "prompt", None) or ""
         try:
-            repeated = self._dialect.repeated_prompt(row.raw)
+            repeated = self._dialect.repeated_prompt(row.raw, intent.request)
         except Exception:  # a bug in a dialect must not lose the id, which is paid
             _log.exception("the prompt in the answer to a submit could not be read")
             return None

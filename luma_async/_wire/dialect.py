@@ -343,7 +343,7 @@ class Dialect(ABC):
         """
         raise self.unsupported("list")
 
-    def repeated_prompt(self, raw: Mapping[str, Any]) -> str | None:
+    def repeated_prompt(self, raw: Mapping[str, Any], request: Request) -> str | None:
         """Return the prompt that the answer to a submit repeats; None if it shows nothing about the prompt."""
         return None
 

@@ -102,6 +102,11 @@ def error_text(error: Exception, arguments: argparse.Namespace) -> str:
         text = re.sub(
             r"(?:await )?(?:handle\.)?wait\(\)(?: for it)?(?: first)?", lambda _: f"`{wait}` waits for it", text
         )
+    return in_flags(text)
+
+
+def in_flags(text: str) -> str:
+    """Return a message of the library with flags and commands in place of Python."""
     for pattern, replacement in _PYTHON:
         text = re.sub(pattern, replacement, text)
     return text

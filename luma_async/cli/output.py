@@ -8,7 +8,6 @@ from __future__ import annotations
 import codecs
 import io
 import json
-import logging
 import sys
 from datetime import datetime
 from enum import Enum
@@ -60,14 +59,6 @@ def print_path(path: Path | None) -> None:
 def printable(text: str) -> str:
     """Replace control characters, which a terminal would obey: parts of the text come from services and files."""
     return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
-class StatusHandler(logging.Handler):
-    """Prints what the package logs as statuses."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print a record."""
-        print_status(self.format(record))
 
 
 def one_line(text: str) -> str:

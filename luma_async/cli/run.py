@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from luma_async.cli.errors import error_text, exit_code
+from luma_async.cli.errors import error_text, exit_code, in_flags
 from luma_async.cli.options import set_default_journal
-from luma_async.cli.output import StatusHandler, print_status
+from luma_async.cli.output import print_status
 from luma_async.values.errors import LumaError
 
 if TYPE_CHECKING:
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 _INTERRUPTED = 130
+
+
+class StatusHandler(logging.Handler):
+    """Prints what the package logs as statuses."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        print_status(in_flags(self.format(record)))
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -79,7 +79,6 @@ ONLY_IN = {
         "_journal/recorder.py",
         "_poll/tracked.py",
         "_poll/watcher.py",
-        "cli/output.py",
         "cli/run.py",
         "_submit/attempt.py",
         "_submit/outcomes.py",

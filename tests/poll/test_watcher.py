@@ -531,7 +531,8 @@ async def test_timeout_of_updates(luma, gateway):
     assert caught.value.waited_s >= 20
     asked = gateway.counts["query"]
     await asyncio.sleep(200)
-    assert gateway.counts["query"] == asked
+    # A request that was on its way when the time was up may arrive afterwards.
+    assert gateway.counts["query"] <= asked + 1
 
 
 async def test_last_look_before_timeout_of_updates(gateway):

@@ -182,7 +182,7 @@ class DreamMachine(Dialect):
         self.check_carried(request)
         return compare(raw, submit_spec(request))
 
-    def repeated_prompt(self, raw: Mapping[str, Any]) -> str | None:
+    def repeated_prompt(self, raw: Mapping[str, Any], request: Request) -> str | None:
         """Return the prompt that the answer to a submit repeats; None if it shows nothing about the prompt."""
         return flat.repeated_prompt(raw)
 

@@ -228,13 +228,15 @@ class RixAPI(Dialect):
         # Assumed: the path is that of the published relays of the same family.
         return Query(call=Call(name="key", method="GET", path="/api/usage/token"), read=answer.read_key)
 
-    def repeated_prompt(self, raw: Mapping[str, Any]) -> str | None:
+    def repeated_prompt(self, raw: Mapping[str, Any], request: Request) -> str | None:
         """Return the prompt that the answer to a submit repeats; None if it shows nothing about the prompt.
 
-        Source: recorded answers. Some relays of the edition of 2024 answer every submit with an empty prompt.
+        Source: recorded answers. Some relays of the edition of 2024 answer every submit with an empty prompt, and the
+        answer to a continuation has one whatever the edition.
         """
         prompt = flat.repeated_prompt(raw)
-        return None if prompt is not None and not prompt.strip() and self.edition == "2024" else prompt
+        usual = self.edition == "2024" or isinstance(request, ExtendRequest)
+        return None if usual and prompt is not None and not prompt.strip() else prompt
 
     @property
     def prompt_advice(self) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from yarl import URL
 
-from luma_async import Polled
+from luma_async import OutOfCredit, Polled, Unauthorized
 from luma_async._http.address import is_loopback
 from luma_async._http.proxies import Proxies
 from luma_async.cli.config import config_path, configured
@@ -119,6 +119,8 @@ async def _check_shared_polling(luma: LumaSession, events: list[Event]) -> Findi
     except LumaError as error:
         return "polling", "", error
     shared = [event for event in events if isinstance(event, Polled) and len(event.ids) > 1]
+    if shared and isinstance(shared[0].error, Unauthorized | OutOfCredit):
+        return "polling", "", shared[0].error
     if shared and shared[0].error is None:
         return "polling", "one request polls many generations", None
     return "polling", "one request for each generation; the service has no call for many", None
