@@ -28,8 +28,10 @@ from luma_async._poll.fetcher import Fetcher
 from luma_async._poll.observation import Look
 from luma_async._poll.watcher import Watcher
 from luma_async._submit.attempt import Attempts
+from luma_async._submit.jobs import places
 from luma_async._submit.submitter import Submitter
 from luma_async._submit.throttle import Rate, Throttle
+from luma_async._submit.window import SlidingWindow
 from luma_async.values.errors import ConfigurationError, SessionClosed
 from luma_async.values.redaction import Secret
 from luma_async.values.settings import Limits, PollPolicy, RetryPolicy, Timeouts
@@ -126,6 +128,7 @@ class Engine:
             proxies=self._proxies,
             tls=config.ssl or environment_context(),
             trace_configs=config.trace_configs,
+            rate_headers=self.dialect.rate_headers,
         )
         stack.push_async_callback(self.transport.aclose)
         self.queries: Queries = Queries(
@@ -247,13 +250,36 @@ class Engine:
             journal=self.journal,
             owner=owner,
             service=self.service,
-            throttle=Throttle(
-                concurrency=config.limits.requests, rate=Rate.from_limits(config.limits, self.dialect.limits)
-            ),
+            throttle=self._throttle(),
             retry=config.retry,
             random=random.random,
             events=config.events,
         )
+
+    def _throttle(self) -> Throttle:
+        limits, known = self.config.limits, self.dialect.limits
+        self._jobs = places(limits, known, self._follow)
+        return Throttle(
+            concurrency=limits.requests,
+            rate=Rate.from_limits(limits, known),
+            window=SlidingWindow.from_limits(limits, known),
+            jobs=self._jobs,
+            session_pause=self.queries.pause,
+        )
+
+    async def _follow(self, generation_id: str) -> None:
+        """Poll a generation until it has ended."""
+        await self.watcher.wait(self.watcher.tracked(generation_id), timeout_s=None)
+
+    def _finished(self, generation: Generation) -> None:
+        self.recorder.finished(generation)
+        if self._jobs is not None:
+            self._jobs.ended(generation.id)
+
+    def _lost(self, generation_id: str) -> None:
+        self.recorder.lost(generation_id)
+        if self._jobs is not None:
+            self._jobs.ended(generation_id)
 
     def _watcher(self) -> Watcher:
         config = self.config
@@ -263,9 +289,9 @@ class Engine:
             policy=config.poll,
             random=random.random,
             events=config.events,
-            on_final=self.recorder.finished,
+            on_final=self._finished,
             find_origin=self.find_origin,
-            on_lost=self.recorder.lost,
+            on_lost=self._lost,
         )
 
     async def _ask_link(self, generation_id: str) -> str:

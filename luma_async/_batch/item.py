@@ -191,7 +191,7 @@ def _release_slot(item: BatchItem, error: RateLimited, engine: Engine) -> None:
     number = item.slot.rate_limited()
     delay_s = pause_after_rate_limit(number, error, policy=engine.config.retry, jitter=random.random())  # noqa: S311 - jitter
     engine.events.emit(Retried(what="submit", attempt=number, delay_s=delay_s, error=error))
-    engine.submitter.pause(delay_s)
+    engine.submitter.slow_down(error, delay_s)
 
 
 async def _download(item: BatchItem, handle: GenerationHandle, generation: Generation, run: BatchRun) -> Path:

@@ -7,11 +7,12 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 from luma_async._aio import loop_now
-from luma_async._http.retry import RetryQuota, repeat_safe_call
+from luma_async._http.pause import Pause
+from luma_async._http.retry import MAX_NAMED_DELAY_S, RetryQuota, repeat_safe_call
 from luma_async._http.transport import Unanswered, Unsent
 from luma_async._wire.answer import Shape, parse
 from luma_async._wire.refusal import refusal
-from luma_async.values.errors import LumaError, NoResponse, NotSent, UnreadableResponse
+from luma_async.values.errors import LumaError, NoResponse, NotSent, RateLimited, UnreadableResponse
 from luma_async.values.events import Retried
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Queries:
         self._random = random
         self._events = events
         self._quota = RetryQuota()
+        self.pause: Pause = Pause()
+        """A pause of the whole session."""
 
     async def ask_once(self, query: Query[T]) -> T:
         """Ask without repeating.
@@ -89,6 +92,7 @@ class Queries:
 
     async def _send(self, call: Call) -> Document:
         """Return a success: a JSON document without an error, or HTTP 204, which has no body."""
+        await self.pause.wait()
         result = await self._transport.query(call)
         if isinstance(result, Unsent):
             raise NotSent(message=result.message, permanent=result.permanent)
@@ -101,7 +105,10 @@ class Queries:
                 return document
             html = document.shape is Shape.HTML
             raise document.unreadable("it is an HTML page: check base_url" if html else f"the body is {document.shape}")
-        raise refusal(document, error)
+        failure = refusal(document, error)
+        if isinstance(failure, RateLimited) and failure.scope == "session":
+            self.pause.begin(min(failure.retry_after_s or 1.0, MAX_NAMED_DELAY_S))
+        raise failure
 
     def _has_ended(self, document: Document) -> bool:
         """Whether it is a generation that has ended. Then the error in it is the reason, not a failure of the call."""

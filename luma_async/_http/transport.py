@@ -23,8 +23,8 @@ import attrs
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
-from luma_async._aio import Deadline
-from luma_async._wire.answer import Answer, read_request_id, read_retry_after_s
+from luma_async._aio import Deadline, wall_now
+from luma_async._wire.answer import Answer, read_rate, read_request_id, read_retry_after_s
 from luma_async.values.errors import ConfigurationError
 from luma_async.values.redaction import Secret, clip
 
@@ -184,6 +184,7 @@ class Transport:
         proxies: Proxies,
         tls: ssl.SSLContext | None,
         trace_configs: Sequence[aiohttp.TraceConfig],
+        rate_headers: tuple[str, str, str] | None = None,
     ) -> None:
         self.requests: int = 0
         """How many requests were made."""
@@ -191,6 +192,7 @@ class Transport:
         self._api_key = api_key
         self._extra_headers = headers
         self._proxies = proxies
+        self._rate_headers = rate_headers
         self._timeouts = timeouts
         shared: dict[str, Any] = {
             "cookie_jar": aiohttp.DummyCookieJar(),
@@ -305,6 +307,7 @@ class Transport:
             status=response.status,
             body=None if body is None else self._scrub(body, call),
             retry_after_s=read_retry_after_s(response.headers),
+            rate=read_rate(response.headers, self._rate_headers, unix_now=wall_now().timestamp()),
             request_id=request_id and self._scrub(request_id.encode("utf-8", "replace"), call).decode(),
             base_url=self._base_url,
         )

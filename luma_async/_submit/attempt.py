@@ -19,7 +19,7 @@ from luma_async._journal import lifecycle
 from luma_async._submit.outcomes import OutcomeWriter, UnwrittenOutcome
 from luma_async._submit.prompt_echo import is_other_prompt
 from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge
-from luma_async._wire.answer import Answer, find_id, parse
+from luma_async._wire.answer import Answer, RateWindow, find_id, parse
 from luma_async._wire.dialect import Call, Row
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import (
@@ -107,6 +107,8 @@ class Intent:
     """A future of each caller, done when the intent has ended."""
     no_more_attempts: bool = False
     """Whether this attempt is the last, unless another caller has joined meanwhile."""
+    rate: RateWindow | None = None
+    """What the last answer says about the limit of submits."""
     may_have_left: bool = False
     """Whether the request may have left: from the writing of the claim until that of the outcome."""
     withdrawn: bool = False
@@ -251,6 +253,7 @@ class Attempts:
             intent.may_have_left = True
             await self._write_outcome(intent, intent.claim())
         document = parse(answer)
+        intent.rate = document.rate
         verdict, row = self._judge(document)
         match verdict:
             case Accepted():

@@ -20,7 +20,7 @@ from luma_async._aio import OwnedTasks, loop_now, wall_now
 from luma_async._http.retry import repeat_submit
 from luma_async._journal import lifecycle
 from luma_async._journal.fingerprint import canonical_form, digest
-from luma_async._submit.attempt import Attempts, Intent, KeyTaken, Purchase, Withdrawn
+from luma_async._submit.attempt import AttemptResult, Attempts, Intent, KeyTaken, Purchase, Withdrawn
 from luma_async._wire.dialect import read_row
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import (
@@ -130,10 +130,10 @@ class Submitter:
         if intent is not None:
             intent.no_more_attempts = True
 
-    def pause(self, delay_s: float) -> None:
-        """Let no submit of the session leave for `delay_s` seconds."""
-        self._throttle.pause(delay_s)
-        self._events.emit(Paused(delay_s=delay_s))
+    def slow_down(self, error: RateLimited, delay_s: float) -> None:
+        """Use a 429: let no submit of the session leave for `delay_s` seconds, or until a generation has ended."""
+        if self._throttle.slow_down(error, delay_s):
+            self._events.emit(Paused(delay_s=delay_s))
 
     async def aclose(self, timeout_s: float) -> None:
         """Withdraw what was not sent, and wait up to `timeout_s` seconds for the answers to what was.
@@ -210,7 +210,11 @@ class Submitter:
         if intent.may_have_left:
             why = "the session closed" if self._closing else "its task was cancelled"
             return SubmitInDoubt(
-                key=intent.entry.key, sent_at=wall_now(), reason=f"{why} before the answer came", fresh=True
+                key=intent.entry.key,
+                sent_at=wall_now(),
+                reason=f"{why} before the answer came",
+                fresh=True,
+                hint=self._dialect.doubt_hint,
             )
         if self._closing:
             return _closed_before_sending(intent)
@@ -282,7 +286,7 @@ class Submitter:
         except Withdrawn:
             failure: LumaError = NotSent(message="The submit was cancelled before it was sent.")
         except LumaError as error:
-            failure = error
+            failure = self._with_hint(error)
         else:
             if self._events.listened and purchase.row is not None:
                 self._events.emit(Submitted(key=key, generation=read_row(self._dialect, purchase.row)))
@@ -292,6 +296,12 @@ class Submitter:
         if not _yields(intent, failure):
             self._events.emit(SubmitFailed(key=key, error=failure))
         raise failure
+
+    def _with_hint(self, error: LumaError) -> LumaError:
+        """Say what to do about a doubt at this service."""
+        if isinstance(error, SubmitInDoubt):
+            error.hint = self._dialect.doubt_hint
+        return error
 
     def _report_wrong_prompt(self, wrong: WrongPrompt) -> None:
         _log.error("%s", wrong)
@@ -342,7 +352,7 @@ class Submitter:
             # The throttle is released before any sleep below, so that other submits pass meanwhile.
             async with self._throttle:
                 began_at_s = loop_now()
-                result = await self._attempts.send(intent)
+                result = await self._send(intent)
             if isinstance(result, Purchase):
                 return result
             # The callers may have left, or the session may be closing, while the answer was outstanding.
@@ -366,13 +376,27 @@ class Submitter:
             await self._sleep(result.error, delay_s)
             attempt += 1
 
+    async def _send(self, intent: Intent) -> AttemptResult:
+        """Make one attempt, and tell the throttle how it ended."""
+        sent, bought, intent.rate = False, None, None
+        try:
+            result = await self._attempts.send(intent)
+            sent = isinstance(result, Purchase) or not isinstance(result.error, NotSent)
+            bought = result.entry.generation_id if isinstance(result, Purchase) else None
+        except SubmitInDoubt:
+            sent = True
+            raise
+        finally:
+            self._throttle.ended(sent=sent, rate=intent.rate, generation_id=bought)
+        return result
+
     def _delay_s(self, error: LumaError, attempt: int, elapsed_s: float) -> float | None:
         return repeat_submit(error, attempt=attempt, elapsed_s=elapsed_s, policy=self._retry, jitter=self._random())
 
     async def _sleep(self, error: LumaError, delay_s: float) -> None:
         """Wait before the next attempt. After a 429 all submits of the session wait, in the throttle."""
         if isinstance(error, RateLimited):
-            self.pause(delay_s)
+            self.slow_down(error, delay_s)
         else:
             with self._slot_released():
                 await asyncio.sleep(delay_s)

@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import attrs
 
 from luma_async._aio import loop_now
+from luma_async._http.pause import Pause
 
 if TYPE_CHECKING:
+    from luma_async._submit.jobs import JobPlaces
+    from luma_async._submit.window import SlidingWindow
+    from luma_async._wire.answer import RateWindow
+    from luma_async.values.errors import RateLimited
     from luma_async.values.settings import KnownLimits, Limits
 
 
@@ -57,26 +63,45 @@ def next_start(arrival_at_s: float, now_s: float, rate: Rate) -> tuple[float, fl
 class Throttle:
     """Lets submits through in the order in which they came: `async with throttle`.
 
-    Entering waits for one of `concurrency` places, then for the pause and the rate; the place is held until the exit.
-    There are as many places as the connector has connections, so that no submit waits there, where it has no order.
-    Cancelling a submit that waits has no effect on the others.
+    Entering waits for one of `concurrency` places, then for the pauses, for a place among the unfinished generations,
+    and for the rate; the place is held until the exit. There are as many places as the connector has connections, so
+    that no submit waits there, where it has no order. Cancelling a submit that waits has no effect on the others.
+
+    Args:
+        concurrency: how many are inside at once.
+        rate: the bound on starts, if there is one.
+        window: the submits of the last minute, where the service counts those.
+        jobs: the unfinished generations, where the service bounds those.
+        session_pause: a pause of the whole session.
     """
 
-    def __init__(self, *, concurrency: int, rate: Rate | None) -> None:
+    def __init__(
+        self,
+        *,
+        concurrency: int,
+        rate: Rate | None,
+        window: SlidingWindow | None = None,
+        jobs: JobPlaces | None = None,
+        session_pause: Pause | None = None,
+    ) -> None:
         self.concurrency: int = concurrency
         """How many are inside at once."""
         self._places = asyncio.Semaphore(concurrency)
         # Held by the submit whose turn is next. Without it, those behind would overtake it while it sleeps.
         self._order = asyncio.Lock()
         self._waiting = 0
-        self._rate = rate
+        self._rate = None if window else rate
+        self._window = window
+        self._answered = asyncio.Event()
+        self._jobs = jobs
         self._arrival_at_s = 0.0
-        self._paused_until_s = 0.0
+        self._pauses = (Pause(), session_pause or Pause())
 
     async def __aenter__(self) -> None:
         await self._places.acquire()
-        # The usual case: no rate, no pause, and no submit that still waits for the end of a pause.
-        if self._rate is None and not self._waiting and self._paused_until_s <= loop_now():
+        # The usual case: no bound, no pause, and no submit that still waits for the end of a pause.
+        bounded = self._rate is not None or self._window is not None or self._jobs is not None
+        if not bounded and not self._waiting and not any(pause.active for pause in self._pauses):
             return
         self._waiting += 1
         try:
@@ -91,26 +116,61 @@ class Throttle:
     async def __aexit__(self, *_: object) -> None:
         self._places.release()
 
+    def ended(self, *, sent: bool, rate: RateWindow | None = None, generation_id: str | None = None) -> None:
+        """Tell how a submit that was let through has ended.
+
+        Args:
+            sent: whether the service may have seen it.
+            rate: what its answer says about the limit of submits.
+            generation_id: the generation that it made.
+        """
+        if self._window is not None:
+            self._window.end(loop_now(), sent=sent, rate=rate)
+            self._answered.set()
+        if self._jobs is not None:
+            self._jobs.end(generation_id)
+
+    def slow_down(self, error: RateLimited, delay_s: float) -> bool:
+        """Use a 429; return whether all submits pause for the delay, rather than until a generation has ended."""
+        if error.scope == "jobs" and self._jobs is not None:
+            self._jobs.refused()
+            return False
+        self._pauses[error.scope == "session"].begin(delay_s)
+        return True
+
     def pause(self, delay_s: float) -> None:
         """Let no submit through for `delay_s` seconds from now."""
-        self._paused_until_s = max(self._paused_until_s, loop_now() + delay_s)
+        self._pauses[0].begin(delay_s)
 
     async def _wait_turn(self) -> None:
-        await self._wait_for_pause()
-        if self._rate is None:
-            return
-        wait_s, _ = next_start(self._arrival_at_s, loop_now(), self._rate)
+        await self._wait_for_pauses()
+        if self._jobs is not None:
+            await self._jobs.wait()
+        if self._rate is not None:
+            await self._wait_for_rate(self._rate)
+        elif self._window is not None:
+            await self._wait_for_window(self._window)
+        # Counted only now: a submit that is cancelled above uses up nothing.
+        if self._jobs is not None:
+            self._jobs.start()
+
+    async def _wait_for_rate(self, rate: Rate) -> None:
+        wait_s, _ = next_start(self._arrival_at_s, loop_now(), rate)
         if wait_s > 0:
             await asyncio.sleep(wait_s)
             # A pause may have begun during the sleep.
-            await self._wait_for_pause()
-        # The start is counted only now: a submit that is cancelled above uses up nothing.
-        _, self._arrival_at_s = next_start(self._arrival_at_s, loop_now(), self._rate)
+            await self._wait_for_pauses()
+        _, self._arrival_at_s = next_start(self._arrival_at_s, loop_now(), rate)
 
-    async def _wait_for_pause(self) -> None:
-        # A loop, because pause() may move the end while this sleeps.
-        while (until_s := self._paused_until_s) > (now_s := loop_now()):
-            await asyncio.sleep(until_s - now_s)
-            if self._paused_until_s == until_s:
-                # Over, even if a coarse clock shows a moment just before the end.
-                return
+    async def _wait_for_window(self, window: SlidingWindow) -> None:
+        while (wait_s := window.wait_s(loop_now())) > 0:
+            self._answered.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if math.isinf(wait_s) else wait_s):
+                    await self._answered.wait()
+            await self._wait_for_pauses()
+        window.start()
+
+    async def _wait_for_pauses(self) -> None:
+        for pause in self._pauses:
+            await pause.wait()
