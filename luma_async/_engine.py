@@ -267,6 +267,14 @@ class Engine:
             session_pause=self.queries.pause,
         )
 
+    def hold(self, owner: object, number: int) -> None:
+        """Count the items of a batch that wait until a generation has ended."""
+        if self._jobs is not None:
+            self._jobs.hold(owner, number)
+
+    def _pressure(self) -> float:
+        return 1.0 if self._jobs is None else self._jobs.pressure
+
     async def _follow(self, generation_id: str) -> None:
         """Poll a generation until it has ended."""
         await self.watcher.wait(self.watcher.tracked(generation_id), timeout_s=None)
@@ -292,6 +300,7 @@ class Engine:
             on_final=self._finished,
             find_origin=self.find_origin,
             on_lost=self._lost,
+            pressure=self._pressure,
         )
 
     async def _ask_link(self, generation_id: str) -> str:

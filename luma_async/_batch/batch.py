@@ -268,6 +268,7 @@ class Batch(AsyncIterator[Outcome]):
         """Give out the free slots, first to items that met a 429. Return False if there may be more to start."""
         for _ in range(_MAX_STARTS_PER_TURN):
             if self._stopped or self._in_flight.full:
+                self._engine.hold(self, self._held())
                 return True
             if self._requeued:
                 self._requeued.resume_next()
@@ -277,6 +278,13 @@ class Batch(AsyncIterator[Outcome]):
                 return True
             self._start(batch_input)
         return False
+
+    def _held(self) -> int:
+        """Return how many items wait for the end of another: those without a slot; at least one, the whole batch."""
+        if self._stopped or self._exhausted:
+            return 1
+        total = self._source.length
+        return len(self._items) if total is None else max(1, total - self._progress.started)
 
     def _pull(self) -> BatchInput | None:
         """Return the next input; None when there is none yet, or at the end."""

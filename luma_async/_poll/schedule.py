@@ -43,6 +43,7 @@ FIRST_LOOK_SPACING_S = 0.02
 MAX_FIRST_LOOK_DELAY_S = 30.0
 """No first look at an earlier purchase comes later than that."""
 
+_MAX_HASTE = 3.0
 _FIRST_BACKOFF_S = 1.0
 _MAX_BACKOFF_S = 30.0
 _LINK_DELAY_S = 2.0
@@ -67,7 +68,9 @@ class Hints:
 NO_HINTS = Hints()
 
 
-def interval(policy: PollPolicy, model: DurationModel, age_s: float, weight: float, part: float = 1.0) -> float:
+def interval(
+    policy: PollPolicy, model: DurationModel, age_s: float, weight: float, part: float = 1.0, pressure: float = 1.0
+) -> float:
     """Return the seconds between a look at this age and the next, before jitter and hints.
 
     Args:
@@ -76,12 +79,15 @@ def interval(policy: PollPolicy, model: DurationModel, age_s: float, weight: flo
         age_s: seconds since the submit.
         weight: how many generations share the request, times the share of finishes that no callback reports.
         part: how much of the way to the next look; a random part of it is a random phase.
+        pressure: how much a second of delay costs, compared with one that one caller feels: submits may wait for this
+            end. Then a third of a second is worth a request.
     """
     if policy.kind == "adaptive":
-        step = part * math.sqrt(2 * policy.request_cost / weight)
+        step = part * math.sqrt(2 * policy.request_cost / (weight * pressure))
+        least_s = MIN_INTERVAL_S / min(pressure, _MAX_HASTE)
         table = model.hazard_table
         free_s = table.age_at(table.integral_at(age_s) + step) - age_s
-        return min(max(free_s, MIN_INTERVAL_S * part, age_s * MIN_SHARE_OF_AGE), MAX_INTERVAL_S)
+        return min(max(free_s, least_s * part, age_s * MIN_SHARE_OF_AGE), MAX_INTERVAL_S)
     # The n-th of the intervals first·factorⁿ begins at the age where first + age·(factor-1) is as long.
     return part * min(policy.first + age_s * (policy.factor - 1), policy.last)
 

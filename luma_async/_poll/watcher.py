@@ -72,6 +72,7 @@ class Watcher:
         on_final: is called once with each generation that ended.
         find_origin: looks up in the journal whether an id from outside was purchased through it.
         on_lost: is called with an id that the service no longer knows.
+        pressure: returns how much a second of delay costs, compared with one that one caller feels.
         prior: the duration model before any generation has finished.
     """
 
@@ -86,6 +87,7 @@ class Watcher:
         on_final: Callable[[Generation], None],
         find_origin: Callable[[Tracked], Awaitable[None]],
         on_lost: Callable[[str], None],
+        pressure: Callable[[], float] = lambda: 1.0,
         prior: DurationModel = PRIOR,
     ) -> None:
         self._fetcher = fetcher
@@ -96,6 +98,7 @@ class Watcher:
         self._on_final = on_final
         self._find_origin = find_origin
         self._on_lost = on_lost
+        self._pressure = pressure
         self.learner: DurationLearner = DurationLearner(prior)
         """Learns how long generations take."""
         self._tracked: WeakValueDictionary[str, Tracked] = WeakValueDictionary()
@@ -268,7 +271,7 @@ class Watcher:
 
     def _interval(self, tracked: Tracked, now_s: float, weight: int, *, part: float = 1.0) -> float:
         model = self.learner.model(tracked.duration_kind)
-        return interval(self._policy, model, tracked.age_s(now_s), weight, part)
+        return interval(self._policy, model, tracked.age_s(now_s), weight, part, self._pressure())
 
     def _reschedule_earlier(self, tracked: Tracked) -> None:
         """Look earlier if the timeout of a new waiter ends before the next look."""

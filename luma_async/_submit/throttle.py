@@ -103,7 +103,7 @@ class Throttle:
         bounded = self._rate is not None or self._window is not None or self._jobs is not None
         if not bounded and not self._waiting and not any(pause.active for pause in self._pauses):
             return
-        self._waiting += 1
+        self._count_waiting(1)
         try:
             async with self._order:
                 await self._wait_turn()
@@ -111,7 +111,12 @@ class Throttle:
             self._places.release()
             raise
         finally:
-            self._waiting -= 1
+            self._count_waiting(-1)
+
+    def _count_waiting(self, change: int) -> None:
+        self._waiting += change
+        if self._jobs is not None:
+            self._jobs.hold(self, self._waiting)
 
     async def __aexit__(self, *_: object) -> None:
         self._places.release()

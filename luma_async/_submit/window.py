@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from luma_async._wire.answer import RateWindow
     from luma_async.values.settings import KnownLimits, Limits
 
-_WINDOW_S = 60.0
+_WINDOW_S = 60.1
+"""A tenth of a second more than the minute of the service, for clocks that run at different speeds."""
 
 
 @attrs.define(kw_only=True)
