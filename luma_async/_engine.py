@@ -28,9 +28,9 @@ from luma_async._poll.fetcher import Fetcher
 from luma_async._poll.observation import Look
 from luma_async._poll.watcher import Watcher
 from luma_async._submit.attempt import Attempts
-from luma_async._submit.jobs import places
 from luma_async._submit.submitter import Submitter
 from luma_async._submit.throttle import Rate, Throttle
+from luma_async._submit.unfinished import places
 from luma_async._submit.window import SlidingWindow
 from luma_async.values.errors import ConfigurationError, SessionClosed
 from luma_async.values.redaction import Secret
@@ -258,22 +258,22 @@ class Engine:
 
     def _throttle(self) -> Throttle:
         limits, known = self.config.limits, self.dialect.limits
-        self._jobs = places(limits, known, self._follow)
+        self._unfinished = places(limits, known, self._follow)
         return Throttle(
             concurrency=limits.requests,
             rate=Rate.from_limits(limits, known),
             window=SlidingWindow.from_limits(limits, known),
-            jobs=self._jobs,
+            unfinished=self._unfinished,
             session_pause=self.queries.pause,
         )
 
     def hold(self, owner: object, number: int) -> None:
         """Count the items of a batch that wait until a generation has ended."""
-        if self._jobs is not None:
-            self._jobs.hold(owner, number)
+        if self._unfinished is not None:
+            self._unfinished.hold(owner, number)
 
     def _pressure(self) -> float:
-        return 1.0 if self._jobs is None else self._jobs.pressure
+        return 1.0 if self._unfinished is None else self._unfinished.pressure
 
     async def _follow(self, generation_id: str) -> None:
         """Poll a generation until it has ended."""
@@ -281,13 +281,13 @@ class Engine:
 
     def _finished(self, generation: Generation) -> None:
         self.recorder.finished(generation)
-        if self._jobs is not None:
-            self._jobs.ended(generation.id)
+        if self._unfinished is not None:
+            self._unfinished.ended(generation.id)
 
     def _lost(self, generation_id: str) -> None:
         self.recorder.lost(generation_id)
-        if self._jobs is not None:
-            self._jobs.ended(generation_id)
+        if self._unfinished is not None:
+            self._unfinished.ended(generation_id)
 
     def _watcher(self) -> Watcher:
         config = self.config

@@ -18,7 +18,7 @@ from luma_async._aio import loop_now
 from luma_async._http.pause import Pause
 
 if TYPE_CHECKING:
-    from luma_async._submit.jobs import JobPlaces
+    from luma_async._submit.unfinished import UnfinishedPlaces
     from luma_async._submit.window import SlidingWindow
     from luma_async._wire.answer import RateWindow
     from luma_async.values.errors import RateLimited
@@ -71,7 +71,7 @@ class Throttle:
         concurrency: how many are inside at once.
         rate: the bound on starts, if there is one.
         window: the submits of the last minute, where the service counts those.
-        jobs: the unfinished generations, where the service bounds those.
+        unfinished: the unfinished generations, where the service bounds those.
         session_pause: a pause of the whole session.
     """
 
@@ -81,7 +81,7 @@ class Throttle:
         concurrency: int,
         rate: Rate | None,
         window: SlidingWindow | None = None,
-        jobs: JobPlaces | None = None,
+        unfinished: UnfinishedPlaces | None = None,
         session_pause: Pause | None = None,
     ) -> None:
         self.concurrency: int = concurrency
@@ -93,14 +93,14 @@ class Throttle:
         self._rate = None if window else rate
         self._window = window
         self._answered = asyncio.Event()
-        self._jobs = jobs
+        self._unfinished = unfinished
         self._arrival_at_s = 0.0
         self._pauses = (Pause(), session_pause or Pause())
 
     async def __aenter__(self) -> None:
         await self._places.acquire()
         # The usual case: no bound, no pause, and no submit that still waits for the end of a pause.
-        bounded = self._rate is not None or self._window is not None or self._jobs is not None
+        bounded = self._rate is not None or self._window is not None or self._unfinished is not None
         if not bounded and not self._waiting and not any(pause.active for pause in self._pauses):
             return
         self._count_waiting(1)
@@ -115,8 +115,8 @@ class Throttle:
 
     def _count_waiting(self, change: int) -> None:
         self._waiting += change
-        if self._jobs is not None:
-            self._jobs.hold(self, self._waiting)
+        if self._unfinished is not None:
+            self._unfinished.hold(self, self._waiting)
 
     async def __aexit__(self, *_: object) -> None:
         self._places.release()
@@ -132,13 +132,13 @@ class Throttle:
         if self._window is not None:
             self._window.end(loop_now(), sent=sent, rate=rate)
             self._answered.set()
-        if self._jobs is not None:
-            self._jobs.end(generation_id)
+        if self._unfinished is not None:
+            self._unfinished.end(generation_id)
 
     def slow_down(self, error: RateLimited, delay_s: float) -> bool:
         """Use a 429; return whether all submits pause for the delay, rather than until a generation has ended."""
-        if error.scope == "jobs" and self._jobs is not None:
-            self._jobs.refused()
+        if error.scope == "unfinished" and self._unfinished is not None:
+            self._unfinished.refused()
             return False
         self._pauses[error.scope == "session"].begin(delay_s)
         return True
@@ -149,15 +149,15 @@ class Throttle:
 
     async def _wait_turn(self) -> None:
         await self._wait_for_pauses()
-        if self._jobs is not None:
-            await self._jobs.wait()
+        if self._unfinished is not None:
+            await self._unfinished.wait()
         if self._rate is not None:
             await self._wait_for_rate(self._rate)
         elif self._window is not None:
             await self._wait_for_window(self._window)
         # Counted only now: a submit that is cancelled above uses up nothing.
-        if self._jobs is not None:
-            self._jobs.start()
+        if self._unfinished is not None:
+            self._unfinished.start()
 
     async def _wait_for_rate(self, rate: Rate) -> None:
         wait_s, _ = next_start(self._arrival_at_s, loop_now(), rate)

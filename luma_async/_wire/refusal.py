@@ -97,7 +97,7 @@ class RateScope(StrEnum):
 
     SUBMITS = "submits"
     """Submits within a time: all submits of the session wait."""
-    JOBS = "jobs"
+    UNFINISHED = "unfinished"
     """Unfinished generations: a submit waits for the end of one."""
     SESSION = "session"
     """Requests of any kind: the whole session waits."""

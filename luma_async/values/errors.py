@@ -313,7 +313,7 @@ class GenerationNotFound(Refused):
 class RateLimited(Refused):
     """Too many requests, or the service is overloaded."""
 
-    scope: Literal["submits", "jobs", "session"] = "submits"
+    scope: Literal["submits", "unfinished", "session"] = "submits"
     """What there is too much of: submits within a time, unfinished generations, or requests of any kind."""
 
     NEXT_STEP = "Wait, then try again. If you know the limit for submits, set Limits(submits_per_minute=…)."

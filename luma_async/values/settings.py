@@ -231,7 +231,7 @@ class KnownLimits:
     """Submits that may start at once before the rate applies."""
     sliding: bool = False
     """Whether the service counts the submits of the last sixty seconds, so that all of them may start at once."""
-    refuses_jobs: bool = False
+    bounds_unfinished: bool = False
     """Whether the service says when there are too many unfinished generations, so that a submit waits for an end."""
 
 

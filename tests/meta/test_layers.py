@@ -61,7 +61,7 @@ LOOPS = {
     "_poll/watcher.py",
     "_submit/attempt.py",
     "_submit/outcomes.py",
-    "_submit/jobs.py",
+    "_submit/unfinished.py",
     "_submit/submitter.py",
     "_submit/throttle.py",
     "handle.py",

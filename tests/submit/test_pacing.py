@@ -64,7 +64,7 @@ async def test_all_places_are_taken():
         with pytest.raises(RateLimited) as caught:
             await luma.submit("cat dance")
         assert asyncio.get_running_loop().time() - began < 60
-    assert (caught.value.scope, server.counts["submit"]) == ("jobs", 5)
+    assert (caught.value.scope, server.counts["submit"]) == ("unfinished", 5)
 
 
 @pytest.mark.looptime

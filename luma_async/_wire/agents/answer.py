@@ -32,7 +32,7 @@ FAILURE_MONEY: dict[str, FailureMoney] = {
 }
 """What the guide to errors says about the money, by `failure_code`; about the other codes it says nothing."""
 
-_TOO_MANY_JOBS = "concurrent"
+_TOO_MANY = "concurrent"
 """A word of the message about unfinished generations: `Too many concurrent jobs`."""
 
 
@@ -72,8 +72,8 @@ def read_error(document: Document) -> ErrorBody | None:
 
 def _scope(document: Document, message: str) -> RateScope:
     """Only the limit of submits a minute has headers of its own; that of jobs is known by its words."""
-    if _TOO_MANY_JOBS in message.lower():
-        return RateScope.JOBS
+    if _TOO_MANY in message.lower():
+        return RateScope.UNFINISHED
     return RateScope.SUBMITS if document.rate is not None else RateScope.SESSION
 
 

@@ -124,7 +124,7 @@ class Agents(Dialect):
 
         Your plan may have others: pass `Limits` to the session. The service names its limit in each answer.
         """
-        return KnownLimits(max_in_flight=10, submits_per_minute=30, sliding=True, refuses_jobs=True)
+        return KnownLimits(max_in_flight=10, submits_per_minute=30, sliding=True, bounds_unfinished=True)
 
     def supports(self, operation: str) -> bool:
         """Whether there is such a call: a method's name such as `image_edit`, `layers`, `files`."""

@@ -131,7 +131,7 @@ def test_recorded_error(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "scope"), [("429-rpm", "submits"), ("429-concurrent", "jobs"), ("general", "session")]
+    ("name", "scope"), [("429-rpm", "submits"), ("429-concurrent", "unfinished"), ("general", "session")]
 )
 def test_scope_of_rate_limit(name, scope):
     """A 429 says whether it is about submits a minute, unfinished generations, or requests of any kind."""

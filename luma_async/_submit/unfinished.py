@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _TRY_AGAIN_S = 60.0
 """After a refusal, a submit is tried again after this time even if none of our own generations has ended."""
+_CLOCK_S = 0.01
+"""A timer may end this much early."""
 _HELD_WEIGHT, _MAX_PRESSURE = 6.0, 48.0
 """Chosen so that sixty prompts at ten places take at most 5 % longer than if each end were known at once."""
 _FIRST_PAUSE_S = 0.5
@@ -27,7 +29,7 @@ _MAX_PAUSE_S = 8.0
 """The pauses after refusals while no generation of our own is unfinished: other programs hold all places."""
 
 
-class JobPlaces:
+class UnfinishedPlaces:
     """Counts the unfinished generations of a session, and makes submits wait for a place.
 
     Args:
@@ -91,7 +93,7 @@ class JobPlaces:
     def _delay_s(self) -> float:
         """Return the longest wait for an end; 0 if there may be a place."""
         now_s, used = loop_now(), len(self._running) + self._starting
-        if now_s < self._until_s:
+        if now_s + _CLOCK_S < self._until_s:
             return self._until_s - now_s if used >= self._full_at else 0.0
         return math.inf if used >= self._known else 0.0
 
@@ -99,7 +101,7 @@ class JobPlaces:
         self._changed.clear()
         tasks = OwnedTasks()
         for generation_id in self._running:
-            tasks.start(self._until_end(generation_id), name="luma_async job")
+            tasks.start(self._until_end(generation_id), name="luma_async unfinished")
         try:
             async with asyncio.timeout(None if math.isinf(delay_s) else delay_s):
                 await self._changed.wait()
@@ -122,9 +124,9 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def places(limits: Limits, known: KnownLimits, follow: Callable[[str], Awaitable[object]]) -> JobPlaces | None:
+def places(limits: Limits, known: KnownLimits, follow: Callable[[str], Awaitable[object]]) -> UnfinishedPlaces | None:
     """Return the places of a session; None where the service does not tell this limit from others."""
-    if not known.refuses_jobs:
+    if not known.bounds_unfinished:
         return None
     limit = known.max_in_flight if limits.max_in_flight is None else limits.max_in_flight
-    return JobPlaces(math.inf if limit == "auto" else limit, follow)
+    return UnfinishedPlaces(math.inf if limit == "auto" else limit, follow)
