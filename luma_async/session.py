@@ -402,9 +402,9 @@ class LumaSession:
             timeout: seconds to wait for each generation after it was accepted; None for no limit.
             retry_failed: whether to submit again what failed in an earlier run of this name.
             download_to: where each file goes as soon as it is completed: a folder, which is created and has to be
-                writable, or a function that returns the file or the folder for an outcome. If it raises, or no file can
-                be where it says, that item alone ends with a `DownloadError`. A file that the journal has recorded is
-                downloaded again only if it is damaged.
+                writable, or a function that returns the file or the folder for an outcome, as `handle.download()` takes
+                it. If it raises, or no file can be where it says, that item alone ends with a `DownloadError`. A file
+                that the journal has recorded is downloaded again only if it is damaged.
             file_name: the template of the names of files in a folder, such as "{index:03d} {slug}.{ext}". The fields
                 are `{index}` (the item's place in the batch), `{slug}` (the prompt in lower case and dashes), `{id}`
                 and `{ext}`; `{index}` or `{id}` is required. With `{id}`, a later run recognises a file that the

@@ -16,7 +16,7 @@ from luma_async._batch.source import BatchInput
 from luma_async._batch.window import Slot
 from luma_async._download.links import is_picture, suffix_of
 from luma_async._download.names import FILE_NAME, batch_file_name, template_fields
-from luma_async._download.part_file import is_intact
+from luma_async._download.part_file import is_folder, is_intact
 from luma_async._engine import Engine
 from luma_async._submit.attempt import Purchase
 from luma_async.handle import GenerationHandle, Outcome
@@ -223,16 +223,18 @@ def _path_for(outcome: Outcome, generation: Generation, options: BatchOptions) -
     """Call the user's function; an exception of it fails this item and no other."""
     assert options.destination is not None
     try:
-        return _file_in(outcome, generation, Path(options.destination(outcome)), options.file_name)
+        return _file_in(outcome, generation, options.destination(outcome), options.file_name)
     except Exception as failure:  # whatever the user's own function raises
         trouble = DownloadError(message=f"No destination for the file: {failure}.", generation_id=generation.id)
     raise trouble
 
 
-def _file_in(outcome: Outcome, generation: Generation, target: Path, file_name: str) -> tuple[Path, bool]:
+def _file_in(
+    outcome: Outcome, generation: Generation, target: str | os.PathLike[str], file_name: str
+) -> tuple[Path, bool]:
     """Return the file for an outcome, and whether its name contains the id, so that it cannot be another's."""
-    if not target.is_dir():
-        return target, False
+    if not is_folder(target):
+        return Path(target), False
     name = batch_file_name(
         file_name,
         index=outcome.index,
@@ -240,4 +242,4 @@ def _file_in(outcome: Outcome, generation: Generation, target: Path, file_name: 
         generation_id=generation.id,
         extension=suffix_of(generation, "video").removeprefix("."),
     )
-    return target / name, "id" in template_fields(file_name)
+    return Path(target) / name, "id" in template_fields(file_name)

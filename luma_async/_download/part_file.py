@@ -35,6 +35,7 @@ _SAFE_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | geta
 _PART_FLAGS = os.O_RDWR | os.O_CREAT | _SAFE_FLAGS
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE_FLAGS
 _MAX_SIDECAR_BYTES = 4096
+_SEPARATORS = tuple({"/", os.sep})
 _TEST_SUFFIX = ".part.test"
 """Appended to a name to see whether a file can be created there; as long as the longest other suffix."""
 
@@ -42,19 +43,21 @@ _TEST_SUFFIX = ".part.test"
 def resolve_destination(dest: str | os.PathLike[str], name: str | None, *, overwrite: bool) -> Path:
     """Return the path of the file: `dest`, or `name` in it if it is a folder; without a name, the folder itself.
 
+    A path that ends in a separator is a folder, which is created.
+
     Raises:
         InvalidInput: no file can be put there, or none with a longer name next to it.
     """
-    text = _checked(dest)
-    path = Path(text)
-    mode = _mode(path)
-    if mode is not None and stat.S_ISDIR(mode):
+    if is_folder(dest):
+        folder = Path(dest)
         if name is None:
-            return path
-        path = path / name
-        mode = _mode(path)
-    elif text.endswith(("/", os.sep)) or not stat.S_ISDIR(_mode(path.parent) or 0):
-        raise InvalidInput(field="dest", message=f"the folder of {path} does not exist; create it first.")
+            return folder
+        path = folder / name
+    else:
+        path = Path(dest)
+        if not stat.S_ISDIR(_mode(path.parent) or 0):
+            raise InvalidInput(field="dest", message=f"the folder of {path} does not exist; create it first.")
+    mode = _mode(path)
     _mode(Path(f"{path}{SIDECAR_SUFFIX}"))
     if mode is None:
         return path
@@ -65,6 +68,28 @@ def resolve_destination(dest: str | os.PathLike[str], name: str | None, *, overw
     if not overwrite:
         raise InvalidInput(field="dest", message=f"{path} exists; overwrite=True (--overwrite) replaces it.")
     return path
+
+
+def is_folder(dest: str | os.PathLike[str]) -> bool:
+    """Whether a destination is a folder: one that exists, or a path that ends in a separator, which is created.
+
+    Raises:
+        InvalidInput: it is not a path, or the folder cannot be created.
+    """
+    text = _checked(dest)
+    path = Path(text)
+    mode = _mode(path)
+    if not text.endswith(_SEPARATORS):
+        return mode is not None and stat.S_ISDIR(mode)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        message = f"{path} is not a folder."
+    except OSError as error:
+        message = f"the folder {path} cannot be created: {error.strerror or error}."
+    else:
+        return True
+    raise InvalidInput(field="dest", message=message)
 
 
 def check_before_purchase(dest: str | os.PathLike[str], *, overwrite: bool) -> None:

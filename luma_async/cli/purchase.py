@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luma_async._download.part_file import check_before_purchase
+from luma_async._download.part_file import check_before_purchase, is_folder
 from luma_async.cli.errors import error_text, exit_code
 from luma_async.cli.options import add_common, add_private_hosts, add_timeout, open_session, resume_command
 from luma_async.cli.output import print_generation, print_json, print_path, print_status
@@ -27,7 +27,11 @@ _RUNNING, _SOME_FAILED = 3, 5
 def add_purchase(parser: argparse.ArgumentParser) -> None:
     """Add the flags of every command that buys one generation."""
     parser.add_argument(
-        "-o", "--output", default=".", metavar="FILE", help="a file or a folder (default: ./<id>.<extension>)"
+        "-o",
+        "--output",
+        default=".",
+        metavar="FILE",
+        help="a file or a folder; a folder that ends in / is created (default: ./<id>.<extension>)",
     )
     add_file(parser)
     parser.add_argument("--key", help="a name for this purchase; the same key is never bought twice")
@@ -141,9 +145,9 @@ async def download_all(
 
 def _prepare_output(arguments: argparse.Namespace, count: int) -> None:
     """Create the folder for the files, or check the file for the only one."""
-    may_be_file = arguments.command == "download" and count == 1 and not arguments.output.endswith("/")
+    may_be_file = arguments.command == "download" and count == 1 and not is_folder(arguments.output)
     output = arguments.output = Path(arguments.output)
-    is_file = may_be_file and bool(output.suffix) and not output.is_dir()
+    is_file = may_be_file and bool(output.suffix)
     folder = output.parent if is_file else output
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(field="--output", message=f"{folder} is not a folder.")

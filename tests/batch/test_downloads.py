@@ -140,6 +140,13 @@ IMPOSSIBLE = {
 }
 
 
+async def test_folder_with_separator(run, tmp_path):
+    """A path that the function returns with a separator at its end is a folder, which is created."""
+    (outcome,) = await run(["a cat"], download_to=lambda _: f"{tmp_path}/new/deep/", file_name="{index}.{ext}")
+    assert outcome.path == tmp_path / "new" / "deep" / "0.mp4"
+    assert outcome.path.read_bytes() == file_bytes()
+
+
 @pytest.mark.parametrize("place", IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
 async def test_impossible_name(run, gateway, tmp_path, place):
     """An item whose file cannot be where the function says fails alone with a DownloadError; the others go on."""

@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import struct
+from pathlib import Path
 
 import pytest
 from holding import held
@@ -134,6 +135,14 @@ async def test_generate(command, here, gateway):
     assert (entry.key, entry.phase, entry.path) == ("cat", Phase.COMPLETED, str(here / "cat.mp4"))
 
 
+async def test_generate_into_folder(command, here):
+    """An output that ends in a slash is a folder, which is created."""
+    code, out, err = await command("generate", "cat dance", "-o", "new/clips/")
+    path = Path(out.strip())
+    assert (code, path.parent, path.stem in err) == (0, Path("new/clips"), True), err
+    assert (here / path).read_bytes() == file_bytes()
+
+
 async def test_generate_same_key(command, here, gateway):
     """The same key fetches what exists; a different request with it is refused."""
     await command("generate", "cat dance", "-o", "cat.mp4", "--key", "cat")
@@ -181,7 +190,7 @@ REFUSED_BEFORE_PAYING = {
     "a negative timeout": (["--timeout", "-1"], "timeout"),
     "no timeout at all": (["--timeout", "nan"], "timeout"),
     "no address": (["--frame0", "ftp://x/y"], "--frame0: "),
-    "a folder with a slash": (["-o", "nowhere/"], "nowhere"),
+    "a file with a slash": (["-o", "there.mp4/"], "there.mp4 is not a folder"),
     "a file that exists": (["-o", "there.mp4"], "there.mp4"),
     "a folder that does not": (["-o", "nowhere/cat.mp4"], "nowhere"),
     "a folder without files": (["-o", "/proc/cat.mp4"], "no file can be written to /proc"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+from pathlib import Path
 
 import pytest
-from file_server import FileServer, completed, written
+from file_server import FileServer
 
 from luma_async import DamagedFile, Generation, Image, InvalidInput, State
 from luma_async.testing import file_bytes
@@ -27,7 +27,9 @@ def obstacles(folder):
 REFUSED = {
     "there": "exists",
     "missing/cat.mp4": "does not exist; create it first",
-    "missing/": "does not exist; create it first",
+    "there/": "is not a folder",
+    "there/deep/": "cannot be created",
+    "dangling/": "is not a folder",
     "there/cat.mp4": "does not exist; create it first",
     "dangling": "not a regular file",
     "pipe": "not a regular file",
@@ -75,6 +77,16 @@ async def test_name_in_folder(luma, folder):
         await handle.download(folder)
 
 
+@pytest.mark.parametrize("name", ["new/", "new/deep/", "./"])
+async def test_folder_with_separator(luma, folder, monkeypatch, name):
+    """A path that ends in a separator is a folder, which is created, and the file is put into it."""
+    handle = await luma.submit("cat dance")
+    monkeypatch.chdir(folder)
+    path = await handle.download(name)
+    assert path == Path(name) / f"{handle.id}.mp4"
+    assert path.read_bytes() == CLIP
+
+
 async def test_overwrite(luma, dest, names):
     """overwrite=True replaces an existing file at the end."""
     handle = await luma.submit("cat dance")
@@ -101,18 +113,3 @@ async def test_picture_generation(fetch, folder):
         server.data = b"no picture"
         with pytest.raises(DamagedFile, match="picture"):
             await fetch(folder / "other.jpg", picture)
-
-
-async def test_two_downloads_to_one_path(make, fetch, server, dest):
-    """A second download to the same path is refused at once, from the same session and from another."""
-    server.hold_after = 1_000_000
-    downloader = make()
-    first = asyncio.ensure_future(fetch(dest, by=downloader))
-    await written(dest.with_name("cat.mp4.part"), 1_000_000)
-    with pytest.raises(InvalidInput, match="another download to"):
-        await fetch(dest, by=downloader)
-    with pytest.raises(InvalidInput, match="another process"):
-        await fetch(dest, completed(server.url()))
-    assert len(server.seen) == 1
-    server.let_go.set()
-    assert (await first).read_bytes() == server.data
