@@ -1,4 +1,4 @@
-"""What asyncio lacks: two clocks, a deadline that reads first, tasks with an owner, a semaphore with priorities."""
+"""What asyncio lacks: clocks, a deadline that reads first, owned and shared tasks, a semaphore with priorities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
@@ -125,6 +125,30 @@ class OwnedTasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+class SharedTask(Generic[_T]):
+    """A task that several callers wait for. A cancelled caller leaves the task to the others; the last cancels it."""
+
+    def __init__(self, task: asyncio.Task[_T]) -> None:
+        self.task = task
+        self.abandoned = False
+        """Whether the last caller has left, so that the task is ending and takes no other callers."""
+        self._callers = 0
+
+    async def wait(self) -> None:
+        """Wait for the end of the task, in whatever way it ends. The last caller that is cancelled waits too."""
+        self._callers += 1
+        try:
+            await asyncio.wait([self.task])
+        except asyncio.CancelledError:
+            if self._callers == 1 and not self.task.done():
+                self.abandoned = True
+                self.task.cancel()
+                await asyncio.wait([self.task])
+            raise
+        finally:
+            self._callers -= 1
 
 
 class PrioritySemaphore:

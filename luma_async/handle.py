@@ -222,9 +222,11 @@ class GenerationHandle:
         """Wait for the generation, then download its file.
 
         The file appears when it is complete. Until then the received part is next to it, with the suffix `.part`.
+        Calls in one session for the same file, path and arguments share one download.
 
         Args:
-            dest: a file, or an existing folder; in a folder the file is named after the id.
+            dest: a file, or a folder, in which the file is named after the id. A string that ends in a separator
+                (`"clips/"`) is a folder, which is created if it does not exist.
             overwrite: whether an existing file may be replaced.
             watermark: "allow" accepts a video with a watermark if there is no other.
             what: "video" is the result, for an image request the image; "thumbnail" and "last_frame" are still images
@@ -235,8 +237,8 @@ class GenerationHandle:
 
         Raises:
             InvalidInput: `dest` exists, its name is too long or cannot be encoded, its folder does not exist, or
-                another download to it is in progress; `what` or `watermark` has none of the values above. Nothing was
-                requested.
+                another download to it is in progress that cannot be shared; `what` or `watermark` has none of the
+                values above. Nothing was requested.
             LinkGone: there is no usable link, even after requesting a new link. Storage may get a file late: for two
                 minutes after the completion, a file that is missing is requested again.
             DamagedFile: the received file was incomplete, several times.
@@ -252,8 +254,8 @@ class GenerationHandle:
             generation has no link that is valid.
 
         Cancellation:
-            Safe: the `.part` is kept, and downloading again resumes. A complete file that is being moved to `dest` is
-            still moved, and `Downloaded` reports it.
+            Safe: the `.part` is kept, and downloading again resumes. A shared download stops when its last caller is
+            cancelled. A complete file that is being moved to `dest` is still moved, and `Downloaded` reports it.
         """
         _check_choice(what, FileKind, "what")
         _check_choice(watermark, Watermark, "watermark")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from luma_async._aio import OwnedTasks, PrioritySemaphore, loop_now
+from luma_async._aio import OwnedTasks, PrioritySemaphore, SharedTask, loop_now
 from luma_async._download.link_resolver import LinkResolver, LinkSearch
 from luma_async._download.links import (
     FileKind,
@@ -80,6 +80,8 @@ class _Download:
     search: LinkSearch
     path: Path
     overwrite: bool
+    shared: SharedTask[None] = attrs.field(init=False)
+    """The task, and how many callers wait for it."""
     counts: AttemptCounts = attrs.field(factory=AttemptCounts)
     resumable_bytes: int = 0
     """How many bytes the last attempt left to resume from."""
@@ -103,6 +105,18 @@ class _Download:
     @property
     def medium(self) -> Medium:
         return "picture" if is_picture(self.search.generation, self.search.kind) else "mp4"
+
+    @property
+    def place(self) -> Path:
+        """The path by which two downloads to one file are recognised, however it was written."""
+        return self.path.parent.resolve() / self.path.name
+
+    def equals(self, other: _Download) -> bool:
+        """Whether both download the same file with the same arguments."""
+        return self._arguments() == other._arguments()
+
+    def _arguments(self) -> tuple[object, ...]:
+        return self.id, self.search.kind, self.search.watermark, self.overwrite
 
 
 class Downloader:
@@ -129,7 +143,7 @@ class Downloader:
         self._stall_s = stall_s
         self._random = random
         self._slots = PrioritySemaphore(at_once)
-        self._paths: set[Path] = set()
+        self._downloads: dict[Path, _Download] = {}
         self._tasks = OwnedTasks()
         self._closing = closed
 
@@ -143,7 +157,7 @@ class Downloader:
         what: FileKind = "video",
         completed_at_s: float | None = None,
     ) -> Path:
-        """Download a file of a completed generation; see `handle.download()`.
+        """Download a file of a completed generation; see `handle.download()`. Equal calls share one download.
 
         Args:
             generation: the generation.
@@ -155,23 +169,28 @@ class Downloader:
         """
         suffix = suffix_of(generation, what)
         name = safe_name(generation.id, suffix=suffix if what == "video" else f"-{what}{suffix}")
-        path = resolve_destination(dest, name, overwrite=overwrite)
+        search = LinkSearch(generation=generation, kind=what, watermark=watermark)
+        while True:
+            path = resolve_destination(dest, name, overwrite=overwrite)
+            wanted = _Download(search=search, path=path, overwrite=overwrite, completed_at_s=completed_at_s)
+            existing = self._downloads.get(wanted.place)
+            if existing is None or not existing.shared.abandoned:
+                break
+            # Its last caller was cancelled. It may still complete the file, so the path is checked again.
+            await asyncio.wait([existing.shared.task])
         if self._closing:
             raise SessionClosed
-        if path in self._paths:
-            raise InvalidInput(field="dest", message=f"another download to {path} is in progress.")
-        search = LinkSearch(generation=generation, kind=what, watermark=watermark)
-        self._paths.add(path)
+        if existing is not None and not existing.equals(wanted):
+            message = f"another download to {path} is in progress, of another file or with other arguments."
+            raise InvalidInput(field="dest", message=message)
         try:
-            return await self._wait_for(
-                _Download(search=search, path=path, overwrite=overwrite, completed_at_s=completed_at_s)
-            )
+            await self._wait_for(existing or self._start(wanted))
         except LumaError:
             raise
         except OSError as error:
             failure = DiskError.of(error, generation_id=generation.id, path=path)
-        finally:
-            self._paths.discard(path)
+        else:
+            return path
         raise failure
 
     async def link(self, generation: Generation) -> str:
@@ -193,23 +212,33 @@ class Downloader:
         await self._tasks.cancel()
         await self._links.aclose()
 
-    async def _wait_for(self, download: _Download) -> Path:
-        task = self._tasks.start(self._run(download), name="luma_async download")
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if not self._cancelled_by_closing():
-                raise
-        if download.moved:
-            return download.path
-        raise SessionClosed(message="The session was closed during the download; downloading again resumes it.")
+    def _start(self, download: _Download) -> _Download:
+        place = download.place
+
+        def forget() -> None:
+            del self._downloads[place]
+
+        self._downloads[place] = download
+        download.shared = SharedTask(self._tasks.start(self._run(download), name="luma_async download", then=forget))
+        return download
+
+    async def _wait_for(self, download: _Download) -> None:
+        task = download.shared.task
+        await download.shared.wait()
+        if not task.cancelled():
+            task.result()
+        elif self._closing and not download.moved:
+            raise SessionClosed(message="The session was closed during the download; downloading again resumes it.")
+        elif not download.moved:
+            message = "The task of the download was cancelled; downloading again resumes it."
+            raise DownloadError(message=message, generation_id=download.id, path=download.path)
 
     def _cancelled_by_closing(self) -> bool:
         """Whether the closing session cancelled a task of the downloader, and not the caller's own task."""
         caller = asyncio.current_task()
         return self._closing and not (caller is not None and caller.cancelling())
 
-    async def _run(self, download: _Download) -> Path:
+    async def _run(self, download: _Download) -> None:
         """Make attempts until one succeeds or the retry policy ends them."""
         while True:
             search = download.search
@@ -223,7 +252,7 @@ class Downloader:
             except DownloadError as error:
                 failure = error
             else:
-                return download.path
+                return
             delay_s = self._retry_delay_s(download, failure)
             if delay_s is None:
                 failure.generation_id, failure.path = download.id, download.path

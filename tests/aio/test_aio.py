@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from luma_async._aio import OwnedTasks, PrioritySemaphore, gather_dicts, loop_now, run_sync
+from luma_async._aio import OwnedTasks, PrioritySemaphore, SharedTask, gather_dicts, loop_now, run_sync
 
 pytestmark = pytest.mark.looptime
 
@@ -46,6 +46,35 @@ async def test_awaited_failure_is_raised(tasks):
     task = tasks.start(fail(1), name="failing")
     with pytest.raises(ZeroDivisionError):
         await task
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+async def test_shared_task_is_left(left):
+    """Cancelling one of two callers leaves the task to the other; when both are cancelled, the task is cancelled."""
+    shared = SharedTask(asyncio.ensure_future(asyncio.sleep(1)))
+    callers = [asyncio.ensure_future(shared.wait()) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    for caller in callers[:left]:
+        caller.cancel()
+    await asyncio.wait(callers)
+    assert [caller.cancelled() for caller in callers] == [number < left for number in range(2)]
+    assert (shared.task.done(), shared.task.cancelled(), shared.abandoned) == (True, left == 2, left == 2)
+
+
+async def test_shared_task_ends_slowly():
+    """The last caller is cancelled only after the task has ended, in whatever way it ends."""
+
+    async def stop_slowly():
+        try:
+            await asyncio.sleep(1)
+        finally:
+            await asyncio.sleep(10)
+
+    shared = SharedTask(asyncio.ensure_future(stop_slowly()))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(shared.wait(), 0.1)
+    assert loop_now() == pytest.approx(10.1)
+    assert shared.task.cancelled()
 
 
 async def test_drain_with_timeout(tasks):
