@@ -7,6 +7,7 @@ from ._doubts.doubts import (
     Reconciled as Reconciled,
     StillInDoubt as StillInDoubt,
 )
+from ._download.stream import FileStream as FileStream
 from ._journal.memory import MemoryJournal as MemoryJournal
 from ._journal.protocol import Journal as Journal
 from ._journal.sqlite.journal import SqliteJournal as SqliteJournal

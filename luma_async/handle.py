@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterable, Sequence
     from typing import Unpack
 
+    from luma_async._download.stream import FileStream
     from luma_async._engine import Engine
     from luma_async._poll.tracked import Tracked
     from luma_async.values.requests import AudioFields, ExtendFields
@@ -271,6 +272,41 @@ class GenerationHandle:
             what=what,
             completed_at_s=self._tracked.completed_at_s,
         )
+
+    async def stream(self, *, watermark: Watermark = "forbid", what: FileKind = "video") -> FileStream:
+        """Wait for the generation, then open its file, to pass the bytes on as they come; nothing is written to disk.
+
+        If a connection breaks, the rest is requested over another one. A stream does not check that the video is
+        complete, as `download()` does.
+
+        Args:
+            watermark: "allow" accepts a video with a watermark if there is no other.
+            what: which file, as for `download()`.
+
+        Returns:
+            The stream, with `size_bytes` and `content_type`: `async for piece in stream` yields the bytes.
+
+        Raises:
+            InvalidInput: `what` or `watermark` has none of the values above. Nothing was requested.
+            LinkGone: there is no usable link, even after requesting a new link.
+            DownloadError: the file server kept failing, after retries, or did not send the file.
+            SessionClosed: the session was closed.
+            LumaError: fetching the generation or requesting a link failed, after retries.
+            Everything that `wait()` raises.
+
+        Costs:
+            Free requests, never a new generation. Some relays charge for requesting a link, which is done only if the
+            generation has no link that is valid.
+
+        Cancellation:
+            Safe: the connection is closed.
+        """
+        _check_choice(what, FileKind, "what")
+        _check_choice(watermark, Watermark, "watermark")
+        downloader = self._here().downloader
+        generation = await self.wait()
+        completed_at_s = self._tracked.completed_at_s
+        return await downloader.stream(generation, watermark=watermark, what=what, completed_at_s=completed_at_s)
 
     async def video_url(self) -> str:
         """Return the watermark-free link. It may expire within the hour.

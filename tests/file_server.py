@@ -58,6 +58,8 @@ class FileServer:
         """The Authorization header without which a request gets a 401."""
         self.max_range_bytes = None
         """Send at most so many bytes of a range, and announce that."""
+        self.ignores_ranges = False
+        """Whether it sends the whole file for a range."""
         self.seen = []
         """The requests."""
         self.running = 0
@@ -114,7 +116,7 @@ class FileServer:
             return web.Response(status=302, headers={"Location": self.redirect})
         first = 0
         headers = {"Content-Type": "video/mp4"} | ({"ETag": self.etag} if self.etag else {})
-        if "Range" in request.headers and request.headers.get("If-Range") == self.etag:
+        if not self.ignores_ranges and "Range" in request.headers and request.headers.get("If-Range") == self.etag:
             first = int(request.headers["Range"].removeprefix("bytes=").removesuffix("-"))
             if first >= len(self.data):
                 return web.Response(status=416, headers={"Content-Range": f"bytes */{len(self.data)}"})

@@ -11,39 +11,37 @@ import asyncio
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import attrs
 
 from luma_async._aio import OwnedTasks, PrioritySemaphore, SharedTask, loop_now
+from luma_async._download.attempts import Pauses, Transfer
 from luma_async._download.link_resolver import LinkResolver, LinkSearch
 from luma_async._download.links import (
     FileKind,
     Link,
     Watermark,
     earliest_expiry,
-    is_picture,
     suffix_of,
     watermark_free_links,
 )
 from luma_async._download.names import safe_name
 from luma_async._download.part_file import PartFile, resolve_destination
 from luma_async._download.response import (
-    AttemptCounts,
     Complete,
     Mismatch,
     Receive,
     Throughput,
     check_throughput,
-    count_failure,
     judge,
     may_come_later,
-    publishing_delay,
     range_headers,
     resumable,
-    retry_delay,
     source_of,
     too_long,
 )
+from luma_async._download.stream import FileStream, StreamSource
 from luma_async.values.errors import (
     DamagedFile,
     DiskError,
@@ -53,14 +51,13 @@ from luma_async.values.errors import (
     LumaError,
     SessionClosed,
 )
-from luma_async.values.events import Downloaded, Downloading, Retried
+from luma_async.values.events import Downloaded, Downloading
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Generator
 
     from luma_async._download.client import FileClient, FileResponse
-    from luma_async._download.validate import Medium
     from luma_async._journal.recorder import Recorder
     from luma_async.values.events import Emitter
     from luma_async.values.models import Generation
@@ -74,37 +71,15 @@ _TICK_S = 1.0
 
 
 @attrs.define(kw_only=True, eq=False)
-class _Download:
+class _Download(Transfer):
     """One file to download."""
 
-    search: LinkSearch
     path: Path
     overwrite: bool
     shared: SharedTask[None] = attrs.field(init=False)
     """The task, and how many callers wait for it."""
-    counts: AttemptCounts = attrs.field(factory=AttemptCounts)
-    resumable_bytes: int = 0
-    """How many bytes the last attempt left to resume from."""
-    retry_after_s: float | None = None
-    """The delay that the file server asked for last."""
     moved: bool = False
     """Whether the complete file is at its path."""
-    completed_at_s: float | None = None
-    """When the generation was completed, on the loop's clock; None if that is unknown or long ago."""
-    missing: bool = False
-    """Whether the last response can mean that the storage does not have the file yet."""
-    missing_since_s: float | None = None
-    """When such a response came first."""
-    times_missing: int = 0
-    """How often the download waited because of that."""
-
-    @property
-    def id(self) -> str:
-        return self.search.generation.id
-
-    @property
-    def medium(self) -> Medium:
-        return "picture" if is_picture(self.search.generation, self.search.kind) else "mp4"
 
     @property
     def place(self) -> Path:
@@ -139,12 +114,12 @@ class Downloader:
         self._links = links
         self._recorder = recorder
         self._events = events
-        self._retry = retry
+        self._pauses = Pauses(retry=retry, random=random, events=events)
         self._stall_s = stall_s
-        self._random = random
         self._slots = PrioritySemaphore(at_once)
         self._downloads: dict[Path, _Download] = {}
         self._tasks = OwnedTasks()
+        self._streams: WeakSet[StreamSource] = WeakSet()
         self._closing = closed
 
     async def fetch(
@@ -193,6 +168,24 @@ class Downloader:
             return path
         raise failure
 
+    async def stream(
+        self, generation: Generation, *, watermark: Watermark, what: FileKind, completed_at_s: float | None
+    ) -> FileStream:
+        """Open the bytes of a file of a completed generation; see `handle.stream()`."""
+        if self._closing:
+            raise SessionClosed
+        search = LinkSearch(generation=generation, kind=what, watermark=watermark)
+        source = StreamSource(
+            Transfer(search=search, completed_at_s=completed_at_s),
+            files=self._files,
+            links=self._links,
+            pauses=self._pauses,
+            stall_s=self._stall_s,
+        )
+        self._streams.add(source)
+        await source.open()
+        return FileStream(source)
+
     async def link(self, generation: Generation) -> str:
         """Return a watermark-free link; see `handle.video_url()`."""
         search = LinkSearch(generation=generation)
@@ -207,8 +200,10 @@ class Downloader:
         raise failure
 
     async def aclose(self) -> None:
-        """Cancel every download; what was received is kept."""
+        """Cancel every download, whose received part is kept, and close every stream."""
         self._closing = True
+        for source in list(self._streams):
+            source.close(session_closed=True)
         await self._tasks.cancel()
         await self._links.aclose()
 
@@ -253,42 +248,8 @@ class Downloader:
                 failure = error
             else:
                 return
-            delay_s = self._retry_delay_s(download, failure)
-            if delay_s is None:
-                failure.generation_id, failure.path = download.id, download.path
-                raise failure
-            attempt = download.times_missing if download.missing else download.counts.without_progress
-            self._events.emit(Retried(what="download", attempt=attempt, delay_s=delay_s, error=failure))
-            await asyncio.sleep(delay_s)
-
-    def _retry_delay_s(self, download: _Download, failure: DownloadError) -> float | None:
-        if download.missing and (delay_s := self._publishing_delay_s(download)) is not None:
-            download.search.repeat()
-            return delay_s
-        download.counts = count_failure(download.counts, failure, download.resumable_bytes)
-        return retry_delay(
-            failure,
-            download.counts,
-            policy=self._retry,
-            jitter=self._random(),
-            retry_after_s=download.retry_after_s,
-        )
-
-    def _publishing_delay_s(self, download: _Download) -> float | None:
-        now_s = loop_now()
-        if download.completed_at_s is None:
-            return None
-        if download.missing_since_s is None:
-            download.missing_since_s = now_s
-        download.times_missing += 1
-        return publishing_delay(
-            download.times_missing,
-            age_s=now_s - download.completed_at_s,
-            waited_s=now_s - download.missing_since_s,
-            policy=self._retry,
-            jitter=self._random(),
-            retry_after_s=download.retry_after_s,
-        )
+            failure.path = download.path
+            await self._pauses.before_retry(download, failure)
 
     async def _finish(self, part: PartFile, download: _Download) -> None:
         """Move a complete file to its path, and report it, even if the caller was cancelled meanwhile."""
@@ -309,8 +270,7 @@ class Downloader:
                 await self._receive_from(link, part, download)
             except LinkGone as error:
                 part.close()
-                recent = download.missing and download.completed_at_s is not None
-                self._links.reject(download.search, link, error.message, keep=recent)
+                self._links.reject(download.search, link, error.message, keep=download.recent)
             else:
                 return
 

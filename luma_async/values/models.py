@@ -213,7 +213,8 @@ class Generation:
                 kinds = [(_OUTPUTS[each["class"]], each) for each in fields["outputs"]]
                 fields["outputs"] = tuple(kind(**_known_fields(kind, each)) for kind, each in kinds)
             fields["siblings"] = tuple(fields.get("siblings", ()))
-            return cls(**fields | {"id": form["id"], "state": State(form["state"])})
+            fields["id"], fields["state"] = form["id"], State(form["state"])
+            return cls(**fields)
         except (TypeError, ValueError, KeyError) as error:
             reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"this is not what Generation.to_dict() returns ({reason})")

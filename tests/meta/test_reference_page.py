@@ -44,7 +44,7 @@ ALIASES = {
     "Reference",
 }
 TOPICS = {
-    "Session and handles": ("session", "handle", "_batch"),
+    "Session and handles": ("session", "handle", "_batch", "_download"),
     "Parts of a session": ("_doubts", "account"),
     "Requests": ("values.requests", "values.keyframes", "values.controls", "prompts"),
     "Answers of a service": ("values.models", "values.files"),

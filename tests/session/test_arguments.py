@@ -263,10 +263,10 @@ async def test_wrong_argument_of_a_session(owner, parameter, dialect, gateway, o
 def test_every_public_class_is_in_the_table():
     """A new public class whose instances users make is in the table, or is known to be made by the package."""
     by_the_package = {
-        "BatchStats", "Changed", "Credits", "Downloaded", "Downloading", "Entry", "Finished", "Generation", "Image",
-        "Journal", "KeyUsage", "MemoryJournal", "Outcome", "Paused", "Phase", "Polled", "Preview", "PromptMismatch",
-        "PromptRow", "Prompts", "Reconciled", "Retried", "State", "StillInDoubt", "SubmitFailed", "Submitted",
-        "User", "Video", "Layer", "OtherOutput", "UploadedFile",
+        "BatchStats", "Changed", "Credits", "Downloaded", "Downloading", "Entry", "FileStream", "Finished",
+        "Generation", "Image", "Journal", "KeyUsage", "MemoryJournal", "Outcome", "Paused", "Phase", "Polled",
+        "Preview", "PromptMismatch", "PromptRow", "Prompts", "Reconciled", "Retried", "State", "StillInDoubt",
+        "SubmitFailed", "Submitted", "User", "Video", "Layer", "OtherOutput", "UploadedFile",
     }  # fmt: skip
     classes = {
         name
