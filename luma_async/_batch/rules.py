@@ -58,7 +58,7 @@ def stop_note(error: LumaError, name: str, progress: BatchProgress, *, total: in
     """
     of_all = "" if total is None else f" of {total}"
     doubts = f", {progress.in_doubt} in doubt" if progress.in_doubt else ""
-    steps = []
+    steps: list[str] = []
     if progress.in_doubt:
         steps.append("Settle the doubts with session.doubts (or `luma-async in-doubt`).")
     if isinstance(error, WrongPrompt):

@@ -239,7 +239,7 @@ class _Connector(aiohttp.TCPConnector):
     def __init__(self, networks: _Networks) -> None:
         # The downloader bounds how many downloads run; a second bound here would only hide the waiting.
         # A connection carries one response: a second one, sent by mistake, cannot become the next file.
-        super().__init__(limit=0, force_close=True)
+        super().__init__(limit=0, force_close=True)  # pyright: ignore[reportUnknownMemberType] - of aiohttp
         self._networks = networks
 
     async def _resolve_host(

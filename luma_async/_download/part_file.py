@@ -326,7 +326,7 @@ class PartFile:
 def _checked(dest: str | os.PathLike[str]) -> str:
     try:
         text = os.fspath(dest)
-        valid = bool(text) and b"\0" not in os.fsencode(text) and isinstance(text, str)
+        valid = bool(text) and b"\0" not in os.fsencode(text) and isinstance(text, str)  # pyright: ignore[reportUnnecessaryIsInstance]
     except (AttributeError, TypeError, UnicodeEncodeError):
         text, valid = "", False
     if not valid:

@@ -227,12 +227,12 @@ class Transport:
         """
         post = _PaidPost(before_sending=before_sending)
         token = _paid_post.set(post)
-        result: Result | None = None
+        ended: Result | None = None
         try:
-            result = await self._exchange(self._submits, call, post)
+            ended = result = await self._exchange(self._submits, call, post)
         finally:
             _paid_post.reset(token)
-            post.end(result)
+            post.end(ended)
         failure, post.failure = post.failure, None
         if failure is not None and not isinstance(result, Answer):
             raise failure

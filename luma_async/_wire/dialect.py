@@ -137,20 +137,24 @@ class UploadLimits:
     """The longest side of an image."""
 
 
+def _class_of(value: object) -> type[Any]:
+    return type(value)
+
+
 def set_fields(value: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
     """Yield the fields of a request that are not defaults, also inside of it: the path, the class and the field."""
-    kind: Any = type(value)
+    kind: Any = _class_of(value)
     for name, default in _fields_of(kind):
-        item = getattr(value, name)
+        item: Any = getattr(value, name)
         if item is default or item == default:
             continue
         path = prefix + name
         yield path, kind.__name__, name
-        if attrs.has(type(item)):
+        if attrs.has(_class_of(item)):
             yield from set_fields(item, f"{path}.")
-        elif isinstance(item, tuple):
+        elif _class_of(item) is tuple:
             for inner in item:
-                if attrs.has(type(inner)):
+                if attrs.has(_class_of(inner)):
                     yield from set_fields(inner, f"{path}.")
 
 

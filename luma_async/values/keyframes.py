@@ -222,9 +222,14 @@ class KeyframeAt:
 
 def _as_frames(value: Any) -> Any:
     """Convert a mapping of frame numbers to keyframes. The validator refuses other types."""
-    if isinstance(value, Mapping):
+    if _is_a(value, Mapping):
         return tuple(KeyframeAt(frame, image) for frame, image in value.items())
-    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
+    return tuple(value) if _is_a(value, Iterable) and not _is_a(value, str) else value
+
+
+def _is_a(value: object, kind: type[Any]) -> bool:
+    """Whether it is one; what is in it is checked elsewhere, so type checkers learn nothing here."""
+    return isinstance(value, kind)
 
 
 def _check_frames(_: object, attribute: attrs.Attribute[Any], value: object) -> None:

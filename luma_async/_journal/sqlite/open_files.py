@@ -55,7 +55,7 @@ class OpenFiles:
 
     def fault(self, connection: sqlite3.Connection) -> JournalError | None:
         """Return what happened to the files; None if all are at their paths. Call it within a transaction."""
-        sizes = {}
+        sizes: dict[Path, int] = {}
         for path, opened in self._opened.items():
             found, sizes[path] = _identity(path)
             if found != opened:

@@ -6,6 +6,7 @@ states is marked `Assumed:`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,15 +16,13 @@ from luma_async._wire import generation as flat
 from luma_async._wire.agents import answer, rules
 from luma_async._wire.agents.body import submit_body
 from luma_async._wire.dialect import Call, Dialect, Query, UploadLimits
-from luma_async.values.models import Generation
+from luma_async.values.models import FailureMoney, Generation
 from luma_async.values.public import public
 from luma_async.values.requests import OPERATIONS
 from luma_async.values.settings import KnownLimits
 from luma_async.values.validators import check_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from luma_async._wire.answer import Document
     from luma_async._wire.dialect import Row, StillRunning
     from luma_async._wire.refusal import ErrorBody
@@ -91,7 +90,7 @@ class Agents(Dialect):
         "key": "See platform.lumalabs.ai.",
         "credits": "See platform.lumalabs.ai.",
     }
-    carries = _CARRIES
+    carries: ClassVar[Mapping[str, frozenset[str]]] = _CARRIES
     key_variable = "LUMA_AGENTS_API_KEY"
     base_path = _ROOT
     has_relays = False
@@ -99,8 +98,12 @@ class Agents(Dialect):
         f"{_NO_LOOKUP} Look at the account's usage at platform.lumalabs.ai, then decide with session.doubts "
         "(or `luma-async in-doubt`)."
     )
-    failure_money = answer.FAILURE_MONEY
-    rate_headers = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+    failure_money: ClassVar[Mapping[str, FailureMoney]] = answer.FAILURE_MONEY
+    rate_headers: ClassVar[tuple[str, str, str] | None] = (
+        "X-RateLimit-Limit",
+        "X-RateLimit-Remaining",
+        "X-RateLimit-Reset",
+    )
     # Assumed: no page names the largest inline image, so more than 1 MB is uploaded.
     uploads = UploadLimits(
         inline_bytes=_MB,
