@@ -6,7 +6,7 @@ import argparse
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from luma_async import LumaSession, PollPolicy
 from luma_async._http.address import RELAY_KEY, check_base_url, key_variable, usable_address
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 DIALECTS = tuple(registry.DIALECTS)
-EDITIONS = {"auto": None, "2025": "2025", "2024": "2024"}
+EDITIONS: dict[str, Literal["2025", "2024"] | None] = {"auto": None, "2025": "2025", "2024": "2024"}
 POLL = PollPolicy.adaptive()
 """How every command polls."""
 _DEFAULT_JOURNAL = Path()

@@ -135,7 +135,8 @@ def _bare_fields(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and _is_attrs(node):
             for field, below in zip(node.body, [*node.body[1:], None], strict=True):
-                if isinstance(field, ast.AnnAssign) and not field.target.id.startswith("_"):
+                is_field = isinstance(field, ast.AnnAssign) and not ast.unparse(field.annotation).startswith("ClassVar")
+                if is_field and not field.target.id.startswith("_"):
                     documented = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
                     if not documented or not isinstance(below.value.value, str):
                         yield f"{path.relative_to(ROOT)}:{field.lineno} {node.name}.{field.target.id}"

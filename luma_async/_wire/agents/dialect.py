@@ -15,8 +15,8 @@ import attrs
 from luma_async._wire import generation as flat
 from luma_async._wire.agents import answer, rules
 from luma_async._wire.agents.body import submit_body
-from luma_async._wire.dialect import Call, Dialect, Query, UploadLimits
-from luma_async.values.models import FailureMoney, Generation
+from luma_async._wire.dialect import Call, Dialect, FailureMoney, Query, UploadLimits
+from luma_async.values.models import Generation
 from luma_async.values.public import public
 from luma_async.values.requests import OPERATIONS
 from luma_async.values.settings import KnownLimits
@@ -105,7 +105,7 @@ class Agents(Dialect):
         "X-RateLimit-Reset",
     )
     # Assumed: no page names the largest inline image, so more than 1 MB is uploaded.
-    uploads = UploadLimits(
+    uploads: ClassVar[UploadLimits | None] = UploadLimits(
         inline_bytes=_MB,
         max_bytes={"image/": 50 * _MB, "video/": 200 * _MB, "": 5 * 1024**3},
         max_pixels=8000,

@@ -7,6 +7,7 @@ marked `Assumed:`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,8 +26,6 @@ from luma_async.values.settings import KnownLimits
 from luma_async.values.validators import PATH_SEGMENT, check_id, check_string, matches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from luma_async._wire.answer import Document
     from luma_async._wire.dialect import Match, Page, Row, StillRunning
     from luma_async._wire.refusal import ErrorBody
@@ -75,7 +74,7 @@ class DreamMachine(Dialect):
         "key": "See account.credits().",
         "link": "A completed generation already holds its link.",
     }
-    carries = _CARRIES
+    carries: ClassVar[Mapping[str, frozenset[str]]] = _CARRIES
     key_variable = "LUMAAI_API_KEY"
     base_path = _ROOT
     retirement = (

@@ -7,6 +7,7 @@ no page states is marked `Assumed:`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -25,7 +26,7 @@ from luma_async.values.requests import OPERATIONS, AudioRequest, ExtendRequest, 
 from luma_async.values.validators import PATH_SEGMENT, check_id, check_string, matches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from luma_async._wire.answer import Document
     from luma_async._wire.dialect import Row, StillRunning
@@ -93,8 +94,8 @@ class RixAPI(Dialect):
         "list": "The journal records what was bought (`luma-async status`); settle a doubt by hand.",
         "ping": "account.key() is free as well.",
     }
-    carries = _CARRIES
-    settings = _SETTINGS
+    carries: ClassVar[Mapping[str, frozenset[str]]] = _CARRIES
+    settings: ClassVar[Mapping[str, str]] = _SETTINGS
 
     edition: Literal["2025", "2024"] | None = attrs.field(default=None, validator=_check_edition)
     """The edition of the documentation that submits follow. "2025" takes keyframes as objects; "2024" takes two image
