@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import attrs
 
-from luma_async._download.names import collisions
+from luma_async._download.names import SEPARATORS, collisions
 from luma_async.values.errors import InvalidInput, LumaError
 from luma_async.values.keyframes import GenerationKeyframe, ImageKeyframe, Keyframes
 from luma_async.values.public import public
@@ -119,8 +119,8 @@ def read_prompts(
         path: the file, in UTF-8, or in UTF-16 with a byte order mark. The columns of a table and the fields of a JSON
             object are those of `VideoRequest`, and `frame0` and `frame1` (a URL, an image file, or `id:` and the id of
             a generation), `key` (your key of the submit) and `output` (the path of the result, relative to the folder
-            of the batch). The header of a table shows what separates its columns; columns without a name must be
-            empty.
+            of the batch; a folder if it ends in a slash). The header of a table shows what separates its columns;
+            columns without a name must be empty.
         format: None takes it from the extension: `.txt`, `.csv`, `.tsv`, `.tab`, `.jsonl` or `.ndjson`.
         check: called with each request. `check=RixAPI().submit_call` finds fields that the dialect does not support.
 
@@ -415,7 +415,7 @@ def _repeated(rows: list[PromptRow]) -> list[str]:
         assert row.key is not None
         if first.setdefault(row.key, row.line) != row.line:
             problems.append(f"line {row.line}, key: is already used on line {first[row.key]}.")
-    written = [row for row in rows if row.output is not None]
+    written = [row for row in rows if row.output is not None and not row.output.endswith(SEPARATORS)]
     for name, indices in collisions(str(PurePath(row.output or "")) for row in written).items():
         lines = [str(written[index].line) for index in indices]
         problems.append(f"line {lines[-1]}, output: {name} is written by lines {', '.join(lines)}.")

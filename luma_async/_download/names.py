@@ -23,6 +23,8 @@ SIDECAR_SUFFIX = ".part.etag"
 """Appended to the name of the file that says which file a `.part` belongs to."""
 MAX_NAME_BYTES = 255 - len(SIDECAR_SUFFIX)
 """Most file systems allow 255 bytes, and the longest suffix has to fit."""
+SEPARATORS = ("/", "\\") if sys.platform == "win32" else ("/",)
+"""A path that ends in one of these is a folder."""
 FILE_NAME = "{index:04d}-{slug}-{id}.{ext}"
 """The default of `batch(file_name=…)`: sorted like the input, readable by the prompt, unique by the id."""
 MAX_SLUG_BYTES = 80

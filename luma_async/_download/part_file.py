@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from luma_async._download.names import PART_SUFFIX, SIDECAR_SUFFIX
+from luma_async._download.names import PART_SUFFIX, SEPARATORS, SIDECAR_SUFFIX
 from luma_async._download.response import Partial, dump_sidecar, load_sidecar
 from luma_async._download.validate import BOX_HEAD_BYTES, Medium, validate
 from luma_async.values.errors import DamagedFile, InvalidInput
@@ -35,7 +35,6 @@ _SAFE_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | geta
 _PART_FLAGS = os.O_RDWR | os.O_CREAT | _SAFE_FLAGS
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE_FLAGS
 _MAX_SIDECAR_BYTES = 4096
-_SEPARATORS = tuple({"/", os.sep})
 _TEST_SUFFIX = ".part.test"
 """Appended to a name to see whether a file can be created there; as long as the longest other suffix."""
 
@@ -79,7 +78,7 @@ def is_folder(dest: str | os.PathLike[str]) -> bool:
     text = _checked(dest)
     path = Path(text)
     mode = _mode(path)
-    if not text.endswith(_SEPARATORS):
+    if not text.endswith(SEPARATORS):
         return mode is not None and stat.S_ISDIR(mode)
     try:
         path.mkdir(parents=True, exist_ok=True)

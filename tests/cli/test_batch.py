@@ -92,6 +92,17 @@ async def test_csv_columns(run, here, gateway):
     assert body["keyframes"]["frame0"]["url"].startswith("data:image/jpeg;base64,")
 
 
+async def test_output_is_folder(run, here):
+    """An output that ends in a slash, or is an existing folder, is a folder, which several rows may use."""
+    (here / "out" / "dogs").mkdir(parents=True)
+    text = "prompt,output\na cat,cats/all/\nb cat,cats/all/\na dog,dogs\n"
+    (here / "p.csv").write_text(text, encoding="utf-8")
+    code, _, err = await run("p.csv", "--out", "out", "--file-name", "{slug}-{index}.{ext}")
+    assert code == 0, err
+    files = [str(path.relative_to(here / "out")) for path in (here / "out").glob("**/*.mp4")]
+    assert sorted(files) == ["cats/all/a-cat-0.mp4", "cats/all/b-cat-1.mp4", "dogs/a-dog-2.mp4"]
+
+
 async def test_file_name(run, here, capsys):
     """`--file-name` is the template of the names of the files; an invalid template ends the command."""
     (here / "prompts.txt").write_text("a cat\n", encoding="utf-8")
@@ -195,7 +206,18 @@ async def test_two_runs_in_one_folder(run, here, gateway):
 
 
 @pytest.mark.parametrize(
-    "name", ["cat.mp4", "deep/cat.mp4", "results.jsonl", "jobs.db", "./gallery.html", "cat.mp4/x.mp4"]
+    "name",
+    [
+        "cat.mp4",
+        "deep/cat.mp4",
+        "results.jsonl",
+        "jobs.db",
+        "./gallery.html",
+        "cat.mp4/x.mp4",
+        "cat.mp4/",
+        "jobs.db/",
+        "results.jsonl/x.mp4",
+    ],
 )
 async def test_output_exists(run, here, gateway, name):
     """An output that exists or is reserved is refused with its line before anything is paid, and the file is kept."""
@@ -214,6 +236,8 @@ IMPOSSIBLE_OUTPUTS = {
     "no room for the suffixes": ("a" * 246 + ".mp4", "too long"),
     "a folder's name": ("a" * 300 + "/cat.mp4", "too long"),
     "a link out of the folder": ("link/cat.mp4", "leads out of the folder"),
+    "a linked folder": ("link", "leads out of the folder"),
+    "a linked folder with a slash": ("link/", "leads out of the folder"),
     "a new folder below a link": ("link/deep/cat.mp4", "leads out of the folder"),
     "a link to nothing": ("nothing.mp4", "not a regular file"),
     "a named pipe": ("pipe", "not a regular file"),

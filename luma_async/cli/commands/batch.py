@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from luma_async import MemoryJournal, Phase, PollingFailed, WaitTimeout
-from luma_async._download.names import SIDECAR_SUFFIX, check_file_name
+from luma_async._download.names import SEPARATORS, SIDECAR_SUFFIX, check_file_name
 from luma_async._download.part_file import check_before_purchase
 from luma_async.cli.errors import error_text
 from luma_async.cli.journal import BATCH_JOURNAL, read_entries
@@ -38,6 +38,8 @@ _RESERVED = frozenset({RESULTS, BATCH_JOURNAL, "gallery.html"})
 """Names in the folder that no video may have."""
 _MAX_PAGE_CLIPS = 10_000
 """A page with more clips takes too long to write and to open."""
+_ANY_FILE = "~any.mp4"
+"""Stands for the files of a folder in checks of paths; no such file is written."""
 _NAME = "luma-async batch"
 """The name of every batch: the journals of their folders keep them apart."""
 
@@ -124,11 +126,12 @@ def _batch(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -
         output = prompts.rows[outcome.index].output
         if output is None:
             return Path(arguments.out)
-        file: Path = arguments.out / output
+        path: Path = arguments.out / output
+        file = _file(path, output)
         if not _is_inside(file, arguments.out):
-            raise InvalidInput(field="output", message=f"{file} leads out of the folder through a symbolic link.")
+            raise InvalidInput(field="output", message=f"{path} leads out of the folder through a symbolic link.")
         file.parent.mkdir(parents=True, exist_ok=True)
-        return file
+        return path
 
     return luma.batch(
         prompts,
@@ -178,28 +181,37 @@ async def _check_outputs(luma: LumaSession, prompts: Prompts, arguments: argpars
     problems: list[str] = []
     async for item in _batch(luma, prompts, arguments).preview():
         row = prompts.rows[item.index]
-        path: Path = arguments.out / (row.output or "")
-        if row.output and item.buys and (problem := await asyncio.to_thread(_find_problem, path, arguments.out)):
+        if not row.output or not item.buys:
+            continue
+        if problem := await asyncio.to_thread(_find_problem, row.output, arguments.out):
             problems.append(f"line {row.line}, output: {problem}")
     if problems:
         message = "nothing was submitted, because these outputs cannot be used:\n  " + "\n  ".join(problems)
         raise InvalidInput(field=arguments.file, message=message)
 
 
-def _find_problem(path: Path, out: Path) -> str | None:
-    """Return why no file can be written to a path; None if one can be."""
+def _file(path: Path, output: str) -> Path:
+    """Return the file of an output; if it is a folder, a path in it, because its files are named later."""
+    return path / _ANY_FILE if output.endswith(SEPARATORS) or path.is_dir() else path
+
+
+def _find_problem(output: str, out: Path) -> str | None:
+    """Return why no file can be written to an output; None if one can be."""
+    path = out / output
     try:
-        name = path.relative_to(out)
-        if str(name) in _RESERVED or path.is_file() or any((out / folder).is_file() for folder in name.parents):
+        file = _file(path, output)
+        name = file.relative_to(out)
+        reserved = any(str(part) in _RESERVED for part in (name, *name.parents))
+        if reserved or file.is_file() or any((out / folder).is_file() for folder in name.parents):
             return f"{path} is reserved, or exists and is not from this batch."
-        if not _is_inside(path, out):
+        if not _is_inside(file, out):
             return f"{path} leads out of the folder through a symbolic link."
-        folder = next(parent for parent in path.parents if parent.is_dir())
-        for part in path.relative_to(folder).parts:
+        folder = next(parent for parent in file.parents if parent.is_dir())
+        for part in file.relative_to(folder).parts:
             # A folder that is missing is created later. The system says already that a name is too long.
             with suppress(FileNotFoundError):
                 (folder / f"{part}{SIDECAR_SUFFIX}").lstat()
-        check_before_purchase(path if folder == path.parent else folder, overwrite=False)
+        check_before_purchase(file if folder == file.parent else folder, overwrite=False)
     except InvalidInput as error:
         return error.message
     except (OSError, ValueError) as error:
