@@ -172,6 +172,24 @@ async def test_generate_options(command, here, gateway):
     assert gateway.charges[1].body["image_url"] == "https://example.com/x.jpg"
 
 
+@pytest.mark.parametrize("edition", [[], ["--edition", "auto"], ["--edition", "2024"]], ids=["none", "auto", "2024"])
+async def test_generate_with_model(command, here, gateway, edition):
+    """A model, a resolution and a duration need no `--edition`."""
+    options = ["--model", "ray-v2", "--resolution", "720p", "--duration", "5s", *edition]
+    code, _, err = await command("generate", "cat dance", *options)
+    assert code == 0, err
+    body = gateway.charges[0].body
+    assert (body["model_name"], body["resolution"], body["duration"]) == ("ray-v2", "720p", "5s")
+
+
+async def test_refused_model(command, gateway):
+    """A relay of 2025 only refuses the fields of 2024, and the message says which options they come from."""
+    gateway.behaviour.edition = "2025"
+    code, _, err = await command("generate", "cat dance", "--model", "ray-v2")
+    assert (code, len(gateway.charges)) == (2, 0)
+    assert "because it has model" in err
+
+
 async def test_generate_json(command, here):
     """With `--json` it prints one document with the path and the key."""
     code, out, _ = await command("generate", "cat dance", "--json", "--key", "cat")
