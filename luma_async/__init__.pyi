@@ -8,6 +8,7 @@ from ._doubts.doubts import (
     StillInDoubt as StillInDoubt,
 )
 from ._download.stream import FileStream as FileStream
+from ._files.files import Files as Files
 from ._journal.memory import MemoryJournal as MemoryJournal
 from ._journal.protocol import Journal as Journal
 from ._journal.sqlite.journal import SqliteJournal as SqliteJournal
@@ -66,6 +67,7 @@ from .values.errors import (
     UnreadableResponse as UnreadableResponse,
     WrongPrompt as WrongPrompt,
     UnsupportedOperation as UnsupportedOperation,
+    UploadFailed as UploadFailed,
 )
 from .values.events import (
     Changed as Changed,
@@ -79,6 +81,8 @@ from .values.events import (
     Retried as Retried,
     SubmitFailed as SubmitFailed,
     Submitted as Submitted,
+    Uploaded as Uploaded,
+    Uploading as Uploading,
 )
 from .values.files import UploadedFile as UploadedFile
 from .values.keyframes import (

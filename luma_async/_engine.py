@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from luma_async._aio import loop_now, wall_now
+from luma_async._files.pictures import large_pictures
 from luma_async._http.listing import Listing
 from luma_async._http.queries import Queries
 from luma_async._journal.fingerprint import duration_kind
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     import aiohttp
 
     from luma_async._download.downloader import Downloader
+    from luma_async._files.files import Files
+    from luma_async._files.pictures import Pictures
     from luma_async._http.address import Address
     from luma_async._http.transport import Transport
     from luma_async._poll.tracked import Tracked
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from luma_async.values.entries import Entry
     from luma_async.values.events import Emitter
     from luma_async.values.models import Generation
+    from luma_async.values.requests import Request
 
 _log = logging.getLogger("luma_async")
 
@@ -181,6 +185,44 @@ class Engine:
         )
 
     @cached_property
+    def files(self) -> Files:
+        """Uploads files, and lists them."""
+        from luma_async._files.files import Files  # noqa: PLC0415 - most sessions upload nothing
+        from luma_async._files.storage import Storage  # noqa: PLC0415 - the same
+        from luma_async._http.tls import environment_context  # noqa: PLC0415 - imports ssl
+
+        storage = Storage(
+            service=self._address.base_url,
+            timeouts=self.config.timeouts,
+            proxies=self._proxies,
+            tls=environment_context(),
+        )
+        self._downloading.push_async_callback(storage.aclose)
+        return Files(
+            queries=self.queries,
+            dialect=self.dialect,
+            storage=storage,
+            retry=self.config.retry,
+            random=random.random,
+            events=self.events,
+            is_closing=lambda: self.closing,
+        )
+
+    @cached_property
+    def _pictures(self) -> Pictures:
+        from luma_async._files.pictures import Pictures  # noqa: PLC0415 - most requests have no large picture
+
+        pictures = Pictures(self.files, self.dialect.uploads)
+        self._downloading.push_async_callback(pictures.aclose)
+        return pictures
+
+    async def _prepare(self, request: Request) -> Request:
+        """Upload or read the large pictures of a request."""
+        if next(large_pictures(request, self.dialect.uploads), None) is None:
+            return request
+        return await self._pictures.prepare(request)
+
+    @cached_property
     def listing(self) -> Listing:
         """The service's own list of generations."""
         return Listing(self.queries, self.dialect)
@@ -254,6 +296,7 @@ class Engine:
             retry=config.retry,
             random=random.random,
             events=config.events,
+            prepare=self._prepare,
         )
 
     def _throttle(self) -> Throttle:

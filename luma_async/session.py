@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from luma_async._batch.registry import Registry
     from luma_async._batch.source import BatchKeys, BatchRequests
     from luma_async._doubts.doubts import Doubts
+    from luma_async._files.files import Files
     from luma_async._journal.protocol import Journal
     from luma_async._wire.dialect import Dialect
     from luma_async.handle import Outcome
@@ -560,6 +561,14 @@ class LumaSession:
     def library(self) -> Library:
         """The generations that the service lists for the account."""
         return Library(self._open())
+
+    @property
+    def files(self) -> Files:
+        """The files of the account at the service, for services that take uploads."""
+        engine = self._open()
+        if not self.supports("files"):
+            raise self._dialect.unsupported("files")
+        return engine.files
 
     async def ping(self) -> None:
         """Send the service's ping request, with the API key.

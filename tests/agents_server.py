@@ -25,6 +25,8 @@ class AgentsServer:
         self.ceiling = 0
         self.cut_puts = 0
         self.ingest_state = "ready"
+        self.lose = 0
+        self.failure = None
 
     async def __aenter__(self):
         app = web.Application(client_max_size=2**40)
@@ -67,6 +69,10 @@ class AgentsServer:
         self._see(request, "submit")
         now = self._now()
         body = await request.json()
+        if self.lose:
+            self.lose -= 1
+            request.transport.abort()
+            return web.Response()
         while self.times and self.times[0] <= now - 60:
             self.times.popleft()
         used = len(self.times) + self.others
@@ -89,12 +95,12 @@ class AgentsServer:
         return {
             "id": generation_id,
             "type": "video",
-            "state": "completed" if done else "processing",
+            "state": ("failed" if self.failure else "completed") if done else "processing",
             "model": "ray-3.2",
             "created_at": "2026-04-08T12:00:00Z",
-            "output": output,
-            "failure_reason": None,
-            "failure_code": None,
+            "output": [] if self.failure else output,
+            "failure_reason": self.failure and "It did not work.",
+            "failure_code": self.failure,
         }
 
     async def _query(self, request):

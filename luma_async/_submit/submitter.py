@@ -35,7 +35,7 @@ from luma_async.values.events import Paused, PromptMismatch, Retried, SubmitFail
 from luma_async.values.validators import check_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator
+    from collections.abc import Awaitable, Callable, Collection, Generator
 
     from luma_async._journal.protocol import Journal
     from luma_async._submit.throttle import Throttle
@@ -67,6 +67,7 @@ class Submitter:
         retry: RetryPolicy,
         random: Callable[[], float],
         events: Emitter,
+        prepare: Callable[[Request], Awaitable[Request]],
     ) -> None:
         self._attempts = attempts
         self._dialect = dialect
@@ -77,6 +78,7 @@ class Submitter:
         self._retry = retry
         self._random = random
         self._events = events
+        self._prepare = prepare
         self._intents: dict[str, Intent] = {}
         self._queue: OrderedDict[str, Intent] = OrderedDict()
         self._busy = 0
@@ -348,6 +350,7 @@ class Submitter:
         """Send, and repeat as long as each attempt provably bought nothing and the policy allows it."""
         attempt = 1
         unsent_since_s: float | None = None
+        await self._prepare_pictures(intent)
         while True:
             # The throttle is released before any sleep below, so that other submits pass meanwhile.
             async with self._throttle:
@@ -375,6 +378,12 @@ class Submitter:
             self._events.emit(Retried(what="submit", attempt=attempt, delay_s=delay_s, error=result.error))
             await self._sleep(result.error, delay_s)
             attempt += 1
+
+    async def _prepare_pictures(self, intent: Intent) -> None:
+        """Upload or read the large pictures of a request, once; before the claim, since nothing is bought by that."""
+        request = await self._prepare(intent.request)
+        if request is not intent.request:
+            intent.request, intent.call = request, self._dialect.submit_call(request)
 
     async def _send(self, intent: Intent) -> AttemptResult:
         """Make one attempt, and tell the throttle how it ended."""

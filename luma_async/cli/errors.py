@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from luma_async.cli.options import resume_command
 from luma_async.handle import NOT_SEEN, PollingFailed, WaitTimeout, cause_of, is_paid
 from luma_async.values.errors import (
+    MONEY,
     ConfigurationError,
     GenerationFailed,
     InvalidInput,
@@ -66,9 +67,10 @@ def error_text(error: Exception, arguments: argparse.Namespace) -> str:
         case SubmitInDoubt():
             sent = f" at {error.sent_at:%Y-%m-%d %H:%M:%S} UTC" if error.sent_at else ""
             why = f": {error.reason.rstrip('.')}" if error.reason else ""
+            lookup = f" {error.hint.partition('. ')[0]}." if error.hint else ""
             return (
                 f"The submit {error.key!r} was sent{sent}, and its outcome is unknown{why}. It may have been charged, "
-                f"so it was not repeated. To settle it: {resume_command(arguments, 'in-doubt')}"
+                f"so it was not repeated.{lookup} To settle it: {resume_command(arguments, 'in-doubt')}"
             )
         case WaitTimeout():
             state = f"last seen {error.last.raw_state or error.last.state}" if error.last else "not seen yet"
@@ -87,8 +89,8 @@ def error_text(error: Exception, arguments: argparse.Namespace) -> str:
             )
         case GenerationFailed():
             code = f" [{error.code}]" if error.code else ""
-            failed = f"Generation {error.generation.id} failed{code}: {error.reason or 'no reason given'}"
-            return f"{failed}. It is final. {_retry_after_failure(arguments)}"
+            failed = f"Generation {error.generation.id} failed{code}: {(error.reason or 'no reason given').rstrip('.')}"
+            return f"{failed}. It is final. {MONEY[error.money]} {_retry_after_failure(arguments)}"
         case InvalidInput():
             text = f"{_flag_of(error.field, arguments)}: {error.message}"
         case RateLimited():

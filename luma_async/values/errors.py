@@ -11,6 +11,7 @@ LumaError
 │   └── NoResponse                    a free call got no complete response, after its retries
 ├── SubmitInDoubt                     maybe charged: do not repeat it, see `session.doubts`
 ├── WrongPrompt                       accepted and paid, but the response repeats another prompt
+├── UploadFailed                      a file could not be uploaded; nothing was bought
 ├── KeyConflict                       the key belongs to another purchase; nothing was sent
 ├── Refused                           the service refused; a submit that raises it was not charged
 │   ├── Unauthorized
@@ -348,11 +349,12 @@ class UnreadableResponse(LumaError):
         )
 
 
-_MONEY = {
+MONEY = {
     "refunded": "The service refunds it.",
     "partly charged": "A part may be charged.",
     "not stated": "Whether it is charged is not stated; see the usage of the account.",
 }
+"""What `GenerationFailed.money` means, in a sentence."""
 
 
 @error
@@ -372,7 +374,7 @@ class GenerationFailed(LumaError):
         code = f" [{self.code}]" if self.code else ""
         return (
             f"Generation {self.generation.id} failed{code}: {(self.reason or 'no reason given').rstrip('.')}. "
-            f"This is final. {_MONEY[self.money]} "
+            f"This is final. {MONEY[self.money]} "
             "To try again, submit the request again, with another key if it had a key."
         )
 
@@ -417,6 +419,22 @@ class DiskError(DownloadError, OSError):
         place = f": {cause.filename}" if cause.filename else ""
         message = f"{cause.strerror or cause}{place}."
         return cls(errno=cause.errno, message=message, generation_id=generation_id, path=path)
+
+
+@error
+class UploadFailed(LumaError):
+    """A file could not be uploaded, or the service did not take it. Nothing was bought."""
+
+    path: Path | None = None
+    """The file; None for bytes."""
+    file_id: str | None = None
+    """The id at the service, if it has one."""
+    permanent: bool = False
+    """Whether uploading it again would fail in the same way."""
+
+    def __str__(self) -> str:
+        which = f"{self.path}: " if self.path else ""
+        return f"{which}{self.message} Nothing was bought."
 
 
 @error

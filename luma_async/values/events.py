@@ -138,8 +138,38 @@ class Downloaded:
     """The size of the file."""
 
 
+@public
+@attrs.frozen(kw_only=True)
+class Uploading:
+    """An upload made progress."""
+
+    file_id: str
+    """The id that the service assigned."""
+    path: Path | None
+    """The file; None for bytes."""
+    sent_bytes: int
+    """Bytes sent so far. After a broken connection it begins again."""
+    total_bytes: int
+    """The size of the file."""
+
+
+@public
+@attrs.frozen(kw_only=True)
+class Uploaded:
+    """A file is at the service, and can be used."""
+
+    file_id: str
+    """The id that the service assigned."""
+    path: Path | None
+    """The file; None for bytes."""
+    size_bytes: int
+    """The size of the file."""
+
+
 Event: TypeAlias = (
-    Submitted
+    Uploading
+    | Uploaded
+    | Submitted
     | PromptMismatch
     | SubmitFailed
     | Retried

@@ -178,10 +178,19 @@ def check_text(_: object, attribute: attrs.Attribute[Any], value: object) -> Non
         raise InvalidInput(field=attribute.name, message="must be a non-empty string or None.")
 
 
-def check_user(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Accept the mark of an end user, or None."""
+def check_user_id(value: object) -> None:
+    """Check the mark of an end user.
+
+    Raises:
+        InvalidInput: it is neither None nor 1-256 printable characters.
+    """
     if value is not None and not (isinstance(value, str) and 1 <= len(value) <= 256 and value.isprintable()):
-        raise InvalidInput(field=attribute.name, message="must be 1-256 printable characters, or None.")
+        raise InvalidInput(field="user_id", message="must be 1-256 printable characters, or None.")
+
+
+def check_user(_: object, __: attrs.Attribute[Any], value: object) -> None:
+    """Accept the mark of an end user, or None."""
+    check_user_id(value)
 
 
 def check_ratio(_: object, attribute: attrs.Attribute[Any], value: object) -> None:

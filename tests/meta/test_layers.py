@@ -52,6 +52,10 @@ LOOPS = {
     "_download/link_resolver.py",
     "_download/part_file.py",
     "_engine.py",
+    "_files/content.py",
+    "_files/files.py",
+    "_files/pictures.py",
+    "_files/storage.py",
     "_http/pause.py",
     "_http/proxies.py",
     "_http/queries.py",
@@ -75,7 +79,7 @@ LOOPS = {
 
 ONLY_IN = {
     "asyncio": LOOPS,
-    "aiohttp": {"_http/transport.py", "_download/client.py", "testing"},
+    "aiohttp": {"_http/transport.py", "_download/client.py", "_files/storage.py", "testing"},
     "cattrs": {"_wire/converter.py"},
     "fcntl": {"_journal/sqlite/owners.py", "_download/part_file.py"},
     "logging": {

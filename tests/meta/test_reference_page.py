@@ -45,7 +45,7 @@ ALIASES = {
 }
 TOPICS = {
     "Session and handles": ("session", "handle", "_batch", "_download"),
-    "Parts of a session": ("_doubts", "account"),
+    "Parts of a session": ("_doubts", "account", "_files"),
     "Requests": ("values.requests", "values.keyframes", "values.controls", "prompts"),
     "Answers of a service": ("values.models", "values.files"),
     "Dialects": ("_wire",),

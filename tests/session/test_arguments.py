@@ -24,6 +24,7 @@ from luma_async import (
     ExtendRequest,
     FaceControl,
     FileReference,
+    Files,
     GenerationHandle,
     GenerationKeyframe,
     ImageEditRequest,
@@ -92,6 +93,7 @@ USED = {
     "library": Library,
     "account": Account,
     "batch": Batch,
+    "files": Files,
 }
 """The classes of an open session, by the names of what the tests call."""
 VALID = {
@@ -99,6 +101,7 @@ VALID = {
     "prompt": "a cat",
     "id": "g-1",
     "frame": 7,
+    "file_id": "f-1",
     "image": ImageKeyframe("https://images.example/a.png"),
     **dict.fromkeys(("x", "y", "width", "height"), 1),
     "url": "https://images.example/a.png",
@@ -227,7 +230,7 @@ def test_wrong_argument_of_a_value(name, parameter, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("owner", "parameter"), table((f"{owner}.{name}", getattr(USED[owner], name)) for owner, name in used())
 )
-@pytest.mark.parametrize("dialect", [RixAPI(), DreamMachine()], ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize("dialect", [RixAPI(), DreamMachine(), Agents()], ids=lambda dialect: dialect.name)
 async def test_wrong_argument_of_a_session(owner, parameter, dialect, gateway, open_session, tmp_path, monkeypatch):
     """A wrong argument of a method raises before anything is sent."""
     monkeypatch.chdir(tmp_path)
@@ -242,6 +245,10 @@ async def test_wrong_argument_of_a_session(owner, parameter, dialect, gateway, o
             "account": luma.account,
             "batch": luma.batch(["a cat"]),
         }
+        if luma.supports("files"):
+            owners["files"] = luma.files
+        if owner not in owners:
+            return
         for kind, value in WRONG.items():
             if fits(value, parameter):
                 continue
@@ -267,6 +274,7 @@ def test_every_public_class_is_in_the_table():
         "Generation", "Image", "Journal", "KeyUsage", "MemoryJournal", "Outcome", "Paused", "Phase", "Polled",
         "Preview", "PromptMismatch", "PromptRow", "Prompts", "Reconciled", "Retried", "State", "StillInDoubt",
         "SubmitFailed", "Submitted", "User", "Video", "Layer", "OtherOutput", "UploadedFile",
+        "Uploaded", "Uploading",
     }  # fmt: skip
     classes = {
         name

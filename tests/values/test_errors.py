@@ -27,6 +27,7 @@ LumaError
         NoResponse
     SubmitInDoubt
     WrongPrompt
+    UploadFailed
     KeyConflict
     Refused
         Unauthorized
@@ -99,6 +100,7 @@ FIELDS = {
     "PollingFailed": {**ATTACHED, "failures": (errors.NoResponse(message="It broke."),), "handle": "live"},
     "DownloadError": {"message": "The server failed.", "generation_id": "g1", "path": Path("cat.mp4")},
     "LinkGone": {"message": "No link.", "generation_id": "g1", "path": None},
+    "UploadFailed": {"message": "Cut.", "path": Path("cat.png"), "file_id": "f1"},
     "DamagedFile": {"message": "Cut.", "generation_id": "g1", "path": Path("cat.mp4")},
     "DiskError": {"errno": 28, "message": "Full.", "generation_id": "g1", "path": Path("cat.mp4")},
     "JournalError": {"message": "the disk is full", "path": "jobs.db"},
@@ -131,6 +133,7 @@ NEXT_STEPS = {
     "PollingFailed": "Wait again with session.handle('g1')",
     "DownloadError": "Downloading again costs no new generation",
     "LinkGone": "Downloading again costs no new generation",
+    "UploadFailed": "Nothing was bought",
     "DamagedFile": "Downloading again costs no new generation",
     "DiskError": "Downloading again costs no new generation",
     "JournalError": "jobs.db: the disk is full",

@@ -34,6 +34,8 @@ from luma_async import (
     State,
     SubmitFailed,
     Submitted,
+    Uploaded,
+    Uploading,
     User,
     Video,
 )
@@ -60,6 +62,8 @@ VALUES = [
     Polled(ids=("g1", "g2")),
     Changed(generation=GENERATION),
     Finished(generation=GENERATION),
+    Uploading(file_id="f1", path=None, sent_bytes=1, total_bytes=2),
+    Uploaded(file_id="f1", path=Path("a.png"), size_bytes=2),
     Downloading(generation_id="g1", path=Path("g1.mp4"), received_bytes=1, total_bytes=None),
     Downloaded(generation_id="g1", path=Path("g1.mp4"), size_bytes=2),
 ]

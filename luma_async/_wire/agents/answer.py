@@ -7,6 +7,7 @@ Source: Luma's Python SDK 0.5.0 (`types/generation.py`, `types/file.py`) and its
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -32,6 +33,8 @@ FAILURE_MONEY: dict[str, FailureMoney] = {
 }
 """What the guide to errors says about the money, by `failure_code`; about the other codes it says nothing."""
 
+_NAMED = re.compile(r"\w+ not found", re.IGNORECASE)
+"""`Generation not found`, `File not found`; a path that does not exist is just `Not Found`."""
 _TOO_MANY = "concurrent"
 """A word of the message about unfinished generations: `Too many concurrent jobs`."""
 
@@ -65,6 +68,8 @@ def read_error(document: Document) -> ErrorBody | None:
     if document.status == 403:
         # "API client is suspended" or "deactivated": nothing that the key asks for is answered.
         return attrs.evolve(error, kind=ErrorKind.UNAUTHORIZED)
+    if document.status == 404 and _NAMED.search(error.message):
+        return attrs.evolve(error, kind=ErrorKind.NOT_FOUND)
     if document.status == 429:
         return attrs.evolve(error, scope=_scope(document, error.message))
     return error
