@@ -14,6 +14,7 @@ import attrs
 from luma_async.values.errors import InvalidInput
 from luma_async.values.keyframes import FileReference, ImageKeyframe, ImageReference
 from luma_async.values.redaction import without_image
+from luma_async.values.validators import is_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from luma_async.values.requests import Request
 
 
-def large_pictures(value: Any, limits: UploadLimits | None) -> Iterator[ImageKeyframe | ImageReference]:
+def large_pictures(value: object, limits: UploadLimits | None) -> Iterator[ImageKeyframe | ImageReference]:
     """Yield the pictures of a request that cannot be sent as they are."""
     if isinstance(value, ImageKeyframe | ImageReference):
         local = isinstance(value, ImageKeyframe) and value.file is not None
@@ -31,25 +32,34 @@ def large_pictures(value: Any, limits: UploadLimits | None) -> Iterator[ImageKey
         inline_bytes = len(value.url) * 3 // 4 if value.url.startswith("data:") else 0
         if local or (limits is not None and inline_bytes > limits.inline_bytes):
             yield value
-    elif isinstance(value, tuple):
+    elif is_tuple(value):
         for item in value:
             yield from large_pictures(item, limits)
-    elif attrs.has(type(value)):
-        for field in attrs.fields(type(value)):
-            yield from large_pictures(getattr(value, field.name), limits)
+    else:
+        for name in _names(value):
+            yield from large_pictures(getattr(value, name), limits)
 
 
-def replace(value: Any, pictures: Mapping[int, Any]) -> Any:
+def replace(value: object, pictures: Mapping[int, Any]) -> Any:
     """Return a request with other pictures, by the `id()` of those that are replaced."""
     if id(value) in pictures:
         return pictures[id(value)]
-    if isinstance(value, tuple):
+    if is_tuple(value):
         return tuple(replace(item, pictures) for item in value)
-    if not attrs.has(type(value)):
-        return value
-    fields = [field.name for field in attrs.fields(type(value))]
-    changed = {name: new for name in fields if (new := replace(old := getattr(value, name), pictures)) != old}
-    return attrs.evolve(value, **changed) if changed else value
+    changed: dict[str, Any] = {}
+    for name in _names(value):
+        old = getattr(value, name)
+        new = replace(old, pictures)
+        if new != old:
+            changed[name] = new
+    kept: Any = value
+    return attrs.evolve(kept, **changed) if changed else kept
+
+
+def _names(value: object) -> list[str]:
+    """Return the fields of an attrs instance; none for anything else."""
+    kind: Any = type(value)
+    return [field.name for field in attrs.fields(kind)] if attrs.has(kind) else []
 
 
 class Pictures:
