@@ -219,6 +219,7 @@ class GenerationHandle:
         overwrite: bool = False,
         watermark: Watermark = "forbid",
         what: FileKind = "video",
+        output: int | None = None,
     ) -> Path:
         """Wait for the generation, then download its file.
 
@@ -232,6 +233,7 @@ class GenerationHandle:
             watermark: "allow" accepts a video with a watermark if there is no other.
             what: "video" is the result, for an image request the image; "thumbnail" and "last_frame" are still images
                 of a video, if the service has them.
+            output: the place of a result in `Generation.outputs`, from 0, such as a layer; None for `what`.
 
         Returns:
             The path of the file.
@@ -258,6 +260,7 @@ class GenerationHandle:
             Safe: the `.part` is kept, and downloading again resumes. A shared download stops when its last caller is
             cancelled. A complete file that is being moved to `dest` is still moved, and `Downloaded` reports it.
         """
+        _check_output(output)
         _check_choice(what, FileKind, "what")
         _check_choice(watermark, Watermark, "watermark")
         check_bool(overwrite, "overwrite")
@@ -269,7 +272,7 @@ class GenerationHandle:
             dest,
             overwrite=overwrite,
             watermark=watermark,
-            what=what,
+            what=what if output is None else output,
             completed_at_s=self._tracked.completed_at_s,
         )
 
@@ -412,6 +415,11 @@ class GenerationHandle:
 async def submit(engine: Engine, request: Request, key: str | None) -> GenerationHandle:
     """Submit a request, and return the handle of the generation."""
     return GenerationHandle(engine.track(await engine.submitter.submit(request, key=key)), engine)
+
+
+def _check_output(output: object) -> None:
+    if output is not None and (not isinstance(output, int) or isinstance(output, bool) or output < 0):
+        raise InvalidInput(field="output", message="must be the place of a result, an integer >= 0, or None.")
 
 
 def _check_choice(value: object, choices: Any, field: str) -> None:

@@ -10,6 +10,9 @@ from email.utils import format_datetime
 
 from aiohttp import web
 
+from luma_async.testing import file_bytes
+
+PICTURE = b"\x89PNG\r\n\x1a\n"
 START = datetime(2026, 4, 8, 12, tzinfo=UTC)
 
 
@@ -37,6 +40,7 @@ class AgentsServer:
         app.router.add_get("/v1/files/{id}", self._get_file)
         app.router.add_delete("/v1/files/{id}", self._delete_file)
         app.router.add_post("/v1/files/{id}/complete", self._complete_file)
+        app.router.add_get("/results/{name}", self._result)
         app.router.add_put("/storage/{id}", self._store)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
@@ -91,7 +95,7 @@ class AgentsServer:
 
     def _generation(self, generation_id):
         done = self._now() - self.jobs[generation_id] >= self.job_s
-        output = [{"type": "video", "url": f"{self.base_url}/files/{generation_id}"}] if done else []
+        output = self._outputs(generation_id) if done else []
         return {
             "id": generation_id,
             "type": "video",
@@ -102,6 +106,20 @@ class AgentsServer:
             "failure_reason": self.failure and "It did not work.",
             "failure_code": self.failure,
         }
+
+    def _outputs(self, generation_id):
+        number = int(generation_id[1:])
+        kind = self.bodies[number]["type"] if number < len(self.bodies) else "video"
+        url = f"{self.base_url}/results/{generation_id}"
+        if kind == "layering":
+            layers = [{"index": index, "label": f"layer {index}"} for index in range(3)]
+            return [{"type": "image", "url": f"{url}-{layer['index']}.png", "layer": layer} for layer in layers]
+        return [{"type": "image", "url": f"{url}.png"} if "image" in kind else {"type": "video", "url": f"{url}.mp4"}]
+
+    async def _result(self, request):
+        picture = request.match_info["name"].endswith(".png")
+        body = PICTURE + request.match_info["name"].encode() if picture else file_bytes()
+        return web.Response(body=body, content_type="image/png" if picture else "video/mp4")
 
     async def _query(self, request):
         self._see(request, "query")

@@ -9,7 +9,7 @@ import attrs
 
 from luma_async._aio import loop_now
 from luma_async._download.link_resolver import LinkSearch
-from luma_async._download.links import is_picture
+from luma_async._download.links import medium_of
 from luma_async._download.response import AttemptCounts, count_failure, publishing_delay, retry_delay
 from luma_async.values.events import Retried
 
@@ -51,7 +51,7 @@ class Transfer:
     @property
     def medium(self) -> Medium:
         """The format that the file must have."""
-        return "picture" if is_picture(self.search.generation, self.search.kind) else "mp4"
+        return medium_of(self.search.generation, self.search.kind)
 
     @property
     def recent(self) -> bool:

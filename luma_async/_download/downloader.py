@@ -19,7 +19,7 @@ from luma_async._aio import OwnedTasks, PrioritySemaphore, SharedTask, loop_now
 from luma_async._download.attempts import Pauses, Transfer
 from luma_async._download.link_resolver import LinkResolver, LinkSearch
 from luma_async._download.links import (
-    FileKind,
+    FileChoice,
     Link,
     Watermark,
     earliest_expiry,
@@ -129,7 +129,7 @@ class Downloader:
         *,
         overwrite: bool,
         watermark: Watermark,
-        what: FileKind = "video",
+        what: FileChoice = "video",
         completed_at_s: float | None = None,
     ) -> Path:
         """Download a file of a completed generation; see `handle.download()`. Equal calls share one download.
@@ -169,7 +169,7 @@ class Downloader:
         raise failure
 
     async def stream(
-        self, generation: Generation, *, watermark: Watermark, what: FileKind, completed_at_s: float | None
+        self, generation: Generation, *, watermark: Watermark, what: FileChoice, completed_at_s: float | None
     ) -> FileStream:
         """Open the bytes of a file of a completed generation; see `handle.stream()`."""
         if self._closing:

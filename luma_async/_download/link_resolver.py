@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from luma_async._aio import OwnedTasks, wall_now
-from luma_async._download.links import Action, FileKind, Link, Watermark, next_action
+from luma_async._download.links import Action, FileChoice, Link, Watermark, next_action
 from luma_async.values.errors import LinkGone, OutOfCredit, RateLimited, Refused, ServiceUnavailable, Unauthorized
 from luma_async.values.models import Generation
 
@@ -25,7 +25,7 @@ class LinkSearch:
 
     generation: Generation
     """As last seen."""
-    kind: FileKind = "video"
+    kind: FileChoice = "video"
     """Which of its files."""
     watermark: Watermark = "forbid"
     """Whether a watermarked clip is accepted."""
@@ -139,7 +139,7 @@ def _link_gone(search: LinkSearch) -> LinkGone:
     elif search.rejected_urls:
         message = f"No link works, even after a fresh look. {search.reason}"
     else:
-        message = f"The generation has no link to its {search.kind.replace('_', ' ')}."
+        message = f"The generation has no link to its {str(search.kind).replace('_', ' ')}."
     video = generation.video
     marked = video.url if video is not None and search.kind == "video" and search.watermark == "forbid" else None
     if marked and marked not in search.rejected_urls:

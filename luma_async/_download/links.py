@@ -7,6 +7,7 @@ has expired by its own date, since the local clock may be wrong; and a watermark
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from pathlib import PurePosixPath
@@ -16,15 +17,19 @@ from urllib.parse import parse_qs, urlsplit
 import attrs
 
 from luma_async.values.keyframes import IMAGE_SUFFIXES
-from luma_async.values.models import Image, Video
+from luma_async.values.models import Image, OtherOutput, Video
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from luma_async.values.models import Generation
+    from luma_async._download.validate import Medium
+    from luma_async.values.models import Generation, Output
 
 FileKind: TypeAlias = Literal["video", "thumbnail", "last_frame"]
 """Which file of a generation: its result (a video, or the picture of an image generation), or a still picture of it."""
+
+FileChoice: TypeAlias = FileKind | int
+"""A kind of file, or the place of a result in `Generation.outputs`."""
 
 Watermark: TypeAlias = Literal["forbid", "allow"]
 """Whether a clip with a watermark is accepted when there is no other."""
@@ -32,6 +37,7 @@ Watermark: TypeAlias = Literal["forbid", "allow"]
 MIN_LIFETIME_S = 5.0
 """A link that expires sooner is not worth a connection. Storage checks the date when a request arrives, not later."""
 
+_PLAIN_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 _NO_VIDEO, _NO_IMAGE = Video(), Image()
 _AMZ_EXPIRES = "X-Amz-Expires="
 _AMZ_DATE = "%Y%m%dT%H%M%SZ"
@@ -76,9 +82,29 @@ def is_fresh(url: str, at: datetime) -> bool:
     return end is None or end - at >= timedelta(seconds=MIN_LIFETIME_S)
 
 
-def watermark_free_links(generation: Generation, kind: FileKind) -> tuple[Link, ...]:
+def output_of(generation: Generation, kind: FileChoice) -> Output | None:
+    """Return the result that was chosen by its place; None if there is none, or another file was chosen."""
+    if isinstance(kind, int) and 0 <= kind < len(generation.outputs):
+        return generation.outputs[kind]
+    return None
+
+
+def medium_of(generation: Generation, kind: FileChoice) -> Medium:
+    """Return the format that a file must have."""
+    if isinstance(output_of(generation, kind), OtherOutput):
+        return "other"
+    return "picture" if is_picture(generation, kind) else "mp4"
+
+
+def watermark_free_links(generation: Generation, kind: FileChoice) -> tuple[Link, ...]:
     """Return the links to a file without a watermark, the best first."""
     video, raw = generation.video or _NO_VIDEO, generation.video_raw or _NO_VIDEO
+    if isinstance(kind, int):
+        output = output_of(generation, kind)
+        clean = None
+        if output is not None:
+            clean = output.download_url if isinstance(output, Video) else output.url
+        return _web_links((f"outputs[{kind}]", clean))
     if kind == "thumbnail":
         thumbnail = generation.thumbnail or _NO_IMAGE
         return _web_links(("thumbnail.url", thumbnail.url), ("video.thumbnail_url", video.thumbnail_url))
@@ -91,24 +117,28 @@ def watermark_free_links(generation: Generation, kind: FileKind) -> tuple[Link, 
     )
 
 
-def is_picture(generation: Generation, kind: FileKind) -> bool:
+def is_picture(generation: Generation, kind: FileChoice) -> bool:
     """Whether a file is a picture, and not a video."""
+    if isinstance(kind, int):
+        return not isinstance(output_of(generation, kind), Video)
     return kind != "video" or (generation.image is not None and generation.video is None)
 
 
-def suffix_of(generation: Generation, kind: FileKind) -> str:
+def suffix_of(generation: Generation, kind: FileChoice) -> str:
     """Return the suffix of a file's name: that of its link if it is a picture's, else a default."""
     if not is_picture(generation, kind):
         return ".mp4"
     links = watermark_free_links(generation, kind)
     suffix = PurePosixPath(urlsplit(links[0].url).path).suffix.lower() if links else ""
+    if isinstance(output_of(generation, kind), OtherOutput):
+        return suffix if _PLAIN_SUFFIX.fullmatch(suffix) else ".bin"
     return suffix if suffix in IMAGE_SUFFIXES else ".jpg"
 
 
 def next_action(
     generation: Generation,
     *,
-    kind: FileKind,
+    kind: FileChoice,
     watermark: Watermark,
     requested_url: str | None,
     rejected_urls: Collection[str],

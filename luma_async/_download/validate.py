@@ -13,8 +13,8 @@ from luma_async.values.keyframes import image_format
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Medium: TypeAlias = Literal["mp4", "picture"]
-"""The format that a file must have."""
+Medium: TypeAlias = Literal["mp4", "picture", "other"]
+"""The format that a file must have; "other" is any."""
 
 BOX_HEAD_BYTES = 16
 """A box's size and type, and its size again when it takes more than 32 bits."""
@@ -34,6 +34,8 @@ def validate(medium: Medium, size_bytes: int, peek: Callable[[int], bytes]) -> s
     """
     if size_bytes == 0:
         return "The file is empty."
+    if medium == "other":
+        return None
     if medium == "picture":
         return None if image_format(peek(0)) else "The file is not a JPEG, PNG, WebP or GIF picture."
     return _validate_mp4(size_bytes, peek)

@@ -65,6 +65,9 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
             try:
                 generation = await handle.wait(timeout=arguments.timeout)
                 path = await _download(handle, destination, arguments)
+                if getattr(arguments, "every_output", False):
+                    for place in range(1, len(generation.outputs)):
+                        print_path(await _download(handle, destination, arguments, output=place))
             except asyncio.CancelledError:
                 display.final_messages.append(f"Interrupted. {_state_of(handle, display, fetch)}")
                 raise
@@ -93,11 +96,16 @@ async def _submit(luma: LumaSession, request: Request, arguments: argparse.Names
         raise
 
 
-async def _download(handle: GenerationHandle, destination: str, arguments: argparse.Namespace) -> Path:
+async def _download(
+    handle: GenerationHandle, destination: str, arguments: argparse.Namespace, output: int | None = None
+) -> Path:
     """Download; an unusable destination is now no wrong usage (exit code 2), because the generation is paid."""
     try:
         return await handle.download(
-            destination, overwrite=arguments.overwrite, watermark="allow" if arguments.watermark else "forbid"
+            destination,
+            overwrite=arguments.overwrite,
+            watermark="allow" if arguments.watermark else "forbid",
+            output=output,
         )
     except InvalidInput as error:
         failure = DownloadError(message=error.message, generation_id=handle.id)

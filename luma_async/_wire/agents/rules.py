@@ -83,10 +83,10 @@ def _check_video(request: VideoRequest) -> None:
     _exclude(
         request.duration == _LONG and bool(ends),
         "duration",
-        f"10s excludes keyframes.{ends[0] if ends else ''}; use keyframes=Keyframes(at={{0: …, 240: …}}).",
+        f"10s excludes keyframes.{ends[0] if ends else ''}; use frames 0 to 240 instead (Keyframes.at, --keyframe).",
     )
     _check_loop(request, at=at, last=last is not None)
-    _check_hdr(request, hdr_excluded=request.duration == _LONG and not at, by="duration=10s without keyframes.at")
+    _check_hdr(request, hdr_excluded=request.duration == _LONG and not at, by="duration 10s without keyframes.at")
     if any(isinstance(frame, GenerationKeyframe) for frame in (first, last)):
         _exclude(len(ends) > 1, "keyframes.frame0", "and keyframes.frame1 cannot both be set if one is a generation.")
         _check_block(request, "keyframes." + ends[0])
@@ -108,16 +108,16 @@ def _check_at(frames: Keyframes | None, ends: Sequence[str], last_frame: int | N
 def _check_loop(request: VideoRequest, *, at: bool, last: bool) -> None:
     if not request.loop:
         return
-    _exclude(request.duration == _LONG, "loop", "excludes duration=10s.")
+    _exclude(request.duration == _LONG, "loop", "excludes duration 10s.")
     _exclude(bool(request.hdr), "loop", "excludes hdr.")
     _exclude(last, "loop", "excludes keyframes.frame1.")
     _exclude(at, "loop", "excludes keyframes.at.")
 
 
 def _check_hdr(request: VideoRequest | ModifyRequest, *, hdr_excluded: bool, by: str) -> None:
-    _exclude(bool(request.exr_export) and not request.hdr, "exr_export", "needs hdr=True.")
+    _exclude(bool(request.exr_export) and not request.hdr, "exr_export", "needs hdr.")
     if request.hdr:
-        _exclude(request.resolution not in _HDR_RESOLUTIONS, "hdr", "needs resolution=720p or resolution=1080p.")
+        _exclude(request.resolution not in _HDR_RESOLUTIONS, "hdr", "needs the resolution 720p or 1080p.")
         _exclude(hdr_excluded, "hdr", f"excludes {by}.")
 
 
@@ -135,7 +135,7 @@ def _check_extension(request: ExtendRequest) -> None:
         "excludes source: a generation cannot be joined with another generation or an image.",
     )
     _check_block(request, "source")
-    _exclude(bool(request.loop) and request.direction == "backward", "loop", "excludes direction=backward.")
+    _exclude(bool(request.loop) and request.direction == "backward", "loop", "excludes direction backward.")
 
 
 def _check_edit(request: ModifyRequest) -> None:

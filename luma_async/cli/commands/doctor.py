@@ -19,8 +19,9 @@ from yarl import URL
 from luma_async import OutOfCredit, Polled, Unauthorized
 from luma_async._http.address import is_loopback
 from luma_async._http.proxies import Proxies
+from luma_async._wire.registry import is_own_host
 from luma_async.cli.config import config_path, configured
-from luma_async.cli.errors import error_text, exit_code
+from luma_async.cli.errors import error_text, exit_code, in_flags
 from luma_async.cli.options import add_common, address_of, dialect_of, open_session
 from luma_async.cli.output import print_json, print_line
 from luma_async.values.errors import ConfigurationError, GenerationNotFound, JournalError, LumaError, NotSent
@@ -53,7 +54,7 @@ async def run(arguments: argparse.Namespace) -> int:
     """Print each finding; the first bad one decides the exit code."""
     code = 0
     async for check, found, error in _checks(arguments):
-        finding = found if error is None else error_text(error, arguments)
+        finding = in_flags(found) if error is None else error_text(error, arguments)
         if arguments.json:
             print_json({"check": check, "ok": error is None, "finding": finding})
         else:
@@ -75,6 +76,8 @@ async def _checks(arguments: argparse.Namespace) -> AsyncIterator[Finding]:
         yield "journal" if isinstance(error, JournalError) else "settings", "", error
         return
     assert address is not None
+    if dialect.retirement and is_own_host(address):
+        yield "service", dialect.retirement, None
     try:
         yield "settings", f"{dialect.name} at {address} ({_source(arguments)})", None
         yield "journal", f"{arguments.journal} can be written", None

@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="GENERATION", help="the id of the completed video")
     parser.add_argument("prompt", help="what happens next")
     parser.add_argument("--frame1", metavar="WHAT", help="the last frame: a URL, an image file, or id:GENERATION")
+    parser.add_argument(
+        "--backward", dest="direction", action="store_const", const="backward", help="make what comes before the video"
+    )
     add_video_options(parser)
     add_purchase(parser)
     parser.set_defaults(run=run)
@@ -37,5 +40,6 @@ async def run(arguments: argparse.Namespace) -> int:
         model=arguments.model,
         resolution=arguments.resolution,
         duration=arguments.duration,
+        direction=arguments.direction or "forward",
     )
     return await buy(arguments, request)

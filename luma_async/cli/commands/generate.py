@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from luma_async import Keyframes, VideoRequest
 from luma_async.cli.purchase import add_purchase, buy
 from luma_async.prompts import read_keyframe
+from luma_async.values.errors import InvalidInput
 
 if TYPE_CHECKING:
     import argparse
+
+    from luma_async.values.keyframes import Keyframe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{name}", metavar="WHAT", help=f"the {end} frame: a URL, an image file, or id:GENERATION"
         )
+    parser.add_argument(
+        "--keyframe",
+        action="append",
+        default=[],
+        metavar="FRAME:WHAT",
+        help="a frame at a place in the video, such as 120:end.png; 24 frames are a second",
+    )
     add_video_options(parser)
+    add_hdr(parser)
     add_purchase(parser)
     parser.set_defaults(run=run)
 
@@ -37,20 +48,48 @@ def add_video_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration", metavar="5s|9s|…", help="default: the service's")
 
 
+def add_hdr(parser: argparse.ArgumentParser) -> None:
+    """Add the options of videos with a high dynamic range."""
+    parser.add_argument("--hdr", action="store_true", default=None, help="make a video with a high dynamic range")
+    parser.add_argument(
+        "--exr-export", action="store_true", default=None, help="deliver EXR files as well; needs --hdr"
+    )
+    parser.add_argument("--user-id", metavar="NAME", help="your own mark for the person for whom this is made")
+
+
+def read_frames_at(values: list[str]) -> dict[int, Keyframe]:
+    """Read the values of `--keyframe`.
+
+    Raises:
+        InvalidInput: one has not the form FRAME:WHAT, or its file cannot be read.
+    """
+    frames: dict[int, Keyframe] = {}
+    for value in values:
+        number, mark, what = value.partition(":")
+        if not mark or not number.isascii() or not number.isdigit():
+            raise InvalidInput(field="--keyframe", message="must have the form FRAME:WHAT, such as 120:end.png.")
+        frames[int(number)] = read_keyframe(what, "--keyframe")
+    return frames
+
+
 async def run(arguments: argparse.Namespace) -> int:
     """Submit, wait, download."""
     frame0, frame1 = [
         read_keyframe(where, field) if where is not None else None
         for where, field in ((arguments.frame0, "--frame0"), (arguments.frame1, "--frame1"))
     ]
+    at = read_frames_at(arguments.keyframe)
     request = VideoRequest(
         arguments.prompt,
         aspect_ratio=arguments.aspect_ratio,
-        keyframes=Keyframes(frame0=frame0, frame1=frame1) if frame0 or frame1 else None,
+        keyframes=Keyframes(frame0=frame0, frame1=frame1, at=at) if frame0 or frame1 or at else None,
         loop=arguments.loop,
         expand_prompt=arguments.expand_prompt,
         model=arguments.model,
         resolution=arguments.resolution,
         duration=arguments.duration,
+        hdr=arguments.hdr,
+        exr_export=arguments.exr_export,
+        user_id=arguments.user_id,
     )
     return await buy(arguments, request)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from luma_async import ReframeRequest
+from luma_async import ReframeRequest, SourcePosition
+from luma_async.cli.media import MEDIA_HELP, read_media
 from luma_async.cli.purchase import add_purchase, buy
+from luma_async.values.errors import InvalidInput
 
 if TYPE_CHECKING:
     import argparse
@@ -25,7 +27,7 @@ _PIXELS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = "Buy a video or a picture in another aspect ratio from Luma, wait for it, and download it."
-    parser.add_argument("media", metavar="URL", help="the address of the original")
+    parser.add_argument("media", metavar="WHAT", help=MEDIA_HELP)
     parser.add_argument(
         "--aspect-ratio", default="16:9", metavar="W:H", help="the aspect ratio of the result (default: %(default)s)"
     )
@@ -36,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("jpg", "png"), help="the file format (pictures only)")
     for name, what in _PIXELS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="PIXELS", help=what)
+    parser.add_argument(
+        "--source-position",
+        metavar="X,Y,W,H",
+        help="where the original is in the result, as fractions of its width and height",
+    )
+    parser.add_argument("--resolution", metavar="540p|720p|…", help="default: the service's")
     add_purchase(parser)
     parser.set_defaults(run=run)
 
@@ -43,13 +51,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def run(arguments: argparse.Namespace) -> int:
     """Submit, wait, download."""
     request = ReframeRequest(
-        arguments.media,
+        read_media(arguments.media, "WHAT"),
         aspect_ratio=arguments.aspect_ratio,
         kind=arguments.kind or "video",
         prompt=arguments.prompt,
         model=arguments.model,
         first_frame=arguments.first_frame,
         format=arguments.format,
+        source_position=_position(arguments.source_position),
+        resolution=arguments.resolution,
         **{name: getattr(arguments, name) for name in _PIXELS},
     )
     return await buy(arguments, request)
+
+
+def _position(text: str | None) -> SourcePosition | None:
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (float(part) for part in text.split(","))
+    except ValueError:
+        wrong = InvalidInput(field="--source-position", message="must be four numbers, such as 0,0.34,1,0.32.")
+    else:
+        return SourcePosition(x, y, width, height)
+    raise wrong
