@@ -59,19 +59,15 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def sdk(session: nox.Session) -> None:
-    """Run the API tests of Luma's own SDK, as its source distribution holds them, against the gateway."""
-    folder = Path(session.create_tmp()) / "sdk"
-    shutil.rmtree(folder, ignore_errors=True)
-    session.run("pip", "download", "-q", "--no-deps", "--no-binary", "lumaai", "-d", str(folder), "lumaai")
-    [archive] = folder.glob("lumaai-*.tar.gz")
-    with tarfile.open(archive) as sdist:
-        sdist.extractall(folder, filter="data")
-    source = folder / archive.name.removesuffix(".tar.gz")
-    session.install("-e", ".", f"{source}[aiohttp]", "pytest", "pytest-asyncio", "pytest-xdist")
+    """Run the API tests of both of Luma's SDKs, as their source distributions hold them, against the gateway."""
+    session.install("-e", ".", "pytest", "pytest-asyncio", "pytest-xdist")
     session.install("dirty-equals", "importlib-metadata", "respx", "rich", "time-machine")
-    with _gateway(session) as base_url, session.chdir(source):
-        env = {"TEST_API_BASE_URL": f"{base_url}/dream-machine/v1"}
-        session.run("pytest", "-n0", "-W", "default", "-x", "-q", "tests/api_resources", env=env)
+    for name, path in (("lumaai", "/dream-machine/v1"), ("luma-agents", "/v1")):
+        source = _sdist(session, name)
+        session.install(f"{source}[aiohttp]")
+        with _gateway(session) as base_url, session.chdir(source):
+            env = {"TEST_API_BASE_URL": base_url + path}
+            session.run("pytest", "-n0", "-W", "default", "-x", "-q", "tests/api_resources", env=env)
 
 
 @nox.session(python="3.11")
@@ -112,6 +108,17 @@ def batches(session: nox.Session) -> None:
     stories = ("finds_the_limit", "of_a_million", "survives_sudden_death", "cancelled_anywhere")
     files = [f"tests/stories/test_a_batch_{story}.py" for story in stories]
     session.run("pytest", "-q", "-s", *files, env={**sizes, "LUMA_ASYNC_EVERY_TURN": "1"})
+
+
+def _sdist(session: nox.Session, name: str) -> Path:
+    """Download and unpack the source distribution of a package."""
+    folder = Path(session.create_tmp()) / name
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("pip", "download", "-q", "--no-deps", "--no-binary", name, "-d", str(folder), name)
+    [archive] = folder.glob("*.tar.gz")
+    with tarfile.open(archive) as sdist:
+        sdist.extractall(folder, filter="data")
+    return (folder / archive.name.removesuffix(".tar.gz")).resolve()
 
 
 @contextlib.contextmanager

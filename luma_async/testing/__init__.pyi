@@ -1,5 +1,7 @@
 """The public names, each with the module that defines it. `__init__.py` loads a name when it is first used."""
 
+from .agents.files import FakeFile as FakeFile
+from .agents.routes import AgentsBehaviour as AgentsBehaviour
 from .clips import file_bytes as file_bytes
 from .dream_machine.routes import DreamMachineBehaviour as DreamMachineBehaviour
 from .exchange import Exchange as Exchange, Seen as Seen

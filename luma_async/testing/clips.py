@@ -26,6 +26,8 @@ CLEAN, RAW, WATERMARKED = "video.mp4", "raw.mp4", "watermarked.mp4"
 THUMBNAIL, LAST_FRAME = "thumb.jpg", "last_frame.jpg"
 IMAGE = "image.jpg"
 """The file of an image generation, whichever format was requested."""
+EXR = "frames.exr"
+"""The export of an HDR video: one frame of one pixel."""
 
 _DATA_FILES = {
     CLEAN: "clip.mp4",
@@ -34,9 +36,11 @@ _DATA_FILES = {
     THUMBNAIL: "thumb.jpg",
     LAST_FRAME: "frame.jpg",
     IMAGE: "frame.jpg",
+    EXR: "frames.exr",
 }
-_SIGNED = frozenset({CLEAN, RAW, IMAGE})
+_SIGNED = frozenset({CLEAN, RAW, IMAGE, EXR})
 """The files whose links can expire."""
+_TYPES = {"mp4": "video/mp4", "jpg": "image/jpeg", "exr": "image/x-exr"}
 _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 
 
@@ -44,23 +48,24 @@ _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 def file_bytes(name: str = CLEAN, version: int = 0) -> bytes:
     """Return the bytes that are served under a file name.
 
-    The names are `video.mp4`, `raw.mp4`, `watermarked.mp4`, `thumb.jpg`, `last_frame.jpg` and `image.jpg`. All videos
-    show the same. The watermarked video and later versions end in a `free` box, which players skip, so that a test can
-    tell them apart.
+    The names are `video.mp4`, `raw.mp4`, `watermarked.mp4`, `thumb.jpg`, `last_frame.jpg`, `image.jpg` and
+    `frames.exr`. All videos show the same. The watermarked video and later versions end in a `free` box, which players
+    skip, so that a test can tell them apart.
     """
     data = (resources.files("luma_async.testing") / "data" / _DATA_FILES[name]).read_bytes()
     mark = (b"watermark" if name == WATERMARKED else b"") + (b"version %d" % version if version else b"")
     return data + (struct.pack(">I", 8 + len(mark)) + b"free" + mark if mark else b"")
 
 
-def link(origin: str, generation: FakeGeneration, name: str) -> str:
-    """A link to a file of this generation, valid from now on."""
+def link(origin: str, generation: FakeGeneration, name: str, live_s: int | None = None) -> str:
+    """A link to a file of this generation, valid from now on, for `live_s` unless its script says another time."""
     query: dict[str, str] = {}
-    if generation.links_live_s is not None and name in _SIGNED:
+    live_s = live_s if generation.links_live_s is None else generation.links_live_s
+    if live_s is not None and name in _SIGNED:
         query |= {
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
             "X-Amz-Date": generation.clock.wall().strftime(_DATE_FORMAT),
-            "X-Amz-Expires": str(generation.links_live_s),
+            "X-Amz-Expires": str(live_s),
             "X-Amz-SignedHeaders": "host",
             "X-Amz-Signature": "0000",
         }
@@ -83,9 +88,9 @@ def _serve(exchange: Exchange) -> web.Response:
     generation = exchange.store.generations.get(exchange.generation_id)
     name = exchange.request.match_info["name"]
     if generation is None or name not in _DATA_FILES:
-        return _refuse(404, "NoSuchKey", "The specified key does not exist.")
+        return refuse(404, "NoSuchKey", "The specified key does not exist.")
     if problem := _link_problem(generation, exchange.seen.query):
-        return _refuse(403, "AccessDenied", problem)
+        return refuse(403, "AccessDenied", problem)
     return _send_range(exchange, file_bytes(name, generation.object_version), name)
 
 
@@ -105,7 +110,7 @@ def _send_range(exchange: Exchange, data: bytes, name: str) -> web.Response:
     requested = exchange.request.headers
     etag = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
     headers = {
-        "Content-Type": "video/mp4" if name.endswith(".mp4") else "image/jpeg",
+        "Content-Type": _TYPES[name.rpartition(".")[2]],
         "Accept-Ranges": "bytes",
         "ETag": etag,
     }
@@ -121,7 +126,7 @@ def _send_range(exchange: Exchange, data: bytes, name: str) -> web.Response:
     return web.Response(status=206, body=data[wanted.start : wanted.stop], headers=headers)
 
 
-def _refuse(status: int, code: str, message: str) -> web.Response:
+def refuse(status: int, code: str, message: str) -> web.Response:
     """An error in the form of an S3-like object store."""
     text = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
     return web.Response(status=status, text=text, content_type="application/xml")

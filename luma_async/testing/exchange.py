@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import socket
 import struct
 from collections.abc import Callable, Mapping
@@ -65,6 +66,32 @@ class Seen:
 
 
 @attrs.frozen(kw_only=True)
+class Received:
+    """What is kept of a body that may be too large for memory."""
+
+    size_bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, data: bytes) -> Received:
+        """Describe bytes."""
+        return cls(size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+    @classmethod
+    async def read(cls, request: web.Request) -> Received:
+        """Read the body of a request in pieces.
+
+        Raises:
+            ConnectionError: it ended early.
+        """
+        digest, size_bytes = hashlib.sha256(), 0
+        async for piece in request.content.iter_any():
+            digest.update(piece)
+            size_bytes += len(piece)
+        return cls(size_bytes=size_bytes, sha256=digest.hexdigest())
+
+
+@attrs.frozen(kw_only=True)
 class Route:
     """A path of the fake gateway."""
 
@@ -77,6 +104,8 @@ class Route:
     """The only secret that clients may send here."""
     handle: Callable[[Exchange], web.Response]
     """Answers a request; refuses a request without the correct secret."""
+    streams: bool = False
+    """Whether the body is read in pieces, and only its size and its digest are kept."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -87,6 +116,10 @@ class Exchange:
     route: Route
     seen: Seen
     store: Store
+    raw: bytes = attrs.field(default=b"", repr=False)
+    """The body as it arrived; empty if it was not read or not kept."""
+    received: Received | None = None
+    """The body of a route that `streams`."""
     closing: asyncio.Event
     """Set when the server stops; a handler that waits must return then."""
     ignore_range: bool = False

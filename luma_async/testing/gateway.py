@@ -1,4 +1,4 @@
-"""The fake gateway: a real HTTP server that speaks both dialects and counts its charges."""
+"""The fake gateway: a real HTTP server that speaks three dialects and counts its charges."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from aiohttp import web
 from yarl import URL
 
 from luma_async.testing import clips
+from luma_async.testing.agents.files import FakeFile, FakeFiles
+from luma_async.testing.agents.routes import ROOT as AGENTS_ROOT
+from luma_async.testing.agents.routes import AgentsBehaviour, AgentsRoutes
 from luma_async.testing.dream_machine.routes import ROOT, DreamMachineBehaviour, DreamMachineRoutes
-from luma_async.testing.exchange import Credentials, Exchange, Route, Seen
+from luma_async.testing.exchange import Credentials, Exchange, Received, Route, Seen
 from luma_async.testing.faults.plan import Fault, FaultPlan
 from luma_async.testing.rixapi.routes import RixAPIBehaviour, RixAPIRoutes
 from luma_async.testing.scripts import ScriptChoice, succeeds
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
 
     from luma_async.testing.rixapi.bodies import Edition, SubmitShape
 
-_MAX_BODY_BYTES = 64 * 1024 * 1024
-"""Enough for two inline images; relays do not document their own limit."""
+_MAX_BODY_BYTES = 128 * 1024 * 1024
+"""Enough for an inline image of more than 50 MB, which is refused; relays do not document their own limit."""
 _IDLE_S = 75.0
 """How long common reverse proxies keep an idle connection."""
 _STOP_S = 2.0
@@ -35,8 +38,9 @@ _STOP_S = 2.0
 class FakeGateway:
     """Run a service on this machine whose generations follow scripts.
 
-    It speaks the relay dialect (`/luma/…`) and that of Luma's Dream Machine API (`/dream-machine/v1/…`) about the same
-    generations: what was submitted in one is visible in the other, except images, which relays do not know.
+    It speaks the relay dialect (`/luma/…`), that of Luma's Dream Machine API (`/dream-machine/v1/…`) and that of Luma's
+    Agents API (`/v1/…`) about the same generations: what was submitted in one is visible in the others, except images,
+    which relays do not know.
 
     Use it with `async with`, or `await start()` and `await stop()`. What it recorded stays readable afterwards, and it
     can be started again on the same port with the same generations. All durations use the event loop's clock, so with
@@ -44,9 +48,9 @@ class FakeGateway:
 
     Args:
         api_key: the key that clients must send.
-        strict: accept only this key, find only existing ids, and check prompts. Otherwise any key is accepted, and the
-            Dream Machine API finds a completed video under every id and accepts whatever its schema allows, so that any
-            client can be pointed at it.
+        strict: accept only this key, find only existing ids, and check prompts. Otherwise any key is accepted, and
+            Luma's APIs find a completed video under every id, accept whatever their schemas allow and enforce no limit,
+            so that any client can be pointed at them.
         script: the script of generations whose prompt is not in `scripts`; or a function of the prompt and the number
             of scripts chosen so far.
         edition: the submit bodies that the relay dialect accepts: "2024" (`user_prompt`), "2025" (`prompt`), or both.
@@ -57,6 +61,7 @@ class FakeGateway:
         batch_limit_status: the answer above that limit: 413 or 400.
         free_slots: how many generations may run at once; more submits get a 429. None means no limit.
         dream_machine: how the Dream Machine API behaves; by default as Luma's own service.
+        agents: how the Agents API behaves; by default as Luma's guides say.
         links_live_s: seconds that a watermark-free link works after it was issued; None means forever.
         access_token: the system access token that the account endpoint requires; None refuses every request there.
         user_id: the user id that the header of such a request must have.
@@ -69,6 +74,8 @@ class FakeGateway:
         record: whether `requests` keeps every request; counts, charges and leaks are always kept.
         clock: a function that returns seconds; by default the running loop's clock.
     """
+
+    _runner: web.AppRunner | None = None
 
     def __init__(
         self,
@@ -84,6 +91,7 @@ class FakeGateway:
         batch_limit_status: int = 413,
         free_slots: int | None = None,
         dream_machine: DreamMachineBehaviour | None = None,
+        agents: AgentsBehaviour | None = None,
         links_live_s: int | None = None,
         access_token: str | None = None,
         user_id: int = 1,
@@ -95,14 +103,13 @@ class FakeGateway:
         record: bool = True,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self.api_key = api_key
-        self.access_token = access_token
-        self.user_id = user_id
+        self.api_key, self.access_token, self.user_id = api_key, access_token, user_id
         self.host = host
         self.port: int = port
         self.counts: Counter[str] = Counter()
-        """Requests per kind. Both dialects: submit, query, file, unknown. Relay: extend, tasks, link, user, key. Dream
-        Machine: list, delete, upscale, audio, image, reframe, modify, concepts, camera_motions, credits, ping."""
+        """Requests per kind. All dialects: submit, query, file, unknown. Relay: extend, tasks, link, user, key. Dream
+        Machine: list, delete, upscale, audio, image, reframe, modify, concepts, camera_motions, credits, ping. Agents:
+        file_create, file_list, file_get, file_complete, file_delete, and upload for the storage host."""
         self.unknown_fields: set[str] = set()
         """Fields of submits that their dialect does not document. The gateway ignores them."""
         self.behaviour: RixAPIBehaviour = RixAPIBehaviour(
@@ -116,27 +123,29 @@ class FakeGateway:
         """The differences between relays; may be changed at any time."""
         self.dream_machine: DreamMachineBehaviour = dream_machine or DreamMachineBehaviour()
         """How the Dream Machine API behaves; may be changed at any time."""
+        self.agents: AgentsBehaviour = agents or AgentsBehaviour()
+        """How the Agents API behaves; may be changed at any time."""
         self._prefix, self._close_idle_after_s = prefix, close_idle_after
         self._on_request, self._record = on_request, record
         self._clock = FakeClock(clock)
-        self._store = Store(
-            clock=self._clock, script=script or succeeds(), free_slots=free_slots, links_live_s=links_live_s
-        )
+        self._files = FakeFiles(self._clock)
+        script = script or succeeds()
+        self._store = Store(clock=self._clock, script=script, free_slots=free_slots, links_live_s=links_live_s)
         self.scripts: dict[str, ScriptChoice] = self._store.scripts
         """Scripts per prompt; other prompts get the default script."""
-        self._faults = FaultPlan()
         self._requests: list[Seen] = []
         self._leaks: list[Seen] = []
-        self._closing = asyncio.Event()
-        self._runner: web.AppRunner | None = None
+        self._faults, self._closing = FaultPlan(), asyncio.Event()
         credentials = Credentials(api_key=api_key, access_token=access_token, user_id=user_id, strict=strict)
         self._routes = self._build_routes(credentials, prefix)
 
     def _build_routes(self, credentials: Credentials, prefix: str) -> list[Route]:
-        """The routes of both dialects, and of the files that both link to."""
+        """The routes of every dialect, and of the files that they link to."""
         rixapi = RixAPIRoutes(self.behaviour, credentials, self.unknown_fields)
         dream_machine = DreamMachineRoutes(self.dream_machine, credentials, self.unknown_fields)
-        return [*clips.routes(), *rixapi.routes(prefix), *dream_machine.routes(prefix), rixapi.fallback()]
+        agents = AgentsRoutes(self.agents, credentials, self.unknown_fields, self._files, self._clock)
+        dialects = (rixapi, dream_machine, agents)
+        return [*clips.routes(), *(route for each in dialects for route in each.routes(prefix)), rixapi.fallback()]
 
     async def start(self) -> None:
         """Start to listen; return when connections are accepted.
@@ -196,6 +205,16 @@ class FakeGateway:
         return self.base_url + ROOT
 
     @property
+    def agents_url(self) -> str:
+        """The base URL of the Agents API in the form that Luma's SDK expects, `…/v1`."""
+        return self.base_url + AGENTS_ROOT
+
+    @property
+    def files(self) -> Mapping[str, FakeFile]:
+        """Every file that was announced to the Agents API by its id, each with its current state."""
+        return MappingProxyType(self._files.held)
+
+    @property
     def charges(self) -> tuple[Charge, ...]:
         """The paid submits that started a generation, in order."""
         return tuple(self._store.charges)
@@ -220,7 +239,7 @@ class FakeGateway:
         """Requests with a secret in the wrong place.
 
         The API key or the access token in any URL; either of them, or any `Authorization` header, in a request for a
-        file; either of them at an endpoint that expects the other.
+        file or to the storage host; either of them at an endpoint that expects the other.
         """
         return tuple(self._leaks)
 
@@ -272,13 +291,25 @@ class FakeGateway:
         """Count and record a request, then apply a fault or serve it."""
         self.counts[route.kind] += 1
         fault = self._faults.take_before_reading(route.kind)
+        raw, received = b"", None
         try:
-            raw = b"" if fault else await request.read()
+            if route.streams and not fault:
+                received = await Received.read(request)
+            elif not fault:
+                raw = await request.read()
         except ConnectionError:
             return web.Response()
         seen = self._see(route, request, raw)
         fault = fault or self._faults.take(seen)
-        exchange = Exchange(request=request, route=route, seen=seen, store=self._store, closing=self._closing)
+        exchange = Exchange(
+            request=request,
+            route=route,
+            seen=seen,
+            store=self._store,
+            closing=self._closing,
+            raw=raw,
+            received=received,
+        )
         status: int | None = None
         try:
             response = await (exchange.answer() if fault is None else fault.act(exchange))

@@ -49,6 +49,8 @@ class Script:
     """In order of time; the first step begins at 0."""
     failure_reason: str | None = None
     """The reason that a failed generation reports."""
+    failure_code: str | None = None
+    """The code that a failed generation reports in the Agents API; other dialects have none."""
     known_after_s: float = 0.0
     """Queries do not find the generation before this age."""
     known_until_s: float = math.inf
@@ -92,9 +94,11 @@ def succeeds(after: float = _DEFAULT_AFTER_S) -> Script:
     return Script(steps=_steps(after, COMPLETED))
 
 
-def fails(reason: str = "Job failed", after: float = _DEFAULT_AFTER_S) -> Script:
-    """Fail after `after` seconds with this reason. The submit is charged."""
-    return Script(steps=_steps(after, FAILED), failure_reason=reason)
+def fails(
+    reason: str = "Job failed", after: float = _DEFAULT_AFTER_S, *, code: str | None = "generation_failed"
+) -> Script:
+    """Fail after `after` seconds with this reason, and this code in the Agents API. The submit is charged."""
+    return Script(steps=_steps(after, FAILED), failure_reason=reason, failure_code=code)
 
 
 def stalls(processing_after: float = 1.0) -> Script:

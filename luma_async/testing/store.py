@@ -16,7 +16,7 @@ from luma_async.testing.scripts import COMPLETED, FAILED, PENDING, Rejection, Sc
 
 SATURATED = Rejection(status=429, code="", message="当前分组上游负载已饱和")
 _STALLED_PROGRESS = 0.3
-_IMAGE_KINDS = frozenset({"image", "reframe_image"})
+_IMAGE_KINDS = frozenset({"image", "image_edit", "layering", "reframe_image"})
 
 
 class FakeClock:
@@ -51,7 +51,8 @@ class Charge:
 
     generation_id: str
     kind: str
-    """The kind: video, extend, audio, upscale, image, reframe_image, reframe_video or modify."""
+    """The kind: video, extend, audio, upscale, image, reframe_image, reframe_video, modify,
+    image_edit or layering."""
     prompt: str
     body: Mapping[str, Any] = attrs.field(repr=False)
     """The request body as received, with unknown fields."""
@@ -67,7 +68,8 @@ class FakeGeneration:
     number: int
     """Counts from 1, in the order of submits."""
     kind: str
-    """The kind: video, extend, audio, upscale, image, reframe_image, reframe_video or modify."""
+    """The kind: video, extend, audio, upscale, image, reframe_image, reframe_video, modify,
+    image_edit or layering."""
     prompt: str
     body: Mapping[str, Any] = attrs.field(repr=False)
     """The request body that started it."""

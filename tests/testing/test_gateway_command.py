@@ -44,6 +44,16 @@ async def test_gateway_command(start, options, statuses):
     assert seen == statuses
 
 
+async def test_agents_address(start):
+    """The second line has the address and the key of the Agents API, which is served there."""
+    process, _ = await start("--strict")
+    words = dict(word.split("=", 1) for word in (await process.stdout.readline()).decode().split())
+    headers = {"Authorization": f"Bearer {words['LUMA_AGENTS_API_KEY']}"}
+    url = f"{words['LUMA_BASE_URL']}/files?limit=1"
+    async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
+        assert (await response.json()) == {"data": [], "has_more": False}
+
+
 async def test_doubt_from_a_shell(start):
     """With a prefix, a script and a fault, a client in another process meets a doubt, then a failed generation."""
     options = ("--prefix", "/pro", "--script", "fails", "--seconds", "0", "--fault", "drop_after_reading:submit:1")

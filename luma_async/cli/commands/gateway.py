@@ -21,7 +21,10 @@ _SCRIPTS = "succeeds, fails, stalls, rejects, watermarked_only, completes_withou
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = "Run a fake relay for any client. Nothing is paid; it counts what would have been charged."
+    parser.description = (
+        "Run a fake relay, Dream Machine API and Agents API for any client. Nothing is paid; it counts what would have "
+        "been charged."
+    )
     parser.add_argument("--port", type=int, default=8080, help="0 picks a free port (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="the interface to listen on (default: %(default)s)")
     parser.add_argument("--api-key", default="sk-fake", metavar="KEY", help="the key to print (default: %(default)s)")
@@ -71,6 +74,7 @@ async def run(arguments: argparse.Namespace) -> int:
         _inject(gateway, text)
     await _start(gateway)
     print_line(f"LUMA_BASE_URL={gateway.base_url} LUMA_API_KEY={gateway.api_key}")
+    print_line(f"LUMA_BASE_URL={gateway.agents_url} LUMA_AGENTS_API_KEY={gateway.api_key}")
     print_status("The fake relay is running. Press Ctrl-C to stop it.")
     try:
         await gateway.serve_forever()

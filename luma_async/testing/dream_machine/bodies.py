@@ -62,7 +62,7 @@ def _assets(generation: FakeGeneration, origin: str) -> dict[str, str]:
 
 def _request(generation: FakeGeneration) -> dict[str, Any]:
     """The request that the answer repeats: its documented fields and the type of its schema."""
-    paid = BY_KIND[generation.kind]
+    paid = BY_KIND.get(generation.kind) or BY_KIND["image" if generation.is_image else "video"]
     known = paid.record.fields
     given = {name: value for name, value in generation.body.items() if name in known and value is not None}
     if "model" in paid.record.required:
