@@ -70,6 +70,8 @@ def resolve(
     Raises:
         ConfigurationError: a setting is missing or invalid; the message names it.
     """
+    base_url = _unwrap_typed(base_url, "base_url")
+    api_key = _unwrap_key(api_key)
     named = base_url or usable_address(variable("LUMA_BASE_URL"), dialect, "LUMA_BASE_URL", warn=_warn)
     url = named or dialect.default_base_url
     if not url:
@@ -119,7 +121,7 @@ def usable_address(value: str | None, dialect: Dialect, source: str, *, warn: Ca
         source: where the address was set.
         warn: called with a message if the address does not count.
     """
-    url = (value or "").strip()
+    url = without_quotes(value or "", source, warn=warn)
     host = registry.host_of(url)
     if not url or dialect.has_relays or host in registry.HOSTS or _is_luma(url) or is_loopback(host):
         return url or None
@@ -128,6 +130,39 @@ def usable_address(value: str | None, dialect: Dialect, source: str, *, warn: Ca
         f"If {url} speaks it, pass base_url (--base-url)."
     )
     return None
+
+
+def without_quotes(value: str, source: str, *, warn: Callable[[str], None]) -> str:
+    """Return a setting without spaces and quotes around it: `docker --env-file` keeps quotes as part of the value.
+
+    Args:
+        value: the setting, as it was read.
+        source: where it was set.
+        warn: called with a message, which does not repeat the value, if there were quotes.
+    """
+    bare = unquoted(value)
+    if bare != value.strip():
+        warn(f"{source} has quotes around its value, which were removed. Write it without quotes.")
+    return bare
+
+
+def unquoted(value: str) -> str:
+    """Return a text without spaces and one pair of quotes around it."""
+    value = value.strip()
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    return value[1:-1].strip() if quoted else value
+
+
+def _unwrap_typed(value: str | None, source: str) -> str | None:
+    return without_quotes(value, source, warn=_warn) if isinstance(value, str) else value
+
+
+def _unwrap_key(key: Secret | None) -> Secret | None:
+    """Return a key without quotes around it; anything else is refused later, as it is."""
+    value = None if key is None else key.reveal()
+    if key is None or not isinstance(value, str) or value[:1] not in {"'", '"'}:
+        return key
+    return Secret(without_quotes(value, "api_key", warn=_warn))
 
 
 def _warn(message: str) -> None:
@@ -140,7 +175,7 @@ def _is_luma(url: str) -> bool:
 
 
 def _read_key(variable: Callable[[str], str | None], name: str) -> Secret | None:
-    value = (variable(name) or "").strip()
+    value = without_quotes(variable(name) or "", name, warn=_warn)
     return Secret(value) if value else None
 
 

@@ -66,7 +66,7 @@ def _read(path: Path) -> dict[str, str]:
 
 def _checked(path: Path, text: bytes) -> dict[str, str]:
     try:
-        settings = tomllib.loads(text.decode())
+        settings = tomllib.loads(text.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         why = str(error)
     else:

@@ -10,7 +10,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, TypeAlias
 
-from luma_async._http.address import check_base_url
+from luma_async._http.address import check_base_url, unquoted
 from luma_async._wire.registry import is_own_host
 from luma_async.cli.config import configured
 from luma_async.values.errors import ConfigurationError
@@ -61,7 +61,7 @@ def _may_get_environment(target: str) -> bool:
 
 
 def _normalize(base_url: str | None) -> str | None:
-    return check_base_url(base_url.strip(), allow_insecure=False) if base_url else None
+    return check_base_url(unquoted(base_url), allow_insecure=False) if base_url else None
 
 
 def _by_name(headers: Iterable[Header]) -> dict[str, Header]:

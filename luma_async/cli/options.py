@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from luma_async import LumaSession, PollPolicy
-from luma_async._http.address import RELAY_KEY, check_base_url, key_variable, usable_address
+from luma_async._http.address import RELAY_KEY, check_base_url, key_variable, unquoted, usable_address, without_quotes
 from luma_async._wire import registry
 from luma_async.cli.config import config_path, configured, configured_path
 from luma_async.cli.headers import header, headers_for
@@ -114,7 +114,7 @@ def set_default_journal(arguments: argparse.Namespace) -> None:
 def default_journal() -> Path:
     """Return the journal to use when none is typed; it does not depend on the working directory."""
     if from_environment := os.environ.get("LUMA_JOURNAL"):
-        return Path(from_environment)
+        return Path(unquoted(from_environment))
     if from_file := configured_path("journal"):
         return from_file
     state = os.environ.get("XDG_STATE_HOME")
@@ -132,7 +132,7 @@ def dialect_of(arguments: argparse.Namespace, recorded: str | None = None) -> Di
         ConfigurationError: the environment or the settings file names an unknown format.
     """
     address = arguments.base_url or os.environ.get("LUMA_BASE_URL") or configured("base_url")
-    by_host = registry.HOSTS.get(registry.host_of(address), DIALECTS[0])
+    by_host = registry.HOSTS.get(registry.host_of(unquoted(address or "")), DIALECTS[0])
     name = _choose("dialect", arguments.dialect or recorded, "LUMA_DIALECT", DIALECTS, by_host)
     edition = EDITIONS[_choose("edition", arguments.edition, "LUMA_EDITION", tuple(EDITIONS), "auto")]
     kind = registry.load(name)
@@ -145,7 +145,7 @@ def dialect_of(arguments: argparse.Namespace, recorded: str | None = None) -> Di
 
 
 def _choose(setting: str, flag: str | None, variable: str, choices: tuple[str, ...], default: str) -> str:
-    name: str = flag or os.environ.get(variable) or configured(setting) or default
+    name: str = flag or unquoted(os.environ.get(variable) or "") or configured(setting) or default
     if name not in choices:
         raise ConfigurationError(message=f"{setting} must be one of {', '.join(choices)}, not {name!r}.")
     return name
@@ -216,12 +216,21 @@ def address_of(base_url: str | None, dialect: Dialect) -> tuple[str | None, str 
     source = next((name for name, value in settings.items() if value), "")
     address = base_url or usable_address(settings.get(source), dialect, source, warn=print_status)
     target = address or dialect.default_base_url
-    return address, _key_from_file(_normalize(target)) if target else None
+    return address, _key_for(_normalize(target)) if target else None
 
 
 def _target(address: str | None, dialect: Dialect) -> str | None:
     target = address or dialect.default_base_url
     return _normalize(target) if target else None
+
+
+def _key_for(target: str) -> str | None:
+    """Return the environment's key if it has quotes around it, which are removed, or that of the settings file."""
+    variable = key_variable(target)
+    value = os.environ.get(variable) or ""
+    if unquoted(value) != value.strip():
+        return without_quotes(value, variable, warn=print_status)
+    return _key_from_file(target)
 
 
 def _key_from_file(target: str) -> str | None:
@@ -252,7 +261,7 @@ def _check_key_owner(base_url: str) -> None:
 
 
 def _normalize(base_url: str) -> str:
-    return check_base_url(base_url.strip(), allow_insecure=False)
+    return check_base_url(unquoted(base_url), allow_insecure=False)
 
 
 def resume_command(arguments: argparse.Namespace, *words: str, with_service: bool = True) -> str:

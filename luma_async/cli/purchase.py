@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from luma_async._download.part_file import check_before_purchase, is_folder
 from luma_async.cli.errors import error_text, exit_code
 from luma_async.cli.options import add_common, add_private_hosts, add_timeout, open_session, resume_command
-from luma_async.cli.output import print_generation, print_json, print_path, print_status
+from luma_async.cli.output import print_generation, print_json, print_line, print_path, print_status
 from luma_async.cli.progress import progress
 from luma_async.values.errors import DownloadError, GenerationFailed, InvalidInput, LumaError
 from luma_async.values.settings import check_timeout
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from luma_async.cli.progress import Progress
 
 _RUNNING, _SOME_FAILED = 3, 5
+_HERE = "."
+"""Where a file is saved if nothing else was typed."""
 
 
 def add_purchase(parser: argparse.ArgumentParser) -> None:
@@ -29,14 +35,66 @@ def add_purchase(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        default=".",
+        default=_HERE,
         metavar="FILE",
         help="a file or a folder; a folder that ends in / is created (default: ./<id>.<extension>)",
     )
     add_file(parser)
     parser.add_argument("--key", help="a name for this purchase; the same key is never bought twice")
+    parser.add_argument(
+        "--detach", action="store_true", help="submit, print the id, and exit; `luma-async download` fetches the file"
+    )
+    parser.add_argument("--notify-hook", metavar="URL", help="an address that the service calls when something changes")
+    parser.add_argument(
+        "--extra",
+        action="append",
+        default=[],
+        metavar="NAME=JSON",
+        help="a further field for the service, such as seed=7 or tag='\"red\"' (may be repeated)",
+    )
     add_timeout(parser, "stop waiting after this time, with exit code 3; the generation keeps running")
     add_common(parser)
+    parser.set_defaults(prepare=_read_prompt)
+
+
+def _read_prompt(arguments: argparse.Namespace) -> None:
+    """Read the prompt from standard input if it is `-`.
+
+    Raises:
+        InvalidInput: it is not UTF-8 text, or is empty.
+    """
+    if vars(arguments).get("prompt") != "-":
+        return
+    try:
+        arguments.prompt = sys.stdin.buffer.read().decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        message = "standard input is not UTF-8 text."
+    else:
+        if arguments.prompt:
+            return
+        message = "standard input is empty."
+    raise InvalidInput(field="prompt", message=message)
+
+
+def read_extra(values: Sequence[str]) -> dict[str, Any]:
+    """Read the values of `--extra`.
+
+    Raises:
+        InvalidInput: one has not the form NAME=JSON, or a name is repeated.
+    """
+    fields: dict[str, Any] = {}
+    for value in values:
+        name, mark, text = value.partition("=")
+        if not mark or not name:
+            raise InvalidInput(field="--extra", message="must be a name, an equals sign and a JSON value.")
+        if name in fields:
+            raise InvalidInput(field="--extra", message=f"{name} is given twice.")
+        try:
+            fields[name] = json.loads(text)
+        except ValueError:
+            message = f"the value of {name} is not JSON. A text needs double quotes, within single quotes in a shell."
+            raise InvalidInput(field="--extra", message=message) from None
+    return fields
 
 
 def add_file(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +112,11 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
     # A string, because a slash at its end means a folder.
     destination: str = arguments.output
     check_timeout(arguments.timeout)
-    check_before_purchase(destination, overwrite=arguments.overwrite)
+    request = attrs.evolve(request, notify_hook=arguments.notify_hook, extra=read_extra(arguments.extra))
+    if not arguments.detach:
+        check_before_purchase(destination, overwrite=arguments.overwrite)
+    elif destination != _HERE:
+        raise InvalidInput(field="--output", message="cannot be used with --detach, which downloads nothing.")
     label = getattr(request, "prompt", None) or arguments.command
     with progress(label, quiet=arguments.json) as display:
         async with open_session(arguments, on_event=display.observe) as luma:
@@ -62,6 +124,9 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
             verb = "Accepted" if display.submitted else "Bought before"
             print_status(f"{verb}: generation {handle.id}, key {handle.key}")
             fetch = resume_command(arguments, "download", handle.id)
+            if arguments.detach:
+                _print_detached(handle, fetch, arguments)
+                return 0
             try:
                 generation = await handle.wait(timeout=arguments.timeout)
                 path = await _download(handle, destination, arguments)
@@ -85,6 +150,16 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
     else:
         print_path(path)
     return 0
+
+
+def _print_detached(handle: GenerationHandle, fetch: str, arguments: argparse.Namespace) -> None:
+    """Print what a program needs to go on, and the next command for people."""
+    if arguments.json:
+        state = handle.last and str(handle.last.state)
+        print_json({"id": handle.id, "key": handle.key, "state": state})
+    else:
+        print_line(handle.id)
+        print_status(f"To wait for it and download it: {fetch}")
 
 
 async def _submit(luma: LumaSession, request: Request, arguments: argparse.Namespace) -> GenerationHandle:

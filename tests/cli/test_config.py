@@ -331,3 +331,9 @@ def test_headers_without_a_colon(monkeypatch, value):
     with pytest.raises(ConfigurationError, match=r"^LUMA_HEADERS: each line must have the form NAME:VALUE") as caught:
         headers_for(SERVICE, ())
     assert "hunter22" not in str(caught.value)
+
+
+def test_file_with_byte_order_mark(write):
+    """A byte order mark, which editors of Windows write, is no part of the file."""
+    write(b'\xef\xbb\xbfdialect = "dream-machine"\n')
+    assert dialect_of(make_parser("account").parse_args(["account"])).name == "dream-machine"

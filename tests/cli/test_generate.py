@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import shlex
@@ -151,6 +152,56 @@ async def test_generate_same_key(command, here, gateway):
     code, _, err = await command("generate", "dog dance", "-o", "dog.mp4", "--key", "cat")
     assert (code, "different request" in err) == (2, True)
     assert len(gateway.charges) == 1
+
+
+async def test_generate_detach(command, here, gateway):
+    """`--detach` prints the id and leaves; the file is downloaded later, and the key buys nothing again."""
+    code, out, err = await command("generate", "cat dance", "--detach", "--key", "cat")
+    generation_id = out.strip()
+    assert (code, f"generation {generation_id}, key cat" in err, list(here.iterdir())) == (0, True, [])
+    assert f"luma-async download {generation_id}" in err
+    code, out, _ = await command("generate", "cat dance", "--detach", "--key", "cat", "--json")
+    assert (code, json.loads(out)["id"], json.loads(out)["key"]) == (0, generation_id, "cat")
+    code, _, err = await command("generate", "cat dance", "--detach", "-o", "cat.mp4")
+    assert (code, "--output: cannot be used with --detach" in err, len(gateway.charges)) == (2, True, 1)
+    code, out, _ = await command("download", generation_id, "-o", "cat.mp4")
+    assert (code, out) == (0, "cat.mp4\n")
+
+
+async def test_generate_extra(command, here, gateway):
+    """`--extra` sends further fields as JSON; what is not JSON is refused before the purchase."""
+    code, _, err = await command("generate", "cat dance", "--extra", "seed=7", "--extra", 'tag="red"')
+    assert code == 0, err
+    for values in (["seed"], ["seed=red"], ["=7"], ["seed=7", "seed=8"]):
+        flags = [part for value in values for part in ("--extra", value)]
+        code, _, err = await command("generate", "cat dance", *flags)
+        assert (code, "--extra: " in err) == (2, True), err
+    assert len(gateway.charges) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"), [(b"cat dance\n", None), (b" \n", "is empty"), (b"\xff\xfe", "is not UTF-8 text")]
+)
+async def test_prompt_from_stdin(command, here, gateway, monkeypatch, data, reason):
+    """The prompt `-` is read from standard input, which must not be empty."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    code, _, err = await command("generate", "-", "--detach")
+    assert code == (0 if reason is None else 2), err
+    if reason is not None:
+        assert f"prompt: standard input {reason}" in err
+    entries = await entries_of(os.environ["LUMA_JOURNAL"]) if reason is None else []
+    assert [entry.request["prompt"] for entry in entries] == (["cat dance"] if reason is None else [])
+
+
+async def test_quoted_settings(command, here, gateway, monkeypatch):
+    """Quotes around the values of variables are removed, with a warning that does not show the key."""
+    key = os.environ["LUMA_API_KEY"]
+    for name in ("LUMA_API_KEY", "LUMA_BASE_URL", "LUMA_DIALECT", "LUMA_JOURNAL"):
+        monkeypatch.setenv(name, f'"{os.environ[name]}"')
+    code, _, err = await command("generate", "cat dance", "--detach")
+    assert (code, len(gateway.charges)) == (0, 1), err
+    assert all(f"{name} has quotes" in err for name in ("LUMA_API_KEY", "LUMA_BASE_URL"))
+    assert key not in err
 
 
 async def test_generate_options(command, here, gateway):

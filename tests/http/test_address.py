@@ -209,3 +209,13 @@ def test_any_base_url(text):
     except ConfigurationError:
         return
     assert check_base_url(normal, allow_insecure=True) == normal
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_quoted_key_and_address(quote):
+    """Quotes around a key or an address, as docker's env files keep them, are removed with a warning."""
+    environment = {"LUMA_API_KEY": f"{quote}sk-relay{quote}", "LUMA_BASE_URL": f"{quote}{RELAY}{quote}"}
+    with pytest.warns(UserWarning, match="has quotes around its value") as warned:
+        assert find(environment) == (RELAY, "sk-relay")
+    assert len(warned) == 2
+    assert not any("sk-relay" in str(warning.message) for warning in warned)

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = "Buy sound for a completed video, wait for it, and download the result."
     parser.add_argument("source", metavar="GENERATION", help="the id of the completed video")
-    parser.add_argument("prompt", help="what to hear in the video")
+    parser.add_argument("prompt", help="what to hear in the video; - reads standard input")
     parser.add_argument("--negative-prompt", metavar="TEXT", help="what must not be heard")
     add_purchase(parser)
     parser.set_defaults(run=run)

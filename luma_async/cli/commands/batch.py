@@ -13,7 +13,7 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from luma_async import MemoryJournal, Phase, PollingFailed, WaitTimeout
+from luma_async import Limits, MemoryJournal, Phase, PollingFailed, WaitTimeout
 from luma_async._download.names import SEPARATORS, SIDECAR_SUFFIX, check_file_name
 from luma_async._download.part_file import check_before_purchase
 from luma_async.cli.errors import error_text
@@ -23,6 +23,7 @@ from luma_async.cli.output import one_line, print_json, print_line, print_status
 from luma_async.cli.progress import batch_progress
 from luma_async.prompts import parse_prompts, read_prompts
 from luma_async.values.errors import InvalidInput, LumaError, SubmitInDoubt
+from luma_async.values.settings import check_timeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -94,7 +95,13 @@ def _read_stdin(arguments: argparse.Namespace) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """Read and check the prompts, then buy what is missing."""
+    check_timeout(arguments.timeout)
+    if arguments.max_in_flight is not None:
+        Limits(max_in_flight=arguments.max_in_flight)
     prompts = _read_prompts(arguments, dialect_of(arguments))
+    if not prompts:
+        name = "standard input" if arguments.file == "-" else arguments.file
+        raise InvalidInput(field=name, message="has no prompts; nothing was submitted or changed.")
     arguments.journal = arguments.out / BATCH_JOURNAL
     if arguments.dry_run:
         # A dry run creates no file, not even an empty journal.

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = "Buy a continuation of a completed video, wait for it, and download it."
     parser.add_argument("source", metavar="GENERATION", help="the id of the completed video")
-    parser.add_argument("prompt", help="what happens next")
+    parser.add_argument("prompt", help="what happens next; - reads standard input")
     parser.add_argument("--frame1", metavar="WHAT", help="the last frame: a URL, an image file, or id:GENERATION")
     parser.add_argument(
         "--backward", dest="direction", action="store_const", const="backward", help="make what comes before the video"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = "Buy one video, wait for it, and download it."
-    parser.add_argument("prompt", help="what the video shows")
+    parser.add_argument("prompt", help="what the video shows; - reads standard input")
     parser.add_argument("--aspect-ratio", default="16:9", metavar="W:H", help="default: %(default)s")
     for name, end in (("frame0", "first"), ("frame1", "last")):
         parser.add_argument(
@@ -31,10 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FRAME:WHAT",
         help="a frame at a place in the video, such as 120:end.png; 24 frames are a second",
     )
+    parser.add_argument(
+        "--concepts", type=_names, default=(), metavar="NAME,…", help="names of concepts, such as dolly_zoom"
+    )
     add_video_options(parser)
     add_hdr(parser)
     add_purchase(parser)
     parser.set_defaults(run=run)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def add_video_options(parser: argparse.ArgumentParser) -> None:
@@ -91,5 +98,6 @@ async def run(arguments: argparse.Namespace) -> int:
         hdr=arguments.hdr,
         exr_export=arguments.exr_export,
         user_id=arguments.user_id,
+        concepts=arguments.concepts,
     )
     return await buy(arguments, request)

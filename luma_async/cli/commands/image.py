@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = "Buy one picture from Luma, wait for it, and download it."
-    parser.add_argument("prompt", help="what the picture shows")
+    parser.add_argument("prompt", help="what the picture shows; - reads standard input")
     parser.add_argument("--aspect-ratio", default="16:9", metavar="W:H", help="default: %(default)s")
     parser.add_argument("--model", metavar="NAME", help="default: the service's")
     parser.add_argument("--format", choices=("jpg", "png"), help="the file format")
