@@ -10,6 +10,7 @@ import pytest
 from ledger import balance
 
 from luma_async import (
+    Agents,
     DreamMachine,
     ExtendRequest,
     GenerationFailed,
@@ -33,6 +34,8 @@ from luma_async import (
 from luma_async.testing import (
     DreamMachineBehaviour,
     FakeGateway,
+    Fault,
+    answer,
     drop_after_reading,
     fails,
     file_bytes,
@@ -55,6 +58,10 @@ class Format:
     relay: bool = False
     shared_looks: bool = True
     """Whether one request can look at many."""
+    repeats_prompt: bool = True
+    """Whether answers have the prompt."""
+    no_credit: Fault = attrs.field(factory=out_of_credit)
+    """The answer to a submit that the account cannot pay."""
 
 
 FORMATS = {
@@ -62,6 +69,13 @@ FORMATS = {
     "RixAPI 2024": Format(RixAPI(edition="2024")),
     "Dream Machine on a relay": Format(DreamMachine(), prefix="/vip", relay=True, shared_looks=False),
     "Dream Machine at a root": Format(DreamMachine()),
+    "Agents": Format(
+        Agents(),
+        prefix="/vip",
+        shared_looks=False,
+        repeats_prompt=False,
+        no_credit=answer(402, {"detail": "Insufficient credits"}),
+    ),
 }
 TIGER = Keyframes(frame0=ImageKeyframe("https://pictures.example/tiger.jpg"))
 
@@ -89,17 +103,18 @@ def session(spoken, gateway, journal):
 
 
 @pytest.mark.looptime
-async def test_prompt_to_file(session, gateway, journal, tmp_path):
+async def test_prompt_to_file(spoken, session, gateway, journal, tmp_path):
     """A generation is submitted, awaited and downloaded: one charge, the right file, a completed entry."""
     async with session() as luma:
         handle = await luma.submit("cat dance", aspect_ratio="9:16", keyframes=TIGER, loop=True, key="cat")
-        assert (handle.last.state, handle.last.prompt) == (State.PENDING, "cat dance")
+        prompt = "cat dance" if spoken.repeats_prompt else None
+        assert (handle.last.state, handle.last.prompt) == (State.PENDING, prompt)
         generation = await handle.wait(timeout=60)
         path = await handle.download(tmp_path)
         assert path.read_bytes() == file_bytes()
         assert await handle.video_url() == (generation.video.download_url)
         again = await luma.submit("cat dance", aspect_ratio="9:16", keyframes=TIGER, loop=True, key="cat")
-    assert (generation.id, generation.state, generation.prompt) == (again.id, State.COMPLETED, "cat dance")
+    assert (generation.id, generation.state, generation.prompt) == (again.id, State.COMPLETED, prompt)
     assert path.name == f"{handle.id}.mp4"
     entry = await journal.get("cat")
     assert (entry.phase, entry.path) == (Phase.COMPLETED, str(path))
@@ -173,19 +188,19 @@ async def test_lost_response_is_in_doubt(session, gateway, journal):
 
 NOT_PAID = {
     "a wrong key": (None, {"api_key": "wrong"}, Unauthorized),
-    "no money": (out_of_credit(), {}, OutOfCredit),
+    "no money": (None, {}, OutOfCredit),
     "a bad prompt": (rejects("prompt_blocked", message="sensitive words detected"), {}, PromptRejected),
 }
 
 
 @pytest.mark.looptime
 @pytest.mark.parametrize(("trouble", "settings", "error"), NOT_PAID.values(), ids=NOT_PAID.keys())
-async def test_refused_submit(session, gateway, journal, trouble, settings, error):
+async def test_refused_submit(spoken, session, gateway, journal, trouble, settings, error):
     """A refused submit raises its error, is not charged, and its key may be sent again."""
     if error is PromptRejected:
         gateway.scripts["cat dance"] = trouble
-    elif trouble is not None:
-        gateway.inject(trouble)
+    elif error is OutOfCredit:
+        gateway.inject(spoken.no_credit)
     async with session(**settings) as luma:
         with pytest.raises(error):
             await luma.submit("cat dance", key="cat")
@@ -231,7 +246,11 @@ async def test_waits_share_requests(session, spoken, gateway):
 @pytest.mark.looptime
 async def test_unsupported_field(session, spoken, gateway, journal):
     """A field that the dialect does not support is refused before anything is sent or recorded."""
-    field = {"RixAPI": {"concepts": ("static",)}, "DreamMachine": {"expand_prompt": True}}
+    field = {
+        "RixAPI": {"concepts": ("static",)},
+        "DreamMachine": {"expand_prompt": True},
+        "Agents": {"concepts": ("static",)},
+    }
     [name] = field[type(spoken.dialect).__name__]
     async with session() as luma:
         with pytest.raises(InvalidInput) as caught:
