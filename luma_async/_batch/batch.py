@@ -1,4 +1,4 @@
-"""Many generations at once: a bounded number in flight, each item independent, none lost or paid twice.
+"""Many generations at once: a bounded number running, each item independent, none lost or paid twice.
 
 The consumer drives the batch. Only a call for the next outcome takes items from the input and starts them, as long as
 slots are free. A slot is held until the outcome is taken. So nothing runs ahead of the consumer, and nothing starts
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from luma_async._engine import Engine
 
 _MAX_STARTS_PER_TURN = 100
-"""Items that start in one turn of the loop. With no limit on what is in flight, an endless input would block it."""
+"""Items that start in one turn of the loop. With no limit on what is running, an endless input would block it."""
 
 
 @public
@@ -153,7 +153,7 @@ class Batch(AsyncIterator[Outcome]):
         )
 
     def __repr__(self) -> str:
-        return f"<Batch {self.name!r} {'closed' if self._closed else f'{len(self._items)} in flight'}>"
+        return f"<Batch {self.name!r} {'closed' if self._closed else f'{len(self._items)} running'}>"
 
     def __aiter__(self) -> AsyncIterator[Outcome]:  # noqa: PYI034 - only a generator notices that its loop was left
         """Yield the outcomes in completion order. Leaving the loop closes the batch."""

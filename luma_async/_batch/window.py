@@ -1,4 +1,4 @@
-"""What the batches of a session have in flight, and the limit on it (AIMD).
+"""What the batches of a session have running, and the limit on it (AIMD).
 
 The window follows a cap that the service does not name. With L its size: each accepted submit that filled the window
 adds 1/L, so that it grows by about one for each windowful. A 429 sets L to 0.9 · min(L, n + 1), n being the number of
@@ -27,7 +27,7 @@ _SHRINK = 0.9
 
 @attrs.frozen(kw_only=True)
 class Window:
-    """How many generations may be in flight, as far as is known now."""
+    """How many generations may be running, as far as is known now."""
 
     size: float
     """The number; its fraction is the progress towards the next integer."""

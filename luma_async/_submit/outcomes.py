@@ -124,7 +124,9 @@ class OutcomeWriter:
 
     async def _write_kept(self) -> None:
         # All at once: one that can never be written must not keep the others from being written.
-        await asyncio.gather(*[self._write_again(outcome) for outcome in self._kept])
+        async with asyncio.TaskGroup() as group:
+            for outcome in list(self._kept):
+                group.create_task(self._write_again(outcome))
 
     async def _write_again(self, outcome: UnwrittenOutcome) -> None:
         try:

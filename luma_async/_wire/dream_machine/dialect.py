@@ -107,7 +107,7 @@ class DreamMachine(Dialect):
 
     @property
     def limits(self) -> KnownLimits:
-        """Luma's own limits for videos: ten in flight, twenty a minute. Ten may start at once, since ten may run.
+        """Luma's own limits for videos: ten running, twenty a minute. Ten may start at once, since ten may run.
 
         Images have 40 and 80, and each relay has its own: pass `Limits` to the session.
         """
