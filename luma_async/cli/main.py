@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+from difflib import get_close_matches
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from luma_async.cli.output import never_fail_to_encode, printable
 
@@ -35,6 +37,7 @@ COMMANDS = {
     "list": "list the generations that the service keeps",
     "delete": "delete generations at the service",
     "account": "print the balance",
+    "journal": "export the journal",
     "gallery": "write an HTML page with all clips",
     "doctor": "check settings, journal, clock and key",
     "gateway": "run a fake service on this machine",
@@ -44,6 +47,24 @@ COMMANDS = {
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, *names: Any, **options: Any) -> None:
+        self.known_words: set[str] = set()
+        super().__init__(*names, **options)
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """Declare an argument, and remember its flags."""
+        self.known_words.update(name for name in names if name.startswith("--"))
+        return super().add_argument(*names, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """End with an error; add the word that was probably meant."""
+        wrong = re.search(r"unrecognized arguments:.*?(--[^\s=]+)", message) or re.search(
+            r"argument COMMAND: invalid choice: '([^']+)'", message
+        )
+        if wrong and (near := get_close_matches(wrong[1], sorted(self.known_words), n=1)):
+            message += f"\nDid you mean {near[0]}?"
+        super().error(message)
+
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print help or an error, which may repeat what was typed."""
         super()._print_message(printable(message), file)
@@ -75,11 +96,13 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    root.known_words.update(COMMANDS)
     for name, summary in COMMANDS.items():
         parser = commands.add_parser(name, help=summary)
         parser.set_defaults(prepare=_nothing)
         if command in {None, name}:
             import_module(f"luma_async.cli.commands.{name.replace('-', '_')}").add_arguments(parser)
+            root.known_words |= parser.known_words
     return root
 
 

@@ -72,6 +72,11 @@ def shorten(text: str, max_chars: int = _MAX_PROMPT_CHARS) -> str:
     return line if len(line) <= max_chars else line[: max_chars - 1] + "…"
 
 
+def local_time(moment: datetime) -> str:
+    """Return a time in the zone of this machine, with the zone's difference from UTC."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M %z}"
+
+
 def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table on stdout; each column is as wide as its widest cell."""
     lines = [head, *([printable(cell).replace("\n", " ") for cell in row] for row in rows)]

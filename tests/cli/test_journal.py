@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sqlite3
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from luma_async import Entry, Generation, Phase, SqliteJournal, State
 from luma_async._journal import lifecycle
 from luma_async._journal.fingerprint import canonical_form, digest
 from luma_async._journal.lifecycle import Step
+from luma_async.cli.main import main
 from luma_async.testing import fails
 from luma_async.values.requests import VideoRequest
 
@@ -65,11 +67,48 @@ async def test_status_table(journal, command):
     await write(journal, "scenes/2024", prompt="a very long prompt that goes on and on\nand on")
     code, out, err = await command("status")
     assert (code, err) == (0, "")
+    time = f"{NOW.astimezone():%Y-%m-%d %H:%M %z}"
     assert out.splitlines() == [
-        "PHASE     KEY          GENERATION  UPDATED           PROMPT",
-        "accepted  cat          gen-1       2025-01-02 03:04  cat dance",
-        "sending   scenes/2024              2025-01-02 03:04  a very long prompt that goes on and on …",
+        "PHASE     KEY          GENERATION  UPDATED                 PROMPT",
+        f"accepted  cat          gen-1       {time}  cat dance",
+        f"sending   scenes/2024              {time}  a very long prompt that goes on and on …",
     ]
+
+
+async def test_status_selection(journal, command):
+    """A key or an id selects an entry; `--sort` and `--limit` order and shorten the list."""
+    for key in ("dog", "cat", "ant"):
+        await write(journal, key, lifecycle.accept(f"gen-{key}", at=NOW))
+
+    async def keys(*arguments):
+        code, out, _ = await command("status", "--json", *arguments)
+        return code, [entry["key"] for entry in lines(out)]
+
+    assert await keys("cat") == await keys("gen-cat") == (0, ["cat"])
+    assert await keys("bird") == (1, [])
+    assert await keys("--sort", "key") == (0, ["ant", "cat", "dog"])
+    assert await keys("--limit", "2") == (0, ["cat", "ant"])
+
+
+async def test_journal_export(journal, command):
+    """The export has every entry, and a spreadsheet computes none of its cells."""
+    await write(journal, "cat", lifecycle.accept("gen-1", at=NOW), prompt="=1+1")
+    _, out, _ = await command("journal", "export")
+    assert [(entry["key"], entry["request"]["prompt"]) for entry in lines(out)] == [("cat", "=1+1")]
+    code, out, _ = await command("journal", "export", "--format", "csv")
+    (row,) = csv.DictReader(out.splitlines())
+    assert (code, row["key"], row["generation_id"], row["prompt"]) == (0, "cat", "gen-1", "'=1+1")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [(["statsu"], "status"), (["status", "--phsae", "lost"], "--phase"), (["zzz"], None)]
+)
+def test_did_you_mean(path, capsys, typed, meant):
+    """A mistyped command or flag names the one that was probably meant."""
+    with pytest.raises(SystemExit, match="2"):
+        main(typed)
+    err = capsys.readouterr().err
+    assert (f"Did you mean {meant}?" if meant else "invalid choice") in err
 
 
 async def test_status_json(journal, command):

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from luma_async import Phase
 from luma_async.cli.journal import read_entries
 from luma_async.cli.options import add_journal, add_json
-from luma_async.cli.output import print_entry, print_table, shorten
+from luma_async.cli.output import local_time, print_entry, print_status, print_table, shorten
 
 if TYPE_CHECKING:
-    import argparse
-
     from luma_async import Entry
+
+
+_OLDEST = datetime.min.replace(tzinfo=UTC)
+_SORT = ("bought", "updated", "key", "phase")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = "List the generations in the journal, oldest first. This makes no network request."
+    parser.description = "List the generations in the journal. This makes no network request."
+    parser.add_argument("what", nargs="?", metavar="KEY|ID", help="list only the entry with this key or generation id")
     parser.add_argument(
         "--phase",
         action="append",
@@ -25,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=[str(phase) for phase in Phase],
         help="list only this phase (may be repeated)",
     )
+    parser.add_argument("--sort", choices=_SORT, default="bought", help="the order, last is newest (default: bought)")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="list only the last N")
     add_journal(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -34,6 +41,12 @@ async def run(arguments: argparse.Namespace) -> int:
     """Print the entries: a table for people, one line of JSON each for programs."""
     phases = {Phase(name) for name in arguments.phase or Phase}
     entries = [entry for entry in await read_entries(arguments) if entry.phase in phases]
+    if arguments.what is not None:
+        entries = [entry for entry in entries if arguments.what in {entry.key, entry.generation_id}]
+        if not entries:
+            print_status(f"The journal has no entry with the key or id {arguments.what}.")
+            return 1
+    entries = _sorted(entries, arguments.sort)[-(arguments.limit or 0) :]
     if arguments.json:
         for entry in entries:
             print_entry(entry)
@@ -42,11 +55,30 @@ async def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _sorted(entries: list[Entry], order: str) -> list[Entry]:
+    """Sort entries, which are in the order in which they were bought."""
+    match order:
+        case "updated":
+            return sorted(entries, key=lambda entry: entry.updated_at or _OLDEST)
+        case "key":
+            return sorted(entries, key=lambda entry: entry.key)
+        case "phase":
+            return sorted(entries, key=lambda entry: list(Phase).index(entry.phase))
+        case _:
+            return entries
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError("must be a number of at least 1")
+    return int(text)
+
+
 def _row(entry: Entry) -> tuple[str, ...]:
     return (
         entry.phase.replace("_", " "),
         entry.key,
         entry.generation_id or "",
-        f"{entry.updated_at:%Y-%m-%d %H:%M}" if entry.updated_at else "",
+        local_time(entry.updated_at) if entry.updated_at else "",
         shorten(str(entry.request.get("prompt", ""))),
     )
