@@ -77,6 +77,10 @@ class FakeGateway:
 
     _runner: web.AppRunner | None = None
 
+    api_key: str
+    access_token: str | None
+    user_id: int
+
     def __init__(
         self,
         *,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 VIDEO_TYPES = ("video", "video_edit", "video_reframe")
 IMAGE_TYPES = ("image", "image_edit", "layering")
-MODELS = {"uni-1": IMAGE_TYPES, "uni-1-max": IMAGE_TYPES, "ray-3.2": VIDEO_TYPES}
+MODELS: dict[str, tuple[str, ...]] = {"uni-1": IMAGE_TYPES, "uni-1-max": IMAGE_TYPES, "ray-3.2": VIDEO_TYPES}
 """The types that each model supports."""
 DEFAULT_MODEL, DEFAULT_TYPE = "uni-1", "image"
 MAX_IMAGE_BYTES = 50 * 1000 * 1000
