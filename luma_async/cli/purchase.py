@@ -107,12 +107,22 @@ def add_file(parser: argparse.ArgumentParser) -> None:
 # One purchase
 
 
+def _further_fields(arguments: argparse.Namespace, request: Request) -> dict[str, Any]:
+    """Return the fields that every purchase takes from flags, as far as they were given."""
+    fields: dict[str, Any] = {"extra": read_extra(arguments.extra)}
+    if arguments.notify_hook is not None:
+        if not hasattr(request, "notify_hook"):
+            raise InvalidInput(field="--notify-hook", message="this request has no callback; leave it out.")
+        fields["notify_hook"] = arguments.notify_hook
+    return fields
+
+
 async def buy(arguments: argparse.Namespace, request: Request) -> int:
     """Submit, wait and download. A destination that cannot be used is refused before the submit."""
     # A string, because a slash at its end means a folder.
     destination: str = arguments.output
     check_timeout(arguments.timeout)
-    request = attrs.evolve(request, notify_hook=arguments.notify_hook, extra=read_extra(arguments.extra))
+    request = attrs.evolve(request, **_further_fields(arguments, request))
     if not arguments.detach:
         check_before_purchase(destination, overwrite=arguments.overwrite)
     elif destination != _HERE:

@@ -382,11 +382,11 @@ async def test_signal_while_reading_input(here, gateway, name):
 
 
 async def test_closed_standard_input(here, gateway):
-    """With standard input closed (`<&-`), `batch -` has no prompts and buys nothing."""
+    """With standard input closed (`<&-`), `batch -` has no prompts: that is an error, and nothing is bought."""
     line = f"exec {shlex.join(COMMAND)} batch - --out out <&-"
     child = await asyncio.create_subprocess_shell(line, stderr=asyncio.subprocess.PIPE)
     _, err = await child.communicate()
-    assert (child.returncode, b"0 of 0 done" in err, gateway.charges) == (0, True, ()), err
+    assert (child.returncode, b"has no prompts" in err, gateway.charges) == (2, True, ()), err
 
 
 async def test_image_lost_after_purchase(run, here, gateway):
