@@ -279,7 +279,7 @@ class Refused(LumaError):
 class Unauthorized(Refused):
     """The API key is missing, wrong or disabled."""
 
-    NEXT_STEP = "Check the API key (LUMA_API_KEY) and that it belongs to this base_url."
+    NEXT_STEP = "Check that the API key is valid and belongs to this base_url."
 
 
 @error

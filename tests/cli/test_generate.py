@@ -317,7 +317,7 @@ async def test_generate_overwrite(command, here):
         (lambda gateway: gateway.scripts.update({"cat dance": stalls()}), 3, "the timeout did not stop it"),
         (lambda gateway: gateway.scripts.update({"cat dance": watermarked_only(after=0.1)}), 1, "watermark"),
         (lambda gateway: gateway.inject(out_of_credit()), 4, "Top up"),
-        (lambda gateway: gateway.inject(server_error(401)), 4, "LUMA_API_KEY"),
+        (lambda gateway: gateway.inject(server_error(401)), 4, "Check that the API key is valid"),
         (lambda gateway: gateway.inject(drop_after_reading()), 6, "in-doubt"),
     ],
     ids=["failed", "rejected", "running", "watermarked", "no credit", "wrong key", "in doubt"],

@@ -120,7 +120,7 @@ NEXT_STEPS = {
     "WrongPrompt": "is paid, and the response repeats an empty prompt. Set RixAPI",
     "KeyConflict": "Use another key to buy again",
     "Refused": "ask the operator of the service",
-    "Unauthorized": "Check the API key (LUMA_API_KEY)",
+    "Unauthorized": "Check that the API key is valid",
     "OutOfCredit": "Top up the account",
     "InvalidRequest": "Change the request",
     "PromptRejected": "Reword the prompt",
