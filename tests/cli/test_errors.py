@@ -25,7 +25,7 @@ from luma_async import (
     UnsupportedOperation,
     WaitTimeout,
 )
-from luma_async.cli.errors import error_text, exit_code
+from luma_async.cli.errors import error_text, exit_code, in_flags
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,16 @@ def arguments(monkeypatch):
 def test_error_text(arguments, error, words):
     """The text ends with the next command, with the typed journal, and names flags."""
     assert words in error_text(error, arguments)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "line 1, promt: is not a known column; known columns: prompt, extra, key.",
+        "Key 'cat extra': it was bought with a different request. Nothing was sent.",
+        "my extra prompts.txt: No such file or directory.",
+    ],
+)
+def test_word_extra_stays(text):
+    """A sentence with the word `extra` is printed whole: columns, keys and files may have it."""
+    assert in_flags(text) == text
