@@ -49,6 +49,8 @@ COMMANDS = {
 class _Parser(argparse.ArgumentParser):
     def __init__(self, *names: Any, **options: Any) -> None:
         self.known_words: set[str] = set()
+        # The typed command, if an error of its arguments is found by the parser of all commands.
+        self.command = ""
         super().__init__(*names, **options)
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
@@ -56,14 +58,23 @@ class _Parser(argparse.ArgumentParser):
         self.known_words.update(name for name in names if name.startswith("--"))
         return super().add_argument(*names, **options)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and record which flags there are: messages name no others."""
+        parsed, rest = super().parse_known_args(args, namespace)
+        parsed.flags = self.known_words | vars(parsed).get("flags", set())
+        return parsed, rest
+
     def error(self, message: str) -> NoReturn:
-        """End with an error; add the word that was probably meant."""
+        """End with an error, the word that was probably meant, and the command that lists all words."""
         wrong = re.search(r"unrecognized arguments:.*?(--[^\s=]+)", message) or re.search(
             r"argument COMMAND: invalid choice: '([^']+)'", message
         )
-        if wrong and (near := get_close_matches(wrong[1], sorted(self.known_words), n=1)):
-            message += f"\nDid you mean {near[0]}?"
-        super().error(message)
+        meant = get_close_matches(wrong[1], sorted(self.known_words), n=1) if wrong else []
+        hint = f"Did you mean {meant[0]}? " if meant else ""
+        command = f"{self.prog} {self.command}".strip()
+        # All commands are too many for an error.
+        message = re.sub(r"(argument COMMAND: .*) \(choose from .*", r"\1", message)
+        self.exit(2, f"{command}: {message}\n{hint}See {command} --help\n")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print help or an error, which may repeat what was typed."""
@@ -89,7 +100,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
         prog="luma-async",
         description="Make Luma videos. A submit is never sent twice, and a paid video is never lost.",
         epilog="Exit codes: 0 success, 1 failure, 2 wrong usage or settings, 3 paid and still running, 4 a problem "
-        "with the key or the credit, 5 some of many failed, 6 in doubt (may have been charged), 130 interrupted. "
+        "with the key or the credit, 5 some of many failed, 6 in doubt (may have been charged), 130 interrupted, 141 the output was closed. "
         "Settings: a flag, then LUMA_API_KEY, LUMA_BASE_URL, LUMA_DIALECT, LUMA_EDITION, LUMA_JOURNAL, then "
         "~/.config/luma-async/config.toml. There is no flag for the key, because every user of this machine can read "
         "command lines.",
@@ -103,6 +114,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
         if command in {None, name}:
             import_module(f"luma_async.cli.commands.{name.replace('-', '_')}").add_arguments(parser)
             root.known_words |= parser.known_words
+            root.command = command or ""
     return root
 
 

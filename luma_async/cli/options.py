@@ -13,6 +13,7 @@ from luma_async._http.address import RELAY_KEY, check_base_url, key_variable, un
 from luma_async._wire import registry
 from luma_async.cli.config import config_path, configured, configured_path
 from luma_async.cli.headers import header, headers_for
+from luma_async.cli.numbers import seconds
 from luma_async.cli.output import print_status
 from luma_async.values.errors import ConfigurationError, JournalError
 
@@ -98,7 +99,7 @@ def add_private_hosts(parser: argparse.ArgumentParser) -> None:
 
 def add_timeout(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the flag that ends a wait; `what` says what happens then."""
-    parser.add_argument("--timeout", type=float, default=86_400, metavar="SECONDS", help=f"{what} (default: one day)")
+    parser.add_argument("--timeout", type=seconds, default=86_400, metavar="SECONDS", help=f"{what} (default: one day)")
 
 
 def set_default_journal(arguments: argparse.Namespace) -> None:

@@ -16,7 +16,6 @@ from luma_async.cli.options import add_common, add_private_hosts, add_timeout, o
 from luma_async.cli.output import print_generation, print_json, print_line, print_path, print_status
 from luma_async.cli.progress import progress
 from luma_async.values.errors import DownloadError, GenerationFailed, InvalidInput, LumaError
-from luma_async.values.settings import check_timeout
 
 if TYPE_CHECKING:
     import argparse
@@ -121,7 +120,6 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
     """Submit, wait and download. A destination that cannot be used is refused before the submit."""
     # A string, because a slash at its end means a folder.
     destination: str = arguments.output
-    check_timeout(arguments.timeout)
     request = attrs.evolve(request, **_further_fields(arguments, request))
     if not arguments.detach:
         check_before_purchase(destination, overwrite=arguments.overwrite)

@@ -11,7 +11,7 @@ import stat
 import sys
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from luma_async import Limits, MemoryJournal, Phase, PollingFailed, WaitTimeout
 from luma_async._download.names import SEPARATORS, SIDECAR_SUFFIX, check_file_name
@@ -23,7 +23,6 @@ from luma_async.cli.output import one_line, print_json, print_line, print_status
 from luma_async.cli.progress import batch_progress
 from luma_async.prompts import parse_prompts, read_prompts
 from luma_async.values.errors import InvalidInput, LumaError, SubmitInDoubt
-from luma_async.values.settings import check_timeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -95,9 +94,6 @@ def _read_stdin(arguments: argparse.Namespace) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """Read and check the prompts, then buy what is missing."""
-    check_timeout(arguments.timeout)
-    if arguments.max_in_flight is not None:
-        Limits(max_in_flight=arguments.max_in_flight)
     prompts = _read_prompts(arguments, dialect_of(arguments))
     if not prompts:
         name = "standard input" if arguments.file == "-" else arguments.file
@@ -376,11 +372,14 @@ def _print_summary(stats: BatchStats, running: int, out: Path) -> None:
         )
 
 
-def _number_or_auto(text: str) -> float | str:
+def _number_or_auto(text: str) -> float | Literal["auto"]:
     try:
-        return text if text == "auto" else float(text)
+        number = "auto" if text == "auto" else float(text)
+        Limits(max_in_flight=number)
     except ValueError:
-        message = f"{text!r} is not a number or auto"
+        message = f"must be auto or a number of at least 1, not {text!r}"
+    else:
+        return number
     raise argparse.ArgumentTypeError(message)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING
 
+from luma_async.cli.numbers import seconds, whole
 from luma_async.cli.output import print_line, print_status
 from luma_async.values.errors import ConfigurationError
 
@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Run a fake relay, Dream Machine API and Agents API for any client. Nothing is paid; it counts what would have "
         "been charged."
     )
-    parser.add_argument("--port", type=int, default=8080, help="0 picks a free port (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=whole(0, 65_535), default=8080, help="0 picks a free port (default: %(default)s)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the interface to listen on (default: %(default)s)")
     parser.add_argument("--api-key", default="sk-fake", metavar="KEY", help="the key to print (default: %(default)s)")
     parser.add_argument(
@@ -33,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="refuse other keys, unknown ids and invalid requests (default: accept them)",
     )
-    parser.add_argument("--seconds", type=float, default=20.0, help="how long a video takes (default: %(default)s)")
+    parser.add_argument("--seconds", type=seconds, default=20.0, help="how long a video takes (default: %(default)s)")
     parser.add_argument(
-        "--slots", type=int, metavar="N", help="respond 429 while N generations are running (default: no limit)"
+        "--slots", type=whole(0), metavar="N", help="respond 429 while N generations are running (default: no limit)"
     )
     parser.add_argument("--prefix", default="", metavar="PATH", help="a path in front of every route, such as /pro")
     parser.add_argument(
@@ -62,7 +64,7 @@ async def run(arguments: argparse.Namespace) -> int:
     gateway = FakeGateway(
         api_key=arguments.api_key,
         strict=arguments.strict,
-        script=_script(arguments.script, _duration(arguments.seconds)),
+        script=_script(arguments.script, arguments.seconds),
         free_slots=arguments.slots,
         host=arguments.host,
         port=arguments.port,
@@ -88,8 +90,6 @@ async def _start(gateway: FakeGateway) -> None:
         await gateway.start()
     except OSError as error:
         why = error.strerror or str(error)
-    except OverflowError:
-        why = "a port is a number up to 65535"
     else:
         return
     raise ConfigurationError(
@@ -97,14 +97,14 @@ async def _start(gateway: FakeGateway) -> None:
     )
 
 
-def _script(name: str, seconds: float) -> Script:
+def _script(name: str, duration_s: float) -> Script:
     """Return the script of a name, with the duration of `--seconds`."""
     from luma_async import testing  # noqa: PLC0415 - as above
 
     if name not in _SCRIPTS.split(", "):
         raise ConfigurationError(message=f"--script: {name!r} is not a script. The scripts are {_SCRIPTS}.")
     build: Callable[..., Script] = getattr(testing, name)
-    return build() if name in {"stalls", "rejects"} else build(after=seconds)
+    return build() if name in {"stalls", "rejects"} else build(after=duration_s)
 
 
 def _inject(gateway: FakeGateway, text: str) -> None:
@@ -137,7 +137,3 @@ def _print_request(seen: Seen, status: int | None, fault: Fault | None) -> None:
     if fault is not None:
         parts.append(f"({fault.name})")
     print_status(" ".join(parts))
-
-
-def _duration(seconds: float) -> float:
-    return max(0.0, seconds) if math.isfinite(seconds) else 20.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from luma_async import Keyframes, VideoRequest
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     import argparse
 
     from luma_async.values.keyframes import Keyframe
+
+_FRAME_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +76,7 @@ def read_frames_at(values: list[str]) -> dict[int, Keyframe]:
     frames: dict[int, Keyframe] = {}
     for value in values:
         number, mark, what = value.partition(":")
-        if not mark or not number.isascii() or not number.isdigit():
+        if not mark or not _FRAME_NUMBER.fullmatch(number):
             raise InvalidInput(field="--keyframe", message="must have the form FRAME:WHAT, such as 120:end.png.")
         frames[int(number)] = read_keyframe(what, "--keyframe")
     return frames

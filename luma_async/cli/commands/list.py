@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from luma_async.cli.numbers import whole
 from luma_async.cli.options import add_common, open_session
 from luma_async.cli.output import print_generation, print_table, shorten
 
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = "List all generations of the account at Luma, newest first, also those of other programs."
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many, up to 100 (default: %(default)s)")
-    parser.add_argument("--offset", type=int, default=0, metavar="N", help="how many to skip (default: %(default)s)")
+    parser.add_argument(
+        "--limit", type=whole(1, 100), default=20, metavar="N", help="how many, up to 100 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--offset", type=whole(0), default=0, metavar="N", help="how many to skip (default: %(default)s)"
+    )
     parser.add_argument("--all", action="store_true", help="list all of them")
     add_common(parser)
     parser.set_defaults(run=run)

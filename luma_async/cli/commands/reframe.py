@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from luma_async import ReframeRequest, SourcePosition
 from luma_async.cli.media import MEDIA_HELP, read_media
+from luma_async.cli.numbers import whole
 from luma_async.cli.purchase import add_purchase, buy
 from luma_async.values.errors import InvalidInput
 
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first-frame", metavar="URL", help="the first frame of the result (videos only)")
     parser.add_argument("--format", choices=("jpg", "png"), help="the file format (pictures only)")
     for name, what in _PIXELS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="PIXELS", help=what)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=whole(0), metavar="PIXELS", help=what)
     parser.add_argument(
         "--source-position",
         metavar="X,Y,W,H",

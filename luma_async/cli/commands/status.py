@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from luma_async import Phase
 from luma_async.cli.journal import read_entries
+from luma_async.cli.numbers import whole
 from luma_async.cli.options import add_journal, add_json
 from luma_async.cli.output import local_time, print_entry, print_status, print_table, shorten
 
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="list only this phase (may be repeated)",
     )
     parser.add_argument("--sort", choices=_SORT, default="bought", help="the order, last is newest (default: bought)")
-    parser.add_argument("--limit", type=_positive, metavar="N", help="list only the last N")
+    parser.add_argument("--limit", type=whole(1), metavar="N", help="list only the last N")
     add_journal(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -66,12 +67,6 @@ def _sorted(entries: list[Entry], order: str) -> list[Entry]:
             return sorted(entries, key=lambda entry: list(Phase).index(entry.phase))
         case _:
             return entries
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError("must be a number of at least 1")
-    return int(text)
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from luma_async.cli.output import print_generation, print_json, print_line, prin
 from luma_async.cli.progress import progress
 from luma_async.cli.purchase import combined_exit_code
 from luma_async.values.errors import LumaError
-from luma_async.values.settings import check_timeout
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """Wait for all at once, and print each when it ends."""
-    check_timeout(arguments.timeout)
     with progress(quiet=arguments.json) as display:
         service = await service_of(arguments, arguments.ids)
         async with open_session(arguments, service=service, on_event=display.observe) as luma:
