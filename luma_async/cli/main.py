@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from luma_async.cli.output import never_fail_to_encode, printable
+from luma_async.cli.output import drop, never_fail_to_encode, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +44,9 @@ COMMANDS = {
     "completion": "print a completion script for your shell",
 }
 """Every command with its summary. The module in `commands/` has the same name, with `_` for `-`."""
+
+OUTPUT_CLOSED = 141
+"""The exit code when the reader of stdout has ended: that of programs that SIGPIPE ends."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -100,10 +103,10 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
         prog="luma-async",
         description="Make Luma videos. A submit is never sent twice, and a paid video is never lost.",
         epilog="Exit codes: 0 success, 1 failure, 2 wrong usage or settings, 3 paid and still running, 4 a problem "
-        "with the key or the credit, 5 some of many failed, 6 in doubt (may have been charged), 130 interrupted, 141 the output was closed. "
-        "Settings: a flag, then LUMA_API_KEY, LUMA_BASE_URL, LUMA_DIALECT, LUMA_EDITION, LUMA_JOURNAL, then "
-        "~/.config/luma-async/config.toml. There is no flag for the key, because every user of this machine can read "
-        "command lines.",
+        "with the key or the credit, 5 some of many failed, 6 in doubt (may have been charged), 130 interrupted, 141 "
+        "the output was closed. Settings: a flag, then LUMA_API_KEY, LUMA_BASE_URL, LUMA_DIALECT, LUMA_EDITION, "
+        "LUMA_JOURNAL, then ~/.config/luma-async/config.toml. There is no flag for the key, because every user of "
+        "this machine can read command lines.",
     )
     root.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -126,7 +129,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     never_fail_to_encode()
     words = sys.argv[1:] if argv is None else list(argv)
-    arguments = make_parser(words[0] if words else "").parse_args(words)
+    try:
+        return _run(words)
+    except BrokenPipeError:
+        # The reader of our output has ended (`| head -1`), which is no error of the command.
+        drop(sys.stdout)
+        return OUTPUT_CLOSED
+
+
+def _run(words: Sequence[str]) -> int:
+    try:
+        arguments = make_parser(words[0] if words else "").parse_args(words)
+    except SystemExit:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        raise
     from luma_async.cli.run import run  # noqa: PLC0415 - it loads asyncio, which --help does not need
 
     return run(arguments)

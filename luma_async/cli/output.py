@@ -8,10 +8,11 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import os
 import sys
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,8 +43,18 @@ def _encode_anyway(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def print_status(text: str) -> None:
-    """Print a line for people, on stderr."""
-    print(printable(text), file=sys.stderr, flush=True)
+    """Print a line for people, on stderr. If its reader has ended, the command goes on: it may be paying."""
+    try:
+        print(printable(text), file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        drop(sys.stderr)
+
+
+def drop(stream: TextIO) -> None:
+    """Drop what was and will be written to a stream whose reader has ended, so that Python does not print an error."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def print_line(text: str) -> None:
@@ -92,7 +103,10 @@ def print_json(document: dict[str, Any]) -> None:
 
 def print_generation(generation: Generation, **more: Any) -> None:
     """Print a generation as JSON, without the response that it was read from."""
-    print_json({**generation.to_dict(), **more})
+    fields = generation.to_dict()
+    # It tells `Generation.from_dict()` the class, and is no part of what `status --json` prints either.
+    del fields["class"]
+    print_json({**fields, **more})
 
 
 def print_entry(entry: Entry) -> None:

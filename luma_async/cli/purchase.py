@@ -15,6 +15,7 @@ from luma_async.cli.errors import error_text, exit_code
 from luma_async.cli.options import add_common, add_private_hosts, add_timeout, open_session, resume_command
 from luma_async.cli.output import print_generation, print_json, print_line, print_path, print_status
 from luma_async.cli.progress import progress
+from luma_async.handle import PollingFailed, WaitTimeout
 from luma_async.values.errors import DownloadError, GenerationFailed, InvalidInput, LumaError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def add_purchase(parser: argparse.ArgumentParser) -> None:
     )
     add_timeout(parser, "stop waiting after this time, with exit code 3; the generation keeps running")
     add_common(parser)
-    parser.set_defaults(prepare=_read_prompt)
+    parser.set_defaults(prepare=_read_prompt, unpaid=True)
 
 
 def _read_prompt(arguments: argparse.Namespace) -> None:
@@ -129,6 +130,7 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
     with progress(label, quiet=arguments.json) as display:
         async with open_session(arguments, on_event=display.observe) as luma:
             handle = await _submit(luma, request, arguments)
+            arguments.unpaid = False
             verb = "Accepted" if display.submitted else "Bought before"
             print_status(f"{verb}: generation {handle.id}, key {handle.key}")
             fetch = resume_command(arguments, "download", handle.id)
@@ -147,7 +149,9 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
             except GenerationFailed:
                 raise
             except (LumaError, OSError) as error:
-                display.final_messages.append(f"Generation {handle.id} is paid. To fetch it: {fetch}")
+                # The text of these two ends with the same command.
+                if not isinstance(error, WaitTimeout | PollingFailed):
+                    display.final_messages.append(f"Generation {handle.id} is paid. To fetch it: {fetch}")
                 if arguments.json:
                     state = handle.last and str(handle.last.state)
                     text = error_text(error, arguments)
@@ -242,7 +246,11 @@ def _prepare_output(arguments: argparse.Namespace, count: int) -> None:
     folder = output.parent if is_file else output
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(field="--output", message=f"{folder} is not a folder.")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"the folder {folder} cannot be created: {error.strerror}."
+        raise InvalidInput(field="--output", message=message) from None
     if is_file:
         check_before_purchase(output, overwrite=arguments.overwrite)
 
@@ -268,7 +276,7 @@ async def _download_outcome(outcome: Outcome, handle: GenerationHandle, argument
             )
         except (LumaError, OSError) as failure:
             error = failure
-    text = error and error_text(error, arguments)
+    text = error and error_text(error, arguments, generation_id=handle.id)
     if arguments.json:
         kind = error and type(error).__name__
         print_json({"id": handle.id, "key": handle.key, "path": path and str(path), "error": text, "kind": kind})

@@ -11,24 +11,32 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from luma_async._aio import wall_now
 from luma_async.cli.errors import error_text, exit_code, in_flags
-from luma_async.cli.options import set_default_journal
+from luma_async.cli.journal import read_doubts
+from luma_async.cli.options import resume_command, set_default_journal
 from luma_async.cli.output import print_status
 from luma_async.values.errors import LumaError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Coroutine
+    from datetime import datetime
 
 _INTERRUPTED = 130
+_ABOUT_CLOSING = ("the submit %s was still unanswered", "the journal has now recorded")
+"""What the log says about submits that an interrupt leaves in doubt."""
 
 
 class StatusHandler(logging.Handler):
     """Prints what the package logs as statuses."""
 
+    interrupted = False
+    """Whether the command ends early; what it leaves in doubt is then read from the journal and printed."""
+
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
-        print_status(in_flags(self.format(record)))
+        if not (self.interrupted and str(record.msg).startswith(_ABOUT_CLOSING)):
+            print_status(in_flags(self.format(record)))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -42,16 +50,15 @@ def run(arguments: argparse.Namespace) -> int:
         # A command that reads from a terminal does so here, before the event loop replaces the Ctrl-C handler.
         arguments.prepare(arguments)
         set_default_journal(arguments)
-        code: int = asyncio.run(_run_with_signals(arguments.run(arguments)))
+        code: int = asyncio.run(_run_with_signals(arguments, handler))
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except _Stopped as stopped:
         return 128 + stopped.number
     except BrokenPipeError:
-        # The reader of our output has ended (`| head -1`). What is still buffered is dropped without a message.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        # Not a failure of this command; `main()` ends it.
+        raise
     except (LumaError, OSError) as error:
         print_status(f"luma-async: {error_text(error, arguments)}")
         return exit_code(error)
@@ -68,7 +75,7 @@ class _Stopped(Exception):
         self.number = number
 
 
-async def _run_with_signals(command: Coroutine[Any, Any, int]) -> int:
+async def _run_with_signals(arguments: argparse.Namespace, log: StatusHandler) -> int:
     """Run a command; the first SIGINT, SIGTERM or SIGHUP cancels it, so that it ends in order.
 
     Later signals are ignored, because ending in order takes time and `timeout` sends two. Only a second Ctrl-C counts:
@@ -77,8 +84,10 @@ async def _run_with_signals(command: Coroutine[Any, Any, int]) -> int:
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
     received: list[int] = []
+    began_at = wall_now()
 
     def stop(number: int) -> None:
+        log.interrupted = True
         received.append(number)
         if len(received) == 1 or (number == signal.SIGINT and received.count(number) == 2):
             task.cancel()
@@ -93,7 +102,7 @@ async def _run_with_signals(command: Coroutine[Any, Any, int]) -> int:
                 loop.add_signal_handler(number, stop, number)
                 before[number] = handler
     try:
-        return await command
+        return int(await arguments.run(arguments))
     except asyncio.CancelledError:
         if not received:
             raise
@@ -101,4 +110,19 @@ async def _run_with_signals(command: Coroutine[Any, Any, int]) -> int:
         for number, handler in before.items():
             loop.remove_signal_handler(number)
             signal.signal(number, handler)
+    await _print_doubts(arguments, began_at)
     raise _Stopped(received[0])
+
+
+async def _print_doubts(arguments: argparse.Namespace, began_at: datetime) -> None:
+    """Print what an interrupt has left in doubt, and the command that settles it."""
+    buys = "detach" in vars(arguments) or arguments.command == "batch"
+    if not buys or "journal" not in vars(arguments) or not arguments.journal.exists():
+        return
+    doubts = [doubt for doubt in await read_doubts(arguments) if doubt.sent_at and doubt.sent_at >= began_at]
+    if doubts:
+        settle = resume_command(arguments, "in-doubt", with_service=False)
+        if len(doubts) == 1:
+            print_status(f"The submit {doubts[0].key!r} is in doubt and may have been charged. To settle it: {settle}")
+        else:
+            print_status(f"{len(doubts)} submits are in doubt and may have been charged. To settle them: {settle}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from luma_async import Downloading, Paused, Polled, Refused, Retried, Submitted
+from luma_async import Downloading, Paused, Polled, Refused, Retried, Submitted, UnreadableResponse
+from luma_async.cli.errors import HTML_PAGE, in_flags
 
 if TYPE_CHECKING:
     from luma_async import Event, LumaError
@@ -104,9 +105,12 @@ def _until(delay_s: float) -> str:
 
 
 def _words(error: LumaError) -> str:
-    """Return the service's own words, or what went wrong on the way to it."""
+    """Return the service's own words, or what went wrong on the way to it, as sentences."""
+    if isinstance(error, UnreadableResponse) and error.html:
+        return HTML_PAGE.format(error.status)
     if not isinstance(error, Refused):
-        return error.message or str(error)
+        text = in_flags(error.message or str(error)).strip()
+        return f"{text[:1].upper()}{text[1:].rstrip('.')}."
     said = error.message or error.code or error.body_excerpt or "no explanation"
     asks = "" if error.retry_after_s is None else f" It asks to wait {_until(error.retry_after_s)}."
     return f"The service says (HTTP {error.status}): {said.rstrip('.')}.{asks}"

@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_private_hosts(parser)
     add_service(parser)
     add_json(parser)
-    parser.set_defaults(run=run, prepare=_read_stdin)
+    parser.set_defaults(run=run, prepare=_read_stdin, unpaid=True)
 
 
 def _read_stdin(arguments: argparse.Namespace) -> None:
@@ -104,12 +104,31 @@ async def run(arguments: argparse.Namespace) -> int:
         journal = arguments.journal if arguments.journal.exists() else MemoryJournal()
         async with open_session(arguments, journal=journal) as luma:
             return await _print_preview(_batch(luma, prompts, arguments), arguments)
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    _make_folder(arguments.out)
     try:
         return await _buy(prompts, arguments)
     finally:
         if len(prompts) <= _MAX_PAGE_CLIPS:
             await _write_page(arguments)
+
+
+def _make_folder(out: Path) -> None:
+    """Create the folder, and check that files can be written to it.
+
+    Raises:
+        InvalidInput: they cannot.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        check_before_purchase(out, overwrite=False)
+    except InvalidInput as error:
+        message = error.message
+    except OSError as error:
+        why = "it is not a folder" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
+        message = f"the folder {out} cannot be used: {why}."
+    else:
+        return
+    raise InvalidInput(field="--out", message=message)
 
 
 def _read_prompts(arguments: argparse.Namespace, dialect: Dialect) -> Prompts:
@@ -152,7 +171,6 @@ async def _buy(prompts: Prompts, arguments: argparse.Namespace) -> int:
     running = 0
     with batch_progress(len(prompts), quiet=arguments.json) as display:
         async with open_session(arguments, on_event=display.observe) as luma:
-            check_before_purchase(arguments.out, overwrite=False)
             await _check_outputs(luma, prompts, arguments)
             batch = _batch(luma, prompts, arguments)
             display.follow(batch)
@@ -167,7 +185,8 @@ async def _buy(prompts: Prompts, arguments: argparse.Namespace) -> int:
                 await _print_interrupted(batch.stats, arguments)
                 raise
             except Exception as error:
-                _print_stopped(batch.stats, running, arguments)
+                arguments.unpaid = not batch.stats.submitted
+                _print_stopped(batch.stats, running, arguments, error)
                 if not isinstance(error, InvalidInput) or not batch.stats.submitted:
                     raise
                 # Exit code 2 would mean that nothing was bought.
@@ -233,6 +252,7 @@ async def _save_results(
     """Append each outcome to the results, and yield it with the text of its error."""
     with _open_results(arguments.out / RESULTS) as results:
         async for outcome in batch:
+            arguments.unpaid = outcome.handle is None
             text = None if outcome.error is None else error_text(outcome.error, arguments)
             document = _result(outcome, text, prompts)
             results.write(json.dumps(document) + "\n")
@@ -340,13 +360,14 @@ async def _print_interrupted(stats: BatchStats, arguments: argparse.Namespace) -
     )
 
 
-def _print_stopped(stats: BatchStats, running: int, arguments: argparse.Namespace) -> None:
+def _print_stopped(stats: BatchStats, running: int, arguments: argparse.Namespace, error: Exception) -> None:
     """Print how far a batch came that an error has stopped, and how to go on; the error itself is printed last."""
     started = stats.ended + stats.running
     rest = "" if stats.total is None else f", {stats.total - started} were not submitted"
+    correct = "" if isinstance(error, BrokenPipeError) else "correct what the last line says and "
     print_status(
-        f"The batch was stopped: {stats.submitted} bought in this run, {stats.ended} ended{rest}. To continue, correct "
-        "what the last line says and run the same command again; it buys only what is missing."
+        f"The batch was stopped: {stats.submitted} bought in this run, {stats.ended} ended{rest}. To continue, "
+        f"{correct}run the same command again; it buys only what is missing."
     )
     _print_summary(stats, running, arguments.out)
 
@@ -374,7 +395,7 @@ def _print_summary(stats: BatchStats, running: int, out: Path) -> None:
 
 def _number_or_auto(text: str) -> float | Literal["auto"]:
     try:
-        number = "auto" if text == "auto" else float(text)
+        number: float | Literal["auto"] = "auto" if text == "auto" else float(text)
         Limits(max_in_flight=number)
     except ValueError:
         message = f"must be auto or a number of at least 1, not {text!r}"

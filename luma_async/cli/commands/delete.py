@@ -10,6 +10,7 @@ from luma_async.cli.options import add_common, open_session
 from luma_async.cli.output import print_json, print_line, print_status
 from luma_async.cli.purchase import combined_exit_code
 from luma_async.values.errors import InvalidInput, LumaError
+from luma_async.values.validators import check_id
 
 if TYPE_CHECKING:
     import argparse
@@ -29,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _confirm(arguments: argparse.Namespace) -> None:
+    for generation_id in arguments.ids:
+        check_id(generation_id, "GENERATION")
     if arguments.yes:
         return
     if not sys.stdin.isatty():
@@ -53,11 +56,11 @@ async def _delete(luma: LumaSession, generation_id: str, arguments: argparse.Nam
         await luma.library.delete(generation_id)
     except LumaError as error:
         failure = error
-    text = failure and error_text(failure, arguments)
+    text = failure and error_text(failure, arguments, generation_id=generation_id)
     if arguments.json:
         print_json({"id": generation_id, "deleted": failure is None, "error": text})
     elif failure is None:
         print_line(generation_id)
     else:
-        print_status(f"luma-async: {generation_id}: {text}")
+        print_status(f"luma-async: {text}")
     return exit_code(failure) if failure is not None else 0

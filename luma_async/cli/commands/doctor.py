@@ -54,7 +54,7 @@ async def run(arguments: argparse.Namespace) -> int:
     """Print each finding; the first bad one decides the exit code."""
     code = 0
     async for check, found, error in _checks(arguments):
-        finding = in_flags(found) if error is None else error_text(error, arguments)
+        finding = found if error is None else error_text(error, arguments)
         if arguments.json:
             print_json({"check": check, "ok": error is None, "finding": finding})
         else:
@@ -77,7 +77,7 @@ async def _checks(arguments: argparse.Namespace) -> AsyncIterator[Finding]:
         return
     assert address is not None
     if dialect.retirement and is_own_host(address):
-        yield "service", dialect.retirement, None
+        yield "service", in_flags(dialect.retirement), None
     try:
         yield "settings", f"{dialect.name} at {address} ({_source(arguments)})", None
         yield "journal", f"{arguments.journal} can be written", None
@@ -110,8 +110,10 @@ async def _check_key(luma: LumaSession) -> Finding:
         await luma.get(_UNKNOWN_ID)
     except GenerationNotFound:
         return "API key", "accepted", None
-    except LumaError as error:
+    except (Unauthorized, OutOfCredit) as error:
         return "API key", "", error
+    except LumaError as error:
+        return "service", "", error
     return "API key", "accepted; the service knows every id", None
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from luma_async.cli.options import add_common, open_session
 from luma_async.cli.output import print_json, print_status, print_table
+from luma_async.values.validators import check_id
 
 if TYPE_CHECKING:
     import argparse
@@ -23,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """List or delete."""
+    for file_id in arguments.delete:
+        check_id(file_id, "--delete")
     async with open_session(arguments) as luma:
         for file_id in arguments.delete:
             await luma.files.delete(file_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ from luma_async.cli.output import print_line, print_status
 from luma_async.values.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
     from luma_async.testing import FakeGateway, Fault, Script
@@ -120,9 +120,9 @@ def _inject(gateway: FakeGateway, text: str) -> None:
     if name not in faults:
         raise ConfigurationError(message=f"--fault: {name!r} is not a fault. The faults are {', '.join(faults)}.")
     try:
-        count = ALWAYS if times == "always" else int(times or 1)
+        count = ALWAYS if times == "always" else whole(1)(times or "1")
         gateway.inject(faults[name], on=kind or "submit", times=count)
-    except ValueError as error:
+    except (ValueError, argparse.ArgumentTypeError) as error:
         message = f"--fault {text}: {error}"
     else:
         return

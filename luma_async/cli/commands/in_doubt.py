@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from luma_async._journal.lifecycle import UNDECIDED, in_doubt
-from luma_async.cli.journal import count_elsewhere, read_entries, shared_service
+from luma_async._journal.lifecycle import in_doubt
+from luma_async.cli.errors import error_text, exit_code
+from luma_async.cli.journal import abandon, read_doubts, read_entries, shared_service
 from luma_async.cli.options import add_common, open_session, resume_command
 from luma_async.cli.output import print_entry, print_json, print_line, print_status, print_table, shorten
-from luma_async.values.errors import InvalidInput
+from luma_async.values.errors import ConfigurationError, InvalidInput, LumaError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from luma_async import Entry, LumaSession, Reconciled
+    from luma_async import Entry, Reconciled
 
 _KEY = "the key of the submit, as `in-doubt` lists it"
 
@@ -35,13 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     resubmit.add_argument(
         "--accept-duplicate-risk", action="store_true", help="required, because this may charge twice"
     )
-    abandon = decisions.add_parser("abandon", help="close it; its key is never submitted again")
-    abandon.add_argument("key", metavar="KEY", help=_KEY)
+    close = decisions.add_parser("abandon", help="close it; its key is never submitted again")
+    close.add_argument("key", metavar="KEY", help=_KEY)
     reconcile = decisions.add_parser("reconcile", help="look for all of them in the list that Luma keeps")
     for name, decision in (
         ("resolve", resolve),
         ("resubmit", resubmit),
-        ("abandon", abandon),
+        ("abandon", close),
         ("reconcile", reconcile),
     ):
         # These flags may be typed before or after the decision.
@@ -50,52 +51,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """List the doubts, or carry out a decision."""
+    """List the doubts, or carry out a decision. Only the decisions that ask the service need its address and key."""
     if arguments.decision == "resubmit" and not arguments.accept_duplicate_risk:
         message = "is required: the submit may have been charged, and this may charge for it again."
         raise InvalidInput(field="--accept-duplicate-risk", message=message)
-    entries = await read_entries(arguments)
     if arguments.decision is None:
-        await _list(entries, arguments)
+        _print_doubts(await read_doubts(arguments), arguments)
     elif arguments.decision == "reconcile":
-        async with open_session(arguments, service=shared_service(entries)) as luma:
-            _print_reconciled(await luma.doubts.reconcile(), arguments)
+        return await _reconcile(arguments)
+    elif arguments.decision == "abandon":
+        _print_closed(await abandon(arguments.key, arguments), arguments)
     else:
-        service = next((entry.service for entry in entries if entry.key == arguments.key), None)
-        async with open_session(arguments, service=service) as luma:
-            await _decide(luma, arguments)
+        return await _decide(arguments)
     return 0
 
 
-async def _list(entries: Sequence[Entry], arguments: argparse.Namespace) -> None:
-    """Print the doubts at the service, and how many there are at others."""
-    service = shared_service(entries)
-    if service is None and arguments.base_url is None and not arguments.journal.exists():
-        return
-    async with open_session(arguments, service=service) as luma:
-        doubts = await luma.doubts.list()
-    elsewhere = count_elsewhere(entries, UNDECIDED, {doubt.key for doubt in doubts})
+def _print_doubts(doubts: Sequence[Entry], arguments: argparse.Namespace) -> None:
+    """Print the doubts, with their service if there are several."""
     if arguments.json:
         for doubt in doubts:
             print_entry(doubt)
     elif doubts:
-        print_table(("KEY", "SENT", "PROMPT", "WHY"), map(_row, doubts))
+        several = shared_service(doubts) is None
+        head = ("KEY", "SENT", *(("SERVICE",) if several else ()), "PROMPT", "WHY")
+        print_table(head, (_row(doubt, several=several) for doubt in doubts))
         decide = resume_command(arguments, "in-doubt")
         print_status(
             f"Look for each at the service. If it is there: {decide} resolve KEY GENERATION\n"
             f"If it is not: {decide} abandon KEY, or {decide} resubmit KEY --accept-duplicate-risk"
         )
-    elif not elsewhere:
+    elif arguments.journal.exists():
         print_status("Nothing is in doubt.")
-    for flags, number in elsewhere.items():
-        command = resume_command(arguments, "in-doubt", with_service=False)
-        print_status(f"{number} in doubt at another service. To list them: {command} {flags}")
 
 
-def _row(doubt: Entry) -> tuple[str, ...]:
+def _row(doubt: Entry, *, several: bool) -> tuple[str, ...]:
     sent = f"{doubt.sent_at:%Y-%m-%d %H:%M}" if doubt.sent_at else ""
     prompt = shorten(str(doubt.request.get("prompt", "")))
-    return doubt.key, sent, prompt, in_doubt(doubt).reason
+    return doubt.key, sent, *((doubt.service,) if several else ()), prompt, in_doubt(doubt).reason
+
+
+async def _reconcile(arguments: argparse.Namespace) -> int:
+    """Look for the doubts in the list of their service."""
+    services = {doubt.service for doubt in await read_doubts(arguments)}
+    if len(services) > 1:
+        raise ConfigurationError(
+            message=f"Submits are in doubt at {len(services)} services. Use --base-url and --dialect to choose one: "
+            f"{', '.join(sorted(services))}."
+        )
+    if not services:
+        print_status("Nothing is in doubt.")
+        return 0
+    async with open_session(arguments, service=services.pop()) as luma:
+        _print_reconciled(await luma.doubts.reconcile(), arguments)
+    return 0
 
 
 def _print_reconciled(reconciled: Reconciled, arguments: argparse.Namespace) -> None:
@@ -113,17 +121,28 @@ def _print_reconciled(reconciled: Reconciled, arguments: argparse.Namespace) -> 
     print_status(f"{len(reconciled.adopted)} found, {len(reconciled.unresolved)} still in doubt.")
 
 
-async def _decide(luma: LumaSession, arguments: argparse.Namespace) -> None:
-    if arguments.decision == "abandon":
-        entry = await luma.doubts.abandon(arguments.key)
-        if arguments.json:
-            print_entry(entry)
-        print_status(f"Closed: the key {entry.key} is never submitted again.")
-        return
-    if arguments.decision == "resolve":
-        handle = await luma.doubts.resolve(arguments.key, generation_id=arguments.generation_id)
-    else:
-        handle = await luma.doubts.resubmit(arguments.key, accept_duplicate_risk=True)
+def _print_closed(entry: Entry, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        print_entry(entry)
+    print_status(f"Closed: the key {entry.key} is never submitted again.")
+
+
+async def _decide(arguments: argparse.Namespace) -> int:
+    """Ask the service about a doubt; if that fails, say that it is still in doubt."""
+    entries = await read_entries(arguments)
+    service = next((entry.service for entry in entries if entry.key == arguments.key), None)
+    try:
+        async with open_session(arguments, service=service) as luma:
+            if arguments.decision == "resolve":
+                handle = await luma.doubts.resolve(arguments.key, generation_id=arguments.generation_id)
+            else:
+                handle = await luma.doubts.resubmit(arguments.key, accept_duplicate_risk=True)
+    except LumaError as error:
+        in_doubt_still = any(doubt.key == arguments.key for doubt in await read_doubts(arguments))
+        still = f" {arguments.key} is still in doubt." if in_doubt_still else ""
+        print_status(f"luma-async: {error_text(error, arguments)}{still}")
+        return exit_code(error)
     if arguments.json:
         print_json({"id": handle.id, "key": handle.key})
     print_status(f"{handle.key} is generation {handle.id}. To download it: {resume_command(arguments, 'resume')}")
+    return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ from luma_async.cli.options import add_journal, add_json
 from luma_async.cli.output import local_time, print_entry, print_status, print_table, shorten
 
 if TYPE_CHECKING:
+    import argparse
+
     from luma_async import Entry
 
 
@@ -27,9 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--phase",
         action="append",
-        type=lambda text: text.replace(" ", "_"),
+        type=lambda text: re.sub("[ -]", "_", text.lower()),
         choices=[str(phase) for phase in Phase],
-        help="list only this phase (may be repeated)",
+        metavar="PHASE",
+        help="list only this phase: %(choices)s (may be repeated); spaces and hyphens count as underscores",
     )
     parser.add_argument("--sort", choices=_SORT, default="bought", help="the order, last is newest (default: bought)")
     parser.add_argument("--limit", type=whole(1), metavar="N", help="list only the last N")
@@ -41,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def run(arguments: argparse.Namespace) -> int:
     """Print the entries: a table for people, one line of JSON each for programs."""
     phases = {Phase(name) for name in arguments.phase or Phase}
-    entries = [entry for entry in await read_entries(arguments) if entry.phase in phases]
+    everything = await read_entries(arguments)
+    entries = [entry for entry in everything if entry.phase in phases]
     if arguments.what is not None:
         entries = [entry for entry in entries if arguments.what in {entry.key, entry.generation_id}]
         if not entries:
@@ -51,6 +55,11 @@ async def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         for entry in entries:
             print_entry(entry)
+    elif not everything:
+        if arguments.journal.exists():
+            print_status("The journal holds no purchases.")
+    elif not entries:
+        print_status("The journal has no entry in this phase.")
     else:
         print_table(("PHASE", "KEY", "GENERATION", "UPDATED", "PROMPT"), map(_row, entries))
     return 0

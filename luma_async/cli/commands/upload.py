@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luma_async.cli.options import add_common, open_session
 from luma_async.cli.output import print_json, print_status, printable
+from luma_async.values.errors import InvalidInput
 from luma_async.values.events import Uploading
 
 if TYPE_CHECKING:
@@ -27,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Upload one after the other."""
+    """Upload one after the other, if all of them can be read."""
+    for path in arguments.files:
+        if not os.access(path, os.R_OK) or Path(path).is_dir():
+            raise InvalidInput(field="FILE", message=f"{path} cannot be read. Nothing was uploaded.")
     async with open_session(arguments, on_event=None if arguments.json else _show) as luma:
         for path in arguments.files:
             file = await luma.files.upload(path, purpose=arguments.purpose, user_id=arguments.user_id)

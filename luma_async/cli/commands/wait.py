@@ -50,7 +50,7 @@ async def _wait(handle: GenerationHandle, arguments: argparse.Namespace) -> int:
     try:
         generation = await handle.wait(timeout=arguments.timeout)
     except LumaError as error:
-        text = error_text(error, arguments)
+        text = error_text(error, arguments, generation_id=handle.id)
         if arguments.json:
             state = handle.last and str(handle.last.state)
             print_json({"id": handle.id, "state": state, "error": text, "kind": type(error).__name__})
