@@ -70,8 +70,9 @@ _PYTHON = (
 
 def exit_code(error: Exception) -> int:
     """Return the exit code of a command that ends with this error."""
-    if isinstance(error, WaitTimeout | PollingFailed) and not is_paid(error):
-        # It may be that nothing runs: the id or the address may be wrong.
+    failed = isinstance(error, PollingFailed) or (isinstance(error, WaitTimeout) and error.last_error is not None)
+    if failed and not is_paid(error):
+        # Perhaps nothing runs: the id or the address may be wrong.
         return _FAILED
     return next((code for kinds, code in _EXIT_CODES if isinstance(error, kinds)), _FAILED)
 

@@ -103,15 +103,13 @@ def print_json(document: dict[str, Any]) -> None:
 
 def print_generation(generation: Generation, **more: Any) -> None:
     """Print a generation as JSON, without the response that it was read from."""
-    fields = generation.to_dict()
-    # It tells `Generation.from_dict()` the class, and is no part of what `status --json` prints either.
-    del fields["class"]
-    print_json({**fields, **more})
+    print_json({**generation.to_dict(), **more})
 
 
 def print_entry(entry: Entry) -> None:
-    """Print an entry of the journal as JSON."""
-    print_json(as_json(entry, without={"raw", "owner"}))
+    """Print an entry of the journal as JSON, and its generation as `print_generation()` prints it."""
+    generation = entry.generation and entry.generation.to_dict()
+    print_json(as_json(entry, without={"generation", "owner"}) | {"generation": generation})
 
 
 def as_json(value: attrs.AttrsInstance, *, without: set[str]) -> dict[str, Any]:

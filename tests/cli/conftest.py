@@ -53,12 +53,20 @@ def command(capsys):
     """
 
     async def run(*arguments):
-        code = await asyncio.to_thread(main, [str(argument) for argument in arguments])
+        code = await asyncio.to_thread(exit_code_of, [str(argument) for argument in arguments])
         out, err = capsys.readouterr()
         assert not _PYTHON.search(err), err
         return code, out, err
 
     return run
+
+
+def exit_code_of(arguments):
+    """Run a command, also one that the parser refuses."""
+    try:
+        return main(arguments)
+    except SystemExit as stopped:
+        return stopped.code
 
 
 @pytest.fixture

@@ -468,7 +468,7 @@ async def test_help_in_ascii_locale(start, here):
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
 @pytest.mark.parametrize("flag", [[], ["--json"]])
 async def test_closed_pipe(command, gateway, here, start, flag):
-    """If the reader of the output has ended, the command ends with exit code 1 and prints no error."""
+    """If the reader of the output has ended, the command ends with exit code 141 and prints no error."""
     for number in range(3):
         await command("generate", f"cat {number}", "--key", f"cat {number}")
     read, write = os.pipe()
@@ -476,12 +476,12 @@ async def test_closed_pipe(command, gateway, here, start, flag):
     process = await start("status", *flag, stdout=write)
     os.close(write)
     _, err = await process.communicate()
-    assert (process.returncode, err) == (1, b"")
+    assert (process.returncode, err) == (141, b"")
 
 
 @pytest.mark.parametrize("dialect", ["rixapi"], indirect=True)
 async def test_wait_with_closed_pipe(command, start, gateway, here):
-    """If the output is closed, the first result ends `wait` with exit code 1 and no error."""
+    """If the output is closed, the first result ends `wait` with exit code 141 and no error."""
     gateway.scripts |= {"one": succeeds(after=0.3), "two": succeeds(after=300)}
     for name in ("one", "two"):
         await command("generate", name, "--timeout", "0")
@@ -491,7 +491,7 @@ async def test_wait_with_closed_pipe(command, start, gateway, here):
     process = await start("wait", *ids, "--json", stdout=write)
     os.close(write)
     _, err = await asyncio.wait_for(process.communicate(), 25)
-    assert (process.returncode, err) == (1, b"")
+    assert (process.returncode, err) == (141, b"")
 
 
 def test_version(capsys):

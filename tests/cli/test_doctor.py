@@ -62,7 +62,7 @@ async def test_wrong_key(examine, monkeypatch):
     monkeypatch.setenv("LUMA_API_KEY", "sk-wrong")
     code, findings = await examine()
     assert (code, bad(findings)) == (4, ["API key"])
-    assert "belongs to this base URL" in findings["API key"]["finding"]
+    assert "belongs to this --base-url" in findings["API key"]["finding"]
 
 
 @pytest.mark.parametrize("missing", ["LUMA_API_KEY", "LUMA_BASE_URL"])
@@ -87,8 +87,9 @@ async def test_web_page(examine, gateway):
     """An address that responds with HTML is reported."""
     gateway.inject(html_page(), on="query", times=ALWAYS)
     code, findings = await examine()
-    assert (code, bad(findings)) == (1, ["API key"])
-    assert "check base URL" in findings["API key"]["finding"]
+    assert (code, bad(findings)) == (1, ["service"])
+    found = "The service answered with an HTML page (HTTP 200). Check --base-url."
+    assert findings["service"]["finding"] == found
 
 
 @pytest.mark.parametrize("batch", ["missing", "html"])

@@ -109,7 +109,6 @@ async def test_unsupported_field(command, here, gateway):
         ("modify", URL, "--mode", "flex_1"),
         ("list",),
         ("delete", "some-id", "--yes"),
-        ("in-doubt", "reconcile"),
     ],
     ids=lambda words: words[0],
 )

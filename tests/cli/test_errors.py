@@ -35,7 +35,9 @@ from luma_async.cli.errors import error_text, exit_code, in_flags
         (InvalidInput(field="prompt"), 2),
         (UnsupportedOperation(operation="upscale", service="rixapi"), 2),
         (WaitTimeout(generation_id="g1"), 3),
-        (PollingFailed(generation_id="g1"), 3),
+        (WaitTimeout(generation_id="g1", last_error=NoResponse()), 1),
+        (PollingFailed(generation_id="g1", key="cat"), 3),
+        (PollingFailed(generation_id="g1"), 1),
         (Unauthorized(status=401), 4),
         (OutOfCredit(status=403), 4),
         (NotSent(), 1),
@@ -65,6 +67,7 @@ def arguments(monkeypatch):
         edition=None,
         aspect_ratio="16:9",
         key="cat",
+        flags={"--aspect-ratio", "--timeout"},
     )
 
 
@@ -72,14 +75,17 @@ def arguments(monkeypatch):
     ("error", "words"),
     [
         (SubmitInDoubt(key="cat"), "To settle it: luma-async in-doubt --journal jobs.db"),
-        (WaitTimeout(generation_id="g1"), "shown it. To wait again: luma-async wait g1 --journal jobs.db"),
+        (
+            WaitTimeout(generation_id="g1"),
+            "check the id and --base-url. To wait again: luma-async wait g1 --journal jobs.db",
+        ),
         (
             WaitTimeout(generation_id="g1", key="cat", last_error=NoResponse(message="The connection broke.")),
-            "luma-async wait g1 --journal jobs.db The last failure: The connection broke.",
+            "The last failure: The connection broke. To wait again: luma-async wait g1 --journal jobs.db",
         ),
         (
             PollingFailed(generation_id="g1", failures=(NoResponse(message="The connection broke."),)),
-            "To wait again: luma-async wait g1 --journal jobs.db The last failure: The connection broke.",
+            "The last failure: The connection broke. To wait again: luma-async wait g1 --journal jobs.db",
         ),
         (RateLimited(status=429), "Wait, then try again."),
         (InvalidInput(field="aspect_ratio", message="must be W:H."), "--aspect-ratio: must be W:H."),

@@ -256,8 +256,8 @@ REFUSED_BEFORE_PAYING = {
     "no picture": (["--frame0", "none.jpg"], "--frame0: none.jpg"),
     "a bad id": (["--frame0", "id:../x"], "--frame0: "),
     "a bad key": (["--key", "a\nb"], "key"),
-    "a negative timeout": (["--timeout", "-1"], "timeout"),
-    "no timeout at all": (["--timeout", "nan"], "timeout"),
+    "a negative timeout": (["--timeout=-1"], "argument --timeout: must be a number of seconds"),
+    "no timeout at all": (["--timeout", "nan"], "argument --timeout: must be a number of seconds"),
     "no address": (["--frame0", "ftp://x/y"], "--frame0: "),
     "a file with a slash": (["-o", "there.mp4/"], "there.mp4 is not a folder"),
     "a file that exists": (["-o", "there.mp4"], "there.mp4"),
@@ -267,7 +267,7 @@ REFUSED_BEFORE_PAYING = {
     "a name too long by itself": (["-o", "a" * 300], "the name is too long"),
     "a folder's name too long": (["-o", "a" * 300 + "/cat.mp4"], "too long"),
     "a field of another edition": (["--model", "ray-2", "--edition", "2025"], "model"),
-    "an address that is none": (["--base-url", "relay"], "base URL"),
+    "an address that is none": (["--base-url", "relay"], "--base-url must be an address"),
 }
 
 
@@ -278,7 +278,7 @@ async def test_generate_invalid(command, here, gateway, name):
     options, words = REFUSED_BEFORE_PAYING[name]
     code, out, err = await command("generate", "" if options is None else "cat dance", *(options or []))
     assert (code, out) == (2, "")
-    assert words in err.splitlines()[-1]
+    assert words in err
     assert gateway.counts.total() == 0
     assert (here / "there.mp4").read_bytes() == b"mine"
 
@@ -460,11 +460,13 @@ async def test_help_of_every_command(command, capsys):
     "arguments", [[], ["dance"], ["generate"], ["generate", "x", "--api-key", "sk-1"], ["status", "--phase", "lost?"]]
 )
 def test_wrong_usage(arguments, capsys):
-    """A wrong command line is exit code 2 with the usage."""
+    """A wrong command line is exit code 2 with what is wrong and the command that prints the usage."""
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
-    assert "usage: luma-async" in capsys.readouterr().err
+    error, help_line = capsys.readouterr().err.splitlines()
+    assert error.startswith("luma-async")
+    assert help_line.endswith("--help")
 
 
 async def test_unusable_journal(command, here, monkeypatch, tmp_path):
@@ -475,8 +477,7 @@ async def test_unusable_journal(command, here, monkeypatch, tmp_path):
     assert (code, err.startswith("luma-async: "), len(err.splitlines())) == (1, True, 1)
 
 
-@pytest.mark.parametrize("port", ["taken", "99999"])
-async def test_gateway_port_unavailable(command, gateway, port):
+async def test_gateway_port_unavailable(command, gateway):
     """A port that cannot be used is exit code 2 with what to do."""
-    code, _, err = await command("gateway", "--port", gateway.port if port == "taken" else port)
+    code, _, err = await command("gateway", "--port", gateway.port)
     assert (code, "--port 0 picks a free port" in err) == (2, True), err

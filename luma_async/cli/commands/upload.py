@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luma_async.cli.options import add_common, open_session
@@ -32,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def run(arguments: argparse.Namespace) -> int:
     """Upload one after the other, if all of them can be read."""
     for path in arguments.files:
-        if not os.access(path, os.R_OK) or Path(path).is_dir():
-            raise InvalidInput(field="FILE", message=f"{path} cannot be read. Nothing was uploaded.")
+        if not os.path.isfile(path) or not os.access(path, os.R_OK):  # noqa: ASYNC240, PTH113 - nothing else runs yet
+            raise InvalidInput(field="FILE", message=f"{path} is not a file that can be read. Nothing was uploaded.")
     async with open_session(arguments, on_event=None if arguments.json else _show) as luma:
         for path in arguments.files:
             file = await luma.files.upload(path, purpose=arguments.purpose, user_id=arguments.user_id)
