@@ -70,10 +70,12 @@ _PYTHON = (
 
 def exit_code(error: Exception) -> int:
     """Return the exit code of a command that ends with this error."""
-    failed = isinstance(error, PollingFailed) or (isinstance(error, WaitTimeout) and error.last_error is not None)
-    if failed and not is_paid(error):
-        # Perhaps nothing runs: the id or the address may be wrong.
-        return _FAILED
+    match error:
+        case WaitTimeout(last_error=LumaError()) | PollingFailed() if not is_paid(error):
+            # Perhaps nothing runs: the id or the address may be wrong.
+            return _FAILED
+        case _:
+            pass
     return next((code for kinds, code in _EXIT_CODES if isinstance(error, kinds)), _FAILED)
 
 
