@@ -7,7 +7,7 @@ import re
 import sys
 from difflib import get_close_matches
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from luma_async.cli.output import drop, never_fail_to_encode, printable
 
@@ -50,8 +50,10 @@ OUTPUT_CLOSED = 141
 
 
 class _Parser(argparse.ArgumentParser):
+    known_words: ClassVar[set[str]] = set()
+    """The flags and commands of one command line: `make_parser()` empties it, and all its parsers share it."""
+
     def __init__(self, *names: Any, **options: Any) -> None:
-        self.known_words: set[str] = set()
         # The typed command, if an error of its arguments is found by the parser of all commands.
         self.command = ""
         super().__init__(*names, **options)
@@ -60,12 +62,6 @@ class _Parser(argparse.ArgumentParser):
         """Declare an argument, and remember its flags."""
         self.known_words.update(name for name in names if name.startswith("--"))
         return super().add_argument(*names, **options)
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse, and record which flags there are: messages name no others."""
-        parsed, rest = super().parse_known_args(args, namespace)
-        parsed.flags = self.known_words | vars(parsed).get("flags", set())
-        return parsed, rest
 
     def error(self, message: str) -> NoReturn:
         """End with an error, the word that was probably meant, and the command that lists all words."""
@@ -99,6 +95,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     Args:
         command: the only command whose arguments are declared; None declares those of all commands.
     """
+    _Parser.known_words = set(COMMANDS)
     root = _Parser(
         prog="luma-async",
         description="Make Luma videos. A submit is never sent twice, and a paid video is never lost.",
@@ -110,14 +107,14 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    root.known_words.update(COMMANDS)
     for name, summary in COMMANDS.items():
         parser = commands.add_parser(name, help=summary)
         parser.set_defaults(prepare=_nothing)
         if command in {None, name}:
             import_module(f"luma_async.cli.commands.{name.replace('-', '_')}").add_arguments(parser)
-            root.known_words |= parser.known_words
             root.command = command or ""
+    # Messages name no other flags.
+    root.set_defaults(flags=_Parser.known_words)
     return root
 
 
