@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from copy import copy
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from luma_async._journal.sqlite.rows import COLUMNS, from_row, to_changes, to_row
+from luma_async._journal.rows import COLUMNS, RowFormat
 from luma_async.values.entries import Phase
 from luma_async.values.errors import KeyConflict
 
@@ -39,6 +40,35 @@ CREATE TABLE entries (
 )
 """
 INDEX = "CREATE UNIQUE INDEX bought ON entries (service, generation_id) WHERE generation_id IS NOT NULL"
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _read_moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _text(text: str | None) -> str | bytes | None:
+    """Encode a text from outside: a service's message or a file name may contain what UTF-8 cannot encode."""
+    if text is None or text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+def _read_text(text: str | bytes | None) -> str | None:
+    return text.decode("utf-8", "surrogatepass") if isinstance(text, bytes) else text
+
+
+_ROWS = RowFormat(
+    encoders={"sent_at": _moment, "updated_at": _moment, "reason": _text, "path": _text},
+    decoders={"sent_at": _read_moment, "updated_at": _read_moment, "reason": _read_text, "path": _read_text},
+)
 
 # Only the names of our columns are inserted; all values are bound.
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM entries"  # noqa: S608
@@ -139,8 +169,8 @@ class EntryTable:
 
     def _put(self, standing: Entry | None, entry: Entry) -> None:
         if standing is None:
-            self._connection.execute(_INSERT, to_row(entry))
-        elif changes := to_changes(standing, entry):
+            self._connection.execute(_INSERT, _ROWS.to_row(entry))
+        elif changes := _ROWS.to_changes(standing, entry):
             self._connection.execute(_update(tuple(changes)), (*changes.values(), standing.key))
 
     def _remember(self, entry: Entry) -> None:
@@ -154,7 +184,7 @@ def _read(row: Sequence[Any] | None) -> Entry | None:
     if row is None:
         return None
     try:
-        return from_row(row)
+        return _ROWS.from_row(row)
     except (ValueError, KeyError, TypeError) as error:
         damage = sqlite3.DatabaseError(f"the entry {row[0]!r} cannot be read: {error}")
     damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
