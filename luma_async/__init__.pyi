@@ -10,6 +10,7 @@ from ._doubts.doubts import (
 from ._download.stream import FileStream as FileStream
 from ._files.files import Files as Files
 from ._journal.memory import MemoryJournal as MemoryJournal
+from ._journal.postgres.journal import PostgresJournal as PostgresJournal
 from ._journal.protocol import Journal as Journal
 from ._journal.sqlite.journal import SqliteJournal as SqliteJournal
 from ._wire.agents.dialect import Agents as Agents

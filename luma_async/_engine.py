@@ -23,7 +23,7 @@ from luma_async._http.listing import Listing
 from luma_async._http.queries import Queries
 from luma_async._journal.fingerprint import duration_kind
 from luma_async._journal.memory import MemoryJournal
-from luma_async._journal.protocol import Journal
+from luma_async._journal.protocol import Journal, is_address
 from luma_async._journal.recorder import Recorder
 from luma_async._poll.fetcher import Fetcher
 from luma_async._poll.observation import Look
@@ -74,7 +74,7 @@ class SessionConfig:
     dialect: Dialect = attrs.field(validator=check_dialect)
     """The dialect that the service speaks."""
     journal: Journal | str | os.PathLike[str] | None = attrs.field(validator=check_journal)
-    """Where paid intents are recorded; None for memory, a path for SQLite."""
+    """Where paid intents are recorded; None for memory, a path for SQLite, an address for PostgreSQL."""
     poll: PollPolicy = attrs.field(validator=check_kind(PollPolicy))
     """When to poll."""
     retry: RetryPolicy = attrs.field(validator=check_kind(RetryPolicy))
@@ -377,6 +377,10 @@ def _open_journal(journal: Journal | str | os.PathLike[str] | None) -> tuple[Jou
     """Return the journal, and whether the session has to close it."""
     if journal is None:
         return MemoryJournal(), True
+    if is_address(journal):
+        from luma_async._journal.postgres.journal import PostgresJournal  # noqa: PLC0415 - most sessions use a file
+
+        return PostgresJournal(journal), True
     if isinstance(journal, str | os.PathLike):
         from luma_async._journal.sqlite.journal import SqliteJournal  # noqa: PLC0415 - imports sqlite3
 

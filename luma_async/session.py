@@ -81,7 +81,8 @@ class LumaSession:
         dialect: the dialect that the service speaks. None recognises Luma's own services by their hosts; every other
             host is a relay, which speaks `RixAPI()`.
         journal: where paid generations are recorded. None keeps them in memory while the session is open. A path
-            keeps them in a SQLite file. A `Journal` of your own is used and not closed.
+            keeps them in a SQLite file, and an address `postgresql://…` in a PostgreSQL database, which several
+            machines share. A `Journal` of your own is used and not closed.
         poll: when to poll generations that are waited for.
         retry: how often to repeat what is safe to repeat.
         limits: how much at once.

@@ -26,7 +26,7 @@ asyncio.set_event_loop(None)
 # A shell may start background jobs with SIGINT ignored, and child processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["luma_async.testing.fixtures", "mocked_http"]
+pytest_plugins = ["luma_async.testing.fixtures", "mocked_http", "postgres_server"]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 
 from luma_async.values.public import public
 
@@ -58,7 +58,7 @@ class Journal(Protocol):
         Args:
             key: the key of the entry.
             step: a pure function from the present entry (None: there is none) to the next one. It may be called in
-                another thread. Returning its argument changes nothing.
+                another thread, and more than once; the last result counts. Returning its argument changes nothing.
 
         Returns:
             The entry afterwards.
@@ -82,6 +82,11 @@ class Journal(Protocol):
 def is_lasting(journal: Journal) -> bool:
     """Whether the entries of a journal outlive the program."""
     return bool(getattr(journal, "lasting", True))
+
+
+def is_address(journal: object) -> TypeGuard[str]:
+    """Whether this is the address of a journal in PostgreSQL, and not the path of a file."""
+    return isinstance(journal, str) and journal.startswith(("postgresql://", "postgres://"))
 
 
 def new_owner() -> str:

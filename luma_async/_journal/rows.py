@@ -41,8 +41,8 @@ class RowFormat:
     """
 
     def __init__(self, *, encoders: dict[str, Callable[[Any], Any]], decoders: dict[str, Callable[[Any], Any]]) -> None:
-        self._encoders = {"phase": str, "request": json.dumps, "generation": _generation} | encoders
-        self._decoders = {"phase": Phase, "request": json.loads, "generation": _read_generation} | decoders
+        self._encoders = _ENCODERS | encoders
+        self._decoders = _DECODERS | decoders
 
     def to_row(self, entry: Entry) -> list[Any]:
         """Encode an entry in all columns."""
@@ -51,7 +51,7 @@ class RowFormat:
     def to_changes(self, before: Entry, after: Entry) -> dict[str, Any]:
         """Encode the columns that differ between two entries."""
         values = zip(COLUMNS, _values(before), _values(after), strict=True)
-        return {name: self._encode(name, new) for name, old, new in values if new is not old}
+        return {name: self._encode(name, new) for name, old, new in values if new is not old and new != old}
 
     def from_row(self, row: Sequence[Any]) -> Entry:
         """Decode an entry from all columns.
@@ -80,3 +80,7 @@ def _generation(generation: Generation | None) -> str | None:
 
 def _read_generation(text: str | None) -> Generation | None:
     return None if text is None else Generation.from_dict(json.loads(text))
+
+
+_ENCODERS: dict[str, Callable[[Any], Any]] = {"phase": str, "request": json.dumps, "generation": _generation}
+_DECODERS: dict[str, Callable[[Any], Any]] = {"phase": Phase, "request": json.loads, "generation": _read_generation}

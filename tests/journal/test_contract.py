@@ -1,4 +1,4 @@
-"""What every journal promises: the journals in memory and in a file pass the same tests."""
+"""What every journal promises: the journals in memory, in a file and in PostgreSQL pass the same tests."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from luma_async import (
     MemoryJournal,
     OtherOutput,
     Phase,
+    PostgresJournal,
     SqliteJournal,
     State,
     Video,
@@ -33,9 +34,20 @@ NOW = datetime(2025, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 SERVICE, ELSEWHERE = "rixapi https://relay.example", "rixapi https://elsewhere.example"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def journal(request, tmp_path):
-    made = MemoryJournal() if request.param == "memory" else SqliteJournal(tmp_path / "jobs.db")
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def new_journal(request, tmp_path):
+    """A function that makes journals over the same entries; the one in memory has none to share."""
+    if request.param == "memory":
+        return MemoryJournal
+    if request.param == "sqlite":
+        return lambda: SqliteJournal(tmp_path / "jobs.db")
+    dsn = request.getfixturevalue("postgres_dsn")
+    return lambda: PostgresJournal(dsn)
+
+
+@pytest.fixture
+async def journal(new_journal):
+    made = new_journal()
     yield made
     await made.aclose()
 
@@ -231,10 +243,9 @@ async def test_journal_reopened(journal):
     await journal.leave(owner)
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
-def test_journal_in_two_event_loops(kind, tmp_path):
+def test_journal_in_two_event_loops(new_journal):
     """A journal that was used in one event loop can be used in the next."""
-    journal = MemoryJournal() if kind == "memory" else SqliteJournal(tmp_path / "jobs.db")
+    journal = new_journal()
 
     async def buy(number):
         owner = await journal.enter()
@@ -327,13 +338,16 @@ def test_entry_strategy_complete(cls, fields):
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example([intent(reason="half a surrogate \udcff", path="clips/\udcff.mp4", request={"\ud800": "\udfff"})])
+@example([intent(reason='zero \0 and \\u0000 and "', path="\0", request={"\0": "\0"})])
 @given(st.lists(st.builds(Entry, **ENTRY_FIELDS), min_size=1, max_size=3))
-async def test_entry_round_trip(tmp_path, entries):
+async def test_entry_round_trip(new_journal, entries):
     """Any text, time, request and result is read back as it was written, raw JSON included."""
-    journal = SqliteJournal(tmp_path / "jobs.db")
+    journal = new_journal()
     for entry in entries:
         assert await journal.change("cat", put(entry)) == entry
         assert await journal.get("cat") == entry
     await journal.aclose()
+    if getattr(journal, "lasting", True):
+        journal = new_journal()
     assert await journal.get("cat") == entries[-1]
     await journal.aclose()

@@ -1,4 +1,4 @@
-"""Sessions that buy, crash, return and decide in any order, over one file: no key is paid twice by itself."""
+"""Sessions that buy, crash, return and decide in any order, over one journal: no key is paid twice by itself."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ import attrs
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from luma_async import Entry, Generation, KeyConflict, Phase, SqliteJournal, State, SubmitInDoubt
+from luma_async import Entry, Generation, KeyConflict, Phase, PostgresJournal, SqliteJournal, State, SubmitInDoubt
 from luma_async._journal import lifecycle
 from luma_async._journal.lifecycle import Step
 
@@ -29,7 +36,7 @@ KEYS = st.sampled_from(["cat", "dog", "bird"])
 class Session:
     """One session: its own journal object, an owner, and its POSTs without an answer."""
 
-    journal: SqliteJournal
+    journal: SqliteJournal | PostgresJournal
     owner: str
     under_way: dict[str, str | None] = attrs.field(factory=dict)
     """By key: the generation that the POST started, or None where it started none."""
@@ -50,6 +57,15 @@ class Purchases(RuleBasedStateMachine):
     def run(self, call):
         return self.runner.run(call)
 
+    def new_journal(self):
+        """Return a journal over the file of this run."""
+        return SqliteJournal(self.folder / "jobs.db")
+
+    async def kill(self, journal):
+        """Release the locks of a journal as the death of its process does."""
+        journal._locks.abandon()
+        await journal.aclose()
+
     async def _changed(self, session, key, step):
         """Change an entry, and remember the order in which keys first appear."""
         entry = await session.journal.change(key, step)
@@ -65,7 +81,7 @@ class Purchases(RuleBasedStateMachine):
     def open(self, name):
         """Open a session, possibly after another was closed or crashed."""
         if name not in self.sessions:
-            journal = SqliteJournal(self.folder / "jobs.db")
+            journal = self.new_journal()
             self.sessions[name] = Session(journal, self.run(journal.enter()))
 
     @precondition(lambda self: self.sessions)
@@ -122,8 +138,7 @@ class Purchases(RuleBasedStateMachine):
         """Kill a process: its locks are released, its answers are lost, and nothing is written."""
         session = self.sessions.pop(name, None)
         if session is not None:
-            session.journal._locks.abandon()
-            self.run(session.journal.aclose())
+            self.run(self.kill(session.journal))
 
     @precondition(lambda self: self.sessions)
     @rule(name=NAMES)
@@ -197,8 +212,35 @@ class Purchases(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-TestPurchases = Purchases.TestCase
-TestPurchases.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-TestPurchases = pytest.mark.timeout(120)(TestPurchases)
+class PurchasesInPostgres(Purchases):
+    """The same over a schema of PostgreSQL."""
+
+    server = None
+
+    def __init__(self):
+        super().__init__()
+        self.dsn = self.server.new_schema()
+
+    def new_journal(self):
+        return PostgresJournal(self.dsn)
+
+    async def kill(self, journal):
+        link = journal._links.here()
+        link.abandon()
+        await link._keeper.cancel()
+
+
+SIZE = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.mark.timeout(120)
+def test_purchases_over_a_file():
+    """Over a file, no order of purchases, crashes and decisions pays twice or forgets what was paid."""
+    run_state_machine_as_test(Purchases, settings=SIZE)
+
+
+@pytest.mark.timeout(120)
+def test_purchases_over_postgres(postgres_server):
+    """Over PostgreSQL, no order of purchases, crashes and decisions pays twice or forgets what was paid."""
+    PurchasesInPostgres.server = postgres_server
+    run_state_machine_as_test(PurchasesInPostgres, settings=SIZE)

@@ -25,13 +25,13 @@ PROMISED = {
     *("ModifyRequest", "Request", "Keyframes", "ImageKeyframe", "GenerationKeyframe"),
     *("Generation", "Video", "Image", "State", "User", "KeyUsage", "Credits"),
     *("RixAPI", "PollPolicy", "RetryPolicy", "Limits", "Timeouts"),
-    *("Journal", "MemoryJournal", "SqliteJournal", "Entry", "Phase"),
+    *("Journal", "MemoryJournal", "PostgresJournal", "SqliteJournal", "Entry", "Phase"),
     *("Submitted", "SubmitFailed", "Retried", "Paused", "Polled", "Changed", "Finished", "Downloading", "Downloaded"),
     "PromptMismatch",
 }
 """Names that programs import; taking one away breaks them."""
 
-MADE_BY_USERS = {"Journal", "MemoryJournal", "SqliteJournal"}
+MADE_BY_USERS = {"Journal", "MemoryJournal", "PostgresJournal", "SqliteJournal"}
 """A journal is called by the session, not by programs: its protocol says what each call promises."""
 
 

@@ -26,7 +26,7 @@ each, costs, and what cancellation does. There are also `luma_async.testing`
 ([test your program](how-to/testing.md)) and `luma_async.gallery` ([the gallery page](how-to/gallery.md)).
 
 """
-BUILT_BY_USERS = {"LumaSession", "SqliteJournal"}
+BUILT_BY_USERS = {"LumaSession", "PostgresJournal", "SqliteJournal"}
 CALLED = {"Requests", "Dialects"}
 """Topics whose classes users build themselves."""
 ALIASES = {

@@ -1,0 +1,123 @@
+"""The journal in PostgreSQL: programs on several machines share it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from luma_async._journal.postgres.batch import Change
+from luma_async._journal.postgres.statements import ALIVE, BY_GENERATION, BY_KEY, PAGE, lock_id, read_entry
+from luma_async._journal.protocol import new_owner
+from luma_async.values.errors import ConfigurationError
+from luma_async.values.public import public
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from luma_async._journal.postgres.link import Links
+    from luma_async.values.entries import Entry, Phase
+
+_OWNER = re.compile(r"[0-9a-f]{16}")
+
+
+@public
+class PostgresJournal:
+    """Records paid intents in a PostgreSQL database, so that programs on several machines share them.
+
+    A session that is given an address `postgresql://…` makes a journal for itself. Make one yourself to share it
+    between sessions, or to read it. It needs the extra: `pip install luma-async[postgres]`. The tables are created in
+    the first schema of the search path when the journal is first used; their names begin with `luma_`.
+
+    Each event loop has one connection, which is open while an owner is registered; any other call opens it too, until
+    `aclose()` or until the last owner leaves. That connection holds an advisory lock for each owner, so a pooler
+    between this program and the server must give it a server connection of its own (PgBouncer: `pool_mode = session`).
+
+    If the server restarts, fails over or does not answer, calls raise JournalError after about ten seconds, nothing is
+    sent without a claim, and the connection is opened again by itself. Meanwhile other programs take the owners here
+    for dead, and their requests that are being sent for *in doubt*; an answer that comes later still settles them.
+
+    Args:
+        dsn: the address, as a URL or as libpq's keywords and values. What it does not say, such as a password, comes
+            from libpq's environment variables and password file.
+
+    Raises:
+        ConfigurationError: the address cannot be read, or the extra is not installed.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._links = _links(dsn)
+
+    def __repr__(self) -> str:
+        return f"<PostgresJournal {self._links.name}>"
+
+    async def enter(self) -> str:
+        """Register a living owner, connecting first if need be.
+
+        Raises:
+            JournalTooNew: a newer version of this library uses the tables.
+            JournalError: the server cannot be used; the message says why.
+        """
+        owner = new_owner()
+        await self._links.here().enter(owner)
+        return owner
+
+    async def leave(self, owner: str) -> None:
+        """Unregister an owner. When the last owner leaves, the connection is closed."""
+        await self._links.here().leave(owner)
+
+    async def alive(self, owner: str) -> bool:
+        """Whether an owner is alive, in this program or another: whether any connection holds its lock."""
+        if not _OWNER.fullmatch(owner):
+            return False
+        link = self._links.here()
+        return owner in link.owners or bool(await link.look_up(ALIVE, id=lock_id(owner)))
+
+    async def get(self, key: str) -> Entry | None:
+        """Return the entry of a key."""
+        return await self._links.here().find(BY_KEY, key=key)
+
+    async def find(self, service: str, generation_id: str) -> Entry | None:
+        """Return the entry that bought a generation."""
+        return await self._links.here().find(BY_GENERATION, service=service, generation_id=generation_id)
+
+    async def change(self, key: str, step: Callable[[Entry | None], Entry | None]) -> Entry | None:
+        """Replace the entry of `key` by `step(entry)`, in one transaction. The step may be called more than once.
+
+        Raises:
+            KeyConflict: another entry of the same service holds the generation id.
+            JournalError: it could not be written; nothing changed. If the connection was lost while a claim was being
+                written, the entry may be *sending* until the connection is open again; then it is withdrawn.
+            Whatever `step` raises: nothing changed.
+
+        Cancellation:
+            Returns at once; the change is made completely or not at all.
+        """
+        change = Change(key=key, step=step)
+        await self._links.here().ask(change)
+        return change.result
+
+    async def entries(self, *, service: str | None = None, phases: Collection[Phase] | None = None) -> list[Entry]:
+        """Return the entries of a service in the given phases, oldest first; None means all."""
+        link = self._links.here()
+        found: list[Entry] = []
+        wanted: dict[str, Any] = {"service": service, "phases": None if phases is None else list(phases), "after": 0}
+        while rows := await link.look_up(PAGE, **wanted):
+            found.extend(read_entry(row[2:]) for row in rows)
+            wanted["after"] = rows[-1][1]
+        return found
+
+    async def aclose(self) -> None:
+        """Unregister the owners of this event loop that are left, and close its connection. Closing twice is fine."""
+        await self._links.here().aclose()
+
+
+def _links(dsn: str) -> Links:
+    """Return the connections to a server, none of which is open yet."""
+    try:
+        from luma_async._journal.postgres.link import Links  # noqa: PLC0415 - imports psycopg, which is an extra
+    except ImportError:
+        pass
+    else:
+        return Links(dsn)
+    message = "A journal in PostgreSQL needs psycopg. Install it with `pip install luma-async[postgres]`."
+    raise ConfigurationError(message=message)

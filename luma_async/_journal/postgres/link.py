@@ -1,0 +1,354 @@
+"""What one event loop has to do with the server: one connection, on which everything runs in order.
+
+The locks of the owners are held by this connection, and claims are written on it. So a claim is written only while
+its owner is alive to others. A lost connection is opened again by itself: first the locks are taken again, then what
+was being written when it was lost is looked up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from contextlib import suppress
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import psycopg
+
+from luma_async._aio import OwnedTasks
+from luma_async._journal.postgres.batch import Batch, Change, Group, SeenEntries
+from luma_async._journal.postgres.server import Server
+from luma_async._journal.postgres.statements import BY_GENERATION, LOCK, NOTHING, UNLOCK, lock_id, many, read_entry
+from luma_async.values.entries import Entry, Phase
+from luma_async.values.errors import JournalError, KeyConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from luma_async._journal.postgres.connection import Connection
+
+    Step = Callable[[Entry | None], Entry | None]
+
+_log = logging.getLogger("luma_async")
+
+MAX_BATCH = 500
+"""How many changes share a transaction."""
+PING_S = 3.0
+"""How often an idle connection with owners is tested, so that its loss is noticed before others take them for dead."""
+_FIRST_PAUSE_S = 0.1
+_MAX_PAUSE_S = 2.0
+"""The pauses between attempts to connect."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Question:
+    """Something to look up."""
+
+    statement: str
+    """The statement, which takes many rows and returns the number of a row first."""
+    row: dict[str, Any] = attrs.field(factory=dict[str, Any])
+    """What is asked for."""
+    rows: list[tuple[Any, ...]] = attrs.field(factory=list[tuple[Any, ...]])
+    """The answer."""
+    error: Exception | None = None
+    """Why there is none."""
+
+
+class Link:
+    """The connection of one event loop, the owners that it keeps alive, and the queue of what to run on it.
+
+    All that is asked for in one turn of the event loop, or while a transaction is under way, is run together.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.owners: set[str] = set()
+        """The owners whose lock this connection shall hold."""
+        self._server = server
+        self._connection: Connection | None = None
+        self._earlier: Connection | None = None
+        self._locked: set[str] = set()
+        self._seen = SeenEntries()
+        self._unproven: list[Group] = []
+        self._waiting: deque[tuple[Change | Question, asyncio.Future[None]]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._keeper = OwnedTasks()
+
+    async def ask(self, command: Change | Question) -> None:
+        """Run a command.
+
+        Raises:
+            JournalError: the server cannot be used.
+            Whatever the step of a change raises.
+
+        Cancellation:
+            The command is run all the same, or not at all.
+        """
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append((command, future))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work(), name="luma_async journal")
+        await future
+        if command.error is not None:
+            raise command.error
+
+    async def look_up(self, statement: str, **row: Any) -> list[tuple[Any, ...]]:
+        """Return the rows that a statement finds.
+
+        Raises:
+            JournalError: the server cannot be used.
+        """
+        question = Question(statement=statement, row=row)
+        await self.ask(question)
+        return question.rows
+
+    async def find(self, statement: str, **row: Any) -> Entry | None:
+        """Return the entry that a statement finds.
+
+        Raises:
+            JournalError: the server cannot be used.
+        """
+        rows = await self.look_up(statement, **row)
+        return self._seen.read(rows[0]) if rows else None
+
+    async def enter(self, owner: str) -> None:
+        """Register an owner.
+
+        Raises:
+            JournalError: the server cannot be used.
+        """
+        self.owners.add(owner)
+        try:
+            await self.look_up(NOTHING)
+        except BaseException:
+            self.owners.discard(owner)
+            raise
+        if not self._keeper:
+            self._keeper.start(self._keep(), name="luma_async journal connection")
+
+    async def leave(self, owner: str) -> None:
+        """Unregister an owner, and close the connection if it was the last."""
+        if owner not in self.owners:
+            return
+        self.owners.discard(owner)
+        if not self.owners:
+            await self.aclose()
+        else:
+            with suppress(JournalError):
+                await self.look_up(NOTHING)
+
+    async def aclose(self) -> None:
+        """Run what was asked for, and close the connection."""
+        self.owners.clear()
+        await self._keeper.cancel()
+        if self._unproven:
+            with suppress(JournalError):
+                await self.look_up(NOTHING)
+        while self._worker is not None:
+            await asyncio.wait([self._worker])
+        if self._connection is not None:
+            connection, self._connection, self._earlier = self._connection, None, None
+            await connection.close()
+
+    def abandon(self) -> None:
+        """Drop the connection of an event loop that is closed."""
+        if self._connection is not None:
+            self._connection.drop()
+
+    async def _keep(self) -> None:
+        """Open the connection again soon after it is lost, so that the owners stay alive to others."""
+        pause_s = PING_S
+        while True:
+            await asyncio.sleep(pause_s)
+            try:
+                await self.look_up(NOTHING)
+            except JournalError as error:
+                if pause_s == PING_S:
+                    _log.warning("the connection to the journal is lost: %s", error)
+                    pause_s = _FIRST_PAUSE_S
+                pause_s = min(pause_s * 2, _MAX_PAUSE_S)
+            else:
+                if pause_s != PING_S:
+                    _log.warning("the journal is connected again: %s", self._server.name)
+                pause_s = PING_S
+
+    async def _work(self) -> None:
+        """Run what was asked for, until nothing is left."""
+        taken: list[tuple[Change | Question, asyncio.Future[None]]] = []
+        try:
+            while self._waiting:
+                # The other tasks of this turn of the event loop may ask for something too.
+                await asyncio.sleep(0)
+                taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
+                await self._answer([command for command, _ in taken])
+                _wake(taken)
+        finally:
+            self._worker = None
+            # Nothing is left, unless this task was cancelled or has a bug. No caller may wait without end.
+            left = [(command, future) for command, future in (*taken, *self._waiting) if not future.done()]
+            self._waiting.clear()
+            for command, _ in left:
+                command.error = JournalError(message="The journal's task was cancelled.", path=self._server.name)
+            _wake(left)
+
+    async def _answer(self, commands: Sequence[Change | Question]) -> None:
+        """Run commands together. If the connection is lost, open it again and go on, once."""
+        batch = Batch((command for command in commands if isinstance(command, Change)), self._seen)
+        questions = [command for command in commands if isinstance(command, Question)]
+        fault = await self._try(batch, questions)
+        if fault is not None and self._connection is not None and self._connection.lost:
+            fault = await self._try(batch, questions)
+        if fault is None:
+            return
+        # The callers are told that nothing changed. What may have been claimed is withdrawn when that can be done.
+        self._unproven += [group for group in batch.unproven() if _is_claim(group)]
+        batch.fail(fault)
+        for question in questions:
+            question.error = copy(fault)
+
+    async def _try(self, batch: Batch, questions: Sequence[Question]) -> JournalError | None:
+        """Run commands together, and return the error if it failed for all of them."""
+        try:
+            connection = await self._ready()
+            await self._write(connection, batch)
+            await self._look_up(connection, questions)
+        except (psycopg.Error, OSError, JournalError) as error:
+            batch.interrupted()
+            return self._server.explain(error)
+        return None
+
+    async def _ready(self) -> Connection:
+        """Return the open connection, which holds the locks of the owners."""
+        connection = self._connection
+        if connection is None or connection.lost:
+            connection = await self._connect()
+        if self.owners != self._locked:
+            await self._lock(connection)
+        if self._unproven:
+            undo = Batch((Change(key=group.key, step=_undo(group)) for group in self._unproven), self._seen)
+            await self._write(connection, undo)
+            self._unproven = []
+        return connection
+
+    async def _connect(self) -> Connection:
+        self._earlier, self._connection = self._connection or self._earlier, None
+        connection = await self._server.connect()
+        try:
+            if self._earlier is not None:
+                # What was sent on it may not have arrived yet, and must not arrive later.
+                await connection.end(self._earlier)
+        except BaseException:
+            await connection.close()
+            raise
+        self._locked.clear()
+        self._seen.clear()
+        self._connection, self._earlier = connection, None
+        return connection
+
+    async def _lock(self, connection: Connection) -> None:
+        owners = set(self.owners)
+        new, gone = owners - self._locked, self._locked - owners
+        await connection.trip(
+            (statement, many({"id": lock_id(owner)} for owner in names))
+            for statement, names in ((LOCK, new), (UNLOCK, gone))
+        )
+        self._locked = owners
+
+    async def _write(self, connection: Connection, batch: Batch) -> None:
+        while statements := batch.statements():
+            try:
+                answers = await connection.trip(statements)
+            except _OF_ONE as error:
+                # One of the changes cannot be written, so all were undone.
+                if connection.lost:
+                    raise
+                if (group := batch.isolate()) is not None:
+                    group.fail(await self._fault(connection, group, error))
+            else:
+                batch.absorb(statements, answers)
+
+    async def _fault(self, connection: Connection, group: Group, error: psycopg.Error) -> Exception:
+        """Return the error of a change that cannot be written."""
+        entry = group.after
+        if isinstance(error, psycopg.errors.UniqueViolation) and entry is not None:
+            asked = {"n": 0, "service": entry.service, "generation_id": entry.generation_id}
+            [rows] = await connection.trip([(BY_GENERATION, many([asked]))])
+            if rows:
+                holder = read_entry(rows[0][1:-1])
+                return KeyConflict(entry=holder, reason=f"it holds generation {entry.generation_id}.")
+        return self._server.explain(error)
+
+    async def _look_up(self, connection: Connection, questions: Sequence[Question]) -> None:
+        statements: dict[str, list[Question]] = {}
+        for question in questions:
+            question.rows = []
+            statements.setdefault(question.statement, []).append(question)
+        if not statements:
+            return
+        groups = list(statements.values())
+        answers = await connection.trip(
+            (group[0].statement, many({"n": n, **question.row} for n, question in enumerate(group))) for group in groups
+        )
+        for group, rows in zip(groups, answers, strict=True):
+            for row in rows:
+                number: int = row[0]
+                group[number].rows.append(row)
+
+
+_OF_ONE = (psycopg.errors.IntegrityError, psycopg.errors.DataError, psycopg.errors.DeadlockDetected)
+"""The errors that are caused by one change, or by several at once."""
+
+
+def _wake(taken: Iterable[tuple[Change | Question, asyncio.Future[None]]]) -> None:
+    for _, future in taken:
+        if not future.done():
+            future.set_result(None)
+
+
+def _is_claim(group: Group) -> bool:
+    return group.after is not None and group.after.phase is Phase.SENDING
+
+
+def _undo(claimed: Group) -> Step:
+    """Return the step that withdraws a claim which was written although the caller was told that it was not."""
+
+    def step(standing: Entry | None) -> Entry | None:
+        if standing is None or standing != claimed.after:
+            return standing
+        return claimed.before.entry or attrs.evolve(standing, phase=Phase.NOT_SENT)
+
+    return step
+
+
+class Links:
+    """The connections to a server, one for each event loop that uses it."""
+
+    def __init__(self, dsn: str) -> None:
+        self._server = Server(dsn)
+        self._links: dict[asyncio.AbstractEventLoop, Link] = {}
+        self._pid = os.getpid()
+
+    @property
+    def name(self) -> str:
+        """The address of the server, without a password."""
+        return self._server.name
+
+    def here(self) -> Link:
+        """Return the connection of the running event loop, which is opened when it is used.
+
+        Raises:
+            JournalError: this process was forked while the connections were open.
+        """
+        loop = asyncio.get_running_loop()
+        if loop not in self._links:
+            for closed in [other for other in self._links if other.is_closed()]:
+                self._links.pop(closed).abandon()
+            if not self._links:
+                self._pid = os.getpid()
+            self._links[loop] = Link(self._server)
+        if self._pid != os.getpid():
+            message = "it was open in the process that forked this one. Open the journal after forking instead."
+            raise JournalError(message=message, path=self.name)
+        return self._links[loop]

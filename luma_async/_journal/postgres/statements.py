@@ -1,0 +1,138 @@
+"""The SQL of the journal. Each statement takes many rows as one JSON document, so that a batch is a few statements."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from luma_async._journal.rows import COLUMNS, RowFormat
+from luma_async.values.errors import JournalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from luma_async.values.entries import Entry
+
+_TYPES = {"attempts": "integer", "sent_at": "timestamptz", "updated_at": "timestamptz"}
+"""The types of the columns that are no text."""
+
+
+def _typed(columns: Iterable[str]) -> str:
+    return ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in columns)
+
+
+_COLUMNS = ", ".join(COLUMNS)
+_SELECTED = ", ".join(f"e.{name}" for name in COLUMNS)
+
+# Only the names of our columns are inserted; all values are bound. The numbers are taken in the order of asking, and
+# the rows are inserted in the order of their keys, so that two processes with the same keys cannot block each other.
+INSERT = f"""
+INSERT INTO luma_entries (number, {_COLUMNS})
+SELECT * FROM (
+    SELECT nextval('luma_entries_number_seq') AS number, asked.*
+    FROM json_to_recordset(%s) AS asked({_typed(COLUMNS)})
+) AS numbered ORDER BY key
+ON CONFLICT (key) DO NOTHING RETURNING key
+"""  # noqa: S608
+"""Add the entries of keys that have none. Returns the keys that were added."""
+
+BY_KEY = f"""
+SELECT asked.n, {_SELECTED}, e.version
+FROM json_to_recordset(%s) AS asked(n integer, key text) JOIN luma_entries e USING (key)
+"""  # noqa: S608
+BY_GENERATION = f"""
+SELECT asked.n, {_SELECTED}, e.version
+FROM json_to_recordset(%s) AS asked(n integer, service text, generation_id text)
+JOIN luma_entries e USING (service, generation_id)
+"""  # noqa: S608
+PAGE = f"""
+SELECT asked.n, page.* FROM json_to_recordset(%s) AS asked(n integer, service text, phases json, after bigint)
+CROSS JOIN LATERAL (
+    SELECT e.number, {_SELECTED} FROM luma_entries e
+    WHERE e.number > asked.after AND (asked.service IS NULL OR e.service = asked.service)
+    AND (asked.phases IS NULL OR e.phase IN (SELECT json_array_elements_text(asked.phases)))
+    ORDER BY e.number LIMIT 1000
+) AS page
+"""  # noqa: S608
+"""The next entries, in the order in which they were added."""
+
+_HELD = """
+SELECT (classid::bigint << 32) | objid::bigint AS id FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+ALIVE = f"""
+SELECT asked.n FROM json_to_recordset(%s) AS asked(n integer, id bigint) WHERE asked.id IN ({_HELD})
+"""  # noqa: S608
+"""Owners whose lock is held by any connection."""
+
+LOCK = "SELECT pg_advisory_lock_shared(id) FROM json_to_recordset(%s) AS asked(id bigint)"
+UNLOCK = "SELECT pg_advisory_unlock_shared(id) FROM json_to_recordset(%s) AS asked(id bigint)"
+NOTHING = "SELECT asked.n FROM json_to_recordset(%s) AS asked(n integer)"
+"""Shows that the connection works."""
+
+
+@cache
+def update(columns: tuple[str, ...]) -> str:
+    """Return the statement that changes these columns of entries that have not changed since they were read.
+
+    It returns the keys of the entries that were changed.
+    """
+    values = ", ".join(f"{name} = asked.{name}" for name in columns)
+    return (
+        f"UPDATE luma_entries e SET {values}, version = e.version + 1 "  # noqa: S608
+        f"FROM json_to_recordset(%s) AS asked(key text, version integer, {_typed(columns)}) "
+        "WHERE e.key = asked.key AND e.version = asked.version RETURNING e.key"
+    )
+
+
+def lock_id(owner: str) -> int:
+    """Return the number of an owner's lock: its 64 bits as PostgreSQL counts, with a sign."""
+    return int.from_bytes(bytes.fromhex(owner), signed=True)
+
+
+def many(rows: Iterable[dict[str, Any]]) -> str:
+    """Encode the rows of a statement."""
+    return json.dumps(list(rows))
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _text(text: str | None) -> str | None:
+    """Escape a text as in JSON: PostgreSQL can store neither a zero byte nor half a surrogate."""
+    if text is None:
+        return None
+    escaped = json.dumps(text, ensure_ascii=False)[1:-1]
+    try:
+        escaped.encode()
+    except UnicodeEncodeError:
+        return json.dumps(text)[1:-1]
+    return escaped
+
+
+def _read_text(text: str | None) -> str | None:
+    # Most texts contain nothing that was escaped.
+    return json.loads(f'"{text}"') if text is not None and "\\" in text else text
+
+
+ROWS = RowFormat(
+    encoders={"sent_at": _moment, "updated_at": _moment, "reason": _text, "path": _text},
+    decoders={"reason": _read_text, "path": _read_text},
+)
+
+
+def read_entry(row: Sequence[Any]) -> Entry:
+    """Decode the columns of an entry.
+
+    Raises:
+        JournalError: the row is damaged.
+    """
+    try:
+        return ROWS.from_row(row)
+    except (ValueError, KeyError, TypeError) as error:
+        damage = f"the entry {row[0]!r} is damaged ({error}); restore the table from a copy."
+    raise JournalError(message=damage)
