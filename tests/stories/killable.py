@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import aiohttp
 
-from luma_async import Limits, LumaError, LumaSession, PollPolicy, SqliteJournal
+from luma_async import Agents, Limits, LumaError, LumaSession, PollPolicy, RixAPI, SqliteJournal
 from luma_async._submit.attempt import Attempts
 
 STEPS = (
@@ -39,6 +40,7 @@ STEPS = (
     "while a file is downloaded",
     "after a file is complete",
 )
+DIALECTS = {dialect.name: dialect for dialect in (RixAPI(), Agents())}
 WRITES = {"claim": "claim", "accept": "acceptance", "finish": "result"}
 """What each step of the life cycle writes."""
 
@@ -106,9 +108,13 @@ async def main(path, count, reach, folder):
 
     journal = Instrumented(path, reach)
     session = LumaSession(
+        os.environ["LUMA_API_KEY"],
+        base_url=os.environ["LUMA_BASE_URL"],
+        dialect=DIALECTS[os.environ["DIALECT"]],
         journal=journal,
         poll=PollPolicy.fixed(0.1),
-        limits=Limits(requests=8),
+        # As fast as it goes: what a service allows is another story.
+        limits=Limits(requests=8, submits_per_minute=math.inf, max_in_flight=1000),
         trace_configs=[tracing(reach)],
         on_event=on_event,
     )

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import pytest
 from ledger import balance
-from stories.killable import STEPS
+from stories.killable import DIALECTS, STEPS
 
 from luma_async import Phase, SqliteJournal
 from luma_async._download.part_file import is_intact
-from luma_async.testing import ALWAYS, FakeGateway, hang, late, succeeds
+from luma_async.testing import ALWAYS, AgentsBehaviour, FakeGateway, hang, late, succeeds
 
 PROGRAM = Path(__file__).with_name("killable.py")
 KILLS = int(os.environ.get("LUMA_ASYNC_KILLS", "20"))
@@ -41,7 +41,8 @@ LONGEST_LIFE_S = 0.25
 class Programs:
     """Runs the program, as often as needed, in processes forked from one that has imported everything."""
 
-    def __init__(self):
+    def __init__(self, dialect):
+        self.dialect = dialect
         self._idle = [
             subprocess.Popen(
                 [sys.executable, "-W", "error", str(PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -51,7 +52,7 @@ class Programs:
 
     async def run(self, gateway, path, count, *, step=None, kill_after_s=None, **environ):
         """Run it to its end or its kill; return its exit code."""
-        environ |= {"LUMA_API_KEY": gateway.api_key, "LUMA_BASE_URL": gateway.base_url}
+        environ |= {"LUMA_API_KEY": gateway.api_key, "LUMA_BASE_URL": gateway.base_url, "DIALECT": self.dialect}
         folder = path.with_suffix(".files")
         order = {"journal": str(path), "count": count, "step": step, "environ": environ}
         order["folder"] = str(folder) if folder.exists() else None
@@ -75,11 +76,17 @@ class Programs:
             server.communicate()
 
 
-@pytest.fixture(scope="module")
-def programs():
-    made = Programs()
+@pytest.fixture(scope="module", params=DIALECTS)
+def programs(request):
+    made = Programs(request.param)
     yield made
     made.close()
+
+
+def unlimited(seconds):
+    """Return a gateway whose generations take so long, and which limits no submits."""
+    agents = AgentsBehaviour(submits_per_minute=None, max_unfinished=None)
+    return FakeGateway(script=succeeds(after=seconds), agents=agents)
 
 
 async def balanced(gateway, path):
@@ -123,7 +130,7 @@ async def test_killed_at_each_step(programs, tmp_path, step):
     """Killed at a given step and run again: nothing is charged twice, nothing paid is unknown, the rest completes."""
     path = tmp_path / "jobs.db"
     downloads_to_folder(path, downloads="a file" in STEPS[step])
-    async with FakeGateway(script=succeeds(after=0.2)) as gateway:
+    async with unlimited(0.2) as gateway:
         assert await programs.run(gateway, path, INTENTS, step=step) == -signal.SIGKILL, "the step was never reached"
         await balanced(gateway, path)
         await completed(programs, gateway, path, INTENTS)
@@ -147,7 +154,7 @@ async def test_killed_at_any_moment(programs, tmp_path, downloads):
         nonlocal kills, doubts
         path, jitter = tmp_path / f"{number}.db", random.Random(number)
         downloads_to_folder(path, downloads=downloads)
-        async with room, FakeGateway(script=succeeds(after=0.02 if downloads else 0.2)) as gateway:
+        async with room, unlimited(0.02 if downloads else 0.2) as gateway:
             gateway.inject(late(0.05), times=ALWAYS, when=lambda _: jitter.random() < 0.5)
             async for _ in lives(programs, gateway, path, jitter, 0.6 if downloads else LONGEST_LIFE_S):
                 await balanced(gateway, path)
@@ -157,7 +164,7 @@ async def test_killed_at_any_moment(programs, tmp_path, downloads):
     async with asyncio.TaskGroup() as group:
         for number in range(-(-KILLS // LIVES)):
             group.create_task(chain(number))
-    print(f"{kills} kills, {kills * INTENTS} purchases, {doubts} in doubt, none paid twice, none lost")
+    print(f"{programs.dialect}: {kills} kills, {kills * INTENTS} purchases, {doubts} in doubt, none paid twice, none lost")
     assert kills >= KILLS
     # Of so many kills some must have come between a claim and its answer, or they prove nothing.
     assert doubts > 0 or kills < 100
@@ -165,7 +172,7 @@ async def test_killed_at_any_moment(programs, tmp_path, downloads):
 
 async def test_killed_with_a_late_claim(programs, tmp_path):
     """With the claim written after the POST, kills at random moments make the same program pay twice."""
-    async with FakeGateway(script=succeeds(after=0.2)) as gateway:
+    async with unlimited(0.2) as gateway:
         gateway.inject(hang(charged=True), times=ALWAYS)
         async for _ in lives(programs, gateway, tmp_path / "jobs.db", random.Random(1), 4, CLAIM_TOO_LATE="1"):
             if duplicates(gateway):
@@ -176,7 +183,7 @@ async def test_killed_with_a_late_claim(programs, tmp_path):
 async def test_killed_once_with_a_late_claim(programs, tmp_path):
     """With the claim written after the POST, a kill after the answer's headers makes it pay twice."""
     path, step = tmp_path / "jobs.db", STEPS.index("after the answer's headers came")
-    async with FakeGateway(script=succeeds(after=0.2)) as gateway:
+    async with unlimited(0.2) as gateway:
         await programs.run(gateway, path, INTENTS, step=step, CLAIM_TOO_LATE="1")
         await programs.run(gateway, path, INTENTS, CLAIM_TOO_LATE="1")
         assert duplicates(gateway) > 0
@@ -185,7 +192,7 @@ async def test_killed_once_with_a_late_claim(programs, tmp_path):
 async def test_two_programs_at_once(programs, tmp_path):
     """Two processes that run the same two hundred keys on one new file make two hundred charges."""
     count, path = 200, tmp_path / "jobs.db"
-    async with FakeGateway(script=succeeds(after=0.2)) as gateway:
+    async with unlimited(0.2) as gateway:
         async with asyncio.TaskGroup() as group:
             ends = [group.create_task(programs.run(gateway, path, count)) for _ in range(2)]
         assert [end.result() for end in ends] == [0, 0]
