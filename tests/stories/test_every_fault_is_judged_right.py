@@ -24,6 +24,8 @@ from raw_server import (
 )
 
 from luma_async import (
+    Agents,
+    DreamMachine,
     GenerationNotFound,
     ImageKeyframe,
     InvalidRequest,
@@ -37,6 +39,7 @@ from luma_async import (
     RateLimited,
     Refused,
     RetryPolicy,
+    RixAPI,
     ServiceUnavailable,
     SubmitInDoubt,
     Timeouts,
@@ -64,6 +67,12 @@ def chunked(*pieces, end=b"0\r\n\r\n"):
 
 def session(url, journal, **settings):
     return LumaSession("sk-fault-story", base_url=url, journal=journal, **{"retry": IMPATIENT, **settings})
+
+
+@pytest.fixture(params=[RixAPI(), DreamMachine(), Agents()], ids=lambda dialect: dialect.name)
+def dialect(request):
+    """Each format: what an answer proves does not depend on it."""
+    return request.param
 
 
 async def phase_of(journal, key="cat"):
@@ -254,10 +263,11 @@ LOST = {
 
 
 @pytest.mark.parametrize("fault", LOST)
-async def test_lost_answer(journal, fault):
+async def test_lost_answer(journal, dialect, fault):
     """A request left and no complete answer came: SubmitInDoubt, at most one POST, also for a second call."""
     act, whole = LOST[fault]
-    async with RawServer(act) as server, session(server.base_url, journal, retry=RetryPolicy()) as luma:
+    settings = {"dialect": dialect, "retry": RetryPolicy()}
+    async with RawServer(act) as server, session(server.base_url, journal, **settings) as luma:
         with pytest.raises(SubmitInDoubt) as caught:
             await luma.submit("cat dance", key="cat")
         assert await phase_of(journal) is Phase.IN_DOUBT
@@ -328,10 +338,11 @@ DOUBTFUL_ANSWERS = {
 
 
 @pytest.mark.parametrize("name", DOUBTFUL_ANSWERS)
-async def test_answer_proves_nothing(journal, name):
+async def test_answer_proves_nothing(journal, dialect, name):
     """A complete answer without an id, or with an id and an error: in doubt with a reason, never repeated."""
     answer, words = DOUBTFUL_ANSWERS[name]
-    async with RawServer(answers(answer)) as server, session(server.base_url, journal, retry=RetryPolicy()) as luma:
+    settings = {"dialect": dialect, "retry": RetryPolicy()}
+    async with RawServer(answers(answer)) as server, session(server.base_url, journal, **settings) as luma:
         with pytest.raises(SubmitInDoubt) as caught:
             await luma.submit("cat dance", key="cat")
         with pytest.raises(SubmitInDoubt):
@@ -504,10 +515,11 @@ PROXY_ANSWERS = {
 
 
 @pytest.mark.parametrize("setting", PROXY_ANSWERS)
-async def test_answer_of_a_proxy(journal, setting):
+async def test_answer_of_a_proxy(journal, dialect, setting):
     """A proxy that gives up leaves a doubt, also with a JSON error of its own; its 4xx and 429 are refusals."""
     answer, phase = PROXY_ANSWERS[setting]
-    async with RawServer(answers(answer, keep=False)) as server, session(server.base_url, journal) as luma:
+    settings = {"dialect": dialect}
+    async with RawServer(answers(answer, keep=False)) as server, session(server.base_url, journal, **settings) as luma:
         for _ in range(2):
             with suppress(Refused, SubmitInDoubt):
                 await luma.submit("cat dance", key="cat")
