@@ -56,7 +56,7 @@ class Storage:
 
         Raises:
             Rejected: the storage refused this address.
-            UploadFailed: the connection broke, or the storage failed.
+            UploadFailed: the connection broke, the storage failed, or the file cannot be read or has changed.
         """
         host = urlsplit(target.url).hostname or ""
         if not host or urlsplit(target.url).scheme not in ({"https"} if self._secure else {"http", "https"}):
@@ -75,9 +75,10 @@ class Storage:
                 ) as response:
                     await response.content.read(_ANSWER_BYTES)
                     status = response.status
-        except UploadFailed:
-            raise
         except Exception as error:
+            # aiohttp wraps what the generator of the body raises.
+            if isinstance(error.__cause__, UploadFailed):
+                raise error.__cause__ from None
             reason = "stopped taking data" if isinstance(error, TimeoutError) else f"broke ({type(error).__name__})"
         else:
             if 200 <= status < 300:
@@ -93,15 +94,20 @@ class Storage:
         """Yield the bytes, and allow the storage the same time again after each piece."""
         total = 0
         loop = asyncio.get_running_loop()
-        async for piece in content.pieces():
-            total += len(piece)
-            if total > content.size_bytes:
-                break
-            yield piece
-            stall.reschedule(loop.time() + self._timeouts.download_stall)
-            sent(total)
+        try:
+            async for piece in content.pieces():
+                total += len(piece)
+                if total > content.size_bytes:
+                    break
+                yield piece
+                stall.reschedule(loop.time() + self._timeouts.download_stall)
+                sent(total)
+        except OSError as error:
+            message = f"The file cannot be read: {error.strerror or error}."
+            raise UploadFailed(message=message, path=content.path, permanent=True) from None
         if total != content.size_bytes:
-            raise UploadFailed(message="The file has changed during the upload.", path=content.path)
+            message = "The file has changed during the upload."
+            raise UploadFailed(message=message, path=content.path, permanent=True)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -164,9 +164,8 @@ async def test_killed_at_any_moment(programs, tmp_path, downloads):
     async with asyncio.TaskGroup() as group:
         for number in range(-(-KILLS // LIVES)):
             group.create_task(chain(number))
-    print(
-        f"{programs.dialect}: {kills} kills, {kills * INTENTS} purchases, {doubts} in doubt, none paid twice, none lost"
-    )
+    books = f"{kills * INTENTS} purchases, {doubts} in doubt, none paid twice, none lost"
+    print(f"{programs.dialect}: {kills} kills, {books}")
     assert kills >= KILLS
     # Of so many kills some must have come between a claim and its answer, or they prove nothing.
     assert doubts > 0 or kills < 100

@@ -18,25 +18,6 @@ def session(server, **settings):
 
 
 @pytest.mark.looptime
-@pytest.mark.parametrize(("job_s", "share"), [(5, 1.1), (20, 1.1), (60, 1.05)])
-async def test_sixty_prompts(job_s, share):
-    """Sixty prompts meet no 429 of the minute limit, at most two of the other, and take the least time possible."""
-    async with AgentsServer(job_s=job_s) as server, session(server) as luma:
-        began = asyncio.get_running_loop().time()
-        outcomes = await luma.batch([f"cat {number}" for number in range(60)], name="cats").results()
-        took = asyncio.get_running_loop().time() - began
-    assert [outcome.error for outcome in outcomes] == [None] * 60
-    assert (server.refusals["minute"], server.refusals["jobs"] <= 2) == (0, True)
-    rounds_s = [0.0]
-    for number in range(1, 6):
-        earliest = rounds_s[-1] + job_s
-        rounds_s.append(max(earliest, rounds_s[number - 3] + 60) if number >= 3 else earliest)
-    best_s = rounds_s[-1] + job_s
-    # Six rounds end a jittered poll late each, which is a larger share of short jobs.
-    assert took <= best_s * share
-
-
-@pytest.mark.looptime
 async def test_plain_submits_wait_for_a_place():
     """Forty submits at once, without a batch, meet no 429: those beyond ten wait until others have ended."""
     async with AgentsServer(job_s=20) as server, session(server) as luma:

@@ -28,10 +28,13 @@ _FOREVER_S = 3600.0
 """Longer than any request timeout of a test."""
 
 
-def drop_before_reading(how: CloseMode = "fin") -> Fault:
-    """Close the connection without reading the body. Not charged."""
+def drop_before_reading(how: CloseMode = "fin", *, after_bytes: int = 0) -> Fault:
+    """Close the connection without reading the body, or after about this many bytes of it. Not charged."""
 
     async def act(exchange: Exchange) -> web.StreamResponse:
+        left = after_bytes
+        while left > 0 and (piece := await exchange.request.content.readany()):
+            left -= len(piece)
         return exchange.close_connection(how)
 
     return Fault("drop_before_reading", charged=False, act=act, before_reading=True, loses_answer=True)
