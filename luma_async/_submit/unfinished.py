@@ -24,7 +24,7 @@ _CLOCK_S = 0.01
 """A timer may end this much early."""
 _HELD_WEIGHT, _MAX_PRESSURE = 12.0, 64.0
 """Chosen so that sixty prompts of 5 s at ten places take 3.3 % longer than the best possible time (4 % at most), for 9
-polls each. Twice the weight saves another 0.5 %, for a quarter more polls; half of it may lose more than 5 %."""
+polls each. A weight of 20 saves another 0.5 %, for a quarter more polls; half of it may lose more than 5 %."""
 _FIRST_PAUSE_S = 0.5
 _MAX_PAUSE_S = 8.0
 """The pauses after refusals while no generation of our own is unfinished: other programs hold all places."""

@@ -11,7 +11,6 @@ from luma_async import (
     Agents,
     ImageKeyframe,
     Keyframes,
-    LumaSession,
     Retried,
     RetryPolicy,
     SessionClosed,
