@@ -135,19 +135,20 @@ async def test_redirect_is_not_followed(gateway, dialect, status):
 
 
 RELAY, LEGACY, PRESENT = "https://relay.example", "https://api.lumalabs.ai", "https://agents.lumalabs.ai"
-OTHER = "https://other.lumalabs.ai"
-OWN_KEY = {RELAY: RELAY_KEY, LEGACY: OFFICIAL_KEY, PRESENT: AGENTS_KEY}
+OTHER, LOCAL = "https://other.lumalabs.ai", "http://127.0.0.1:8399"
+OWN_KEY = {RELAY: RELAY_KEY, LOCAL: RELAY_KEY, LEGACY: OFFICIAL_KEY, PRESENT: AGENTS_KEY}
+SPOKEN = (*(registry.load(name) for name in registry.DIALECTS), None)
 PAIRINGS = {
     # address, given by, dialect: the address that is used; None for an error before anything is sent
     **{(RELAY, by, dialect): RELAY for by in ("argument", "variable") for dialect in (RixAPI, DreamMachine, None)},
+    **{(LOCAL, by, dialect): LOCAL for by in ("argument", "variable") for dialect in SPOKEN},
     (RELAY, "argument", Agents): RELAY,
     (RELAY, "variable", Agents): PRESENT,
     **{(LEGACY, by, dialect): LEGACY for by in ("argument", "variable") for dialect in (DreamMachine, None)},
     **{(LEGACY, by, dialect): None for by in ("argument", "variable") for dialect in (RixAPI, Agents)},
     **{(f"{PRESENT}/v1", by, dialect): PRESENT for by in ("argument", "variable") for dialect in (Agents, None)},
     **{(PRESENT, by, dialect): None for by in ("argument", "variable") for dialect in (RixAPI, DreamMachine)},
-    **{(OTHER, by, dialect): None for by in ("argument", "variable") for dialect in (*(RixAPI, DreamMachine), None)},
-    **{(OTHER, by, Agents): None for by in ("argument", "variable")},
+    **{(OTHER, by, dialect): None for by in ("argument", "variable") for dialect in SPOKEN},
     (None, "argument", RixAPI): None,
     (None, "argument", None): None,
     (None, "argument", DreamMachine): LEGACY,
@@ -178,6 +179,13 @@ async def test_each_key_at_its_own_host(mocked_http, monkeypatch, pairing, used)
     kinds = {warning.category for warning in warned}
     ignored = (address, by, dialect) == (RELAY, "variable", Agents)
     assert kinds == ({DeprecationWarning} if used == LEGACY else {UserWarning} if ignored else set())
+
+
+def test_pairings_are_complete():
+    """The table has every kind of address, given in both ways, with every dialect and with none."""
+    every = set(itertools.product((RELAY, LOCAL, LEGACY, PRESENT, OTHER), ("argument", "variable"), SPOKEN))
+    every |= {(None, "argument", dialect) for dialect in SPOKEN}
+    assert {(address and address.removesuffix("/v1"), by, dialect) for address, by, dialect in PAIRINGS} == every
 
 
 def test_hosts_of_the_dialects():
