@@ -30,6 +30,8 @@ _FIRST_LOOK_S, _MAX_LOOK_S = 0.25, 5.0
 """The pauses while the service checks a file: images take a second, videos longer."""
 _MAX_CHECK_S = 600.0
 """How long the service may check a file."""
+_MAX_SENT_AT_ONCE = 8
+"""How many files are sent at once: more would fill the memory, and time out while they wait for a connection."""
 _PAGE_SIZE = 100
 _PURPOSES = ("input", "reference")
 _STATES = ("pending", "ready", "failed", "deleted")
@@ -60,6 +62,7 @@ class Files:
         self._random = random
         self._events = events
         self._is_closing = is_closing
+        self._room = asyncio.Semaphore(_MAX_SENT_AT_ONCE)
 
     async def upload(
         self,
@@ -96,7 +99,7 @@ class Files:
             Nothing; uploads are free.
 
         Cancellation:
-            Safe. A part may be left at the service, which deletes it.
+            Safe. A file may be left at the service, without its bytes; nothing is paid for it.
         """
         self._check_open()
         limits = self._dialect.uploads
@@ -117,7 +120,8 @@ class Files:
         check_limits(head, content.size_bytes, media_type, limits)
         fields: dict[str, Any] = {"mime_type": media_type, "size_bytes": content.size_bytes, "purpose": purpose}
         fields |= {key: value for key, value in (("filename", name), ("user_id", user_id)) if value}
-        file_id = await self._send(fields, content)
+        async with self._room:
+            file_id = await self._send(fields, content)
         return await self._wait_until_ready(file_id, content)
 
     async def get(self, file_id: str, /) -> UploadedFile:

@@ -21,6 +21,8 @@ _WINDOW_S = 60.1
 """A tenth of a second more than the minute of the service, for clocks that run at different speeds."""
 
 _CLOCK_S = 0.01
+_MAX_FOREIGN = 10_000
+"""More submits of other programs are not counted one by one: a limit so high is none in practice."""
 
 
 @attrs.define(kw_only=True)
@@ -75,5 +77,5 @@ class SlidingWindow:
         self.wait_s(now_s)
         # The service counts at most what is counted here; what it has more is of other programs.
         foreign = rate.limit - rate.remaining - self.unanswered - len(self._forgotten_at_s)
-        for _ in range(foreign):
+        for _ in range(min(foreign, _MAX_FOREIGN - len(self._forgotten_at_s))):
             heapq.heappush(self._forgotten_at_s, now_s + min(rate.resets_in_s, _WINDOW_S))

@@ -183,3 +183,24 @@ async def test_file_changes_while_sending(luma, gateway, tmp_path, change):
     with pytest.raises(UploadFailed, match=r"has changed|No such file"):
         await luma.files.upload(path)
     assert gateway.counts["file_complete"] == 0
+
+
+@pytest.mark.looptime
+async def test_many_uploads_wait(open_session, gateway, events):
+    """Of many uploads a few are sent at a time; the others wait as long as it takes, and none is sent twice."""
+    at_once, most = 0, 0
+
+    async def act(exchange):
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await exchange.idle(20)
+        at_once -= 1
+        return exchange.serve()
+
+    gateway.inject(Fault("slow", charged=False, act=act), on="upload", times=ALWAYS)
+    async with open_session(timeouts=Timeouts(download_stall=30)) as luma:
+        files = await asyncio.gather(*[luma.files.upload(PNG + bytes([number])) for number in range(120)])
+    assert len({file.id for file in files}) == len(puts(gateway)) == 120
+    assert most <= 8
+    assert not any(isinstance(event, Retried) for event in events)

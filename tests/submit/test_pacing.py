@@ -98,6 +98,14 @@ def test_window_of_the_service():
     assert (found.limit, found.wait_s(0.0), mine.limit, round(mine.wait_s(0.0))) == (60, 0.0, 5, 60)
 
 
+def test_window_of_an_absurd_limit():
+    """A limit of a million million, of which nothing is left, takes neither time nor memory."""
+    window = SlidingWindow.from_limits(Limits(), KNOWN)
+    window.start()
+    window.end(0.0, sent=True, rate=RateWindow(limit=10**12, remaining=0, resets_in_s=60))
+    assert window.wait_s(0.0) == 0.0
+
+
 @pytest.mark.parametrize("limits", [Limits(burst=1), Limits(submits_per_minute=0.5)])
 def test_no_window(limits):
     """With a burst, or less than one a minute, the rate of the user bounds the submits."""
