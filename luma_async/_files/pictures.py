@@ -1,7 +1,7 @@
 """Large pictures of a request: uploaded where the service takes files, else sent inside of the request.
 
-A picture that was uploaded before in the session is used again. It is known by the digest of its inline form, which
-also stands for it in the journal: the same picture is the same purchase, however it is sent.
+A picture that was uploaded before in the session is used again, if the service still has it. It is known by the digest
+of its inline form, which also stands for it in the journal: the same picture is the same purchase, however it is sent.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from luma_async.values.errors import InvalidInput
+from luma_async.values.errors import GenerationNotFound, InvalidInput
 from luma_async.values.keyframes import FileReference, ImageKeyframe, ImageReference
 from luma_async.values.redaction import without_image
 from luma_async.values.validators import is_tuple
@@ -95,15 +95,29 @@ class Pictures:
         return ImageKeyframe(uri)
 
     async def _upload(self, picture: Any) -> FileReference:
-        """Upload a picture, or use an earlier upload of the session."""
+        """Upload a picture, or use an earlier upload of the session that the service still has."""
         digest = without_image(picture.url)
-        upload = self._uploads.get(digest)
-        if upload is None or (upload.done() and (upload.cancelled() or upload.exception() is not None)):
-            upload = self._uploads[digest] = asyncio.get_running_loop().create_task(
-                self._send(picture), name="luma_async upload"
-            )
-        # Shielded: another purchase may wait for the same upload.
-        return FileReference(await asyncio.shield(upload))
+        while True:
+            upload = self._uploads.get(digest)
+            if upload is None or (upload.done() and (upload.cancelled() or upload.exception() is not None)):
+                upload = self._uploads[digest] = asyncio.get_running_loop().create_task(
+                    self._send(picture), name="luma_async upload"
+                )
+            earlier = upload.done()
+            # Shielded: another purchase may wait for the same upload.
+            file_id = await asyncio.shield(upload)
+            if not earlier or await self._is_ready(file_id):
+                return FileReference(file_id)
+            # Another purchase may have found out first, and be uploading it again.
+            if self._uploads.get(digest) is upload:
+                del self._uploads[digest]
+
+    async def _is_ready(self, file_id: str) -> bool:
+        """Whether the service still has a file: it may have expired, or been deleted."""
+        try:
+            return (await self._files.get(file_id)).state == "ready"
+        except GenerationNotFound:
+            return False
 
     async def _send(self, picture: Any) -> str:
         file = getattr(picture, "file", None)
@@ -119,12 +133,6 @@ class Pictures:
             raise _unreadable(picture, error) from error
         if digest != picture.url:
             raise InvalidInput(field="path", message=f"{picture.file.path} has changed since the request was built.")
-
-    def forget(self, file_id: str) -> None:
-        """Do not use a file any longer, because it was deleted."""
-        for digest, upload in list(self._uploads.items()):
-            if upload.done() and not upload.cancelled() and upload.exception() is None and upload.result() == file_id:
-                del self._uploads[digest]
 
     async def aclose(self) -> None:
         """Cancel the uploads that are being made."""

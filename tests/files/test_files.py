@@ -165,6 +165,21 @@ async def test_large_picture_is_uploaded_once(luma, server, tmp_path):
     assert (small["media_type"], earlier) == ("image/png", {"file_id": "f0"})
 
 
+@pytest.mark.parametrize("gone", ["deleted", "forgotten"])
+async def test_gone_picture_is_uploaded_again(luma, server, gone):
+    """A picture whose file the service no longer has is uploaded again, once for all requests that want it."""
+    frames = Keyframes(frame0=ImageKeyframe.from_bytes(PNG + bytes(2 * MB)))
+    await luma.submit("cat 0", keyframes=frames)
+    if gone == "deleted":
+        await luma.files.delete("f0")
+    else:
+        del server.files["f0"]
+        server.files["other"] = {}
+    await asyncio.gather(*[luma.submit(f"cat {number}", keyframes=frames) for number in range(1, 4)])
+    assert [body["video"]["start_frame"]["file_id"] for body in server.bodies] == ["f0", "f1", "f1", "f1"]
+    assert server.counts["put"] == 2
+
+
 async def test_large_inline_picture(luma, server):
     """Bytes of more than 1 MB are uploaded too, and a key that bought already uploads nothing."""
     data = PNG + bytes(2 * MB)
