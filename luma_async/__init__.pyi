@@ -11,7 +11,7 @@ from ._download.stream import FileStream as FileStream
 from ._files.files import Files as Files
 from ._journal.memory import MemoryJournal as MemoryJournal
 from ._journal.postgres.journal import PostgresJournal as PostgresJournal
-from ._journal.protocol import Journal as Journal
+from ._journal.protocol import Journal as Journal, SpendingJournal as SpendingJournal
 from ._journal.sqlite.journal import SqliteJournal as SqliteJournal
 from ._wire.agents.dialect import Agents as Agents
 from ._wire.dream_machine.dialect import DreamMachine as DreamMachine
@@ -29,6 +29,12 @@ from .prompts import (
     read_prompts as read_prompts,
 )
 from .session import LumaSession as LumaSession
+from .values.budget import (
+    Budget as Budget,
+    BudgetExceeded as BudgetExceeded,
+    BudgetStatus as BudgetStatus,
+    Spent as Spent,
+)
 from .values.controls import (
     DepthControl as DepthControl,
     EditControls as EditControls,

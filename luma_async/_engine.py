@@ -29,10 +29,12 @@ from luma_async._poll.fetcher import Fetcher
 from luma_async._poll.observation import Look
 from luma_async._poll.watcher import Watcher
 from luma_async._submit.attempt import Attempts
+from luma_async._submit.spending import Spending, check_counts
 from luma_async._submit.submitter import Submitter
 from luma_async._submit.throttle import Rate, Throttle
 from luma_async._submit.unfinished import places
 from luma_async._submit.window import SlidingWindow
+from luma_async.values.budget import Budget, check_budgets
 from luma_async.values.errors import ConfigurationError, SessionClosed
 from luma_async.values.redaction import Secret
 from luma_async.values.settings import Limits, PollPolicy, RetryPolicy, Timeouts
@@ -75,6 +77,8 @@ class SessionConfig:
     """The dialect that the service speaks."""
     journal: Journal | str | os.PathLike[str] | None = attrs.field(validator=check_journal)
     """Where paid intents are recorded; None for memory, a path for SQLite, an address for PostgreSQL."""
+    budgets: Sequence[Budget] = attrs.field(converter=check_budgets)
+    """What may be spent."""
     poll: PollPolicy = attrs.field(validator=check_kind(PollPolicy))
     """When to poll."""
     retry: RetryPolicy = attrs.field(validator=check_kind(RetryPolicy))
@@ -146,6 +150,7 @@ class Engine:
         self._fetcher = Fetcher(
             queries=self.queries, dialect=self.dialect, concurrency=config.limits.requests, events=self.events
         )
+        self.spending: Spending = Spending(config.budgets, journal=journal, service=self.service)
         self.recorder: Recorder = Recorder(journal, self.service)
         stack.push_async_callback(self.recorder.aclose, config.timeouts.close)
         self.submitter: Submitter = self._submitter(owner)
@@ -287,12 +292,19 @@ class Engine:
     def _submitter(self, owner: str) -> Submitter:
         config = self.config
         return Submitter(
-            attempts=Attempts(transport=self.transport, dialect=self.dialect, journal=self.journal, owner=owner),
+            attempts=Attempts(
+                transport=self.transport,
+                dialect=self.dialect,
+                journal=self.journal,
+                owner=owner,
+                spending=self.spending,
+            ),
             dialect=self.dialect,
             journal=self.journal,
             owner=owner,
             service=self.service,
             throttle=self._throttle(),
+            spending=self.spending,
             retry=config.retry,
             random=random.random,
             events=config.events,
@@ -360,9 +372,11 @@ async def start_engine(config: SessionConfig, address: Address) -> Engine:
     """Open the journal, and build the engine on it.
 
     Raises:
+        ConfigurationError: the journal cannot count what the budgets limit.
         JournalError: the journal cannot be used; nothing is left open.
     """
     journal, owned = _open_journal(config.journal)
+    check_counts(journal, config.budgets)
     async with AsyncExitStack() as stack:
         if owned:
             stack.push_async_callback(journal.aclose)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from luma_async._engine import Engine
     from luma_async._wire.dialect import Query
+    from luma_async.values.budget import BudgetStatus
     from luma_async.values.models import Credits, Generation, KeyUsage, User
 
 T = TypeVar("T")
@@ -70,6 +71,22 @@ class Account:
             Safe.
         """
         return await _ask(self._engine, self._engine.dialect.credits())
+
+    async def budgets(self) -> list[BudgetStatus]:
+        """Return what is spent of each budget of the session, and what is left; nothing if it has no budget.
+
+        Raises:
+            JournalError: the journal cannot be read.
+            SessionClosed: the session is closed.
+
+        Costs:
+            Nothing; no request is sent.
+
+        Cancellation:
+            Safe.
+        """
+        self._engine.check_open()
+        return await self._engine.spending.status()
 
 
 @public

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from luma_async._journal.protocol import Journal
     from luma_async._wire.dialect import Dialect
     from luma_async.handle import Outcome
+    from luma_async.values.budget import Budget
     from luma_async.values.entries import Entry
     from luma_async.values.events import Event
     from luma_async.values.models import Generation
@@ -83,6 +84,7 @@ class LumaSession:
         journal: where paid generations are recorded. None keeps them in memory while the session is open. A path
             keeps them in a SQLite file, and an address `postgresql://…` in a PostgreSQL database, which several
             machines share. A `Journal` of your own is used and not closed.
+        budget: a spending limit, or several. A purchase beyond it raises `BudgetExceeded`, and nothing is sent.
         poll: when to poll generations that are waited for.
         retry: how often to repeat what is safe to repeat.
         limits: how much at once.
@@ -111,6 +113,7 @@ class LumaSession:
         base_url: str | None = None,
         dialect: Dialect | None = None,
         journal: Journal | str | os.PathLike[str] | None = None,
+        budget: Budget | Sequence[Budget] | None = None,
         poll: PollPolicy = PollPolicy.adaptive(),
         retry: RetryPolicy = RetryPolicy(),
         limits: Limits = Limits(),
@@ -144,6 +147,7 @@ class LumaSession:
         self._config = SessionConfig(
             dialect=self._dialect,
             journal=journal,
+            budgets=budget,
             poll=poll,
             retry=retry,
             limits=limits,
@@ -164,7 +168,8 @@ class LumaSession:
         """Open the journal and prepare the connections.
 
         Raises:
-            ConfigurationError: there is no key or no base URL, or the session is open already.
+            ConfigurationError: there is no key or no base URL, the session is open already, or the journal cannot
+                count what the budget limits.
             JournalError: the journal cannot be used; nothing is left open.
 
         Costs:
@@ -254,6 +259,8 @@ class LumaSession:
         Raises:
             InvalidInput, UnsupportedOperation: the request cannot be sent; nothing was sent.
             TypeError: a request together with fields; nothing was sent.
+            BudgetExceeded: it would exceed the budget; nothing was sent.
+            ConfigurationError: the budget's prices do not say what it costs; nothing was sent.
             NotSent: there was no connection for `RetryPolicy.connect_retry_for` seconds; nothing was sent.
             Refused: the service refused, in one of the subclasses; nothing was charged.
             SubmitInDoubt: it was sent and its outcome is unknown. It may have been charged and is not sent again.

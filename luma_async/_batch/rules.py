@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from luma_async._http.retry import MAX_NAMED_DELAY_S, delay_before
+from luma_async.values.budget import BudgetExceeded
 from luma_async.values.errors import (
     JournalError,
     LumaError,
@@ -34,7 +35,7 @@ MAX_UNSENT_IN_A_ROW = 5
 
 def stops_batch(error: LumaError) -> bool:
     """Whether every further item would fail with this error too, so that the batch stops."""
-    return isinstance(error, Unauthorized | OutOfCredit | JournalError | SessionClosed)
+    return isinstance(error, Unauthorized | OutOfCredit | BudgetExceeded | JournalError | SessionClosed)
 
 
 def count_doubts(in_a_row: int, error: LumaError | None) -> int:

@@ -20,6 +20,7 @@ function from the present entry to the next one.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -94,6 +95,8 @@ PAID = frozenset({Phase.ACCEPTED, Phase.COMPLETED, Phase.FAILED, Phase.LOST})
 """Phases in which a generation exists: its key never buys again."""
 UNPAID = frozenset({Phase.NOT_SENT, Phase.REFUSED})
 """Phases in which provably nothing was paid: its key may be sent."""
+SPENT = frozenset(Phase) - UNPAID
+"""Phases in which something was or may have been charged: a budget counts them."""
 UNDECIDED = frozenset({Phase.SENDING, Phase.IN_DOUBT})
 """Phases in which something may have been paid; *sending* only once its owner is dead."""
 
@@ -227,7 +230,11 @@ def _as_decided(standing: Entry | None, doubt: Entry) -> Entry:
 
 def _claimed(standing: Entry | None, intent: Entry, step: Step, at: datetime) -> Entry:
     attempts = standing.attempts + 1 if standing else 1
-    return _moved(intent, next_phase(standing, step), at, attempts=attempts, sent_at=at)
+    entry = _moved(intent, next_phase(standing, step), at, attempts=attempts, sent_at=at)
+    if standing is None or step is not Step.RESUBMIT:
+        return entry
+    prices = [price for price in (standing.price, intent.price) if price is not None]
+    return attrs.evolve(entry, charges=standing.charges + 1, price=sum(prices, Decimal()) if prices else None)
 
 
 def withdraw(owner: str, *, at: datetime) -> Change:
@@ -272,13 +279,14 @@ def end_without_generation(step: Step, reason: str, *, at: datetime) -> Change:
     return change
 
 
-def back_to_doubt(owner: str, reason: str, *, at: datetime) -> Change:
-    """Make the step back to *in doubt*, when sending a doubt again bought nothing; like `withdraw()` otherwise."""
+def back_to_doubt(doubt: Entry, owner: str, reason: str, *, at: datetime) -> Change:
+    """Make the step back to a doubt, when sending it again bought nothing; like `withdraw()` otherwise."""
 
     def change(standing: Entry | None) -> Entry | None:
         if standing is None or standing.phase is not Phase.SENDING or standing.owner != owner:
             return standing
-        return _moved(standing, next_phase(standing, Step.DOUBT), at, reason=reason)
+        entry = _moved(standing, next_phase(standing, Step.DOUBT), at, reason=reason)
+        return attrs.evolve(entry, charges=doubt.charges, price=doubt.price)
 
     return change
 
@@ -348,6 +356,8 @@ def _moved(
         reason=entry.reason if reason is None else reason,
         generation=generation or entry.generation,
         path=entry.path,
+        price=entry.price,
+        charges=entry.charges,
     )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from luma_async._journal.lifecycle import SPENT
 from luma_async._journal.protocol import new_owner
+from luma_async.values.budget import Spent
 from luma_async.values.errors import KeyConflict
 from luma_async.values.public import public
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
+    from datetime import datetime
 
     from luma_async.values.entries import Entry, Phase
 
@@ -64,6 +67,30 @@ class MemoryJournal:
                 raise KeyConflict(entry=self._entries[holder], reason=f"it holds generation {entry.generation_id}.")
         self._entries[key] = entry
         return entry
+
+    async def spent(self, service: str, since: Sequence[datetime | None]) -> list[Spent]:
+        """Return for each moment what was spent at a service after it; None means all that was ever spent."""
+        return [self._spent(service, moment) for moment in since]
+
+    async def change_within(
+        self,
+        key: str,
+        step: Callable[[Entry | None, Sequence[Spent]], Entry | None],
+        *,
+        service: str,
+        since: Sequence[datetime | None],
+    ) -> Entry | None:
+        """Replace the entry of `key` by `step(entry, spent)`."""
+        spent = await self.spent(service, since)
+        return await self.change(key, lambda standing: step(standing, spent))
+
+    def _spent(self, service: str, since: datetime | None) -> Spent:
+        spent = Spent()
+        for entry in self._entries.values():
+            counts = entry.service == service and entry.phase in SPENT
+            if counts and (since is None or (entry.sent_at is not None and entry.sent_at > since)):
+                spent = spent.plus(entry.price, entry.charges)
+        return spent
 
     async def entries(self, *, service: str | None = None, phases: Collection[Phase] | None = None) -> list[Entry]:
         """Return the entries of a service in the given phases, oldest first."""

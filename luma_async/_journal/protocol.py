@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 from luma_async.values.public import public
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
+    from datetime import datetime
 
+    from luma_async.values.budget import Spent
     from luma_async.values.entries import Entry, Phase
 
 
@@ -76,6 +78,35 @@ class Journal(Protocol):
 
     async def aclose(self) -> None:
         """Close the journal. Closing twice is fine."""
+        ...
+
+
+@public
+@runtime_checkable
+class SpendingJournal(Journal, Protocol):
+    """A journal that counts what is spent, which a session with a `Budget` needs.
+
+    An entry of a service counts if its phase is neither `NOT_SENT` nor `REFUSED` and its `sent_at` is later than a
+    given moment. It adds its `charges` to the purchases, and its `price` to the amount.
+    """
+
+    async def spent(self, service: str, since: Sequence[datetime | None]) -> list[Spent]:
+        """Return for each moment what was spent at a service after it; None means all that was ever spent."""
+        ...
+
+    async def change_within(
+        self,
+        key: str,
+        step: Callable[[Entry | None, Sequence[Spent]], Entry | None],
+        *,
+        service: str,
+        since: Sequence[datetime | None],
+    ) -> Entry | None:
+        """Replace the entry of `key` by `step(entry, spent)`, as `change()` does.
+
+        What is spent is read in the transaction that writes the entry. No other call of `change_within()` for this
+        service reads or writes in between, in this process or another.
+        """
         ...
 
 

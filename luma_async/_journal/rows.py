@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ COLUMNS = (
     "updated_at",
     "reason",
     "path",
+    "price",
+    "charges",
     "request",
     "generation",
 )
@@ -82,5 +85,23 @@ def _read_generation(text: str | None) -> Generation | None:
     return None if text is None else Generation.from_dict(json.loads(text))
 
 
-_ENCODERS: dict[str, Callable[[Any], Any]] = {"phase": str, "request": json.dumps, "generation": _generation}
-_DECODERS: dict[str, Callable[[Any], Any]] = {"phase": Phase, "request": json.loads, "generation": _read_generation}
+def _price(price: Decimal | None) -> str | None:
+    return None if price is None else str(price)
+
+
+def _read_price(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+_ENCODERS: dict[str, Callable[[Any], Any]] = {
+    "phase": str,
+    "price": _price,
+    "request": json.dumps,
+    "generation": _generation,
+}
+_DECODERS: dict[str, Callable[[Any], Any]] = {
+    "phase": Phase,
+    "price": _read_price,
+    "request": json.loads,
+    "generation": _read_generation,
+}

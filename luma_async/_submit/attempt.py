@@ -34,8 +34,11 @@ from luma_async.values.errors import (
 from luma_async.values.requests import Request
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from luma_async._http.transport import Transport
     from luma_async._journal.protocol import Journal
+    from luma_async._submit.spending import Spending
     from luma_async._submit.verdict import Verdict
     from luma_async._wire.answer import Document
     from luma_async._wire.dialect import Dialect
@@ -123,11 +126,11 @@ class Intent:
         """Whether it can take no further callers: they wait for its end, then start a new intent."""
         return self.withdrawn or (self.task is not None and self.task.done())
 
-    def claim(self) -> lifecycle.Change:
+    def claim(self, *, at: datetime) -> lifecycle.Change:
         """Return the step that claims its entry."""
         if self.doubt is not None:
-            return lifecycle.resubmit(self.doubt, self.entry, at=wall_now())
-        return lifecycle.claim(self.entry, at=wall_now())
+            return lifecycle.resubmit(self.doubt, self.entry, at=at)
+        return lifecycle.claim(self.entry, at=at)
 
 
 def _with_id(reason: str, part: bytes) -> str:
@@ -139,10 +142,12 @@ def _with_id(reason: str, part: bytes) -> str:
 class Attempts:
     """Sends intents, with one POST for each attempt, and keeps the journal true about them."""
 
-    def __init__(self, *, transport: Transport, dialect: Dialect, journal: Journal, owner: str) -> None:
+    def __init__(
+        self, *, transport: Transport, dialect: Dialect, journal: Journal, owner: str, spending: Spending
+    ) -> None:
         self._transport = transport
         self._dialect = dialect
-        self._journal = journal
+        self._spending = spending
         self._owner = owner
         self.outcomes: OutcomeWriter = OutcomeWriter(journal, owner)
         """Writes how submits ended."""
@@ -152,6 +157,7 @@ class Attempts:
 
         Raises:
             SubmitInDoubt: it may have been charged; the journal says so.
+            BudgetExceeded: a budget has no room for it; nothing was sent.
             JournalError: the claim could not be written; nothing was sent.
             KeyTaken, Withdrawn: nothing was sent.
         """
@@ -193,8 +199,9 @@ class Attempts:
         # Before the await: a caller that leaves during the write must not cancel the task, or a claim could be on
         # disk that nothing withdraws.
         intent.may_have_left = True
+        entry, at = intent.entry, wall_now()
         try:
-            await self._journal.change(intent.entry.key, intent.claim())
+            await self._spending.claim(entry.key, intent.claim(at=at), price=entry.price, at=at)
         except KeyConflict as conflict:
             intent.may_have_left = False
             raise KeyTaken(conflict) from None
@@ -220,11 +227,12 @@ class Attempts:
     def _still_in_doubt(self, doubt: Entry, what: str) -> lifecycle.Change:
         """Return the step after sending a doubt again bought nothing: it stays a doubt, its first request may have."""
         reason = f"{doubt.reason or 'its first answer never came'} ({what})"
-        return lifecycle.back_to_doubt(self._owner, reason, at=wall_now())
+        return lifecycle.back_to_doubt(doubt, self._owner, reason, at=wall_now())
 
     async def _write_not_bought(self, intent: Intent, step: lifecycle.Change) -> None:
         """Write that this attempt bought nothing."""
         entry = await self._write_outcome(intent, step)
+        self._spending.release(intent.entry.price)
         if intent.doubt is not None:
             intent.doubt = entry or intent.doubt
         # After the await: until the outcome is written, the task must not be cancelled.
@@ -251,7 +259,8 @@ class Attempts:
         if not claimed:
             # An answer proves that the request was sent, even if the connector never said so.
             intent.may_have_left = True
-            await self._write_outcome(intent, intent.claim())
+            self._spending.count(intent.entry.price)
+            await self._write_outcome(intent, intent.claim(at=wall_now()))
         document = parse(answer)
         intent.rate = document.rate
         verdict, row = self._judge(document)

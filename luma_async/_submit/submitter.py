@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+import attrs
+
 from luma_async._aio import OwnedTasks, loop_now, wall_now
 from luma_async._http.retry import repeat_submit
 from luma_async._journal import lifecycle
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Generator
 
     from luma_async._journal.protocol import Journal
+    from luma_async._submit.spending import Spending
     from luma_async._submit.throttle import Throttle
     from luma_async._wire.dialect import Dialect
     from luma_async.values.errors import WrongPrompt
@@ -64,6 +67,7 @@ class Submitter:
         owner: str,
         service: str,
         throttle: Throttle,
+        spending: Spending,
         retry: RetryPolicy,
         random: Callable[[], float],
         events: Emitter,
@@ -75,6 +79,7 @@ class Submitter:
         self._owner = owner
         self._service = service
         self._throttle = throttle
+        self._spending = spending
         self._retry = retry
         self._random = random
         self._events = events
@@ -96,6 +101,7 @@ class Submitter:
 
         Raises:
             InvalidInput, UnsupportedOperation, SessionClosed, KeyConflict, JournalError, NotSent: nothing was sent.
+            ConfigurationError, BudgetExceeded: the budget does not allow it; nothing was sent.
             Refused: the service rejected it; nothing was charged.
             SubmitInDoubt: it may have been charged.
 
@@ -350,6 +356,7 @@ class Submitter:
         """Send, and repeat as long as each attempt provably bought nothing and the policy allows it."""
         attempt = 1
         unsent_since_s: float | None = None
+        intent.entry = attrs.evolve(intent.entry, price=self._spending.price(intent.request))
         await self._prepare_pictures(intent)
         while True:
             # The throttle is released before any sleep below, so that other submits pass meanwhile.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -67,3 +68,8 @@ class Entry:
     """The finished generation."""
     path: str | None = None
     """The file on disk, once downloaded."""
+    price: Decimal | None = None
+    """What it costs by the prices of the budget when it was claimed; None without prices. A doubt that was submitted
+    again costs the sum of both."""
+    charges: int = 1
+    """How often it may have been charged. More than once only for a doubt that was submitted again."""

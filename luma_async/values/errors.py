@@ -13,6 +13,7 @@ LumaError
 ├── WrongPrompt                       accepted and paid, but the response repeats another prompt
 ├── UploadFailed                      a file could not be uploaded; nothing was bought
 ├── KeyConflict                       the key belongs to another purchase; nothing was sent
+├── BudgetExceeded                    (in budget.py) the spending limit has no room; nothing was sent
 ├── Refused                           the service refused; a submit that raises it was not charged
 │   ├── Unauthorized
 │   ├── OutOfCredit

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import attrs
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from luma_async import (
+    Budget,
+    BudgetExceeded,
     ConfigurationError,
     Entry,
     Generation,
@@ -24,11 +27,14 @@ from luma_async import (
     OtherOutput,
     Phase,
     PostgresJournal,
+    SpendingJournal,
+    Spent,
     SqliteJournal,
     State,
     Video,
 )
 from luma_async._journal import lifecycle
+from luma_async._submit.spending import Spending
 
 NOW = datetime(2025, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 SERVICE, ELSEWHERE = "rixapi https://relay.example", "rixapi https://elsewhere.example"
@@ -53,9 +59,8 @@ async def journal(new_journal):
 
 
 def intent(key="cat", owner="0" * 16, **fields):
-    return Entry(
-        key=key, phase=Phase.SENDING, service=fields.pop("service", SERVICE), digest="d", owner=owner, **fields
-    )
+    fields = {"phase": Phase.SENDING, "service": SERVICE, **fields}
+    return Entry(key=key, digest="d", owner=owner, **fields)
 
 
 def put(entry):
@@ -73,6 +78,8 @@ def test_journals_match_protocol(tmp_path):
     """Both are what the protocol says, without being opened."""
     assert isinstance(MemoryJournal(), Journal)
     assert isinstance(SqliteJournal(tmp_path / "jobs.db"), Journal)
+    assert isinstance(MemoryJournal(), SpendingJournal)
+    assert isinstance(SqliteJournal(tmp_path / "jobs.db"), SpendingJournal)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -272,6 +279,129 @@ async def test_change_cancelled(journal):
         assert gone is None or gone.phase in {Phase.SENDING, Phase.ACCEPTED}
 
 
+@pytest.fixture
+def counting(journal):
+    """A journal that can count what is spent."""
+    if not isinstance(journal, SpendingJournal):
+        pytest.skip("it cannot count what is spent")
+    return journal
+
+
+async def test_spent_by_phase(counting):
+    """Every phase but *not sent* and *refused* counts as spent, *sending* and *abandoned* included."""
+    for phase in Phase:
+        await counting.change(phase, put(intent(phase, sent_at=NOW, price=Decimal("0.1"), phase=phase)))
+    unspent = {Phase.NOT_SENT, Phase.REFUSED}
+    number = len(set(Phase) - unspent)
+    spent = Spent(purchases=number, amount=Decimal("0.1") * number)
+    assert await counting.spent(SERVICE, [None]) == [spent]
+    assert await counting.spent(ELSEWHERE, [None]) == [Spent()]
+    assert await counting.spent(SERVICE, []) == []
+
+
+async def test_spent_since_moment(counting):
+    """What counts was claimed later than the moment; a moment with no microseconds is in order with the others."""
+    begin = NOW.replace(microsecond=0)
+    for number in range(4):
+        at = begin + timedelta(microseconds=number * 500_000)
+        price = None if number == 3 else Decimal(number)
+        await counting.change(
+            f"key-{number}", put(intent(f"key-{number}", sent_at=at, price=price, charges=number + 1))
+        )
+    since = [begin + timedelta(microseconds=micros) for micros in (-1, 0, 500_000, 999_999, 1_500_000)]
+    assert await counting.spent(SERVICE, since) == [
+        Spent(purchases=10, amount=Decimal(3), unpriced=4),
+        Spent(purchases=9, amount=Decimal(3), unpriced=4),
+        Spent(purchases=7, amount=Decimal(2), unpriced=4),
+        Spent(purchases=7, amount=Decimal(2), unpriced=4),
+        Spent(),
+    ]
+
+
+async def test_change_within_step(counting):
+    """The step gets the present entry and what is spent; when it raises, nothing changes."""
+    seen = []
+
+    def step(standing, spent):
+        seen.append((standing, *spent))
+        if len(seen) == 3:
+            raise ZeroDivisionError
+        return intent(sent_at=NOW, attempts=len(seen))
+
+    for _ in range(2):
+        entry = await counting.change_within("cat", step, service=SERVICE, since=[None, NOW])
+    with pytest.raises(ZeroDivisionError):
+        await counting.change_within("dog", step, service=SERVICE, since=[None])
+    one = Spent(purchases=1, unpriced=1)
+    assert seen == [(None, Spent(), Spent()), (intent(sent_at=NOW), one, Spent()), (None, one)]
+    assert await counting.entries() == [entry]
+
+
+async def claim_within(spending, key, *, at=NOW, price=None):
+    """Claim a key as a submit does."""
+    await spending.claim(key, lifecycle.claim(intent(key, price=price), at=at), price=price, at=at)
+
+
+async def test_concurrent_claims_in_budget(counting):
+    """Of many concurrent claims as many succeed as the budgets have room for, and the others change nothing."""
+    budgets = [Budget(purchases=7, per="day"), Budget(amount=2)]
+    sessions = [Spending(budgets, journal=counting, service=SERVICE) for _ in range(4)]
+    calls = [
+        asyncio.ensure_future(claim_within(sessions[number % 4], f"key-{number}", price=Decimal("0.3")))
+        for number in range(40)
+    ]
+    await asyncio.wait(calls)
+    assert sum(call.exception() is None for call in calls) == len(await counting.entries()) == 6
+    assert {type(call.exception()) for call in calls} == {type(None), BudgetExceeded}
+    assert await counting.spent(SERVICE, [None]) == [Spent(purchases=6, amount=Decimal("1.8"))]
+
+
+async def test_room_after_span(counting):
+    """The error names the moment from which the claim succeeds, to the second, and no earlier moment works."""
+    spending = Spending([Budget(purchases=2, per="hour")], journal=counting, service=SERVICE)
+    for minute in (0, 10):
+        await claim_within(spending, f"key-{minute}", at=NOW + timedelta(minutes=minute))
+    with pytest.raises(BudgetExceeded) as caught:
+        await claim_within(spending, "late", at=NOW + timedelta(minutes=20))
+    room_at = caught.value.room_at
+    assert timedelta() <= room_at - (NOW + timedelta(hours=1)) <= timedelta(seconds=1)
+    with pytest.raises(BudgetExceeded):
+        await claim_within(spending, "late", at=NOW + timedelta(minutes=59))
+    await claim_within(spending, "late", at=room_at)
+
+
+@pytest.mark.parametrize(
+    "end", [lifecycle.withdraw("0" * 16, at=NOW), lifecycle.end_without_generation(lifecycle.Step.REFUSE, "", at=NOW)]
+)
+async def test_spent_after_release(counting, end):
+    """A claim that is withdrawn or refused counts no longer, and counts once when it is claimed again."""
+    spending = Spending([Budget(purchases=9)], journal=counting, service=SERVICE)
+    for _ in range(2):
+        await claim_within(spending, "cat", price=Decimal(1))
+        assert await counting.spent(SERVICE, [None]) == [Spent(purchases=1, amount=Decimal(1))]
+        await counting.change("cat", end)
+        assert await counting.spent(SERVICE, [None]) == [Spent()]
+
+
+async def test_spent_after_resubmit(counting):
+    """A doubt that is sent again counts twice, with both prices, until it is proven that the second bought nothing."""
+    spending = Spending([Budget(purchases=9)], journal=counting, service=SERVICE)
+    again = intent("cat", price=Decimal(2))
+
+    async def resubmit(doubt):
+        await spending.claim("cat", lifecycle.resubmit(doubt, again, at=NOW), price=again.price, at=NOW)
+        return (await counting.spent(SERVICE, [None]))[0]
+
+    await claim_within(spending, "cat", price=Decimal(1))
+    doubt = await counting.change("cat", lifecycle.end_without_generation(lifecycle.Step.DOUBT, "", at=NOW))
+    assert await resubmit(doubt) == Spent(purchases=2, amount=Decimal(3))
+    doubt = await counting.change("cat", lifecycle.back_to_doubt(doubt, again.owner, "not sent", at=NOW))
+    assert await counting.spent(SERVICE, [None]) == [Spent(purchases=1, amount=Decimal(1))]
+    await resubmit(doubt)
+    await counting.change("cat", lifecycle.accept("gen-1", at=NOW))
+    assert await counting.spent(SERVICE, [None]) == [Spent(purchases=2, amount=Decimal(3))]
+
+
 MOMENTS = st.datetimes(timezones=st.just(UTC)) | st.none()
 WORDS = st.text(st.characters(exclude_categories=()), max_size=20)
 JSON = st.recursive(
@@ -327,6 +457,8 @@ ENTRY_FIELDS = {
     "reason": WORDS,
     "generation": st.builds(Generation, **GENERATION_FIELDS) | st.none(),
     "path": TEXTS,
+    "price": st.decimals(0, 1000, places=3) | st.none(),
+    "charges": st.integers(1, 5),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import attrs
 import pytest
@@ -233,6 +234,8 @@ class TestOutcomes:
             reason="none",
             generation=Generation(id="gen-1", state=State.PENDING),
             path="/videos/1.mp4",
+            price=Decimal("0.15"),
+            charges=2,
         )
         assert all(getattr(whole, field.name) != field.default for field in attrs.fields(Entry))
         moved = lifecycle.withdraw(MINE, at=NOW)(whole)

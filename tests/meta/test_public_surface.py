@@ -27,11 +27,11 @@ PROMISED = {
     *("RixAPI", "PollPolicy", "RetryPolicy", "Limits", "Timeouts"),
     *("Journal", "MemoryJournal", "PostgresJournal", "SqliteJournal", "Entry", "Phase"),
     *("Submitted", "SubmitFailed", "Retried", "Paused", "Polled", "Changed", "Finished", "Downloading", "Downloaded"),
-    "PromptMismatch",
+    *("PromptMismatch", "Budget", "BudgetStatus", "Spent", "SpendingJournal"),
 }
 """Names that programs import; taking one away breaks them."""
 
-MADE_BY_USERS = {"Journal", "MemoryJournal", "PostgresJournal", "SqliteJournal"}
+MADE_BY_USERS = {"Journal", "SpendingJournal", "MemoryJournal", "PostgresJournal", "SqliteJournal"}
 """A journal is called by the session, not by programs: its protocol says what each call promises."""
 
 

@@ -49,7 +49,7 @@ TOPICS = {
     "Requests": ("values.requests", "values.keyframes", "values.controls", "prompts"),
     "Answers of a service": ("values.models", "values.files"),
     "Dialects": ("_wire",),
-    "Settings": ("values.settings",),
+    "Settings": ("values.settings", "values.budget"),
     "Journals": ("values.entries", "_journal"),
     "Events": ("values.events",),
     "Errors": ("values.errors",),

@@ -17,6 +17,7 @@ from luma_async import (
     Agents,
     AudioRequest,
     Batch,
+    Budget,
     DepthControl,
     Doubts,
     DreamMachine,
@@ -83,7 +84,7 @@ MADE = [
     AudioRequest, DreamMachine, ExtendRequest, GenerationKeyframe, ImageKeyframe, ImageReference, ImageRequest,
     Keyframes, Limits, LumaSession, ModifyRequest, PollPolicy, ReframeRequest, RetryPolicy, RixAPI, SqliteJournal,
     Timeouts, UpscaleRequest, VideoRequest, Agents, DepthControl, EditControls, FaceControl, FileReference,
-    ImageEditRequest, KeyframeAt, LayerRequest, NormalsControl, PoseControl, SourcePosition, TrajectoryControl,
+    ImageEditRequest, KeyframeAt, LayerRequest, NormalsControl, PoseControl, SourcePosition, TrajectoryControl, Budget,
 ]  # fmt: skip
 """The classes that users make instances of. All others are made by the package, or have no parameters."""
 USED = {
@@ -119,9 +120,10 @@ VALID = {
     "dest": "a.mp4",
     "key": "one",
     "accept_duplicate_risk": True,
+    "purchases": 1,
 }
 """Arguments of the required parameters, to vary one at a time."""
-NEEDED = {"request", "accept_duplicate_risk"}
+NEEDED = {"request", "accept_duplicate_risk", "purchases"}
 """Parameters that have a default and are needed all the same."""
 
 _NUMBER = r"\b(float|int)\b"
@@ -270,11 +272,11 @@ async def test_wrong_argument_of_a_session(owner, parameter, dialect, gateway, o
 def test_every_public_class_is_in_the_table():
     """A new public class whose instances users make is in the table, or is known to be made by the package."""
     by_the_package = {
-        "BatchStats", "Changed", "Credits", "Downloaded", "Downloading", "Entry", "FileStream", "Finished",
-        "Generation", "Image", "Journal", "KeyUsage", "MemoryJournal", "Outcome", "Paused", "Phase", "Polled",
-        "Preview", "PromptMismatch", "PromptRow", "Prompts", "Reconciled", "Retried", "State", "StillInDoubt",
+        "BatchStats", "BudgetStatus", "Changed", "Credits", "Downloaded", "Downloading", "Entry", "FileStream",
+        "Finished", "Generation", "Image", "Journal", "KeyUsage", "MemoryJournal", "Outcome", "Paused", "Phase",
+        "Polled", "Preview", "PromptMismatch", "PromptRow", "Prompts", "Reconciled", "Retried", "State", "StillInDoubt",
         "SubmitFailed", "Submitted", "User", "Video", "Layer", "OtherOutput", "UploadedFile",
-        "Uploaded", "Uploading",
+        "PostgresJournal", "SpendingJournal", "Spent", "Uploaded", "Uploading",
     }  # fmt: skip
     classes = {
         name

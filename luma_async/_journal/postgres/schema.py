@@ -35,6 +35,11 @@ MIGRATIONS = (
     CREATE UNIQUE INDEX luma_entries_bought ON luma_entries (service, generation_id) WHERE generation_id IS NOT NULL;
     CREATE INDEX luma_entries_phase ON luma_entries (phase, number);
     """,
+    """
+    ALTER TABLE luma_entries ADD COLUMN price text, ADD COLUMN charges integer NOT NULL DEFAULT 1;
+    CREATE INDEX luma_entries_spent ON luma_entries (service, sent_at) INCLUDE (price, charges)
+    WHERE phase NOT IN ('not_sent', 'refused');
+    """,
 )
 """What leads from each version to the next. The version of a schema is the number of migrations that it has had."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from luma_async.values.entries import Entry
 
-_TYPES = {"attempts": "integer", "sent_at": "timestamptz", "updated_at": "timestamptz"}
+_TYPES = {"attempts": "integer", "charges": "integer", "sent_at": "timestamptz", "updated_at": "timestamptz"}
 """The types of the columns that are no text."""
 
 

@@ -17,9 +17,11 @@ from luma_async.values.public import public
 from luma_async.values.validators import check_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
+    from datetime import datetime
 
     from luma_async._journal.sqlite.table import EntryTable
+    from luma_async.values.budget import Spent
     from luma_async.values.entries import Entry, Phase
 
 _T = TypeVar("_T")
@@ -102,6 +104,25 @@ class SqliteJournal:
             Returns at once; the change is made completely or not at all.
         """
         return await self._ask(lambda table: table.change(key, step), writes=True)
+
+    async def spent(self, service: str, since: Sequence[datetime | None]) -> list[Spent]:
+        """Return for each moment what was spent at a service after it; None means all that was ever spent."""
+        return await self._ask(lambda table: table.spent(service, since))
+
+    async def change_within(
+        self,
+        key: str,
+        step: Callable[[Entry | None, Sequence[Spent]], Entry | None],
+        *,
+        service: str,
+        since: Sequence[datetime | None],
+    ) -> Entry | None:
+        """Replace the entry of `key` by `step(entry, spent)`, as `change()` does, in one transaction on disk."""
+
+        def change(table: EntryTable) -> Entry | None:
+            return table.change(key, lambda standing: step(standing, table.spent(service, since)))
+
+        return await self._ask(change, writes=True)
 
     async def entries(self, *, service: str | None = None, phases: Collection[Phase] | None = None) -> list[Entry]:
         """Return the entries of a service in the given phases, oldest first; None means all."""

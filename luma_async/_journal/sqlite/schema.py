@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from luma_async._journal.sqlite.table import INDEX, TABLE
+from luma_async._journal.sqlite.table import INDEX, PRICES, TABLE
 from luma_async.values.errors import JournalBusy, JournalError, JournalTooNew
 
 if TYPE_CHECKING:
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x6C756D61
 """The letters `luma`: they mark a file as a journal."""
-SCHEMA_VERSION = 1
-"""Incremented with every change to the tables."""
+STEPS = ((TABLE, INDEX), PRICES)
+"""The statements that lead from each version of the tables to the next one, from no tables on."""
+SCHEMA_VERSION = len(STEPS)
 BUSY_S = 10.0
 """How long another process may lock the file. Sessions lock it for milliseconds; other programs may not end soon."""
 
@@ -97,10 +98,10 @@ def _recognise(connection: sqlite3.Connection, path: Path) -> None:
         if _kind(error) != sqlite3.SQLITE_NOTADB:
             raise
         raise _foreign(path) from None
-    if not known:
-        _make_tables(connection, path)
-    if _pragma(connection, "application_id") != APPLICATION_ID:
+    if known not in {0, APPLICATION_ID}:
         raise _foreign(path)
+    if not known or _pragma(connection, "user_version") < SCHEMA_VERSION:
+        _make_tables(connection, path)
     version = _pragma(connection, "user_version")
     if version > SCHEMA_VERSION:
         raise JournalTooNew(
@@ -111,15 +112,17 @@ def _recognise(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
-    """Create the tables, unless another process has just done so."""
+    """Create the tables, or bring those of an earlier version up to date, unless another process has just done so."""
     connection.execute("BEGIN IMMEDIATE")
-    if not _pragma(connection, "application_id"):
-        if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-            raise _foreign(path)
-        connection.execute(TABLE)
-        connection.execute(INDEX)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    known, version = _pragma(connection, "application_id"), _pragma(connection, "user_version")
+    if known != APPLICATION_ID and (known or connection.execute("SELECT 1 FROM sqlite_master").fetchone()):
+        raise _foreign(path)
+    # A file that is not a journal may have a version of its own.
+    for statements in STEPS[version if known else 0 :]:
+        for statement in statements:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {max(version, SCHEMA_VERSION) if known else SCHEMA_VERSION}")
     connection.execute("COMMIT")
 
 

@@ -6,10 +6,12 @@ import json
 import sqlite3
 from copy import copy
 from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING
 
 from luma_async._journal.rows import COLUMNS, RowFormat
+from luma_async.values.budget import Spent
 from luma_async.values.entries import Phase
 from luma_async.values.errors import KeyConflict
 
@@ -40,6 +42,13 @@ CREATE TABLE entries (
 )
 """
 INDEX = "CREATE UNIQUE INDEX bought ON entries (service, generation_id) WHERE generation_id IS NOT NULL"
+_IS_SPENT = "phase NOT IN ('not_sent', 'refused')"
+PRICES = (
+    "ALTER TABLE entries ADD COLUMN price TEXT",
+    "ALTER TABLE entries ADD COLUMN charges INTEGER NOT NULL DEFAULT 1",
+    # It has all that a budget counts, so that no entry has to be read.
+    f"CREATE INDEX spent ON entries (service, sent_at, price, charges) WHERE {_IS_SPENT}",
+)
 
 
 def _moment(at: datetime | None) -> str | None:
@@ -77,6 +86,11 @@ _BY_GENERATION = f"{_SELECT} WHERE service = ? AND generation_id = ?"
 _IN_ORDER = (
     f"{_SELECT} WHERE (:service IS NULL OR service = :service) "  # noqa: S608
     "AND (:phases IS NULL OR phase IN (SELECT value FROM json_each(:phases))) ORDER BY number"
+)
+# Moments are texts in ISO 8601, all in UTC, so they are in order. The empty text is before all of them.
+_SPENT = (
+    f"SELECT price, COUNT(*), SUM(charges) FROM entries INDEXED BY spent WHERE {_IS_SPENT} "  # noqa: S608
+    "AND service = ? AND sent_at > ? GROUP BY price"
 )
 _INSERT = f"INSERT INTO entries ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 
@@ -142,6 +156,16 @@ class EntryTable:
         wanted = None if phases is None else json.dumps(list(phases))
         rows = self._connection.execute(_IN_ORDER, {"service": service, "phases": wanted})
         return [entry for entry in map(_read, rows) if entry is not None]
+
+    def spent(self, service: str, since: Sequence[datetime | None]) -> list[Spent]:
+        """Return for each moment what was spent at a service after it; None means all that was ever spent."""
+        return [self._spent(service, "" if moment is None else moment.isoformat()) for moment in since]
+
+    def _spent(self, service: str, since: str) -> Spent:
+        spent = Spent()
+        for price, entries, charges in self._connection.execute(_SPENT, (service, since)):
+            spent = spent.plus(None if price is None else Decimal(price) * entries, charges)
+        return spent
 
     def change(self, key: str, step: Callable[[Entry | None], Entry | None]) -> Entry | None:
         """Replace an entry by the result of a step, with a single statement within a transaction.
