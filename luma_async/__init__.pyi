@@ -63,6 +63,7 @@ from .values.errors import (
     NoResponse as NoResponse,
     NotSent as NotSent,
     OutOfCredit as OutOfCredit,
+    PromptFileError as PromptFileError,
     PromptRejected as PromptRejected,
     RateLimited as RateLimited,
     Refused as Refused,

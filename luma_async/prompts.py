@@ -12,13 +12,14 @@ import io
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from operator import itemgetter
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import attrs
 
 from luma_async._download.names import SEPARATORS, collisions
-from luma_async.values.errors import InvalidInput, LumaError
+from luma_async.values.errors import InvalidInput, LumaError, PromptFileError
 from luma_async.values.keyframes import GenerationKeyframe, ImageKeyframe, Keyframes
 from luma_async.values.public import public
 from luma_async.values.requests import VideoRequest
@@ -125,9 +126,10 @@ def read_prompts(
         check: called with each request. `check=RixAPI().submit_call` finds fields that the dialect does not support.
 
     Raises:
-        InvalidInput: a row is invalid; the message lists every invalid row with its line and field. Or the format is
-            unknown: an unknown document is not read as text, since every line of it would be submitted.
-        OSError: the file cannot be read.
+        InvalidInput: a row is invalid; the message lists every fault with its line and field. Or there are no prompts.
+            Or the format is unknown: an unknown document is not read as text, since every line of it would be
+            submitted.
+        PromptFileError: the file cannot be read. It is also an `OSError`.
     """
     check_path(path, "path")
     _check_options(format, check)
@@ -139,7 +141,13 @@ def read_prompts(
             field="format",
             message=f"cannot tell the format of {file.name} from its extension; pass format= (--format): {formats}.",
         )
-    return parse_prompts(file.read_bytes(), format=known, name=str(path), folder=file.parent, check=check)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        failure = PromptFileError.of(error, field=str(path))
+    else:
+        return parse_prompts(data, format=known, name=str(path), folder=file.parent, check=check)
+    raise failure
 
 
 def parse_prompts(
@@ -160,36 +168,34 @@ def parse_prompts(
         check: called with each request.
 
     Raises:
-        InvalidInput: a row is invalid; the message lists every invalid row with its line and field.
+        InvalidInput: a row is invalid; the message lists every fault with its line and field. Or there are no prompts.
     """
     _check_options(format, check)
     rows: list[PromptRow] = []
-    problems: list[str] = []
+    problems: list[tuple[int, str]] = []
     # Spreadsheets write a byte order mark first, some of them that of UTF-16.
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
     try:
         text = data.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        text, problems = "", [f"line {line}: is not {encoding.upper()} text."]
+        text, problems = "", [(line, f"line {line}: is not {encoding.upper()} text.")]
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        text, problems = "", [f"line {line}: contains a NUL character; save the file as UTF-8 text."]
-    for line, fields in _READERS[format](text):
-        try:
-            row = _row(fields, line, folder)
-            request = row.request
-            if check is not None:
-                check(request)
-        except LumaError as error:
-            problems.append(f"line {line}, {error}")
-        else:
+        text, problems = "", [(line, f"line {line}: contains a NUL character; save the file as UTF-8 text.")]
+    for found in _READERS[format](text):
+        row, faults = _check_row(found, folder, check)
+        problems += [(found[0], f"line {found[0]}, {fault}") for fault in faults]
+        if row is not None:
             rows.append(row)
     problems += _repeated(rows)
     if problems:
-        rows_found = "1 invalid row" if len(problems) == 1 else f"{len(problems)} invalid rows"
-        message = f"{rows_found}; nothing was submitted:\n  " + "\n  ".join(problems)
-        raise InvalidInput(field=name, message=message)
+        count = len({line for line, _ in problems})
+        invalid = "1 invalid row" if count == 1 else f"{count} invalid rows"
+        lines = [text for _, text in sorted(problems, key=itemgetter(0))]
+        raise InvalidInput(field=name, message="\n  ".join([f"{invalid}; nothing was submitted:", *lines]))
+    if not rows:
+        raise InvalidInput(field=name, message="has no prompts; nothing was submitted or changed.")
     return Prompts(tuple(rows))
 
 
@@ -222,42 +228,43 @@ def read_keyframe(value: str, field: str, folder: Path = Path()) -> Keyframe:
     raise InvalidInput(field=field, message=message)
 
 
-_Fields: TypeAlias = "dict[str, Any] | InvalidInput"
+_Found: TypeAlias = "tuple[int, dict[str, Any], list[LumaError]]"
+"""The number of a row's last line, its fields, and what is wrong with the others."""
 
 
-def _read_text(text: str) -> Iterator[tuple[int, _Fields]]:
+def _read_text(text: str) -> Iterator[_Found]:
     for line, prompt in enumerate(io.StringIO(text, newline=None), 1):
         if prompt.strip():
-            yield line, {"prompt": prompt.strip()}
+            yield line, {"prompt": prompt.strip()}, []
 
 
-def _read_jsonl(text: str) -> Iterator[tuple[int, _Fields]]:
+def _read_jsonl(text: str) -> Iterator[_Found]:
     for line, document in enumerate(io.StringIO(text, newline=None), 1):
         if document.strip():
-            yield line, _from_json(document)
+            yield line, *_from_json(document)
 
 
-def _from_json(document: str) -> _Fields:
+def _from_json(document: str) -> tuple[dict[str, Any], list[LumaError]]:
     try:
         value: Any = json.loads(document)
     except (ValueError, RecursionError):
         value = None
     if isinstance(value, str):
-        return {"prompt": value}
+        return {"prompt": value}, []
     if isinstance(value, dict):
-        return cast("dict[str, Any]", value)
-    return InvalidInput(field="row", message="is not a JSON object or string.")
+        return cast("dict[str, Any]", value), []
+    return {}, [InvalidInput(field="row", message="is not a JSON object or string.")]
 
 
-def _read_csv(text: str) -> Iterator[tuple[int, _Fields]]:
+def _read_csv(text: str) -> Iterator[_Found]:
     return _read_table(text, default=",")
 
 
-def _read_tsv(text: str) -> Iterator[tuple[int, _Fields]]:
+def _read_tsv(text: str) -> Iterator[_Found]:
     return _read_table(text, default="\t")
 
 
-def _read_table(text: str, *, default: str) -> Iterator[tuple[int, _Fields]]:
+def _read_table(text: str, *, default: str) -> Iterator[_Found]:
     """Read the rows of a table.
 
     Args:
@@ -268,7 +275,7 @@ def _read_table(text: str, *, default: str) -> Iterator[tuple[int, _Fields]]:
         # An empty line in its place keeps the numbers of the lines.
         separator, text = named[1], text[named.end() :]
         if separator not in _SEPARATORS:
-            yield 1, InvalidInput(field="sep", message=f"must be one of {', '.join(_SEPARATORS.values())}.")
+            yield 1, {}, [InvalidInput(field="sep", message=f"must be one of {', '.join(_SEPARATORS.values())}.")]
             return
     else:
         separator = _find_separator(text, default)
@@ -281,17 +288,17 @@ def _read_table(text: str, *, default: str) -> Iterator[tuple[int, _Fields]]:
             return
         except csv.Error as error:
             # After a row that cannot be read, the reader no longer knows where rows begin.
-            yield table.line_num, InvalidInput(field="row", message=f"is not CSV: {error}.")
+            yield table.line_num, {}, [InvalidInput(field="row", message=f"is not CSV: {error}.")]
             return
         if not any(cells):
             continue
         if header is None:
             header = cells
             if problem := _header_problem(header, separator):
-                yield table.line_num, problem
+                yield table.line_num, {}, [problem]
                 return
         else:
-            yield table.line_num, _from_cells(cells, header, separator)
+            yield table.line_num, *_from_cells(cells, header, separator)
 
 
 class _Table(Iterator["list[str]"]):
@@ -327,7 +334,7 @@ def _find_separator(text: str, default: str) -> str:
     return found
 
 
-_READERS: dict[PromptFormat, Callable[[str], Iterable[tuple[int, _Fields]]]] = {
+_READERS: dict[PromptFormat, Callable[[str], Iterable[_Found]]] = {
     "text": _read_text,
     "csv": _read_csv,
     "tsv": _read_tsv,
@@ -348,38 +355,75 @@ def _header_problem(header: list[str], separator: str) -> InvalidInput | None:
     return InvalidInput(field=repeated[0], message="is the name of two columns.") if repeated else None
 
 
-def _from_cells(cells: list[str], header: list[str], separator: str) -> _Fields:
+def _from_cells(cells: list[str], header: list[str], separator: str) -> tuple[dict[str, Any], list[LumaError]]:
     """Convert the cells of a row to fields; an empty cell means that the field is absent."""
     word = _SEPARATORS[separator]
     if len(cells) > len(header):
         message = f"has {len(cells)} cells for {len(header)} columns; quote prompts that contain a {word}."
-        return InvalidInput(field="row", message=message)
+        return {}, [InvalidInput(field="row", message=message)]
     named = list(zip(header, cells, strict=False))
     if any(cell and not name for name, cell in named):
         message = f"has a cell in a column without a name; quote prompts that contain a {word}."
-        return InvalidInput(field="row", message=message)
-    fields: dict[str, Any] = {name: cell for name, cell in named if cell}
-    for name in {"loop", "expand_prompt"} & fields.keys():
-        if fields[name].lower() not in _FLAGS:
-            return InvalidInput(field=name, message="must be true, false or empty.")
-        fields[name] = _FLAGS[fields[name].lower()]
-    if "concepts" in fields:
-        fields["concepts"] = [concept.strip() for concept in fields["concepts"].split(",") if concept.strip()]
-    if "extra" in fields:
+        return {}, [InvalidInput(field="row", message=message)]
+    fields: dict[str, Any] = {}
+    faults: list[LumaError] = []
+    for name, cell in named:
+        if cell:
+            try:
+                fields[name] = _from_cell(name, cell)
+            except (KeyError, ValueError, RecursionError):
+                what = "a JSON object" if name == "extra" else "true, false"
+                faults.append(InvalidInput(field=name, message=f"must be {what} or empty."))
+    return fields, faults
+
+
+def _from_cell(name: str, cell: str) -> Any:
+    match name:
+        case "loop" | "expand_prompt" | "hdr" | "exr_export":
+            return _FLAGS[cell.lower()]
+        case "concepts":
+            return [concept.strip() for concept in cell.split(",") if concept.strip()]
+        case "extra":
+            return json.loads(cell)
+        case _:
+            return cell
+
+
+def _check_row(
+    found: _Found, folder: Path, check: Callable[[VideoRequest], object] | None
+) -> tuple[PromptRow | None, list[LumaError]]:
+    """Return a row, or everything that is wrong with it."""
+    line, fields, faults = found
+    if faults and not fields:
+        return None, faults
+    try:
+        row = _row(fields, line, folder)
+        request = row.request
+        if check is not None:
+            check(request)
+    except LumaError as error:
+        return None, [*faults, *(_faults_of_fields(fields, folder) or [error])]
+    return (None if faults else row), faults
+
+
+def _faults_of_fields(fields: dict[str, Any], folder: Path) -> list[LumaError]:
+    """Check each field by itself: the check of a whole row ends with its first fault."""
+    faults: list[LumaError] = []
+    # With an unknown field, the prompt is more likely misspelled than missing.
+    missing = {"prompt": None} if fields.keys() <= _FIELDS else {}
+    for name, value in {**missing, **fields}.items():
         try:
-            fields["extra"] = json.loads(fields["extra"])
-        except (ValueError, RecursionError):
-            return InvalidInput(field="extra", message="must be a JSON object or empty.")
-    return fields
+            _ = _row({"prompt": "any", name: value}, 0, folder).request
+        except LumaError as error:
+            faults.append(error)
+    return faults
 
 
-def _row(fields: _Fields, line: int, folder: Path) -> PromptRow:
-    if isinstance(fields, InvalidInput):
-        raise fields
+def _row(fields: dict[str, Any], line: int, folder: Path) -> PromptRow:
     unknown = [name for name in fields if name not in _FIELDS]
     if unknown:
         raise InvalidInput(field=unknown[0], message=f"is not a known field; known fields: {_known()}.")
-    if "prompt" not in fields:
+    if fields.get("prompt") is None:
         raise InvalidInput(field="prompt", message="is missing.")
     key, output = fields.get("key"), fields.get("output")
     if key is not None:
@@ -406,19 +450,19 @@ def _check_output(output: object) -> None:
         raise InvalidInput(field="output", message="must be a relative path inside the folder of the batch.")
 
 
-def _repeated(rows: list[PromptRow]) -> list[str]:
+def _repeated(rows: list[PromptRow]) -> list[tuple[int, str]]:
     """Find rows with the same key or the same output."""
-    problems: list[str] = []
-    keyed = [row for row in rows if row.key is not None]
     first: dict[str, int] = {}
-    for row in keyed:
-        assert row.key is not None
-        if first.setdefault(row.key, row.line) != row.line:
-            problems.append(f"line {row.line}, key: is already used on line {first[row.key]}.")
+    problems = [
+        (row.line, f"line {row.line}, key: is already used on line {first[row.key]}.")
+        for row in rows
+        if row.key is not None and first.setdefault(row.key, row.line) != row.line
+    ]
     written = [row for row in rows if row.output is not None and not row.output.endswith(SEPARATORS)]
     for name, indices in collisions(str(PurePath(row.output or "")) for row in written).items():
-        lines = [str(written[index].line) for index in indices]
-        problems.append(f"line {lines[-1]}, output: {name} is written by lines {', '.join(lines)}.")
+        lines = [written[index].line for index in indices]
+        numbers = ", ".join(map(str, lines))
+        problems.append((lines[-1], f"line {lines[-1]}, output: {name} is written by lines {numbers}."))
     return problems
 
 

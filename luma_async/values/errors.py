@@ -4,6 +4,7 @@
 LumaError
 ├── ConfigurationError (ValueError)   a setting is missing or contradicts another; nothing was sent
 ├── InvalidInput (ValueError)         an argument is invalid; nothing was submitted
+│   └── PromptFileError (OSError)     a file of prompts cannot be read
 ├── UnsupportedOperation              the dialect has no such call; nothing was sent
 ├── SessionClosed                     the session is not open
 ├── TransportError                    no usable response
@@ -121,6 +122,22 @@ class InvalidInput(LumaError, ValueError):
 
     def _text(self) -> str:
         return f"{self.field}: {self.message}"
+
+
+@error
+class PromptFileError(InvalidInput, OSError):
+    """A file of prompts cannot be read. Nothing was submitted.
+
+    `errno` says why, as for every `OSError`.
+    """
+
+    errno: int | None = None
+    """The number of the system's error, such as `errno.ENOENT`."""
+
+    @classmethod
+    def of(cls, cause: OSError, *, field: str) -> Self:
+        """Return the error for an error of the operating system."""
+        return cls(errno=cause.errno, field=field, message=f"{cause.strerror or cause}.")
 
 
 @error

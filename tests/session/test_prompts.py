@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
@@ -11,6 +12,8 @@ from luma_async import (
     ImageKeyframe,
     InvalidInput,
     Keyframes,
+    LumaError,
+    PromptFileError,
     RixAPI,
     VideoRequest,
     read_prompts,
@@ -30,7 +33,8 @@ def problems_of(text, kind="csv", **options):
         parse(text, kind, **options)
     assert caught.value.field == "prompts"
     first, *problems = str(caught.value).splitlines()
-    rows = "1 invalid row" if len(problems) == 1 else f"{len(problems)} invalid rows"
+    count = len({problem.partition(",")[0].partition(":")[0] for problem in problems})
+    rows = "1 invalid row" if count == 1 else f"{count} invalid rows"
     assert first == f"prompts: {rows}; nothing was submitted:"
     return [problem.strip() for problem in problems]
 
@@ -206,6 +210,54 @@ def test_all_invalid_rows_in_one_error():
 def test_repeated_key_or_output(text, problems):
     """Two rows must not have the same key or the same file, in whatever case or form its path is written."""
     assert problems_of(text) == problems
+
+
+def test_all_faults_of_a_row():
+    """Every fault of a row is listed, whichever cell is read first, and all faults are in the order of the lines."""
+    text = (
+        "prompt,key,loop,frame0,aspect_ratio\n"
+        "a cat,one,,,\n"
+        "a dog,two,perhaps,no.jpg,wide\n"
+        "a hen,one,,,\n"
+        ",three,maybe,,\n"
+    )
+    assert [problem.split(":")[0] for problem in problems_of(text)] == [
+        "line 3, loop",
+        "line 3, frame0",
+        "line 3, aspect_ratio",
+        "line 4, key",
+        "line 5, loop",
+        "line 5, prompt",
+    ]
+    row = '{"prompt": null, "loop": "yes", "shape": 1}'
+    assert [problem.split(":")[0] for problem in problems_of(row, "jsonl")] == [
+        "line 1, prompt",
+        "line 1, loop",
+        "line 1, shape",
+    ]
+
+
+@pytest.mark.parametrize(("kind", "text"), [("text", "\n \n"), ("csv", "prompt,key\n"), ("jsonl", ""), ("tsv", "")])
+def test_no_prompts_is_refused(kind, text):
+    """A file without prompts is an error: an empty batch would hide that it was the wrong file."""
+    with pytest.raises(InvalidInput, match="prompts: has no prompts; nothing was submitted or changed"):
+        parse(text, kind)
+
+
+@pytest.mark.parametrize("kind", [LumaError, InvalidInput, OSError])
+def test_missing_file_of_prompts(tmp_path, kind):
+    """A file that cannot be read is an error of this library, and an `OSError` with its number."""
+    path = tmp_path / "no.csv"
+    with pytest.raises(kind, match=r"no\.csv: No such file or directory\.$") as caught:
+        read_prompts(path)
+    assert isinstance(caught.value, PromptFileError)
+    assert (caught.value.errno, caught.value.field) == (errno.ENOENT, str(path))
+
+
+def test_switches_in_tables():
+    """Every field that is true or false may be written in a table."""
+    (request,) = parse("prompt,loop,expand_prompt,hdr,exr_export\na cat,yes,no,true,1\n")
+    assert (request.loop, request.expand_prompt, request.hdr, request.exr_export) == (True, False, True, True)
 
 
 def test_check_finds_unsupported_fields():

@@ -20,6 +20,7 @@ TREE = """
 LumaError
     ConfigurationError +ValueError
     InvalidInput +ValueError
+        PromptFileError +OSError
     UnsupportedOperation
     SessionClosed
     TransportError
@@ -69,6 +70,7 @@ FIELDS = {
     "LumaError": {"message": "what happened"},
     "ConfigurationError": {"message": "no key: set LUMA_API_KEY"},
     "InvalidInput": {"message": "must be a string", "field": "prompt"},
+    "PromptFileError": {"message": "No such file or directory.", "field": "no.csv", "errno": 2},
     "UnsupportedOperation": {"operation": "upscale", "service": "rixapi", "hint": "Use another."},
     "SessionClosed": {},
     "TransportError": {"message": "broken"},
@@ -113,6 +115,7 @@ NEXT_STEPS = {
     "ConfigurationError": "set LUMA_API_KEY",
     "InvalidInput": "prompt: must be a string",
     "UnsupportedOperation": "does not support upscale; nothing was sent. Use another.",
+    "PromptFileError": "no.csv: No such file or directory.",
     "SessionClosed": "async with LumaSession",
     "NotSent": "check base_url and the network, then try again",
     "NoResponse": "try again later",

@@ -95,9 +95,6 @@ def _read_stdin(arguments: argparse.Namespace) -> None:
 async def run(arguments: argparse.Namespace) -> int:
     """Read and check the prompts, then buy what is missing."""
     prompts = _read_prompts(arguments, dialect_of(arguments))
-    if not prompts:
-        name = "standard input" if arguments.file == "-" else arguments.file
-        raise InvalidInput(field=name, message="has no prompts; nothing was submitted or changed.")
     arguments.journal = arguments.out / BATCH_JOURNAL
     if arguments.dry_run:
         # A dry run creates no file, not even an empty journal.
@@ -136,11 +133,7 @@ def _read_prompts(arguments: argparse.Namespace, dialect: Dialect) -> Prompts:
         return parse_prompts(
             arguments.data, format=arguments.format or "text", name="standard input", check=dialect.submit_call
         )
-    try:
-        return read_prompts(arguments.file, format=arguments.format, check=dialect.submit_call)
-    except OSError as error:
-        why = error.strerror or str(error)
-    raise InvalidInput(field=arguments.file, message=f"{why}.")
+    return read_prompts(arguments.file, format=arguments.format, check=dialect.submit_call)
 
 
 def _batch(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -> Batch:
