@@ -56,6 +56,7 @@ _PYTHON = (
     (r"has an argument of its own; `extra` is", "has a flag of its own; --extra is"),
     (r",? or None for no limit", ""),
     (r"it was bought from (\S+ \S+), not (\S+ \S+)\.", r"it belongs to a submit to \1, and this is \2."),
+    (r"\(Keyframes\.at, (--keyframe)\)", r"with \1"),
     (r"\bpass (--)", r"use \1"),
     (r"\. Pass another path", ". Use --journal to name another file"),
     (r"\bpass (?:another path|the path of a file)", "use --journal to name another file"),
@@ -66,6 +67,18 @@ _PYTHON = (
     (r"True, False or None\b", "true, false or null"),
     (r"; use ImageKeyframe\.from_bytes\(\)", ""),
 )
+
+
+_WITHOUT_FLAG = (
+    ("--journal", r"[Uu]se --journal to name another file", "choose another folder"),
+    ("--watermark", r"--watermark(?= accepts)", "`luma-async download --watermark`"),
+    ("--extra", r"has a flag of its own; --extra", "has a column of its own; extra"),
+    ("--extra", r"--extra(?= sends)", "The column extra"),
+    ("--overwrite", r"; --overwrite replaces it", ""),
+    ("--keyframe", r"; use [^;]* --keyframe", ""),
+    ("--key", r"--key\b", "key"),
+)
+"""Flags that some commands lack, what is said about them, and what to say in these commands."""
 
 
 def exit_code(error: Exception) -> int:
@@ -97,7 +110,11 @@ def error_text(error: Exception, arguments: argparse.Namespace, *, generation_id
         )
     if vars(arguments).get("unpaid") and isinstance(error, _CHARGES_NOTHING) and "othing was" not in text:
         text = f"{text.rstrip('.')}. Nothing was charged."
-    return in_flags(text)
+    text = in_flags(text)
+    for flag, pattern, replacement in _WITHOUT_FLAG:
+        if flag not in arguments.flags:
+            text = re.sub(pattern, replacement, text)
+    return text
 
 
 def in_flags(text: str) -> str:

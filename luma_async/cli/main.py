@@ -76,8 +76,9 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{command}: {message}\n{hint}See {command} --help\n")
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        """Print help or an error, which may repeat what was typed."""
-        super()._print_message(printable(message), file)
+        """Print help or an error, which may repeat what was typed. `argparse` would hide that the output is closed."""
+        if (stream := file or sys.stderr) is not None:
+            stream.write(printable(message))
 
 
 class _Version(argparse.Action):

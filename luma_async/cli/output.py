@@ -12,11 +12,11 @@ import os
 import sys
 from datetime import datetime
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     import attrs
 
@@ -65,6 +65,16 @@ def print_line(text: str) -> None:
 def print_path(path: Path | None) -> None:
     """Print a path on stdout; a program that reads it gets it exactly."""
     print(printable(str(path)) if sys.stdout.isatty() else path, flush=True)
+
+
+def as_typed(path: Path, typed: str | Path) -> Path:
+    """Return a path in the form of the typed file or folder: absolute, or relative to the working directory.
+
+    The journal has absolute paths, so that the same file would otherwise be printed in two forms.
+    """
+    if Path(typed).is_absolute():
+        return path.absolute()
+    return Path(os.path.relpath(path)) if path.is_absolute() else path
 
 
 def printable(text: str) -> str:

@@ -13,7 +13,7 @@ import attrs
 from luma_async._download.part_file import check_before_purchase, is_folder
 from luma_async.cli.errors import error_text, exit_code
 from luma_async.cli.options import add_common, add_private_hosts, add_timeout, open_session, resume_command
-from luma_async.cli.output import print_generation, print_json, print_line, print_path, print_status
+from luma_async.cli.output import as_typed, print_generation, print_json, print_line, print_path, print_status
 from luma_async.cli.progress import progress
 from luma_async.handle import PollingFailed, WaitTimeout
 from luma_async.values.errors import DownloadError, GenerationFailed, InvalidInput, LumaError
@@ -144,7 +144,7 @@ async def buy(arguments: argparse.Namespace, request: Request) -> int:
                     for place in range(1, len(generation.outputs)):
                         print_path(await _download(handle, destination, arguments, output=place))
             except asyncio.CancelledError:
-                display.final_messages.append(f"Interrupted. {_state_of(handle, display, fetch)}")
+                display.final_messages.append(f"Interrupted. {_state_of(handle, display, fetch, destination)}")
                 raise
             except GenerationFailed:
                 raise
@@ -199,10 +199,10 @@ async def _download(
     raise failure
 
 
-def _state_of(handle: GenerationHandle, display: Progress, fetch: str) -> str:
+def _state_of(handle: GenerationHandle, display: Progress, fetch: str, typed: str) -> str:
     paid = f"Generation {handle.id} is paid"
     if (path := display.on_disk.get(handle.id)) is not None:
-        return f"{paid}, and its file is complete: {path}"
+        return f"{paid}, and its file is complete: {as_typed(path, typed)}"
     final = handle.last is not None and handle.last.final
     return f"{paid}{'' if final else ' and keeps running'}. To fetch it: {fetch}"
 
@@ -225,7 +225,9 @@ async def download_all(
     except asyncio.CancelledError:
         # A file can be complete although its outcome was not handled yet.
         complete = [display.on_disk[generation_id] for generation_id in missing if generation_id in display.on_disk]
-        display.final_messages += [f"Interrupted. Already on disk: {path}" for path in complete]
+        display.final_messages += [
+            f"Interrupted. Already on disk: {as_typed(path, arguments.output)}" for path in complete
+        ]
         missing = [generation_id for generation_id in missing if generation_id not in display.on_disk]
         if missing:
             fetch = resume_command(

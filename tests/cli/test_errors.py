@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import ast
+import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+import luma_async
 from luma_async import (
     ConfigurationError,
     DownloadError,
@@ -26,6 +30,9 @@ from luma_async import (
     WaitTimeout,
 )
 from luma_async.cli.errors import error_text, exit_code, in_flags
+from luma_async.cli.main import COMMANDS, make_parser
+
+PACKAGE = Path(luma_async.__file__).parent
 
 
 @pytest.mark.parametrize(
@@ -67,7 +74,7 @@ def arguments(monkeypatch):
         edition=None,
         aspect_ratio="16:9",
         key="cat",
-        flags={"--aspect-ratio", "--timeout"},
+        flags={"--aspect-ratio", "--timeout", "--key", "--journal", "--overwrite"},
     )
 
 
@@ -103,6 +110,56 @@ def arguments(monkeypatch):
 def test_error_text(arguments, error, words):
     """The text ends with the next command, with the typed journal, and names flags."""
     assert words in error_text(error, arguments)
+
+
+@cache
+def messages():
+    """Return each text of the library that names a flag, with its module; the parts in braces are left out."""
+    return list(read_messages())
+
+
+def read_messages():
+    """Read them from the source."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = str(path.relative_to(PACKAGE))
+        if module.startswith("cli"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        parts = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(part.value if isinstance(part, ast.Constant) else "2025" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in parts:
+                text = node.value
+            else:
+                continue
+            if "\n" not in text and "docker" not in text and ("extra" in text or "--" in text):
+                yield module, text
+
+
+def can_say(module, flags):
+    """Whether a command with these flags can print a message of this module."""
+    buys = "--detach" in flags or "--max-in-flight" in flags
+    if module == "prompts.py":
+        return "--max-in-flight" in flags
+    if module.startswith("_doubts"):
+        return "--accept-duplicate-risk" in flags
+    if module.startswith("_download"):
+        return buys or "--watermark" in flags
+    return buys if module.startswith("_wire") else bool({"--base-url", "--journal"} <= flags)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_messages_name_flags_there_are(name, monkeypatch):
+    """Every flag in a message is a flag of the command that prints it, or of a command in the same message."""
+    monkeypatch.setenv("LUMA_JOURNAL", "/elsewhere/jobs.db")
+    flags = make_parser(name).get_default("flags")
+    typed = argparse.Namespace(command=name, journal=Path("/elsewhere/jobs.db"), flags=flags, key=None)
+    checked = [(module, text) for module, text in messages() if can_say(module, flags)]
+    for module, text in checked:
+        said = re.sub(r"`?luma-async [^`.]*", "", error_text(ConfigurationError(message=text), typed))
+        assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", said)) <= flags, (module, said)
+    assert checked or "--base-url" not in flags
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,15 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+import attrs
+
 from luma_async import Limits, MemoryJournal, Phase, PollingFailed, WaitTimeout
 from luma_async._download.names import SEPARATORS, SIDECAR_SUFFIX, check_file_name
 from luma_async._download.part_file import check_before_purchase
 from luma_async.cli.errors import error_text
 from luma_async.cli.journal import BATCH_JOURNAL, read_entries
 from luma_async.cli.options import add_json, add_private_hosts, add_service, add_timeout, dialect_of, open_session
-from luma_async.cli.output import one_line, print_json, print_line, print_status
+from luma_async.cli.output import as_typed, one_line, print_json, print_line, print_status
 from luma_async.cli.progress import batch_progress
 from luma_async.prompts import parse_prompts, read_prompts
 from luma_async.values.errors import InvalidInput, LumaError, SubmitInDoubt
@@ -247,6 +249,8 @@ async def _save_results(
         async for outcome in batch:
             arguments.unpaid = outcome.handle is None
             text = None if outcome.error is None else error_text(outcome.error, arguments)
+            if outcome.path is not None:
+                outcome = attrs.evolve(outcome, path=as_typed(outcome.path, arguments.out))  # noqa: PLW2901 - the same
             document = _result(outcome, text, prompts)
             results.write(json.dumps(document) + "\n")
             results.flush()
@@ -304,7 +308,7 @@ async def _write_page(arguments: argparse.Namespace) -> None:
     except (LumaError, OSError) as error:
         print_status(f"The page of clips could not be written: {error_text(error, arguments)}")
     else:
-        print_status(f"All clips on one page: {page}")
+        print_status(f"All clips on one page: {as_typed(page, arguments.out)}")
 
 
 def _exit_code(stats: BatchStats, running: int) -> int:

@@ -36,6 +36,8 @@ async def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         for file in found:
             print_json(file.raw)
+    elif not found:
+        print_status("The service lists no such files.")
     else:
         rows = [
             (file.id, file.state, file.mime_type or "", f"{file.size_bytes or 0:,}", file.filename) for file in found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from luma_async.cli.journal import BATCH_JOURNAL, read_entries
 from luma_async.cli.options import add_json, default_journal
-from luma_async.cli.output import print_json, print_path, print_status
+from luma_async.cli.output import as_typed, print_json, print_path, print_status
 from luma_async.values.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -45,10 +45,11 @@ async def run(arguments: argparse.Namespace) -> int:
         )
     entries = await read_entries(arguments)
     page = write_gallery(arguments.folder, entries)
+    shown = as_typed(page, arguments.folder)
     if arguments.json:
-        print_json({"path": str(page), "entries": len(entries)})
+        print_json({"path": str(shown), "entries": len(entries)})
     else:
-        print_path(page)
+        print_path(shown)
     if arguments.open and not _open_in_browser(page):
         print_status("No browser could be opened.")
     return 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from luma_async.cli.numbers import whole
 from luma_async.cli.options import add_common, open_session
-from luma_async.cli.output import print_generation, print_table, shorten
+from luma_async.cli.output import print_generation, print_status, print_table, shorten
 
 if TYPE_CHECKING:
     import argparse
@@ -38,6 +38,8 @@ async def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         for generation in found:
             print_generation(generation)
+    elif not found:
+        print_status("The service lists no generations.")
     else:
         print_table(("STATE", "GENERATION", "CREATED", "MODEL", "PROMPT"), map(_row, found))
     return 0
