@@ -36,6 +36,20 @@ async def entries(path):
         await journal.aclose()
 
 
+async def test_flags_in_video_body(command, here, gateway):
+    """`--concepts`, `--notify-hook` and `--extra` are sent as the service names them."""
+    flags = ("--concepts", "dolly_zoom, orbit", "--notify-hook", "https://me.example/hook")
+    code, _, err = await command("generate", "a cat", *flags, "--extra", "seed=7", "--extra", 'tags=["a", "b"]')
+    assert code == 0, err
+    [charge] = gateway.charges
+    assert {name: charge.body[name] for name in ("concepts", "callback_url", "seed", "tags")} == {
+        "concepts": [{"key": "dolly_zoom"}, {"key": "orbit"}],
+        "callback_url": "https://me.example/hook",
+        "seed": 7,
+        "tags": ["a", "b"],
+    }
+
+
 async def test_image(command, here, gateway):
     """It sends every field, and the file is a picture."""
     code, printed, _ = await command(

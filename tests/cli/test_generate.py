@@ -169,9 +169,12 @@ async def test_generate_detach(command, here, gateway):
 
 
 async def test_generate_extra(command, here, gateway):
-    """`--extra` sends further fields as JSON; what is not JSON is refused before the purchase."""
-    code, _, err = await command("generate", "cat dance", "--extra", "seed=7", "--extra", 'tag="red"')
+    """`--extra` sends further fields as JSON and `--notify-hook` an address; no other form of `--extra` is sent."""
+    hook = ("--notify-hook", "https://me.example/hook")
+    code, _, err = await command("generate", "cat dance", "--extra", "seed=7", "--extra", 'tag="red"', *hook)
     assert code == 0, err
+    body = gateway.charges[0].body
+    assert (body["seed"], body["tag"], body["notify_hook"]) == (7, "red", "https://me.example/hook")
     for values in (["seed"], ["seed=red"], ["=7"], ["seed=7", "seed=8"]):
         flags = [part for value in values for part in ("--extra", value)]
         code, _, err = await command("generate", "cat dance", *flags)

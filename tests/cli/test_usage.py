@@ -24,12 +24,10 @@ NUMBERS = {
 """The flags that take a number, and commands that have them."""
 
 
-@pytest.mark.parametrize("value", ["-3", "abc", "nan", "", "1e999"])
+@pytest.mark.parametrize("value", ["-3", "abc", "nan", "", "-1e999"])
 @pytest.mark.parametrize(("flag", "commands"), NUMBERS.items(), ids=NUMBERS)
 async def test_invalid_number(command, here, gateway, flag, commands, value):
     """A number that makes no sense is exit code 2 in the words of its flag, before anything else happens."""
-    if (flag, value) == ("--max-in-flight", "1e999"):
-        pytest.skip("an endless limit is no limit")
     (here / "p.txt").write_text("a cat\n", encoding="utf-8")
     for words in commands:
         code, out, err = await command(*words, f"{flag}={value}")
