@@ -116,8 +116,7 @@ async def _run_with_signals(arguments: argparse.Namespace, log: StatusHandler) -
 
 async def _print_doubts(arguments: argparse.Namespace, began_at: datetime) -> None:
     """Print what an interrupt has left in doubt, and the command that settles it."""
-    buys = "detach" in vars(arguments) or arguments.command == "batch"
-    if not buys or "journal" not in vars(arguments) or not arguments.journal.exists():
+    if not {"journal", "base_url"} <= vars(arguments).keys() or not arguments.journal.exists():
         return
     doubts = [doubt for doubt in await read_doubts(arguments) if doubt.sent_at and doubt.sent_at >= began_at]
     if doubts:

@@ -65,6 +65,12 @@ async def test_wrong_key(examine, monkeypatch):
     assert "belongs to this --base-url" in findings["API key"]["finding"]
 
 
+async def test_typed_address_is_shown(examine, gateway):
+    """The finding about the settings has the address and says where it was set."""
+    _, findings = await examine("--base-url", gateway.base_url)
+    assert findings["settings"]["finding"].endswith(f" at {gateway.base_url} (--base-url)")
+
+
 @pytest.mark.parametrize("missing", ["LUMA_API_KEY", "LUMA_BASE_URL"])
 async def test_missing_setting(examine, monkeypatch, missing):
     """A missing setting is exit code 2, and no request is made."""

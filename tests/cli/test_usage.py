@@ -206,3 +206,19 @@ async def test_same_paths_in_second_run(command, here, gateway):
     assert first == second
     assert (await command("gallery", "clips"))[1] == "clips/gallery.html\n"
     assert (await command("gallery", here / "clips"))[1] == f"{here}/clips/gallery.html\n"
+
+
+async def test_second_ctrl_c_of_resubmit(command, start, gateway, here):
+    """A submit that was sent again and interrupted is named as in doubt too."""
+    gateway.inject(drop_after_reading())
+    assert (await command("generate", "cat", "--key", "cat"))[0] == 6
+    gateway.inject(hang(), on="submit", times=ALWAYS)
+    asked = gateway.counts["submit"]
+    process = await start("in-doubt", "resubmit", "cat", "--accept-duplicate-risk")
+    while gateway.counts["submit"] == asked:
+        await asyncio.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    await asyncio.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert (process.returncode, b"The submit 'cat' is in doubt and may have been charged" in err) == (130, True), err

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from luma_async._journal.lifecycle import in_doubt
-from luma_async.cli.errors import error_text, exit_code
+from luma_async.cli.errors import error_text, exit_code, in_flags
 from luma_async.cli.journal import abandon, read_doubts, read_entries, shared_service
 from luma_async.cli.options import add_common, open_session, resume_command
 from luma_async.cli.output import print_entry, print_json, print_line, print_status, print_table, shorten
@@ -87,7 +87,7 @@ def _print_doubts(doubts: Sequence[Entry], arguments: argparse.Namespace) -> Non
 def _row(doubt: Entry, *, several: bool) -> tuple[str, ...]:
     sent = f"{doubt.sent_at:%Y-%m-%d %H:%M}" if doubt.sent_at else ""
     prompt = shorten(str(doubt.request.get("prompt", "")))
-    return doubt.key, sent, *((doubt.service,) if several else ()), prompt, in_doubt(doubt).reason
+    return doubt.key, sent, *((doubt.service,) if several else ()), prompt, in_flags(in_doubt(doubt).reason)
 
 
 async def _reconcile(arguments: argparse.Namespace) -> int:
