@@ -9,7 +9,7 @@ from collections import Counter
 
 import attrs
 
-from luma_async._poll.durations import EARLY_MEAN_S, PRIOR
+from luma_async._poll.durations import PRIOR
 from luma_async._poll.watcher import Watcher
 from luma_async._wire.dialect import STILL_RUNNING, Row
 from luma_async.values.events import Emitter
@@ -41,6 +41,9 @@ def imagine(coroutine):
     with asyncio.Runner(loop_factory=VirtualClock) as runner:
         return runner.run(coroutine)
 
+
+EARLY_FAILURE_S = 4.0
+"""When an early failure comes, on average."""
 
 DONE = Video(url="https://example.com/video.mp4")
 
@@ -140,7 +143,7 @@ def durations(count, *, median_s=60.0, p95_s=180.0, early=0.0, seed=3):
     jitter = random.Random(seed)
     spread = math.log(p95_s / median_s) / 1.645
     return [
-        jitter.expovariate(1 / EARLY_MEAN_S)
+        jitter.expovariate(1 / EARLY_FAILURE_S)
         if jitter.random() < early
         else jitter.lognormvariate(math.log(median_s), spread)
         for _ in range(count)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async._poll.durations import (
+    EARLY_WEIGHT,
     MAX_REMEMBERED,
     MAX_SAMPLED,
     PRIOR,
@@ -74,6 +75,14 @@ def test_early_failures():
         for _ in range(300)
     ]
     assert math.exp(learn(FittedModel.from_prior(PRIOR), finishes).model.log_median) == pytest.approx(60, rel=0.2)
+
+
+def test_early_share_fades():
+    """The share that is expected to finish early falls to the usual one as finishes come, and never below a prior's."""
+    model = learn(FittedModel.from_prior(PRIOR), [seen(60, 1)] * 300).model
+    assert EARLY_WEIGHT < model.early_weight < EARLY_WEIGHT + 0.01
+    none = attrs.evolve(PRIOR, early_weight=0.0)
+    assert learn(FittedModel.from_prior(none), [seen(60, 1)] * 300).model.early_weight == 0
 
 
 def test_number_of_fits():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+import statistics
 
 import attrs
 import pytest
@@ -184,6 +186,17 @@ def test_delay_of_early_failures():
     assert cost(PollPolicy.adaptive(), lasting).early_delay_s <= 5
     assert cost(PollPolicy.adaptive(), lasting, prior=WITHOUT_EARLY_FAILURES).early_delay_s > 5
     assert EARLY_WEIGHT > 0
+
+
+@pytest.mark.parametrize("duration", [2, 5])
+def test_delay_of_short_clips(duration):
+    """With nothing learned, a clip of 2 or 5 s is known within 3 s on average, for two more requests at most."""
+    policy = PollPolicy.adaptive()
+    runs = [cost(policy, [duration], jitter=random.Random(seed)) for seed in range(300)]
+    before = DurationModel(early_weight=EARLY_WEIGHT)
+    usual = [cost(policy, [duration], jitter=random.Random(seed), prior=before) for seed in range(300)]
+    assert statistics.mean(run.delay_s for run in runs) <= 3
+    assert statistics.mean(run.requests for run in runs) <= statistics.mean(run.requests for run in usual) + 2
 
 
 @pytest.mark.parametrize("factor", [1 / 3, 3])
