@@ -22,9 +22,11 @@ from luma_async._files.pictures import large_pictures
 from luma_async._http.listing import Listing
 from luma_async._http.queries import Queries
 from luma_async._journal.fingerprint import duration_kind
+from luma_async._journal.hints import HintStore
 from luma_async._journal.memory import MemoryJournal
 from luma_async._journal.protocol import Journal, is_address
 from luma_async._journal.recorder import Recorder
+from luma_async._poll.durations import DurationModel
 from luma_async._poll.fetcher import Fetcher
 from luma_async._poll.observation import Look
 from luma_async._poll.watcher import Watcher
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from luma_async._files.pictures import Pictures
     from luma_async._http.address import Address
     from luma_async._http.transport import Transport
+    from luma_async._journal.hints import Hint
     from luma_async._poll.tracked import Tracked
     from luma_async._submit.attempt import Purchase
     from luma_async._wire.dialect import Dialect
@@ -67,6 +70,9 @@ if TYPE_CHECKING:
     from luma_async.values.requests import Request
 
 _log = logging.getLogger("luma_async")
+
+_DURATION_HINT = "duration "
+"""The beginning of the names of hints that hold a duration model."""
 
 
 @attrs.frozen(kw_only=True)
@@ -151,6 +157,11 @@ class Engine:
             queries=self.queries, dialect=self.dialect, concurrency=config.limits.requests, events=self.events
         )
         self.spending: Spending = Spending(config.budgets, journal=journal, service=self.service)
+        self.hints: HintStore = HintStore(journal, self.service)
+        """Keeps what this session learns for the next one."""
+        self.earlier: dict[str, Hint] = {}
+        """What earlier sessions have learned, by name."""
+        stack.push_async_callback(self.hints.aclose, config.timeouts.close)
         self.recorder: Recorder = Recorder(journal, self.service)
         stack.push_async_callback(self.recorder.aclose, config.timeouts.close)
         self.submitter: Submitter = self._submitter(owner)
@@ -262,6 +273,18 @@ class Engine:
             self.watcher.observe(generation, asked_at_s)
         return found
 
+    async def read_hints(self) -> None:
+        """Read what earlier sessions have learned, and start with their duration models."""
+        self.earlier = await self.hints.read()
+        for name, hint in self.earlier.items():
+            model = DurationModel.from_hint(hint) if name.startswith(_DURATION_HINT) else None
+            if model is not None:
+                self.watcher.learner.use_earlier(name.removeprefix(_DURATION_HINT), model)
+
+    def _note_durations(self) -> None:
+        for kind, model in self.watcher.learner.learned().items():
+            self.hints.note(f"{_DURATION_HINT}{kind}", model.to_hint())
+
     def check_open(self) -> None:
         """Raise `SessionClosed` once closing has begun."""
         if self.closing:
@@ -287,6 +310,7 @@ class Engine:
     async def aclose(self) -> None:
         """Close all parts in order, even if closing one of them raises."""
         self.closing = True
+        self._note_durations()
         await self.stack.aclose()
 
     def _submitter(self, owner: str) -> Submitter:
@@ -336,6 +360,8 @@ class Engine:
 
     def _finished(self, generation: Generation) -> None:
         self.recorder.finished(generation)
+        if self.hints.due:
+            self._note_durations()
         if self._unfinished is not None:
             self._unfinished.ended(generation.id)
 
@@ -383,6 +409,7 @@ async def start_engine(config: SessionConfig, address: Address) -> Engine:
         owner = await journal.enter()
         stack.push_async_callback(journal.leave, owner)
         engine = Engine(config, address, journal, owner, stack)
+        await engine.read_hints()
         engine.stack = stack.pop_all()
         return engine
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,7 +13,7 @@ from luma_async._aio import OwnedTasks
 from luma_async._batch.batch import Batch
 from luma_async._batch.item import BatchOptions
 from luma_async._batch.source import Source
-from luma_async._batch.window import InFlight, Window
+from luma_async._batch.window import WINDOW_HINT, InFlight, Window
 from luma_async._download.names import FILE_NAME, check_file_name
 from luma_async._download.part_file import check_before_purchase
 from luma_async._journal.protocol import is_lasting
@@ -33,7 +34,9 @@ class Registry:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._persistent = is_lasting(engine.journal)
-        self._in_flight = InFlight(Window.starting(engine.config.limits.max_in_flight, engine.dialect.limits))
+        wanted, earlier = engine.config.limits.max_in_flight, engine.earlier.get(WINDOW_HINT, {}).get("size")
+        window = Window.starting(wanted, engine.dialect.limits, earlier)
+        self._in_flight = InFlight(window, engine.hints if window.ceiling == math.inf else None)
         self._batches: WeakSet[Batch] = WeakSet()
         self._tasks = OwnedTasks()
 

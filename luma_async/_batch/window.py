@@ -17,10 +17,15 @@ import attrs
 if TYPE_CHECKING:
     import asyncio
 
+    from luma_async._journal.hints import HintStore
     from luma_async.values.settings import KnownLimits
 
 FIRST_SIZE = 4.0
 """The first size of "auto". It is below every documented cap, and a 429 that shows a smaller cap costs nothing."""
+WINDOW_HINT = "running"
+"""The name of the hint for the next session: how many generations the service lets run at once."""
+MAX_FIRST_SIZE = 200.0
+"""The largest first size that an earlier session can cause: further growth is fast, and a damaged hint harmless."""
 
 _SHRINK = 0.9
 
@@ -35,10 +40,20 @@ class Window:
     """The largest size."""
 
     @classmethod
-    def starting(cls, wanted: float | Literal["auto"] | None, known: KnownLimits) -> Window:
-        """Return the first window: "auto" starts low without a ceiling, a number is both start and ceiling."""
+    def starting(
+        cls, wanted: float | Literal["auto"] | None, known: KnownLimits, earlier: float | None = None
+    ) -> Window:
+        """Return the first window: "auto" starts low without a ceiling, a number is both start and ceiling.
+
+        Args:
+            wanted: what the user asked for; None for the known limit.
+            known: the limits that the service documents.
+            earlier: the size that an earlier session has found; "auto" starts with it.
+        """
         bound = known.max_in_flight if wanted is None else wanted
-        return cls(size=FIRST_SIZE) if bound == "auto" else cls(size=bound, ceiling=bound)
+        if bound == "auto":
+            return cls(size=FIRST_SIZE if earlier is None else min(max(earlier, 1.0), MAX_FIRST_SIZE))
+        return cls(size=bound, ceiling=bound)
 
     def admits(self, used: int) -> bool:
         """Whether there is room for one more than `used`."""
@@ -56,10 +71,16 @@ class Window:
 
 
 class InFlight:
-    """Counts slots. An item of a batch holds a slot from before its submit until its outcome is taken."""
+    """Counts slots. An item of a batch holds a slot from before its submit until its outcome is taken.
 
-    def __init__(self, window: Window) -> None:
+    Args:
+        window: the first window.
+        hints: where its size is noted for the next session.
+    """
+
+    def __init__(self, window: Window, hints: HintStore | None = None) -> None:
         self.window = window
+        self._hints = hints
         self.unfinished = 0
         """How many generations are purchased and not ended."""
         self.used = 0
@@ -75,6 +96,13 @@ class InFlight:
     def full(self) -> bool:
         """Whether no slot is free."""
         return not self.window.admits(self.used)
+
+    def use(self, window: Window) -> None:
+        """Replace the window, and note its size for the next session."""
+        if window is not self.window:
+            self.window = window
+            if self._hints is not None:
+                self._hints.note(WINDOW_HINT, {"size": window.size})
 
 
 class Slot:
@@ -101,7 +129,7 @@ class Slot:
         in_flight.unfinished += 1
         if now:
             in_flight.rate_limits = 0
-            in_flight.window = in_flight.window.accepted(in_flight.used)
+            in_flight.use(in_flight.window.accepted(in_flight.used))
 
     def rate_limited(self) -> int:
         """Count a 429, release the slot, and return how many 429s came in a row.
@@ -112,7 +140,7 @@ class Slot:
         if self._shrunk == in_flight.shrunk:
             in_flight.shrunk += 1
             in_flight.rate_limits += 1
-            in_flight.window = in_flight.window.rate_limited(in_flight.unfinished)
+            in_flight.use(in_flight.window.rate_limited(in_flight.unfinished))
         self.release()
         return in_flight.rate_limits
 

@@ -11,7 +11,7 @@ from luma_async.values.errors import KeyConflict
 from luma_async.values.public import public
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from luma_async.values.entries import Entry, Phase
@@ -31,6 +31,7 @@ class MemoryJournal:
         self._entries: dict[str, Entry] = {}
         self._keys: dict[tuple[str, str], str] = {}
         self._owners: set[str] = set()
+        self._hints: dict[str, dict[str, str]] = {}
 
     async def enter(self) -> str:
         """Register a living owner."""
@@ -99,6 +100,14 @@ class MemoryJournal:
             for entry in self._entries.values()
             if (service is None or entry.service == service) and (phases is None or entry.phase in phases)
         ]
+
+    async def hints(self, service: str) -> dict[str, str]:
+        """Return what sessions have learned of a service, as texts by name."""
+        return dict(self._hints.get(service, {}))
+
+    async def keep_hints(self, service: str, texts: Mapping[str, str]) -> None:
+        """Keep what a session has learned of a service, for the next one."""
+        self._hints.setdefault(service, {}).update(texts)
 
     async def aclose(self) -> None:
         """Do nothing: the journal may be passed to another session."""

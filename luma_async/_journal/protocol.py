@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 from luma_async.values.public import public
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from luma_async.values.budget import Spent
@@ -25,6 +25,8 @@ class Journal(Protocol):
     A journal may have an attribute `lasting: bool`. False says that its entries are lost with the program: a session
     then derives keys of unnamed batches, and does not write notes in the background. Without the attribute a journal
     is taken for lasting.
+
+    A journal may also have the methods of `HintJournal`.
     """
 
     async def enter(self) -> str:
@@ -107,6 +109,24 @@ class SpendingJournal(Journal, Protocol):
         What is spent is read in the transaction that writes the entry. No other call of `change_within()` for this
         service reads or writes in between, in this process or another.
         """
+        ...
+
+
+@public
+@runtime_checkable
+class HintJournal(Journal, Protocol):
+    """A journal that keeps hints: what a session has learned of a service, for the next session.
+
+    Hints are short texts by name. They make the next session faster, and no payment depends on them. A session reads
+    them when it opens, and writes about once a minute and when it closes. It does without what these methods raise.
+    """
+
+    async def hints(self, service: str) -> dict[str, str]:
+        """Return the texts of a service, by name."""
+        ...
+
+    async def keep_hints(self, service: str, texts: Mapping[str, str]) -> None:
+        """Add texts of a service, and replace those of the same names."""
         ...
 
 

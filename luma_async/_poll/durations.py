@@ -80,6 +80,25 @@ class DurationModel:
         ending = late * math.exp(-z * z / 2) / (_SQRT2PI * self.spread * age_s)
         return (ending + self.early_weight * math.exp(-age_s / EARLY_MEAN_S) / EARLY_MEAN_S) / alive
 
+    def to_hint(self) -> dict[str, float]:
+        """Return the numbers that a later session starts with."""
+        return attrs.asdict(self)
+
+    @classmethod
+    def from_hint(cls, hint: Mapping[str, float]) -> DurationModel | None:
+        """Return the model of a hint; None if a number is missing or out of bounds."""
+        usable = hint.keys() == _HINT_BOUNDS.keys() and all(
+            low <= hint[name] <= high for name, (low, high) in _HINT_BOUNDS.items()
+        )
+        return cls(**hint) if usable else None
+
+
+_HINT_BOUNDS = {
+    "log_median": (math.log(0.5), math.log(86_400.0)),
+    "spread": (_MIN_SPREAD, 3.0),
+    "early_weight": (0.0, UNKNOWN_EARLY_WEIGHT),
+}
+"""The least and the greatest number of each name in a hint."""
 
 PRIOR = DurationModel()
 """The model of a kind of generation that this session has not seen finish."""
@@ -266,16 +285,28 @@ class DurationLearner:
 
     Args:
         prior: the model of a kind before any generation of it has finished.
+
+    A model that an earlier session has learned takes the place of the prior. So it counts as a few finishes only, and
+    a service that has changed is learned again soon.
     """
 
     def __init__(self, prior: DurationModel) -> None:
         self._prior = prior
+        self._earlier: dict[str, DurationModel] = {}
         self._fitted: dict[str, FittedModel] = {}
+
+    def use_earlier(self, kind: str, model: DurationModel) -> None:
+        """Start with what an earlier session has learned of a kind."""
+        self._earlier[kind] = model
+
+    def learned(self) -> dict[str, DurationModel]:
+        """Return the models of the kinds that this session has seen finish."""
+        return {kind: fitted.model for kind, fitted in self._fitted.items()}
 
     def model(self, kind: str) -> DurationModel:
         """Return how long generations of one kind take."""
         fitted = self._fitted.get(kind)
-        return fitted.model if fitted is not None else self._prior
+        return fitted.model if fitted is not None else self._first(kind)
 
     def add(self, kind: str, finish: Observed, running_s: Iterable[float]) -> None:
         """Learn from a finish.
@@ -285,5 +316,8 @@ class DurationLearner:
             finish: when it finished.
             running_s: the ages of the generations of this kind that still run; read only when the model is fitted.
         """
-        fitted = self._fitted.get(kind, FittedModel.from_prior(self._prior)).after(finish)
+        fitted = (self._fitted.get(kind) or FittedModel.from_prior(self._first(kind))).after(finish)
         self._fitted[kind] = fitted.fitted(running_s) if fitted.stale else fitted
+
+    def _first(self, kind: str) -> DurationModel:
+        return self._earlier.get(kind, self._prior)

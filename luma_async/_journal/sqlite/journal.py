@@ -17,7 +17,7 @@ from luma_async.values.public import public
 from luma_async.values.validators import check_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from luma_async._journal.sqlite.table import EntryTable
@@ -127,6 +127,18 @@ class SqliteJournal:
     async def entries(self, *, service: str | None = None, phases: Collection[Phase] | None = None) -> list[Entry]:
         """Return the entries of a service in the given phases, oldest first; None means all."""
         return await self._ask(lambda table: table.in_order(service, phases))
+
+    async def hints(self, service: str) -> dict[str, str]:
+        """Return what sessions have learned of a service, as texts by name."""
+        return await self._ask(lambda table: table.hints(service))
+
+    async def keep_hints(self, service: str, texts: Mapping[str, str]) -> None:
+        """Keep what a session has learned of a service, for the next one. The oldest of many hints are removed.
+
+        Raises:
+            JournalError: it could not be written; that does not matter to any entry.
+        """
+        await self._ask(lambda table: table.keep_hints(service, texts), writes=True)
 
     async def aclose(self) -> None:
         """Unregister the owners that are left, and close the file. Closing twice is fine."""

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from luma_async._journal.sqlite.table import INDEX, PRICES, TABLE
+from luma_async._journal.sqlite.table import HINTS, INDEX, PRICES, TABLE
 from luma_async.values.errors import JournalBusy, JournalError, JournalTooNew
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x6C756D61
 """The letters `luma`: they mark a file as a journal."""
-STEPS = ((TABLE, INDEX), PRICES)
+STEPS = ((TABLE, INDEX), PRICES, (HINTS,))
 """The statements that lead from each version of the tables to the next one, from no tables on."""
 SCHEMA_VERSION = len(STEPS)
 BUSY_S = 10.0

@@ -16,7 +16,7 @@ from luma_async.values.entries import Phase
 from luma_async.values.errors import KeyConflict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from typing import Any
 
     from luma_async._journal.sqlite.open_files import OpenFiles
@@ -41,6 +41,17 @@ CREATE TABLE entries (
     generation TEXT
 )
 """
+HINTS = """
+CREATE TABLE hints (
+    number INTEGER PRIMARY KEY,
+    service TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    UNIQUE (service, name)
+)
+"""
+MAX_HINTS = 64
+"""How many hints of a service are kept."""
 INDEX = "CREATE UNIQUE INDEX bought ON entries (service, generation_id) WHERE generation_id IS NOT NULL"
 _IS_SPENT = "phase NOT IN ('not_sent', 'refused')"
 PRICES = (
@@ -93,6 +104,13 @@ _SPENT = (
     "AND service = ? AND sent_at > ? GROUP BY price"
 )
 _INSERT = f"INSERT INTO entries ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+
+_HINTS = "SELECT name, value FROM hints WHERE service = ? ORDER BY number DESC LIMIT ?"
+_KEEP_HINT = "INSERT OR REPLACE INTO hints (service, name, value) VALUES (?, ?, ?)"
+_DROP_HINTS = (
+    "DELETE FROM hints WHERE service = :service AND number NOT IN "
+    "(SELECT number FROM hints WHERE service = :service ORDER BY number DESC LIMIT :limit)"
+)
 
 
 @cache
@@ -190,6 +208,16 @@ class EntryTable:
             self._remember(entry)
             return entry
         raise KeyConflict(entry=holder, reason=f"it holds generation {entry.generation_id}.")
+
+    def hints(self, service: str) -> dict[str, str]:
+        """Return the hints of a service."""
+        return dict(self._connection.execute(_HINTS, (service, MAX_HINTS)).fetchall())
+
+    def keep_hints(self, service: str, texts: Mapping[str, str]) -> None:
+        """Replace hints of a service, within a transaction. If one fails, those before it stand."""
+        for name, text in texts.items():
+            self._connection.execute(_KEEP_HINT, (service, name, text))
+        self._connection.execute(_DROP_HINTS, {"service": service, "limit": MAX_HINTS})
 
     def _put(self, standing: Entry | None, entry: Entry) -> None:
         if standing is None:
