@@ -30,6 +30,13 @@ def test_first_window(wanted, known, expected):
     assert Window.starting(wanted, known) == expected
 
 
+@pytest.mark.parametrize(("earlier", "size"), [(None, FIRST_SIZE), (9.4, 9.4), (0.0, 1.0), (-3.0, 1.0), (1e9, 200.0)])
+def test_first_window_after_hint(earlier, size):
+    """An "auto" window starts with what an earlier session found, within bounds; a number is what the user set."""
+    assert Window.starting("auto", OFFICIAL, earlier) == Window(size=size)
+    assert Window.starting(30, OFFICIAL, earlier) == Window(size=30, ceiling=30)
+
+
 def test_limits_of_a_relay():
     """No page names a limit of relays, so a batch finds it out."""
     assert RixAPI().limits == KnownLimits(max_in_flight="auto", submits_per_minute=math.inf)

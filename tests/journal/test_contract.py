@@ -483,3 +483,13 @@ async def test_entry_round_trip(new_journal, entries):
         journal = new_journal()
     assert await journal.get("cat") == entries[-1]
     await journal.aclose()
+
+
+async def test_hints(journal):
+    """Hints are kept by service and name; the newest text of a name counts."""
+    await journal.keep_hints(SERVICE, {"running": "4", "duration": "60"})
+    await journal.keep_hints(SERVICE, {"running": "9"})
+    await journal.keep_hints(ELSEWHERE, {"running": "2"})
+    assert await journal.hints(SERVICE) == {"running": "9", "duration": "60"}
+    assert await journal.hints(ELSEWHERE) == {"running": "2"}
+    assert await journal.hints("rixapi https://new.example") == {}

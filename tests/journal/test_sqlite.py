@@ -25,6 +25,7 @@ from luma_async._journal.sqlite import owners as owner_lock
 from luma_async._journal.sqlite import schema as sqlite_schema
 from luma_async._journal.sqlite import writer as writer_thread
 from luma_async._journal.sqlite.forks import fork_lock
+from luma_async._journal.sqlite.table import MAX_HINTS
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -608,3 +609,28 @@ async def test_note_after_session_closed(gateway, tmp_path):
     before = asyncio.all_tasks(), threading.active_count()
     note(handle.id, tmp_path / "cat.mp4")
     assert (asyncio.all_tasks(), threading.active_count()) == before
+
+
+async def test_file_without_hints(tmp_path):
+    """A file of the first schema gets the table of hints when it is opened, and keeps its entries."""
+    path = tmp_path / "jobs.db"
+    await used(path)
+    raw(path, "DROP TABLE hints", "PRAGMA user_version = 1")
+    journal = SqliteJournal(path)
+    entry = await journal.get("cat")
+    assert entry is not None
+    assert entry.phase is Phase.SENDING
+    await journal.keep_hints("rixapi", {"running": "4"})
+    assert await journal.hints("rixapi") == {"running": "4"}
+    await journal.aclose()
+
+
+async def test_number_of_hints_bounded(tmp_path):
+    """A file keeps the newest hints of a service, not all that were ever written."""
+    journal = SqliteJournal(tmp_path / "jobs.db")
+    for number in range(MAX_HINTS + 5):
+        await journal.keep_hints("rixapi", {f"duration {number}": "60"})
+    kept = await journal.hints("rixapi")
+    assert len(kept) == MAX_HINTS
+    assert f"duration {MAX_HINTS + 4}" in kept
+    await journal.aclose()
