@@ -11,7 +11,7 @@ from ._download.stream import FileStream as FileStream
 from ._files.files import Files as Files
 from ._journal.memory import MemoryJournal as MemoryJournal
 from ._journal.postgres.journal import PostgresJournal as PostgresJournal
-from ._journal.protocol import Journal as Journal, SpendingJournal as SpendingJournal
+from ._journal.protocol import HintJournal as HintJournal, Journal as Journal, SpendingJournal as SpendingJournal
 from ._journal.sqlite.journal import SqliteJournal as SqliteJournal
 from ._wire.agents.dialect import Agents as Agents
 from ._wire.dream_machine.dialect import DreamMachine as DreamMachine

@@ -17,6 +17,7 @@ from luma_async import (
     ConfigurationError,
     Entry,
     Generation,
+    HintJournal,
     Image,
     Journal,
     JournalError,
@@ -79,6 +80,8 @@ def test_journals_match_protocol(tmp_path):
     assert isinstance(MemoryJournal(), Journal)
     assert isinstance(SqliteJournal(tmp_path / "jobs.db"), Journal)
     assert isinstance(MemoryJournal(), SpendingJournal)
+    assert isinstance(MemoryJournal(), HintJournal)
+    assert isinstance(SqliteJournal(tmp_path / "jobs.db"), HintJournal)
     assert isinstance(SqliteJournal(tmp_path / "jobs.db"), SpendingJournal)
     assert list(tmp_path.iterdir()) == []
 
@@ -487,6 +490,8 @@ async def test_entry_round_trip(new_journal, entries):
 
 async def test_hints(journal):
     """Hints are kept by service and name; the newest text of a name counts."""
+    if not isinstance(journal, HintJournal):
+        pytest.skip("this journal keeps no hints")
     await journal.keep_hints(SERVICE, {"running": "4", "duration": "60"})
     await journal.keep_hints(SERVICE, {"running": "9"})
     await journal.keep_hints(ELSEWHERE, {"running": "2"})

@@ -612,10 +612,10 @@ async def test_note_after_session_closed(gateway, tmp_path):
 
 
 async def test_file_without_hints(tmp_path):
-    """A file of the first schema gets the table of hints when it is opened, and keeps its entries."""
+    """A file of an earlier schema gets the table of hints when it is opened, and keeps its entries."""
     path = tmp_path / "jobs.db"
     await used(path)
-    raw(path, "DROP TABLE hints", "PRAGMA user_version = 1")
+    raw(path, "DROP TABLE hints", "PRAGMA user_version = 2")
     journal = SqliteJournal(path)
     entry = await journal.get("cat")
     assert entry is not None

@@ -86,6 +86,7 @@ ONLY_IN = {
     "fcntl": {"_journal/sqlite/owners.py", "_download/part_file.py"},
     "logging": {
         "_engine.py",
+        "_journal/hints.py",
         "_journal/postgres/link.py",
         "_journal/recorder.py",
         "_poll/tracked.py",
@@ -102,6 +103,7 @@ ONLY_IN = {
         "_download/part_file.py",
         "_engine.py",
         "_http/tls.py",
+        "_journal/hints.py",
         "_journal/postgres/link.py",
         "_journal/protocol.py",
         "_journal/sqlite",

@@ -27,11 +27,11 @@ PROMISED = {
     *("RixAPI", "PollPolicy", "RetryPolicy", "Limits", "Timeouts"),
     *("Journal", "MemoryJournal", "PostgresJournal", "SqliteJournal", "Entry", "Phase"),
     *("Submitted", "SubmitFailed", "Retried", "Paused", "Polled", "Changed", "Finished", "Downloading", "Downloaded"),
-    *("PromptMismatch", "Budget", "BudgetStatus", "Spent", "SpendingJournal"),
+    *("PromptMismatch", "Budget", "BudgetStatus", "Spent", "SpendingJournal", "HintJournal"),
 }
 """Names that programs import; taking one away breaks them."""
 
-MADE_BY_USERS = {"Journal", "SpendingJournal", "MemoryJournal", "PostgresJournal", "SqliteJournal"}
+MADE_BY_USERS = {"Journal", "HintJournal", "SpendingJournal", "MemoryJournal", "PostgresJournal", "SqliteJournal"}
 """A journal is called by the session, not by programs: its protocol says what each call promises."""
 
 

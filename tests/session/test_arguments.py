@@ -276,7 +276,7 @@ def test_every_public_class_is_in_the_table():
         "Finished", "Generation", "Image", "Journal", "KeyUsage", "MemoryJournal", "Outcome", "Paused", "Phase",
         "Polled", "Preview", "PromptMismatch", "PromptRow", "Prompts", "Reconciled", "Retried", "State", "StillInDoubt",
         "SubmitFailed", "Submitted", "User", "Video", "Layer", "OtherOutput", "UploadedFile",
-        "PostgresJournal", "SpendingJournal", "Spent", "Uploaded", "Uploading",
+        "HintJournal", "PostgresJournal", "SpendingJournal", "Spent", "Uploaded", "Uploading",
     }  # fmt: skip
     classes = {
         name
