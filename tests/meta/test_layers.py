@@ -103,7 +103,6 @@ ONLY_IN = {
         "_download/part_file.py",
         "_engine.py",
         "_http/tls.py",
-        "_journal/hints.py",
         "_journal/postgres/link.py",
         "_journal/protocol.py",
         "_journal/sqlite",
