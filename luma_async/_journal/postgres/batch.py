@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Statement = tuple[str, str]
     Rows = list[tuple[Any, ...]]
 
-_MAX_SEEN = 2000
+_MAX_SEEN = 1000
 """How many entries are remembered. A claim is followed by its outcome soon."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -100,16 +101,26 @@ class Connection:
         return [await cursor.fetchall() for cursor in cursors]
 
     async def _bounded(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Run work on the connection. If it hangs, the socket is shut down, which ends the work with an error.
+        """Run work on the connection. If it hangs or is cancelled, the socket is shut down, which ends the work.
 
-        Cancelling it instead would make psycopg wait for the server.
+        If the work itself were cancelled, psycopg would wait for the server.
         """
         task = asyncio.ensure_future(work)
-        done, _ = await asyncio.wait([task], timeout=TRIP_S)
-        if not done and not (await asyncio.wait([task], timeout=_READING_S))[0]:
+        try:
+            done, _ = await asyncio.wait([task], timeout=TRIP_S)
+            if not done:
+                done, _ = await asyncio.wait([task], timeout=_READING_S)
+        except asyncio.CancelledError:
+            self._shut_down()
+            await asyncio.wait([task])
+            raise
+        if not done:
             self._shut_down()
         return await task
 
     def _shut_down(self) -> None:
-        with socket.fromfd(self._connection.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as duplicate:
+        with (
+            suppress(OSError, psycopg.Error),
+            socket.fromfd(self._connection.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as duplicate,
+        ):
             duplicate.shutdown(socket.SHUT_RDWR)

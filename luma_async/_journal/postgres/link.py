@@ -73,6 +73,7 @@ class Link:
         self._seen = SeenEntries()
         self._unproven: list[Group] = []
         self._waiting: deque[tuple[Change | Question, asyncio.Future[None]]] = deque()
+        self._taken: list[tuple[Change | Question, asyncio.Future[None]]] = []
         self._worker: asyncio.Task[None] | None = None
         self._keeper = OwnedTasks()
 
@@ -88,8 +89,11 @@ class Link:
         """
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((command, future))
-        if self._worker is None:
+        if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work(), name="luma_async journal")
+            self._worker.add_done_callback(self._ended)
+        if self.owners and not self._keeper:
+            self._keeper.start(self._keep(), name="luma_async journal connection")
         await future
         if command.error is not None:
             raise command.error
@@ -125,8 +129,6 @@ class Link:
         except BaseException:
             self.owners.discard(owner)
             raise
-        if not self._keeper:
-            self._keeper.start(self._keep(), name="luma_async journal connection")
 
     async def leave(self, owner: str) -> None:
         """Unregister an owner, and close the connection if it was the last."""
@@ -146,7 +148,7 @@ class Link:
         if self._unproven:
             with suppress(JournalError):
                 await self.look_up(NOTHING)
-        while self._worker is not None:
+        while self._worker is not None and not self._worker.done():
             await asyncio.wait([self._worker])
         if self._connection is not None:
             connection, self._connection, self._earlier = self._connection, None, None
@@ -176,46 +178,56 @@ class Link:
 
     async def _work(self) -> None:
         """Run what was asked for, until nothing is left."""
-        taken: list[tuple[Change | Question, asyncio.Future[None]]] = []
-        try:
-            while self._waiting:
-                # The other tasks of this turn of the event loop may ask for something too.
-                await asyncio.sleep(0)
-                taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
-                await self._answer([command for command, _ in taken])
-                _wake(taken)
-        finally:
-            self._worker = None
-            # Nothing is left, unless this task was cancelled or has a bug. No caller may wait without end.
-            left = [(command, future) for command, future in (*taken, *self._waiting) if not future.done()]
-            self._waiting.clear()
-            for command, _ in left:
-                command.error = JournalError(message="The journal's task was cancelled.", path=self._server.name)
-            _wake(left)
+        while self._waiting:
+            # The other tasks of this turn of the event loop may ask for something too.
+            await asyncio.sleep(0)
+            self._taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
+            failed = await self._answer([command for command, _ in self._taken])
+            if failed is not None and self._connection is None:
+                # What was asked meanwhile has waited for the same attempt to connect.
+                for command, _ in self._waiting:
+                    command.error = copy(failed)
+                self._taken += self._waiting
+                self._waiting.clear()
+            _wake(self._taken)
 
-    async def _answer(self, commands: Sequence[Change | Question]) -> None:
-        """Run commands together. If the connection is lost, open it again and go on, once."""
+    def _ended(self, worker: asyncio.Task[None]) -> None:
+        """Let no caller wait without end, if the worker was cancelled, perhaps before its first step, or has a bug."""
+        left = [(command, future) for command, future in self._taken if not future.done()]
+        if self._worker is worker:
+            left += self._waiting
+            self._waiting.clear()
+        why = "its task was cancelled" if worker.cancelled() else f"its task failed ({worker.exception()!r})"
+        for command, _ in left:
+            command.error = JournalError(message=f"{why}, so nothing was sent.", path=self._server.name)
+        _wake(left)
+
+    async def _answer(self, commands: Sequence[Change | Question]) -> JournalError | None:
+        """Run commands together, and return the error if it failed for all of them.
+
+        If the connection is lost, it is opened again, once.
+        """
         batch = Batch((command for command in commands if isinstance(command, Change)), self._seen)
         questions = [command for command in commands if isinstance(command, Question)]
-        fault = await self._try(batch, questions)
-        if fault is not None and self._connection is not None and self._connection.lost:
+        try:
             fault = await self._try(batch, questions)
-        if fault is None:
-            return
-        # The callers are told that nothing changed. What may have been claimed is withdrawn when that can be done.
-        self._unproven += [group for group in batch.unproven() if _is_claim(group)]
-        batch.fail(fault)
-        for question in questions:
-            question.error = copy(fault)
+            if fault is not None and self._connection is not None and self._connection.lost:
+                fault = await self._try(batch, questions)
+        finally:
+            # The callers are told that nothing changed. What may have been claimed is withdrawn when that can be done.
+            self._unproven += [group for group in batch.unproven() if _is_claim(group)]
+        if fault is not None:
+            batch.fail(fault)
+            for question in questions:
+                question.error = copy(fault)
+        return fault
 
     async def _try(self, batch: Batch, questions: Sequence[Question]) -> JournalError | None:
-        """Run commands together, and return the error if it failed for all of them."""
         try:
             connection = await self._ready()
             await self._write(connection, batch)
             await self._look_up(connection, questions)
         except (psycopg.Error, OSError, JournalError) as error:
-            batch.interrupted()
             return self._server.explain(error)
         return None
 
@@ -260,10 +272,15 @@ class Link:
         while statements := batch.statements():
             try:
                 answers = await connection.trip(statements)
-            except _OF_ONE as error:
-                # One of the changes cannot be written, so all were undone.
+            except asyncio.CancelledError:
+                batch.interrupted()
+                raise
+            except psycopg.Error as error:
                 if connection.lost:
+                    batch.interrupted()
+                if connection.lost or not isinstance(error, _OF_ONE):
                     raise
+                # One of the changes cannot be written, so all were undone.
                 if (group := batch.isolate()) is not None:
                     group.fail(await self._fault(connection, group, error))
             else:
