@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -56,6 +56,24 @@ class PostgresServer:
         self.folder = Path(folder)
         self.port = port or free_port()
         self._process = None
+
+    @classmethod
+    @contextmanager
+    def temporary(cls):
+        """Run a server of one's own; None where PostgreSQL is absent."""
+        if binaries() is None:
+            yield None
+            return
+        folder = Path(tempfile.mkdtemp(prefix="luma-async-postgres-"))
+        folder.chmod(0o755)
+        server = cls(folder / "server")
+        server.create()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+            shutil.rmtree(folder)
 
     def create(self):
         """Make the database in a new folder."""

@@ -1,9 +1,10 @@
-"""What a journal on disk costs a client that submits: `python tests/benchmarks/journal.py [COUNT]`.
+"""What a journal that outlives the program costs a client that submits: `python tests/benchmarks/journal.py [COUNT]`.
 
-COUNT submits with keys, a hundred at a time, against a fast gateway, once with `MemoryJournal` and once with
-`SqliteJournal`. The gateway is pinned to one core and the client to another; runs are interleaved, and medians of
-three are printed, with ratios. Then the journal alone: how many changes a second it makes durable, and how long each
-of 300 at once takes.
+COUNT submits with keys, a hundred at a time, against a fast gateway, once with `MemoryJournal`, once with
+`SqliteJournal`, and once with `PostgresJournal` if PostgreSQL is installed. The gateway is pinned to one core and the
+client to another; runs are interleaved, and medians of three are printed, with ratios. Then the journals alone: how
+many changes a second they make durable, and how long each of 300 at once takes; and the same from two processes that
+share a journal. The CPU time is the client's.
 """
 
 from __future__ import annotations
@@ -22,15 +23,27 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROUNDS = 3
-JOURNALS = ("memory", "sqlite")
+sys.path.append(str(HERE.parent))
+from postgres_server import PostgresServer, binaries  # noqa: E402 - it is in the folder of the tests
+
+SHARED = ("sqlite", "postgres") if binaries() else ("sqlite",)
+JOURNALS = ("memory", *SHARED)
 RECORDS = 20_000
 AT_ONCE = 300
 
 
-def make_journal(name, folder):
-    from luma_async import MemoryJournal, SqliteJournal
+def make_journal(name, place):
+    from luma_async import MemoryJournal, PostgresJournal, SqliteJournal
 
-    return MemoryJournal() if name == "memory" else SqliteJournal(Path(folder) / "jobs.db")
+    return {"memory": lambda _: MemoryJournal(), "sqlite": SqliteJournal, "postgres": PostgresJournal}[name](place)
+
+
+@contextmanager
+def places(server):
+    """Yield a function that returns a new place for a journal."""
+    with tempfile.TemporaryDirectory() as folder:
+        numbers = iter(range(1000))
+        yield lambda name: server.new_schema() if name == "postgres" else f"{folder}/{next(numbers)}.db"
 
 
 @contextmanager
@@ -72,10 +85,10 @@ async def records(journal, _base_url, count):
 
     async def work():
         for number in numbers:
-            key, now = f"bench/{number}", datetime.now(UTC)
+            key, now = f"bench/{owner}/{number}", datetime.now(UTC)
             entry = Entry(key=key, phase=Phase.SENDING, service="rixapi", digest="0" * 64, request=request, owner=owner)
             await change(key, lifecycle.claim(entry, at=now))
-            await change(key, lifecycle.accept(f"generation-{number}", at=now))
+            await change(key, lifecycle.accept(f"{owner}-{number}", at=now))
 
     owner = await journal.enter()
     with measured() as cost:
@@ -86,58 +99,60 @@ async def records(journal, _base_url, count):
     return {**cost, "p50_ms": statistics.median(took_s) * 1000}
 
 
-def client(what, name, base_url, count):
+def client(what, name, base_url, count, place):
     """Do one run in this process, and print what it cost."""
-    os.sched_setaffinity(0, {1 % os.cpu_count()})
-    with tempfile.TemporaryDirectory() as folder:
-        journal = make_journal(name, folder)
-        print(json.dumps(asyncio.run({"submits": submits, "records": records}[what](journal, base_url, count))))
+    if what == "submits":
+        os.sched_setaffinity(0, {1 % os.cpu_count()})
+    journal = make_journal(name, place)
+    print(json.dumps(asyncio.run({"submits": submits, "records": records}[what](journal, base_url, count))))
 
 
-def run(what, name, count):
-    """Do one run in a process of its own, against a gateway of its own."""
+def run(what, name, count, place, processes=1):
+    """Do one run, in processes of their own, against a gateway of its own."""
     server = subprocess.Popen(
         [sys.executable, str(HERE / "light_gateway.py"), "60", "60"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
         base_url = f"http://127.0.0.1:{int(server.stdout.readline())}"
-        arguments = [sys.executable, __file__, what, name, base_url, str(count)]
-        return json.loads(subprocess.run(arguments, stdout=subprocess.PIPE, timeout=300, check=True).stdout)
+        arguments = [sys.executable, __file__, what, name, base_url, str(count), place]
+        clients = [subprocess.Popen(arguments, stdout=subprocess.PIPE) for _ in range(processes)]
+        reports = [json.loads(client.communicate(timeout=300)[0]) for client in clients]
+        return {figure: max(report[figure] for report in reports) for figure in reports[0]}
     finally:
         server.stdin.close()
         server.wait()
 
 
-def medians(what, count):
+def medians(what, count, new_place, names=JOURNALS, processes=1):
     """Interleave the journals, and return the middle of each figure."""
-    runs = {name: [] for name in JOURNALS}
+    runs = {name: [] for name in names}
     for _ in range(ROUNDS):
-        for name in JOURNALS:
-            runs[name].append(run(what, name, count))
+        for name in names:
+            runs[name].append(run(what, name, count // processes, new_place(name), processes))
     return {
         name: {figure: statistics.median(one[figure] for one in reports) for figure in reports[0]}
         for name, reports in runs.items()
     }
 
 
-def main(count):
-    """Print both tables."""
-    middle = medians("submits", count)
+def main(count, new_place):
+    """Print all tables."""
+    middle = medians("submits", count, new_place)
     print(f"{count} submits; medians of {ROUNDS}")
-    print(f"{'journal':10} {'wall s':>8} {'CPU s':>8} {'x wall':>8} {'x CPU':>8}")
-    floor = middle["memory"]
+    print(f"{'journal':10} {'wall s':>8} {'CPU s':>8} {'x memory':>8} {'CPU':>8} {'x sqlite':>8} {'CPU':>8}")
     for name, one in middle.items():
-        ratios = f"{one['wall_s'] / floor['wall_s']:8.2f} {one['cpu_s'] / floor['cpu_s']:8.2f}"
-        print(f"{name:10} {one['wall_s']:8.2f} {one['cpu_s']:8.2f} {ratios}")
-    one = medians("records", RECORDS)["sqlite"]
-    rate = RECORDS / one["wall_s"]
-    print(
-        f"\nsqlite alone: {rate:.0f} durable changes a second; each of {AT_ONCE} at once takes {one['p50_ms']:.1f} ms"
-    )
+        ratios = [one[figure] / middle[floor][figure] for floor in ("memory", "sqlite") for figure in one]
+        print(f"{name:10} {one['wall_s']:8.2f} {one['cpu_s']:8.2f}", *(f"{ratio:8.2f}" for ratio in ratios))
+    for processes in (1, 2):
+        print(f"\n{RECORDS} changes, {AT_ONCE} at once in each of {processes} processes")
+        for name, one in medians("records", RECORDS, new_place, SHARED, processes).items():
+            rate = f"{RECORDS / one['wall_s']:.0f} durable changes a second"
+            print(f"{name:10} {rate}, CPU {one['cpu_s']:.2f} s, each takes {one['p50_ms']:.1f} ms")
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        client(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        client(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5])
     else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
+        with PostgresServer.temporary() as server, places(server) as new_place:
+            main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000, new_place)

@@ -139,6 +139,15 @@ async def test_first_start_of_many(postgres_dsn, journal):
     assert not any([await journal.alive(owner) for owner in owners])
 
 
+async def test_first_start_at_once(postgres_server):
+    """Journals that create the same tables at the same moment wait for each other."""
+    for _ in range(10):
+        dsn = postgres_server.new_schema()
+        journals = [PostgresJournal(dsn) for _ in range(8)]
+        assert len(set(await asyncio.gather(*(journal.enter() for journal in journals)))) == 8
+        await asyncio.gather(*(journal.aclose() for journal in journals))
+
+
 async def test_owner_of_a_killed_program(postgres_dsn, journal):
     """The owner of a program that was killed is dead at once, without a clock."""
     program = start(postgres_dsn)

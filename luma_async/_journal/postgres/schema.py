@@ -56,12 +56,15 @@ async def migrate(connection: Connection) -> None:
     """
     if await _version(connection) == len(MIGRATIONS):
         return
-    await connection.run(f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK_ID})")
+    # The lock comes before the transaction: a transaction that waited for it would not see the tables made meanwhile.
+    await connection.run(f"SELECT pg_advisory_lock({_LOCK_ID})")
+    await connection.run("BEGIN")
     version = await _version(connection)
     todo = "".join(f"{migration};" for migration in MIGRATIONS[version:])
     await connection.run(
         "CREATE TABLE IF NOT EXISTS luma_async_schema (version integer NOT NULL);"  # noqa: S608 - our own numbers
-        f"{todo} DELETE FROM luma_async_schema; INSERT INTO luma_async_schema VALUES ({len(MIGRATIONS)}); COMMIT"
+        f"{todo} DELETE FROM luma_async_schema; INSERT INTO luma_async_schema VALUES ({len(MIGRATIONS)}); COMMIT;"
+        f"SELECT pg_advisory_unlock({_LOCK_ID})"
     )
 
 
