@@ -76,13 +76,11 @@ async def bought(journal, key, generation_id, service=SERVICE):
 
 
 def test_journals_match_protocol(tmp_path):
-    """Both are what the protocol says, without being opened."""
-    assert isinstance(MemoryJournal(), Journal)
-    assert isinstance(SqliteJournal(tmp_path / "jobs.db"), Journal)
-    assert isinstance(MemoryJournal(), SpendingJournal)
-    assert isinstance(MemoryJournal(), HintJournal)
-    assert isinstance(SqliteJournal(tmp_path / "jobs.db"), HintJournal)
-    assert isinstance(SqliteJournal(tmp_path / "jobs.db"), SpendingJournal)
+    """All are what the protocols say, without being opened."""
+    for made in (MemoryJournal(), SqliteJournal(tmp_path / "jobs.db"), PostgresJournal("postgresql://nowhere/x")):
+        assert isinstance(made, Journal)
+        assert isinstance(made, SpendingJournal)
+        assert isinstance(made, HintJournal)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -100,7 +100,7 @@ async def test_password_is_not_shown(postgres_dsn, postgres_server, caplog):
 
 async def test_psycopg_is_absent(monkeypatch):
     """Without psycopg the error names the extra to install."""
-    monkeypatch.setitem(sys.modules, "luma_async._journal.postgres.link", None)
+    monkeypatch.setattr("luma_async._journal.postgres.journal.find_spec", lambda _: None)
     with pytest.raises(ConfigurationError, match=r"pip install luma-async\[postgres\]"):
         async with LumaSession("sk-test", base_url="http://127.0.0.1:9", journal="postgresql://127.0.0.1/x"):
             pass

@@ -9,20 +9,33 @@ does not lead to a write that would prove it, the entry is read first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
+from datetime import datetime
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from luma_async._journal.postgres.statements import BY_KEY, INSERT, ROWS, many, read_entry, update
+from luma_async._journal.postgres.statements import (
+    BY_KEY,
+    INSERT,
+    LOCK_SPENT,
+    ROWS,
+    SPENT,
+    many,
+    read_entry,
+    read_spent,
+    spent_row,
+    update,
+)
 from luma_async._journal.rows import COLUMNS
+from luma_async.values.budget import Spent
 from luma_async.values.entries import Entry
 from luma_async.values.errors import JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     Statement = tuple[str, str]
     Rows = list[tuple[Any, ...]]
@@ -62,12 +75,12 @@ class SeenEntries:
             del self._seen[next(iter(self._seen))]
 
     def read(self, row: Sequence[Any]) -> Entry:
-        """Decode a row of `BY_KEY` or `BY_GENERATION`, and remember the entry.
+        """Decode a row of `BY_KEY` or `BY_GENERATION` without its number, and remember the entry.
 
         Raises:
             JournalError: the row is damaged.
         """
-        entry = read_entry(row[1:-1])
+        entry = read_entry(row[:-1])
         self.note(entry.key, Seen(entry, row[-1]))
         return entry
 
@@ -160,6 +173,18 @@ def _columns(before: Entry | None, after: Entry | None) -> dict[str, Any]:
     return ROWS.to_changes(before, after)
 
 
+@attrs.define(kw_only=True, eq=False)
+class CountedChange(Change):
+    """A change whose step looks at what is spent."""
+
+    service: str
+    """The service."""
+    since: Sequence[datetime | None]
+    """The moments after which it counts."""
+    spent: list[Spent] = attrs.field(factory=list[Spent])
+    """What is spent after each moment."""
+
+
 class Batch:
     """Changes that are written together. Send what `statements()` returns, and give the rows to `absorb()`."""
 
@@ -193,7 +218,7 @@ class Batch:
         found: dict[str, tuple[Any, ...]] = {}
         for (statement, _), rows in zip(statements, answers, strict=True):
             if statement is BY_KEY:
-                found = {row[1]: row for row in rows}
+                found = {row[1]: row[1:] for row in rows}
             else:
                 written.update(key for (key,) in rows)
         reading, writing = self._in(_Next.READ), self._in(_Next.WRITE)
@@ -243,3 +268,50 @@ class Batch:
         """Return the groups that take part in this transaction, and have to do this next."""
         left = self._left()
         return [group for group in (left[:1] if self._alone else left) if group.next is step]
+
+
+_BEGIN, _COMMIT, _ROLLBACK = _AROUND = ("BEGIN", ""), ("COMMIT", ""), ("ROLLBACK", "")
+
+
+class CountedBatch(Batch):
+    """One change whose step looks at what is spent, in a transaction that no other such change interrupts."""
+
+    def __init__(self, change: CountedChange, seen: SeenEntries) -> None:
+        super().__init__((), seen)
+        self._groups = [Group([change], ABSENT, next=_Next.READ)]
+        self._alone = True
+        self._change = change
+        self._open = False
+
+    def statements(self) -> list[Statement]:
+        """Return the statements to send next. The first lock out others, the last end the transaction."""
+        statements = super().statements()
+        if self._in(_Next.READ):
+            service = self._change.service
+            asked = ({"n": n, **spent_row(service, since)} for n, since in enumerate(self._change.since))
+            return [_BEGIN, (LOCK_SPENT, many([{"service": service}])), (SPENT, many(asked)), *statements]
+        if statements:
+            return [*statements, _COMMIT]
+        return [_ROLLBACK] if self._open else []
+
+    def absorb(self, statements: Sequence[Statement], answers: Sequence[Rows]) -> None:
+        """Take in what the statements returned."""
+        pairs = list(zip(statements, answers, strict=True))
+        self._open = statements[0] == _BEGIN
+        for (statement, _), rows in pairs:
+            if statement is SPENT:
+                self._change.spent = [
+                    read_spent(row[1:] for row in rows if row[0] == n) for n in range(len(self._change.since))
+                ]
+        own = [pair for pair in pairs if pair[0] not in _AROUND and pair[0][0] not in {SPENT, LOCK_SPENT}]
+        super().absorb([statement for statement, _ in own], [rows for _, rows in own])
+
+    def interrupted(self) -> None:
+        """Note that the connection was lost, and with it the transaction."""
+        self._open = False
+        super().interrupted()
+
+    def isolate(self) -> Group | None:
+        """Return the change, whose transaction was undone because of an error."""
+        self._open = False
+        return super().isolate()

@@ -93,12 +93,18 @@ class Connection:
         self._connection.pgconn.finish()
 
     async def _trip(self, statements: Iterable[tuple[str, str]]) -> list[list[tuple[Any, ...]]]:
-        async with self._connection.pipeline():
-            cursors = [
-                await self._connection.execute(statement.encode(), (values,) if values else None)
-                for statement, values in statements
-            ]
-        return [await cursor.fetchall() for cursor in cursors]
+        try:
+            async with self._connection.pipeline():
+                cursors = [
+                    await self._connection.execute(statement.encode(), (values,) if values else None)
+                    for statement, values in statements
+                ]
+        except psycopg.Error:
+            if not self.lost:
+                # A transaction that was begun explicitly would stay open.
+                await self._connection.rollback()
+            raise
+        return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
     async def _bounded(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run work on the connection. If it hangs or is cancelled, the socket is shut down, which ends the work.

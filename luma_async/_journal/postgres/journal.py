@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from luma_async._journal.postgres.batch import Change
-from luma_async._journal.postgres.statements import ALIVE, BY_GENERATION, BY_KEY, PAGE, lock_id, read_entry
+from luma_async._journal.postgres.batch import Change, CountedChange
+from luma_async._journal.postgres.statements import (
+    ALIVE,
+    BY_GENERATION,
+    BY_KEY,
+    PAGE,
+    SPENT,
+    lock_id,
+    read_entry,
+    read_spent,
+    spent_row,
+)
 from luma_async._journal.protocol import new_owner
 from luma_async.values.errors import ConfigurationError
 from luma_async.values.public import public
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
+    from datetime import datetime
 
     from luma_async._journal.postgres.link import Links
+    from luma_async.values.budget import Spent
     from luma_async.values.entries import Entry, Phase
 
 _OWNER = re.compile(r"[0-9a-f]{16}")
@@ -96,14 +109,34 @@ class PostgresJournal:
         await self._links.here().ask(change)
         return change.result
 
+    async def spent(self, service: str, since: Sequence[datetime | None]) -> list[Spent]:
+        """Return for each moment what was spent at a service after it; None means all that was ever spent."""
+        link = self._links.here()
+        return [read_spent(await link.look_up(SPENT, **spent_row(service, moment))) for moment in since]
+
+    async def change_within(
+        self,
+        key: str,
+        step: Callable[[Entry | None, Sequence[Spent]], Entry | None],
+        *,
+        service: str,
+        since: Sequence[datetime | None],
+    ) -> Entry | None:
+        """Replace the entry of `key` by `step(entry, spent)`, as `change()` does, in one transaction."""
+        change = CountedChange(
+            key=key, service=service, since=since, step=lambda standing: step(standing, change.spent)
+        )
+        await self._links.here().ask(change)
+        return change.result
+
     async def entries(self, *, service: str | None = None, phases: Collection[Phase] | None = None) -> list[Entry]:
         """Return the entries of a service in the given phases, oldest first; None means all."""
         link = self._links.here()
         found: list[Entry] = []
         wanted: dict[str, Any] = {"service": service, "phases": None if phases is None else list(phases), "after": 0}
         while rows := await link.look_up(PAGE, **wanted):
-            found.extend(read_entry(row[2:]) for row in rows)
-            wanted["after"] = rows[-1][1]
+            found.extend(read_entry(row[1:]) for row in rows)
+            wanted["after"] = rows[-1][0]
         return found
 
     async def aclose(self) -> None:
@@ -113,11 +146,9 @@ class PostgresJournal:
 
 def _links(dsn: str) -> Links:
     """Return the connections to a server, none of which is open yet."""
-    try:
-        from luma_async._journal.postgres.link import Links  # noqa: PLC0415 - imports psycopg, which is an extra
-    except ImportError:
-        pass
-    else:
-        return Links(dsn)
-    message = "A journal in PostgreSQL needs psycopg. Install it with `pip install luma-async[postgres]`."
-    raise ConfigurationError(message=message)
+    if find_spec("psycopg") is None:
+        message = "A journal in PostgreSQL needs psycopg. Install it with `pip install luma-async[postgres]`."
+        raise ConfigurationError(message=message)
+    from luma_async._journal.postgres.link import Links  # noqa: PLC0415 - imports psycopg, which is an extra
+
+    return Links(dsn)

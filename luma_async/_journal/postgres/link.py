@@ -19,7 +19,7 @@ import attrs
 import psycopg
 
 from luma_async._aio import OwnedTasks
-from luma_async._journal.postgres.batch import Batch, Change, Group, SeenEntries
+from luma_async._journal.postgres.batch import Batch, Change, CountedBatch, CountedChange, Group, SeenEntries
 from luma_async._journal.postgres.server import Server
 from luma_async._journal.postgres.statements import BY_GENERATION, LOCK, NOTHING, UNLOCK, lock_id, many, read_entry
 from luma_async.values.entries import Entry, Phase
@@ -52,7 +52,7 @@ class Question:
     row: dict[str, Any] = attrs.field(factory=dict[str, Any])
     """What is asked for."""
     rows: list[tuple[Any, ...]] = attrs.field(factory=list[tuple[Any, ...]])
-    """The answer."""
+    """The answer, without the number."""
     error: Exception | None = None
     """Why there is none."""
 
@@ -207,25 +207,29 @@ class Link:
 
         If the connection is lost, it is opened again, once.
         """
-        batch = Batch((command for command in commands if isinstance(command, Change)), self._seen)
+        counted = [command for command in commands if isinstance(command, CountedChange)]
+        plain = [command for command in commands if isinstance(command, Change) and command not in counted]
+        batches = [Batch(plain, self._seen), *(CountedBatch(change, self._seen) for change in counted)]
         questions = [command for command in commands if isinstance(command, Question)]
         try:
-            fault = await self._try(batch, questions)
+            fault = await self._try(batches, questions)
             if fault is not None and self._connection is not None and self._connection.lost:
-                fault = await self._try(batch, questions)
+                fault = await self._try(batches, questions)
         finally:
             # The callers are told that nothing changed. What may have been claimed is withdrawn when that can be done.
-            self._unproven += [group for group in batch.unproven() if _is_claim(group)]
+            self._unproven += [group for batch in batches for group in batch.unproven() if _is_claim(group)]
         if fault is not None:
-            batch.fail(fault)
+            for batch in batches:
+                batch.fail(fault)
             for question in questions:
                 question.error = copy(fault)
         return fault
 
-    async def _try(self, batch: Batch, questions: Sequence[Question]) -> JournalError | None:
+    async def _try(self, batches: Sequence[Batch], questions: Sequence[Question]) -> JournalError | None:
         try:
             connection = await self._ready()
-            await self._write(connection, batch)
+            for batch in batches:
+                await self._write(connection, batch)
             await self._look_up(connection, questions)
         except (psycopg.Error, OSError, JournalError) as error:
             return self._server.explain(error)
@@ -311,7 +315,7 @@ class Link:
         for group, rows in zip(groups, answers, strict=True):
             for row in rows:
                 number: int = row[0]
-                group[number].rows.append(row)
+                group[number].rows.append(row[1:])
 
 
 _OF_ONE = (psycopg.errors.IntegrityError, psycopg.errors.DataError, psycopg.errors.DeadlockDetected)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from luma_async._journal.rows import COLUMNS, RowFormat
+from luma_async.values.budget import Spent
 from luma_async.values.errors import JournalError
 
 if TYPE_CHECKING:
@@ -68,6 +70,19 @@ SELECT asked.n FROM json_to_recordset(%s) AS asked(n integer, id bigint) WHERE a
 """  # noqa: S608
 """Owners whose lock is held by any connection."""
 
+SPENT = """
+SELECT asked.n, e.price, count(*), sum(e.charges)
+FROM json_to_recordset(%s) AS asked(n integer, service text, since timestamptz) JOIN luma_entries e USING (service)
+WHERE e.phase NOT IN ('not_sent', 'refused') AND (asked.since IS NULL OR e.sent_at > asked.since)
+GROUP BY asked.n, e.price
+"""
+"""What is spent at a service after a moment, by price."""
+LOCK_SPENT = """
+SELECT pg_advisory_xact_lock(hashtextextended('luma_async spent ' || current_schema() || ' ' || service, 0))
+FROM json_to_recordset(%s) AS asked(service text)
+"""
+"""Wait for other transactions that count what is spent at a service."""
+
 LOCK = "SELECT pg_advisory_lock_shared(id) FROM json_to_recordset(%s) AS asked(id bigint)"
 UNLOCK = "SELECT pg_advisory_unlock_shared(id) FROM json_to_recordset(%s) AS asked(id bigint)"
 NOTHING = "SELECT asked.n FROM json_to_recordset(%s) AS asked(n integer)"
@@ -96,6 +111,19 @@ def lock_id(owner: str) -> int:
 def many(rows: Iterable[dict[str, Any]]) -> str:
     """Encode the rows of a statement."""
     return json.dumps(list(rows))
+
+
+def spent_row(service: str, since: datetime | None) -> dict[str, Any]:
+    """Encode a row of `SPENT`."""
+    return {"service": service, "since": _moment(since)}
+
+
+def read_spent(rows: Iterable[Sequence[Any]]) -> Spent:
+    """Add up the rows that `SPENT` returned for one row, without their number."""
+    spent = Spent()
+    for price, entries, charges in rows:
+        spent = spent.plus(None if price is None else Decimal(price) * entries, charges)
+    return spent
 
 
 def _moment(at: datetime | None) -> str | None:
