@@ -329,3 +329,12 @@ async def test_all_tasks_cancelled(journal, postgres_dsn):
         left = [entry for entry in await journal.entries(phases={Phase.SENDING}) if entry.key.endswith(f"-{turns}")]
         assert len(left) == sum(isinstance(result, Entry) for result in results)
     assert await seen_by_another(postgres_dsn, "cat", owner) == (None, True)
+
+
+async def test_newest_hints_are_kept(journal):
+    """Of many hints of a service the newest 64 are kept; a hint that is written again is new."""
+    await journal.keep_hints("rixapi", {f"hint {number}": str(number) for number in range(70)})
+    await journal.keep_hints("rixapi", {"hint 6": "again", "hint 70": "70"})
+    kept = await journal.hints("rixapi")
+    assert set(kept) == {"hint 6", *(f"hint {number}" for number in range(8, 71))}
+    assert kept["hint 6"] == "again"

@@ -11,6 +11,9 @@ from luma_async._journal.postgres.statements import (
     ALIVE,
     BY_GENERATION,
     BY_KEY,
+    DROP_HINTS,
+    HINTS,
+    KEEP_HINT,
     PAGE,
     SPENT,
     lock_id,
@@ -23,7 +26,7 @@ from luma_async.values.errors import ConfigurationError
 from luma_async.values.public import public
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from luma_async._journal.postgres.link import Links
@@ -128,6 +131,17 @@ class PostgresJournal:
         )
         await self._links.here().ask(change)
         return change.result
+
+    async def hints(self, service: str) -> dict[str, str]:
+        """Return what sessions have learned of a service."""
+        return dict(await self._links.here().look_up(HINTS, service=service))
+
+    async def keep_hints(self, service: str, texts: Mapping[str, str]) -> None:
+        """Keep what a session has learned of a service, for the next one. The oldest of many hints are removed."""
+        link = self._links.here()
+        for name, value in texts.items():
+            await link.look_up(KEEP_HINT, service=service, name=name, value=value)
+        await link.look_up(DROP_HINTS, service=service)
 
     async def entries(self, *, service: str | None = None, phases: Collection[Phase] | None = None) -> list[Entry]:
         """Return the entries of a service in the given phases, oldest first; None means all."""

@@ -83,6 +83,24 @@ FROM json_to_recordset(%s) AS asked(service text)
 """
 """Wait for other transactions that count what is spent at a service."""
 
+HINTS = """
+SELECT asked.n, h.name, h.value
+FROM json_to_recordset(%s) AS asked(n integer, service text) JOIN luma_hints h USING (service)
+"""
+KEEP_HINT = """
+INSERT INTO luma_hints (service, name, value)
+SELECT DISTINCT ON (service, name) service, name, value
+FROM json_to_recordset(%s) AS asked(n integer, service text, name text, value text) ORDER BY service, name, n DESC
+ON CONFLICT (service, name) DO UPDATE SET value = excluded.value, number = excluded.number
+"""
+DROP_HINTS = """
+DELETE FROM luma_hints USING json_to_recordset(%s) AS asked(n integer, service text), LATERAL (
+    SELECT number FROM luma_hints h WHERE h.service = asked.service ORDER BY number DESC OFFSET 64
+    FOR UPDATE SKIP LOCKED
+) AS old WHERE luma_hints.number = old.number
+"""
+"""Keep the newest hints of a service only."""
+
 LOCK = "SELECT pg_advisory_lock_shared(id) FROM json_to_recordset(%s) AS asked(id bigint)"
 UNLOCK = "SELECT pg_advisory_unlock_shared(id) FROM json_to_recordset(%s) AS asked(id bigint)"
 NOTHING = "SELECT asked.n FROM json_to_recordset(%s) AS asked(n integer)"
