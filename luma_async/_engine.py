@@ -7,7 +7,6 @@ waits for paid POSTs whose response is outstanding, then closes the connections,
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import random
 from contextlib import AsyncExitStack
@@ -36,6 +35,7 @@ from luma_async._submit.submitter import Submitter
 from luma_async._submit.throttle import Rate, Throttle
 from luma_async._submit.unfinished import places
 from luma_async._submit.window import SlidingWindow
+from luma_async.values import log
 from luma_async.values.budget import Budget, check_budgets
 from luma_async.values.errors import ConfigurationError, SessionClosed
 from luma_async.values.redaction import Secret
@@ -68,8 +68,6 @@ if TYPE_CHECKING:
     from luma_async.values.events import Emitter
     from luma_async.values.models import Generation
     from luma_async.values.requests import Request
-
-_log = logging.getLogger("luma_async")
 
 _DURATION_HINT = "duration "
 """The beginning of the names of hints that hold a duration model."""
@@ -302,7 +300,10 @@ class Engine:
         try:
             entry = await self.journal.find(self.service, tracked.id)
         except Exception as error:
-            _log.warning("the journal could not be searched for generation %s: %s", tracked.id, error)
+            extra = log.fields("note", generation_id=tracked.id)
+            log.logger.warning(
+                "the journal could not be searched for generation %s: %s", tracked.id, error, extra=extra
+            )
             return
         if entry is not None:
             _set_origin(tracked, entry)
@@ -312,6 +313,7 @@ class Engine:
         self.closing = True
         self._note_durations()
         await self.stack.aclose()
+        log.step("closed", "the session is closed")
 
     def _submitter(self, owner: str) -> Submitter:
         config = self.config
@@ -411,6 +413,7 @@ async def start_engine(config: SessionConfig, address: Address) -> Engine:
         engine = Engine(config, address, journal, owner, stack)
         await engine.read_hints()
         engine.stack = stack.pop_all()
+        log.step("opened", "the session is open, for the dialect %s", config.dialect.name)
         return engine
 
 

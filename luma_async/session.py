@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -62,8 +61,6 @@ if TYPE_CHECKING:
     from luma_async.values.events import Event
     from luma_async.values.models import Generation
     from luma_async.values.requests import AudioFields, ExtendFields, VideoFields
-
-_log = logging.getLogger("luma_async")
 
 
 @public

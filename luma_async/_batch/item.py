@@ -20,6 +20,7 @@ from luma_async._download.part_file import is_folder, is_intact
 from luma_async._engine import Engine
 from luma_async._submit.attempt import Purchase
 from luma_async.handle import GenerationHandle, Outcome
+from luma_async.values import log
 from luma_async.values.entries import Phase
 from luma_async.values.errors import DownloadError, InvalidInput, LumaError, RateLimited
 from luma_async.values.events import Retried
@@ -148,6 +149,8 @@ async def finish_item(item: BatchItem, run: BatchRun) -> Outcome:
                 path = await _download(item, handle, generation, run)
     except LumaError as failure:
         error = failure
+    bought = None if handle is None else handle.id
+    log.step("batch_item", "item %d ended (%s)", item.input.index, log.brief(error), key=item.key, generation_id=bought)
     return Outcome(
         index=item.input.index,
         key=item.key or None,

@@ -42,6 +42,7 @@ from luma_async._download.response import (
     too_long,
 )
 from luma_async._download.stream import FileStream, StreamSource
+from luma_async.values import log
 from luma_async.values.errors import (
     DamagedFile,
     DiskError,
@@ -209,6 +210,7 @@ class Downloader:
 
     def _start(self, download: _Download) -> _Download:
         place = download.place
+        log.step("download_started", "the %s is downloaded", download.search.kind, generation_id=download.id)
 
         def forget() -> None:
             del self._downloads[place]
@@ -249,6 +251,7 @@ class Downloader:
             else:
                 return
             failure.path = download.path
+            log.step("download_failed", "an attempt failed (%s)", log.brief(failure), generation_id=download.id)
             await self._pauses.before_retry(download, failure)
 
     async def _finish(self, part: PartFile, download: _Download) -> None:

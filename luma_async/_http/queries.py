@@ -12,6 +12,7 @@ from luma_async._http.retry import MAX_NAMED_DELAY_S, RetryQuota, repeat_safe_ca
 from luma_async._http.transport import Unanswered, Unsent
 from luma_async._wire.answer import Shape, parse
 from luma_async._wire.refusal import refusal
+from luma_async.values import log
 from luma_async.values.errors import LumaError, NoResponse, NotSent, RateLimited, UnreadableResponse
 from luma_async.values.events import Retried
 
@@ -94,6 +95,7 @@ class Queries:
         """Return a success: a JSON document without an error, or HTTP 204, which has no body."""
         await self.pause.wait()
         result = await self._transport.query(call)
+        log.step("query", "the call %s ended (%s)", call.name, type(result).__name__)
         if isinstance(result, Unsent):
             raise NotSent(message=result.message, permanent=result.permanent)
         if isinstance(result, Unanswered):

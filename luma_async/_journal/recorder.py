@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
 from luma_async._aio import OwnedTasks, run_sync, wall_now
 from luma_async._journal import lifecycle
 from luma_async._journal.protocol import is_lasting
+from luma_async.values import log
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from luma_async._journal.protocol import Journal
     from luma_async.values.models import Generation
-
-_log = logging.getLogger("luma_async")
 
 
 class Recorder:
@@ -65,5 +63,9 @@ class Recorder:
             entry = await self._journal.find(self._service, generation_id)
             if entry is not None:
                 await self._journal.change(entry.key, step)
+                log.step("note", "the journal is up to date", key=entry.key, generation_id=generation_id)
         except Exception as error:
-            _log.warning("the journal could not be updated for generation %s: %s", generation_id, error)
+            extra = log.fields("note", generation_id=generation_id)
+            log.logger.warning(
+                "the journal could not be updated for generation %s: %s", generation_id, error, extra=extra
+            )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from copy import copy
 from datetime import timedelta
@@ -16,9 +15,8 @@ from luma_async._poll.durations import Observed
 from luma_async._poll.failures import FailureRun, KeptFailing
 from luma_async._poll.observation import LazyLook, Look, finality, merge
 from luma_async.values.errors import LumaError
+from luma_async.values.log import fields, logger
 from luma_async.values.models import Generation, State
-
-_log = logging.getLogger("luma_async")
 
 Update: TypeAlias = Generation | KeptFailing | LumaError
 """What a waiter gets: how the generation ended, or why waiting did."""
@@ -172,7 +170,8 @@ class Tracked:
         try:
             look = self._with_siblings(Look(lazy_look.generation, lazy_look.asked_at_s))
         except Exception:  # a bug in a dialect must not hide what is known
-            _log.exception("a response about generation %s could not be read", self.id)
+            extra = fields("polled", generation_id=self.id)
+            logger.exception("a response about generation %s could not be read", self.id, extra=extra)
         else:
             self.look = merge(self.look, look)
 

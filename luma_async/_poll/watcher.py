@@ -25,7 +25,6 @@ exception of a dialect end the wait of another generation.
 from __future__ import annotations
 
 import asyncio
-import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -47,6 +46,7 @@ from luma_async.values.errors import (
     UnreadableResponse,
 )
 from luma_async.values.events import Changed, Finished
+from luma_async.values.log import fields, logger
 from luma_async.values.models import Generation, State
 
 if TYPE_CHECKING:
@@ -56,8 +56,6 @@ if TYPE_CHECKING:
     from luma_async._wire.dialect import Dialect, Row
     from luma_async.values.events import Emitter
     from luma_async.values.settings import PollPolicy
-
-_log = logging.getLogger("luma_async")
 
 
 class Watcher:
@@ -322,7 +320,7 @@ class Watcher:
         except BaseException as error:
             if self._closed:
                 raise
-            _log.exception("a look ended unexpectedly")
+            logger.exception("a look ended unexpectedly", extra=fields("polled"))
             for tracked in group:
                 self._recover(tracked, error, asked_at_s)
             if not isinstance(error, Exception | asyncio.CancelledError):
@@ -337,7 +335,9 @@ class Watcher:
         try:
             self._fail(tracked, failure, asked_at_s)
         except Exception:
-            _log.exception("generation %s cannot be polled again", tracked.id)
+            logger.exception(
+                "generation %s cannot be polled again", tracked.id, extra=fields("polled", generation_id=tracked.id)
+            )
             tracked.notify(failure)
             self._stop_unless_watched(tracked)
 
@@ -369,7 +369,7 @@ class Watcher:
         try:
             return await self._fetcher.fetch_many(ids, retry=False, failed_before=failed_before)
         except Exception as error:  # a bug in a dialect must not leave the waiters without a result
-            _log.exception("a response could not be read")
+            logger.exception("a response could not be read", extra=fields("polled"))
             return dict.fromkeys(ids, LumaError(message=f"The response could not be read ({type(error).__name__})."))
 
     def _handle(
@@ -390,7 +390,8 @@ class Watcher:
         except UnreadableResponse as error:
             return error
         except Exception as error:  # a bug in a dialect must not leave the waiters without a result
-            _log.exception("a response about generation %s could not be read", tracked.id)
+            extra = fields("polled", generation_id=tracked.id)
+            logger.exception("a response about generation %s could not be read", tracked.id, extra=extra)
             return UnreadableResponse(message=f"it could not be read ({type(error).__name__})")
         return None
 
@@ -489,4 +490,5 @@ class Watcher:
         """Log a state that this version does not know, once."""
         if generation.state is State.UNKNOWN and generation.raw_state not in self._unknown_states:
             self._unknown_states.add(generation.raw_state)
-            _log.warning("unknown state %r from the service; waiting continues", generation.raw_state)
+            extra = fields("polled", generation_id=generation.id)
+            logger.warning("unknown state %r from the service; waiting continues", generation.raw_state, extra=extra)

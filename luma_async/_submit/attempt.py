@@ -8,7 +8,6 @@ but the session waits for the answer.
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
@@ -21,6 +20,7 @@ from luma_async._submit.prompt_echo import is_other_prompt
 from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge
 from luma_async._wire.answer import Answer, RateWindow, find_id, parse
 from luma_async._wire.dialect import Call, Row
+from luma_async.values import log
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import (
     InvalidRequest,
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from luma_async._submit.verdict import Verdict
     from luma_async._wire.answer import Document
     from luma_async._wire.dialect import Dialect
-
-_log = logging.getLogger("luma_async")
 
 
 @attrs.frozen(kw_only=True)
@@ -174,6 +172,7 @@ class Attempts:
             if not intent.waiters:
                 intent.withdrawn = True
                 raise Withdrawn
+            log.step("send", "the connection is open, and the request is being sent", key=intent.entry.key)
 
         try:
             result = await self._transport.post_once(intent.call, before_sending=before_sending)
@@ -190,6 +189,7 @@ class Attempts:
             case Unanswered(message=reason, part=part):
                 raise await self._doubt(intent, _with_id(reason, part))
             case Unsent(message=reason, permanent=permanent):
+                log.step("verdict", "not sent", key=intent.entry.key)
                 await self._withdraw(intent)
                 return NotPurchased(error=NotSent(message=reason, permanent=permanent), repeat=not permanent)
 
@@ -213,6 +213,7 @@ class Attempts:
             intent.may_have_left = False
             message = f"the claim could not be written ({type(error).__name__}: {error}), so nothing was sent."
             raise JournalError(message=message) from error
+        log.step("claim", "the claim is in the journal", key=intent.entry.key)
 
     async def _withdraw(self, intent: Intent) -> None:
         """Withdraw the claim, if it was written."""
@@ -261,6 +262,7 @@ class Attempts:
             intent.may_have_left = True
             self._spending.count(intent.entry.price)
             await self._write_outcome(intent, intent.claim(at=wall_now()))
+        log.step("answer", "HTTP %d", answer.status, key=intent.entry.key)
         document = parse(answer)
         intent.rate = document.rate
         verdict, row = self._judge(document)
@@ -269,6 +271,8 @@ class Attempts:
                 assert row is not None
                 return await self._accept(intent, row)
             case Rejected(error=error, repeat=repeat):
+                log.step("verdict", "refused, not charged (%s)", log.brief(error), key=intent.entry.key)
+                error.not_charged = intent.doubt is None
                 if type(error) is InvalidRequest:
                     error.hint = error.hint or intent.call.refusal_hint
                 step = lifecycle.end_without_generation(lifecycle.Step.REFUSE, str(error), at=wall_now())
@@ -284,7 +288,7 @@ class Attempts:
         try:
             return judge(self._dialect, document)
         except Exception as error:
-            _log.exception("the answer to a submit could not be read")
+            log.logger.exception("the answer to a submit could not be read", extra=log.fields("verdict"))
             return Unproven(reason=f"HTTP {document.status} that could not be read ({type(error).__name__})"), None
 
     async def _accept(self, intent: Intent, row: Row) -> Purchase:
@@ -294,11 +298,13 @@ class Attempts:
             entry=entry, row=row, accepted_at_s=loop_now(), wrong_prompt=self._wrong_prompt(intent, row)
         )
         key = intent.entry.key
+        log.step("verdict", "accepted", key=key, generation_id=row.id)
         what, reason = f"that submit {key} bought generation {row.id}", ""
         if further := (*row.aliases, *row.siblings):
             reason = f"the answer also names {', '.join(further)}"
             what += f"; {reason}"
-            _log.warning("submit %s bought generation %s; %s", key, row.id, reason)
+            extra = log.fields("verdict", key=key, generation_id=row.id)
+            log.logger.warning("submit %s bought generation %s; %s", key, row.id, reason, extra=extra)
         try:
             # If it cannot be written, the caller gets the handle all the same: the generation is paid.
             written = await self.outcomes.write(key, lifecycle.accept(row.id, at=wall_now(), reason=reason), what)
@@ -315,7 +321,8 @@ class Attempts:
         try:
             repeated = self._dialect.repeated_prompt(row.raw, intent.request)
         except Exception:  # a bug in a dialect must not lose the id, which is paid
-            _log.exception("the prompt in the answer to a submit could not be read")
+            extra = log.fields("verdict", key=intent.entry.key, generation_id=row.id)
+            log.logger.exception("the prompt in the answer to a submit could not be read", extra=extra)
             return None
         expanded = getattr(intent.request, "expand_prompt", None) is True
         if repeated is None or not is_other_prompt(sent, repeated, expanded=expanded):
@@ -330,6 +337,7 @@ class Attempts:
 
     async def _doubt(self, intent: Intent, reason: str, status: int | None = None, excerpt: str = "") -> SubmitInDoubt:
         """Write that the outcome is unknown, and return the error that says so."""
+        log.step("verdict", "in doubt: it may have been charged", key=intent.entry.key)
         step = lifecycle.end_without_generation(lifecycle.Step.DOUBT, reason, at=wall_now())
         entry = await self._write_outcome(intent, step)
         intent.may_have_left = False
@@ -344,5 +352,6 @@ class Attempts:
         try:
             return await self.outcomes.write(key, step, f"the outcome of submit {key}")
         except KeyConflict as conflict:
-            _log.warning("the journal does not need the outcome of submit %s: %s", key, conflict)
+            extra = log.fields("note", key=key)
+            log.logger.warning("the journal does not need the outcome of submit %s: %s", key, conflict, extra=extra)
             return None

@@ -8,13 +8,13 @@ further is claimed: what is bought then could not be recorded either.
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 import attrs
 
 from luma_async._aio import OwnedTasks
 from luma_async._journal.lifecycle import Change
+from luma_async.values import log
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import JournalError, KeyConflict
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from luma_async._journal.protocol import Journal
-
-_log = logging.getLogger("luma_async")
 
 _FIRST_PAUSE_S = 0.5
 _MAX_PAUSE_S = 10.0
@@ -84,7 +82,9 @@ class OutcomeWriter:
         try:
             # Steps of one key are written in their order.
             if key not in self.unwritten:
-                return await self._journal.change(key, step)
+                entry = await self._journal.change(key, step)
+                log.step("note", "the outcome of the submit is in the journal", key=key)
+                return entry
         except asyncio.CancelledError:
             self.keep(outcome)
             raise
@@ -92,7 +92,7 @@ class OutcomeWriter:
             raise
         except Exception as error:
             self._error = error
-            _log.error("the journal could not record %s: %s", what, error)
+            log.logger.error("the journal could not record %s: %s", what, error, extra=log.fields("note", key=key))
         self.keep(outcome)
         return None
 
@@ -113,7 +113,10 @@ class OutcomeWriter:
             self._error = error
         finally:
             for outcome in self._kept:
-                _log.error("the journal has no record of %s: it is in doubt (%s)", outcome.what, self._error)
+                extra = log.fields("note", key=outcome.key)
+                log.logger.error(
+                    "the journal has no record of %s: it is in doubt (%s)", outcome.what, self._error, extra=extra
+                )
 
     async def _write_later(self) -> None:
         pause_s = _FIRST_PAUSE_S
@@ -133,12 +136,15 @@ class OutcomeWriter:
             await self._journal.change(outcome.key, _unless_claimed_since(outcome.step, self._owner))
         except KeyConflict as conflict:
             # A person settled it meanwhile, or a call that was cancelled has written it.
-            _log.warning("the journal does not need %s: %s", outcome.what, conflict)
+            extra = log.fields("note", key=outcome.key)
+            log.logger.warning("the journal does not need %s: %s", outcome.what, conflict, extra=extra)
         except Exception as error:
             self._error = error
             return
         else:
-            _log.warning("the journal has now recorded %s", outcome.what)
+            log.logger.warning(
+                "the journal has now recorded %s", outcome.what, extra=log.fields("note", key=outcome.key)
+            )
         self._kept.remove(outcome)
 
 

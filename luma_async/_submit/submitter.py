@@ -9,7 +9,6 @@ session waits for it.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections import OrderedDict
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from luma_async._journal import lifecycle
 from luma_async._journal.fingerprint import canonical_form, digest
 from luma_async._submit.attempt import AttemptResult, Attempts, Intent, KeyTaken, Purchase, Withdrawn
 from luma_async._wire.dialect import read_row
+from luma_async.values import log
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import (
     KeyConflict,
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from luma_async.values.events import Emitter
     from luma_async.values.requests import Request
     from luma_async.values.settings import RetryPolicy
-
-_log = logging.getLogger("luma_async")
 
 _FIRST_OWNER_POLL_S = 0.05
 _MAX_OWNER_POLL_S = 1.0
@@ -161,7 +159,8 @@ class Submitter:
         finally:
             # In a finally: this close may itself be cancelled, and must leave no task behind.
             for key in self._intents:
-                _log.error("the submit %s was still unanswered when the session closed: it is in doubt", key)
+                message = "the submit %s was still unanswered when the session closed: it is in doubt"
+                log.logger.error(message, key, extra=log.fields("closed", key=key))
             await self._tasks.cancel()
             await self._attempts.outcomes.aclose(timeout_s)
 
@@ -312,7 +311,8 @@ class Submitter:
         return error
 
     def _report_wrong_prompt(self, wrong: WrongPrompt) -> None:
-        _log.error("%s", wrong)
+        extra = log.fields("prompt_mismatch", key=wrong.key, generation_id=wrong.generation_id)
+        log.logger.error("%s", wrong, extra=extra)
         mismatch = PromptMismatch(
             generation_id=wrong.generation_id, key=wrong.key, sent=wrong.sent, returned=wrong.returned
         )

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 from luma_async.values.errors import LumaError
+from luma_async.values.log import brief, fields, logger, step
 from luma_async.values.models import Generation
 from luma_async.values.public import public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-
-_log = logging.getLogger("luma_async")
 
 
 @public
@@ -191,11 +190,13 @@ class Emitter:
 
     @property
     def listened(self) -> bool:
-        """Whether there is an `on_event`, so that an event is worth its cost."""
-        return self._on_event is not None
+        """Whether there is an `on_event` or a log at DEBUG, so that an event is worth its cost."""
+        return self._on_event is not None or logger.isEnabledFor(logging.DEBUG)
 
     def emit(self, event: Event) -> None:
-        """Call `on_event` with an event."""
+        """Log an event at DEBUG, and call `on_event` with it."""
+        if logger.isEnabledFor(logging.DEBUG):
+            _log(event)
         if self._on_event is None:
             return
         try:
@@ -205,7 +206,40 @@ class Emitter:
             raise
         # The call does not wait, so no task is being cancelled here: the error is the callback's own.
         except BaseException:
-            _log.exception("on_event raised; the event was %s", type(event).__name__)
+            logger.exception("on_event raised; the event was %s", type(event).__name__, extra=fields("callback"))
+
+
+def _log(event: Event) -> None:
+    """Log an event, without the prompts, paths and messages in it."""
+    match event:
+        case Submitted(key=key, generation=generation):
+            step("submitted", "the submit was accepted", key=key, generation_id=generation.id)
+        case PromptMismatch():
+            message = "the response repeats another prompt than was sent"
+            step("prompt_mismatch", message, key=event.key, generation_id=event.generation_id)
+        case SubmitFailed():
+            step("submit_failed", "the submit ended without a generation (%s)", brief(event.error), key=event.key)
+        case Retried():
+            words = "attempt %d of a %s failed (%s); the next is in %.1f s"
+            step("retried", words, event.attempt, event.what, brief(event.error), event.delay_s)
+        case Paused():
+            step("paused", "submits are paused for %.1f s", event.delay_s)
+        case Polled(ids=ids, error=error):
+            only = ids[0] if len(ids) == 1 else None
+            step("polled", "asked for the state of %d (%s)", len(ids), brief(error), generation_id=only)
+        case Changed(generation=generation):
+            step("changed", "%s, progress %s", generation.state, generation.progress, generation_id=generation.id)
+        case Finished(generation=generation):
+            step("finished", "%s", generation.state, generation_id=generation.id)
+        case Downloading():
+            numbers = event.received_bytes, event.total_bytes
+            step("downloading", "%d of %s bytes", *numbers, generation_id=event.generation_id)
+        case Downloaded():
+            step("downloaded", "%d bytes are complete", event.size_bytes, generation_id=event.generation_id)
+        case Uploading():
+            step("uploading", "file %s: %d of %d bytes", event.file_id, event.sent_bytes, event.total_bytes)
+        case Uploaded():
+            step("uploaded", "file %s: %d bytes are complete", event.file_id, event.size_bytes)
 
 
 @contextmanager
