@@ -35,13 +35,13 @@ from luma_async._submit.submitter import Submitter
 from luma_async._submit.throttle import Rate, Throttle
 from luma_async._submit.unfinished import places
 from luma_async._submit.window import SlidingWindow
+from luma_async._wire.registry import check_dialect
 from luma_async.values import log
 from luma_async.values.budget import Budget, check_budgets
 from luma_async.values.errors import ConfigurationError, SessionClosed
 from luma_async.values.redaction import Secret
 from luma_async.values.settings import Limits, PollPolicy, RetryPolicy, Timeouts
 from luma_async.values.validators import (
-    check_dialect,
     check_journal,
     check_kind,
     check_ssl,

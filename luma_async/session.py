@@ -17,7 +17,7 @@ from luma_async.handle import GenerationHandle, as_completed, submit
 from luma_async.values.entries import Phase
 from luma_async.values.errors import ConfigurationError, SessionClosed
 from luma_async.values.events import Emitter
-from luma_async.values.public import public
+from luma_async.values.public import public, refuses
 from luma_async.values.redaction import Secret
 from luma_async.values.requests import AudioRequest, ExtendRequest, Request, as_request
 from luma_async.values.settings import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from ssl import SSLContext
     from types import TracebackType
-    from typing import Literal, Unpack
+    from typing import Literal, Never, Unpack
 
     import aiohttp
 
@@ -106,7 +106,7 @@ class LumaSession:
     def __init__(
         self,
         api_key: str | None = None,
-        *,
+        *misplaced: Never,
         base_url: str | None = None,
         dialect: Dialect | None = None,
         journal: Journal | str | os.PathLike[str] | None = None,
@@ -133,6 +133,12 @@ class LumaSession:
         hidden_headers, hidden_proxy = secret_headers(headers or {}), secret_proxy(proxy)
         # Error reporters print the variables of a frame; from here on this one has no key and no password.
         del api_key, headers, proxy
+        if misplaced:
+            del misplaced
+            raise ConfigurationError(
+                message="LumaSession takes one argument by position, the API key. Name the others: "
+                "LumaSession('sk-…', base_url='https://relay.example')."
+            )
         if self._api_key is not None:
             check_api_key(self._api_key)
         check_setting("allow_insecure", allow_insecure)
@@ -218,6 +224,10 @@ class LumaSession:
                 await registry.aclose()
         finally:
             await engine.aclose()
+
+    if not TYPE_CHECKING:
+        __enter__ = __exit__ = refuses("Write `async with LumaSession(...) as session:`; it is not opened with `with`.")
+        __await__ = refuses("Write `async with LumaSession(...) as session:`, or `await session.open()`.")
 
     async def __aenter__(self) -> Self:
         await self.open()

@@ -25,7 +25,7 @@ from luma_async._batch.rules import BatchProgress, stop_note
 from luma_async._batch.window import Slot
 from luma_async.handle import Outcome
 from luma_async.values.errors import LumaError
-from luma_async.values.public import public
+from luma_async.values.public import public, refuses
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -154,6 +154,13 @@ class Batch(AsyncIterator[Outcome]):
 
     def __repr__(self) -> str:
         return f"<Batch {self.name!r} {'closed' if self._closed else f'{len(self._items)} running'}>"
+
+    if not TYPE_CHECKING:
+        __await__ = refuses("Write `await batch.results()`, or `async for outcome in batch:`.")
+        __iter__ = refuses("Write `async for outcome in batch:`; a batch is not iterated with `for`.")
+        __enter__ = __exit__ = refuses(
+            "Write `async with luma.batch(...) as batch:`; a batch is not opened with `with`."
+        )
 
     def __aiter__(self) -> AsyncIterator[Outcome]:  # noqa: PYI034 - only a generator notices that its loop was left
         """Yield the outcomes in completion order. Leaving the loop closes the batch."""

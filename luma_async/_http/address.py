@@ -32,6 +32,7 @@ _OFFICIAL_PATH = "/dream-machine/v1"
 _OFFICIAL_KEY = "luma-"
 """The beginning of Luma's own keys. Source: its documentation of the header."""
 _API_KEY = re.compile(r"[!-~]+")
+_KEY_SHAPE = re.compile(r"(sk-|luma-)[!-~]+|[\w-]{20,}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
 _OWN_HEADERS = frozenset(
@@ -185,8 +186,22 @@ def check_api_key(key: Secret, name: str = "api_key") -> None:
     Raises:
         ConfigurationError: it is empty or has characters other than printable ASCII without spaces.
     """
+    if _is_address(key.reveal()):
+        raise ConfigurationError(
+            message=f"{name} is an address, not a key; were the two swapped? Pass the key as api_key, and the address "
+            "as base_url: LumaSession('sk-…', base_url='https://relay.example')."
+        )
     if not _is_visible(key.reveal()):
         raise ConfigurationError(message=f"{name} must be the bare key: printable ASCII, no spaces.")
+
+
+def _is_address(value: object) -> bool:
+    return isinstance(value, str) and "://" in value
+
+
+def _is_key(value: object) -> bool:
+    """Whether a text begins as keys do, or is a long word without a dot, so that it cannot be a host."""
+    return isinstance(value, str) and bool(_KEY_SHAPE.fullmatch(value.strip()))
 
 
 def _is_visible(key: object) -> bool:
@@ -243,6 +258,11 @@ def check_base_url(url: object, *, allow_insecure: bool) -> str:
     except ValueError:
         parts = host = port = None
     named = bool(host) and not str(host).endswith(".") and not any(char.isspace() for char in str(url))
+    if _is_key(url):
+        raise ConfigurationError(
+            message="base_url is a key, not an address; were the two swapped? Pass the key as api_key, and the address "
+            "as base_url, such as https://relay.example."
+        )
     if parts is None or host is None or parts.scheme not in _DEFAULT_PORTS or not named:
         raise ConfigurationError(message="base_url must be an address like https://relay.example, with its scheme.")
     if parts.username is not None or parts.query or parts.fragment:

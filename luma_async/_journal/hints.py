@@ -7,17 +7,16 @@ session starts with what it assumes of every service.
 from __future__ import annotations
 
 import json
-import logging
 import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from luma_async._aio import OwnedTasks, loop_now
 from luma_async._journal.protocol import HintJournal
+from luma_async.values.log import fields, logger
 
 if TYPE_CHECKING:
     from luma_async._journal.protocol import Journal
 
-_log = logging.getLogger("luma_async")
 
 Hint: TypeAlias = dict[str, float]
 """The numbers of a hint, by name."""
@@ -51,7 +50,9 @@ class HintStore:
                 texts = await self._journal.hints(self._service)
                 found = {name: parse_hint(text) for name, text in texts.items()}
             except Exception as error:
-                _log.debug("the hints in the journal could not be read, so none is used: %s", error)
+                logger.debug(
+                    "the hints in the journal could not be read, so none is used: %s", error, extra=fields("note")
+                )
             else:
                 self._kept = {name: hint for name, hint in found.items() if hint is not None}
         return dict(self._kept)
@@ -88,7 +89,7 @@ class HintStore:
         try:
             await journal.keep_hints(self._service, texts)
         except Exception as error:
-            _log.debug("hints could not be written to the journal: %s", error)
+            logger.debug("hints could not be written to the journal: %s", error, extra=fields("note"))
 
 
 def parse_hint(text: object) -> Hint | None:

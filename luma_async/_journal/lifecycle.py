@@ -100,6 +100,15 @@ SPENT = frozenset(Phase) - UNPAID
 UNDECIDED = frozenset({Phase.SENDING, Phase.IN_DOUBT})
 """Phases in which something may have been paid; *sending* only once its owner is dead."""
 
+_KNOWN = {
+    **dict.fromkeys(PAID, "was accepted and is paid"),
+    **dict.fromkeys(UNPAID, "was not charged"),
+    Phase.SENDING: "is being sent, or it is in doubt and may have been charged",
+    Phase.IN_DOUBT: "is in doubt: it may have been charged",
+    Phase.ABANDONED: "was in doubt, until the doubt was abandoned",
+}
+"""What a phase says about the money."""
+
 
 @attrs.frozen(kw_only=True)
 class Send:
@@ -140,10 +149,8 @@ def admit(standing: Entry | None, intent: Entry, *, owner_alive: bool) -> Admiss
     """
     if standing is None:
         return Send()
-    if standing.service != intent.service:
-        raise KeyConflict(entry=standing, reason=f"it was bought from {standing.service}, not {intent.service}.")
-    if standing.digest != intent.digest:
-        raise KeyConflict(entry=standing, reason="it stands for a different request.")
+    if standing.service != intent.service or standing.digest != intent.digest:
+        raise _other_purchase(standing, intent)
     if standing.phase in UNPAID:
         return Send()
     if standing.phase in PAID:
@@ -153,6 +160,21 @@ def admit(standing: Entry | None, intent: Entry, *, owner_alive: bool) -> Admiss
     if standing.phase is Phase.SENDING and owner_alive:
         return AwaitOwner(entry=standing)
     raise in_doubt(standing)
+
+
+def _other_purchase(standing: Entry, intent: Entry) -> KeyConflict:
+    """Return the error for a key of another service or another request: what is known of that, and what to do."""
+    what = "a different request"
+    if standing.service != intent.service:
+        what = f"a purchase at {standing.service}, not {intent.service}"
+    settle = ""
+    if standing.phase in UNDECIDED:
+        settle = "Resolve it at that service with session.doubts (or `luma-async in-doubt`). "
+    return KeyConflict(
+        entry=standing,
+        reason=f"it stands for {what}. That {_KNOWN[standing.phase]}.",
+        next_step=f"{settle}Use another key to buy again.",
+    )
 
 
 def in_doubt(entry: Entry) -> SubmitInDoubt:

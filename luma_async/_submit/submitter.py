@@ -85,6 +85,7 @@ class Submitter:
         self._intents: dict[str, Intent] = {}
         self._queue: OrderedDict[str, Intent] = OrderedDict()
         self._busy = 0
+        self._unreachable = False
         self._tasks = OwnedTasks()
         self._closing = False
 
@@ -364,6 +365,7 @@ class Submitter:
                 began_at_s = loop_now()
                 result = await self._send(intent)
             if isinstance(result, Purchase):
+                self._unreachable = False
                 return result
             # The callers may have left, or the session may be closing, while the answer was outstanding.
             if not intent.waiters:
@@ -382,9 +384,24 @@ class Submitter:
             delay_s = self._delay_s(result.error, attempt, elapsed_s) if result.repeat else None
             if delay_s is None:
                 raise result.error
+            self._warn_if_unreachable(result.error)
             self._events.emit(Retried(what="submit", attempt=attempt, delay_s=delay_s, error=result.error))
             await self._sleep(result.error, delay_s)
             attempt += 1
+
+    def _warn_if_unreachable(self, error: LumaError) -> None:
+        """Log why a submit is taking long, once until the service is reached again: without it there is silence."""
+        if not isinstance(error, NotSent):
+            self._unreachable = False
+        elif not self._unreachable:
+            self._unreachable = True
+            log.logger.warning(
+                "%s Nothing was sent or charged. The submit is tried again for up to %g s "
+                "(RetryPolicy.connect_retry_for). Check base_url, its port and the network.",
+                error.message,
+                self._retry.connect_retry_for,
+                extra=log.fields("retried"),
+            )
 
     async def _prepare_pictures(self, intent: Intent) -> None:
         """Upload or read the large pictures of a request, once; before the claim, since nothing is bought by that."""
@@ -425,4 +442,4 @@ def _yields(intent: Intent, error: LumaError) -> bool:
 
 def _closed_before_sending(intent: Intent) -> SessionClosed:
     what = "nothing was charged. Submit it again" if intent.doubt is None else "its doubt stays as it was"
-    return SessionClosed(message=f"The session closed before this submit was sent; {what}.")
+    return SessionClosed(message=f"The session closed before this submit was sent; {what}.", next_step="")

@@ -7,8 +7,13 @@ asked for.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from luma_async.values.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import attrs
 
 DIALECTS = {
     "rixapi": "luma_async._wire.rixapi.dialect:RixAPI",
@@ -56,6 +61,16 @@ def advice_for_field(kind: str, field: str) -> str:
 
 
 _THIRD = {"support": "supports", "carry": "carries"}
+
+
+def check_dialect(_: Any, __: attrs.Attribute[Any], value: object) -> None:
+    """Refuse a dialect that is a name, a class or has no address."""
+    if isinstance(value, type) or not hasattr(value, "default_base_url"):
+        classes = [place.partition(":")[2] for place in DIALECTS.values()]
+        named = DIALECTS.get(value, "").partition(":")[2] if isinstance(value, str) else ""
+        one_of = f"{', '.join(f'{name}()' for name in classes[:-1])} or {classes[-1]}()"
+        advice = f"dialect={named}()" if named else one_of
+        raise ConfigurationError(message=f"dialect must be an instance, not {value!r}: use {advice}.")
 
 
 def advice_for_name(name: str) -> str:

@@ -49,6 +49,13 @@ OUTPUT_CLOSED = 141
 """The exit code when the reader of stdout has ended: that of programs that SIGPIPE ends."""
 
 
+_VOLUMES = (
+    (("-q", "--quiet"), "quiet", "print only errors and results"),
+    (("-v", "--verbose"), "verbose", "print every step on stderr, with the time"),
+)
+"""The flags that say how much is printed on stderr."""
+
+
 class _Parser(argparse.ArgumentParser):
     known_words: ClassVar[set[str]] = set()
     """The flags and commands of one command line: `make_parser()` empties it, and all its parsers share it."""
@@ -57,6 +64,13 @@ class _Parser(argparse.ArgumentParser):
         # The typed command, if an error of its arguments is found by the parser of all commands.
         self.command = ""
         super().__init__(*names, **options)
+        # On every level, so that they may stand before and after the command.
+        volume = self.add_mutually_exclusive_group()
+        for flags, level, summary in _VOLUMES:
+            volume.add_argument(
+                *flags, dest="volume", action="store_const", const=level, default=argparse.SUPPRESS, help=summary
+            )
+        self.known_words.update(flag for flags, _, _ in _VOLUMES for flag in flags if flag.startswith("--"))
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
         """Declare an argument, and remember its flags."""
@@ -137,7 +151,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str]) -> int:
     try:
-        arguments = make_parser(words[0] if words else "").parse_args(words)
+        command = next((word for word in words if not word.startswith("-")), "")
+        arguments = make_parser(command).parse_args(words)
     except SystemExit:
         if sys.stdout is not None:
             sys.stdout.flush()

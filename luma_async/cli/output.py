@@ -26,6 +26,13 @@ _MAX_PROMPT_CHARS = 40
 """How much of a prompt a table shows."""
 
 
+class Volume:
+    """How much goes to stderr: `-q` leaves errors, and what a person has to decide; `-v` adds the log."""
+
+    quiet = False
+    verbose = False
+
+
 def never_fail_to_encode() -> None:
     """Print what the locale cannot encode with escapes: no text may end a command that has paid."""
     codecs.register_error("luma_async", _encode_anyway)
@@ -43,7 +50,18 @@ def _encode_anyway(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def print_status(text: str) -> None:
-    """Print a line for people, on stderr. If its reader has ended, the command goes on: it may be paying."""
+    """Print a line for people, on stderr, unless `-q` was typed."""
+    if not Volume.quiet:
+        print_always(text)
+
+
+def print_error(text: str) -> None:
+    """Print what went wrong, on stderr."""
+    print_always(f"luma-async: {text}")
+
+
+def print_always(text: str) -> None:
+    """Print a line for people, on stderr, also after `-q`. If its reader has ended, the command goes on."""
     try:
         print(printable(text), file=sys.stderr, flush=True)
     except BrokenPipeError:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from luma_async import Changed, Downloaded, Finished, Submitted
-from luma_async.cli.output import print_status, printable, shorten
+from luma_async.cli.output import Volume, print_always, print_status, printable, shorten
 from luma_async.cli.waits import Waits, duration
 
 if TYPE_CHECKING:
@@ -28,9 +28,10 @@ _TICK_S = 0.5
 
 
 def _draws() -> bool:
-    """Whether rich is installed and stderr is a terminal that can move its cursor."""
+    """Whether rich is installed, stderr is a terminal that can move its cursor, and neither `-q` nor `-v` was typed."""
     can_draw = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    return can_draw and importlib.util.find_spec("rich") is not None
+    shown_in_lines = Volume.quiet or Volume.verbose
+    return can_draw and not shown_in_lines and importlib.util.find_spec("rich") is not None
 
 
 def _describe(generation: Generation) -> str:
@@ -148,7 +149,7 @@ def progress(label: str | None = None, *, quiet: bool = False) -> Generator[Prog
     finally:
         shown.stop()
         for text in shown.final_messages:
-            print_status(text)
+            print_always(text)
 
 
 class _Lines(Progress):
@@ -257,7 +258,8 @@ class _BatchLines(BatchProgress):
         self._ended += 1
         elapsed_s = time.monotonic() - self._began_at_s
         result = outcome.path if error is None else error
-        print_status(f"{elapsed_s:6.1f} s  {self._ended}/{self._total}  {_prompt(outcome)}: {result}")
+        show = print_status if error is None else print_always
+        show(f"{elapsed_s:6.1f} s  {self._ended}/{self._total}  {_prompt(outcome)}: {result}")
 
 
 class _LiveBatch(BatchProgress):

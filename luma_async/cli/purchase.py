@@ -13,7 +13,16 @@ import attrs
 from luma_async._download.part_file import check_before_purchase, is_folder
 from luma_async.cli.errors import error_text, exit_code
 from luma_async.cli.options import add_common, add_private_hosts, add_timeout, open_session, resume_command
-from luma_async.cli.output import as_typed, print_generation, print_json, print_line, print_path, print_status
+from luma_async.cli.output import (
+    as_typed,
+    print_always,
+    print_error,
+    print_generation,
+    print_json,
+    print_line,
+    print_path,
+    print_status,
+)
 from luma_async.cli.progress import progress
 from luma_async.handle import PollingFailed, WaitTimeout
 from luma_async.values.errors import DownloadError, GenerationFailed, InvalidInput, LumaError
@@ -179,7 +188,7 @@ async def _submit(luma: LumaSession, request: Request, arguments: argparse.Names
         return await luma.submit(request, key=arguments.key)
     except asyncio.CancelledError:
         status = resume_command(arguments, "status", with_service=False)
-        print_status(f"Interrupted during the submit. To see whether it was charged: {status}")
+        print_always(f"Interrupted during the submit. To see whether it was charged: {status}")
         raise
 
 
@@ -285,7 +294,7 @@ async def _download_outcome(outcome: Outcome, handle: GenerationHandle, argument
     elif error is None:
         print_path(path)
     else:
-        print_status(f"luma-async: {text}")
+        print_error(text or "")
     return exit_code(error) if error is not None else 0
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,12 @@ from luma_async._aio import wall_now
 from luma_async.cli.errors import error_text, exit_code, in_flags
 from luma_async.cli.journal import read_doubts
 from luma_async.cli.options import resume_command, set_default_journal
-from luma_async.cli.output import print_status
+from luma_async.cli.output import Volume, print_always, print_error, shorten
 from luma_async.values.errors import LumaError
+from luma_async.values.log import logger
 
 if TYPE_CHECKING:
     import argparse
-    from datetime import datetime
 
 _INTERRUPTED = 130
 _ABOUT_CLOSING = ("the submit %s was still unanswered", "the journal has now recorded")
@@ -28,15 +29,24 @@ _ABOUT_CLOSING = ("the submit %s was still unanswered", "the journal has now rec
 
 
 class StatusHandler(logging.Handler):
-    """Prints what the package logs as statuses."""
+    """Prints what the package logs: warnings and errors as they are, with `-v` every step as a line with the time."""
 
     interrupted = False
     """Whether the command ends early; what it leaves in doubt is then read from the journal and printed."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
-        if not (self.interrupted and str(record.msg).startswith(_ABOUT_CLOSING)):
-            print_status(in_flags(self.format(record)))
+        if self.interrupted and str(record.msg).startswith(_ABOUT_CLOSING):
+            return
+        text = in_flags(self.format(record))
+        if Volume.verbose:
+            # Records of other packages have no such fields.
+            about = [getattr(record, name, None) for name in ("action", "key", "generation_id")]
+            time = f"{datetime.fromtimestamp(record.created).astimezone():%H:%M:%S}.{record.msecs:03.0f}"
+            words = [shorten(word) for word in about if word] or [record.name]
+            text = f"{time}  {'  '.join(words)}: {text}"
+        if not Volume.quiet or record.levelno >= logging.ERROR:
+            print_always(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,7 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(sys, name) is None:
             # The shell closed this stream (`>&-`); the command still does its work.
             setattr(sys, name, Path(os.devnull).open(mode, errors="replace"))  # noqa: SIM115 - it stays open until the process ends
-    logging.getLogger().addHandler(handler := StatusHandler(logging.WARNING))
+    Volume.quiet, Volume.verbose = (vars(arguments).get("volume") == level for level in ("quiet", "verbose"))
+    logging.getLogger().addHandler(handler := StatusHandler(logging.DEBUG if Volume.verbose else logging.WARNING))
+    level = logger.level
+    if Volume.verbose:
+        logger.setLevel(logging.DEBUG)
     try:
         # A command that reads from a terminal does so here, before the event loop replaces the Ctrl-C handler.
         arguments.prepare(arguments)
@@ -60,10 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
         # Not a failure of this command; `main()` ends it.
         raise
     except (LumaError, OSError) as error:
-        print_status(f"luma-async: {error_text(error, arguments)}")
+        print_error(error_text(error, arguments))
         return exit_code(error)
     finally:
         logging.getLogger().removeHandler(handler)
+        logger.setLevel(level)
     return code
 
 
@@ -122,6 +137,6 @@ async def _print_doubts(arguments: argparse.Namespace, began_at: datetime) -> No
     if doubts:
         settle = resume_command(arguments, "in-doubt", with_service=False)
         if len(doubts) == 1:
-            print_status(f"The submit {doubts[0].key!r} is in doubt and may have been charged. To settle it: {settle}")
+            print_always(f"The submit {doubts[0].key!r} is in doubt and may have been charged. To settle it: {settle}")
         else:
-            print_status(f"{len(doubts)} submits are in doubt and may have been charged. To settle them: {settle}")
+            print_always(f"{len(doubts)} submits are in doubt and may have been charged. To settle them: {settle}")

@@ -161,8 +161,19 @@ class UnsupportedOperation(LumaError):
 class SessionClosed(LumaError):
     """The session is not open: it was not opened yet, it was closed, or it closed during the call."""
 
-    message: str = "The session is not open: use `async with LumaSession(...)`, or `await session.open()` first."
-    """What happened, and what to do next."""
+    message: str = (
+        "The session is not open, so this call bought nothing: use `async with LumaSession(...)`, or "
+        "`await session.open()` first."
+    )
+    """What happened."""
+    next_step: str = (
+        "What was bought keeps running at the service. In an open session, session.handle(id) takes it up, and over a "
+        "journal file session.resume() lists it."
+    )
+    """How to go on."""
+
+    def _text(self) -> str:
+        return f"{self.message} {self.next_step}"
 
 
 @error
@@ -282,6 +293,8 @@ class Refused(LumaError):
     """The beginning of the body, at most 200 characters."""
     hint: str = ""
     """What to do next, if it differs from `NEXT_STEP`."""
+    not_charged: bool = False
+    """Whether it refused a paid submit, which was therefore not charged. False for the calls that are free."""
 
     NEXT_STEP = "Change what the message names, or ask the operator of the service."
 
@@ -290,7 +303,8 @@ class Refused(LumaError):
         code = f" {self.code}" if self.code and self.code != said else ""
         number = f" (request {self.request_id})" if self.request_id else ""
         step = self.hint or self.NEXT_STEP
-        return f"HTTP {self.status}{code}: {said}{number} | {step}"
+        money = "Nothing was charged. " if self.not_charged else ""
+        return f"HTTP {self.status}{code}: {said}{number} | {money}{step}"
 
 
 @error
@@ -363,7 +377,7 @@ class UnreadableResponse(LumaError):
         body = f": {self.body_excerpt!r}" if self.body_excerpt else ""
         return (
             f"HTTP {self.status}: {self.message}{where}{body} | "
-            "Try again later. If it persists, check that base_url and dialect match the service."
+            "The call is free: try again later. If it persists, check that base_url and dialect match the service."
         )
 
 
@@ -450,7 +464,7 @@ class UploadFailed(LumaError):
     permanent: bool = False
     """Whether uploading it again would fail in the same way."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         which = f"{self.path}: " if self.path else ""
         return f"{which}{self.message} Nothing was bought."
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import attrs
 
@@ -19,6 +19,18 @@ def public(thing: _T) -> _T:
         _resolve_annotations(cls)
     thing.__module__ = "luma_async"
     return thing
+
+
+def refuses(message: str) -> Any:
+    """Return a special method that raises `TypeError`: for a mistake about which Python's own message is no help.
+
+    Type checkers should not see it, so that they find the mistake too.
+    """
+
+    def refuse(*_: object) -> NoReturn:
+        raise TypeError(message)
+
+    return refuse
 
 
 def _resolve_annotations(cls: type[Any]) -> None:

@@ -398,14 +398,6 @@ def check_kind(kind: type[Any]) -> Callable[[Any, attrs.Attribute[Any], Any], No
     return check
 
 
-def check_dialect(_: Any, __: attrs.Attribute[Any], value: object) -> None:
-    """Refuse a dialect that is a class or has no address."""
-    if isinstance(value, type) or not hasattr(value, "default_base_url"):
-        raise ConfigurationError(
-            message=f"dialect must be an instance such as RixAPI() or DreamMachine(), not {value!r}."
-        )
-
-
 def check_ssl(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
     """Accept an `ssl.SSLContext` or None."""
     if value is not None and not hasattr(value, "wrap_bio"):

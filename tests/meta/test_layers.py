@@ -84,7 +84,7 @@ ONLY_IN = {
     "aiohttp": {"_http/transport.py", "_download/client.py", "_files/storage.py", "testing"},
     "cattrs": {"_wire/converter.py"},
     "fcntl": {"_journal/sqlite/owners.py", "_download/part_file.py"},
-    "logging": {"_journal/hints.py", "_journal/postgres/link.py", "values/log.py", "values/events.py", "cli/run.py"},
+    "logging": {"values/log.py", "values/events.py", "cli/run.py"},
     "os": {
         "_batch/registry.py",
         "_download/part_file.py",

@@ -130,7 +130,7 @@ NEXT_STEPS = {
     "GenerationNotFound": "Check the id",
     "RateLimited": "Wait, then try again",
     "ServiceUnavailable": "Try again later",
-    "UnreadableResponse": "Try again later",
+    "UnreadableResponse": "try again later",
     "GenerationFailed": "submit the request again, with another key",
     "WaitTimeout": "Wait again",
     "PollingFailed": "Wait again with session.handle('g1')",
@@ -355,3 +355,50 @@ def test_cause_and_notes(name):
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert caught.value.__notes__ == ["on a Sunday"]
     assert len({caught.value, example(name)}) == 2
+
+
+PROVED_FREE = {
+    "SessionClosed": "bought nothing",
+    "UnsupportedOperation": "nothing was sent",
+    "KeyConflict": "Nothing was sent",
+    "NotSent": "Nothing was sent or charged",
+    "UploadFailed": "Nothing was bought",
+    **dict.fromkeys(["NoResponse", "UnreadableResponse"], "The call is free"),
+    **dict.fromkeys(["DownloadError", "LinkGone", "DamagedFile", "DiskError"], "costs no new generation"),
+    **dict.fromkeys([name for name, kind in KINDS.items() if issubclass(kind, errors.Refused)], "Nothing was charged"),
+}
+"""What the errors say that prove that nothing was charged."""
+MAYBE_CHARGED = {
+    "SubmitInDoubt": "It may have been charged",
+    "WrongPrompt": "is paid",
+    "GenerationFailed": "charged",
+    "WaitTimeout": "It is paid",
+    "PollingFailed": "It is paid",
+}
+"""What the errors say of which a generation was or may have been charged."""
+NEUTRAL = {"LumaError", "ConfigurationError", "InvalidInput", "TransportError"}
+"""The errors whose message is made where they are raised, before a request is made."""
+JOURNAL = {"JournalError", "JournalTooNew", "JournalBusy"}
+"""The errors of the journal; the one that stops a submit says that nothing was sent."""
+
+
+@pytest.mark.parametrize("name", {**PROVED_FREE, **MAYBE_CHARGED})
+def test_message_about_the_money(name):
+    """A refusal says that nothing was charged, and a doubt that it may have been."""
+    fields = FIELDS.get(name, {})
+    if issubclass(KINDS[name], errors.Refused):
+        fields = {**ANSWERED, "not_charged": True}
+    text = str(KINDS[name](**fields))
+    assert {**PROVED_FREE, **MAYBE_CHARGED}[name] in text
+    if name in PROVED_FREE:
+        assert "may have been charged" not in text
+
+
+def test_money_table_is_complete():
+    """Every error says something about the money, but for those that are raised before a request."""
+    assert set(ROWS) - set(PROVED_FREE) - set(MAYBE_CHARGED) - NEUTRAL <= JOURNAL | {"PromptFileError"}
+
+
+def test_free_refusal_is_silent():
+    """A refused status request says nothing about money: the generation that it asked for stays charged."""
+    assert "charged" not in str(errors.GenerationNotFound(**ANSWERED))

@@ -8,7 +8,6 @@ was being written when it was lost is looked up.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections import deque
 from contextlib import suppress
@@ -24,6 +23,7 @@ from luma_async._journal.postgres.server import Server
 from luma_async._journal.postgres.statements import BY_GENERATION, LOCK, NOTHING, UNLOCK, lock_id, many, read_entry
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import JournalError, KeyConflict
+from luma_async.values.log import fields, logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     Step = Callable[[Entry | None], Entry | None]
 
-_log = logging.getLogger("luma_async")
 
 MAX_BATCH = 500
 """How many changes share a transaction."""
@@ -168,12 +167,12 @@ class Link:
                 await self.look_up(NOTHING)
             except JournalError as error:
                 if pause_s == PING_S:
-                    _log.warning("the connection to the journal is lost: %s", error)
+                    logger.warning("the connection to the journal is lost: %s", error, extra=fields("note"))
                     pause_s = _FIRST_PAUSE_S
                 pause_s = min(pause_s * 2, _MAX_PAUSE_S)
             else:
                 if pause_s != PING_S:
-                    _log.warning("the journal is connected again: %s", self._server.name)
+                    logger.warning("the journal is connected again: %s", self._server.name, extra=fields("note"))
                 pause_s = PING_S
 
     async def _work(self) -> None:

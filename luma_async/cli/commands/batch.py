@@ -21,7 +21,7 @@ from luma_async._download.part_file import check_before_purchase
 from luma_async.cli.errors import error_text
 from luma_async.cli.journal import BATCH_JOURNAL, read_entries
 from luma_async.cli.options import add_json, add_private_hosts, add_service, add_timeout, dialect_of, open_session
-from luma_async.cli.output import as_typed, one_line, print_json, print_line, print_status
+from luma_async.cli.output import as_typed, one_line, print_always, print_error, print_json, print_line, print_status
 from luma_async.cli.progress import batch_progress
 from luma_async.prompts import parse_prompts, read_prompts
 from luma_async.values.errors import InvalidInput, LumaError, SubmitInDoubt
@@ -185,7 +185,7 @@ async def _buy(prompts: Prompts, arguments: argparse.Namespace) -> int:
                 if not isinstance(error, InvalidInput) or not batch.stats.submitted:
                     raise
                 # Exit code 2 would mean that nothing was bought.
-                print_status(f"luma-async: {error_text(error, arguments)}")
+                print_error(error_text(error, arguments))
                 return _SOME_FAILED
     _print_summary(batch.stats, running, arguments.out)
     return _exit_code(batch.stats, running)
@@ -351,7 +351,7 @@ def _state_of(item: Preview) -> str:
 
 async def _print_interrupted(stats: BatchStats, arguments: argparse.Namespace) -> None:
     running = sum(entry.phase is Phase.ACCEPTED for entry in await read_entries(arguments))
-    print_status(
+    print_always(
         f"Interrupted: {stats.ended} of {stats.total} have ended, {running} are paid and keep running. "
         "To continue, run the same command again; it buys only what is missing."
     )
@@ -362,7 +362,7 @@ def _print_stopped(stats: BatchStats, running: int, arguments: argparse.Namespac
     started = stats.ended + stats.running
     rest = "" if stats.total is None else f", {stats.total - started} were not submitted"
     correct = "" if isinstance(error, BrokenPipeError) else "correct what the last line says and "
-    print_status(
+    print_always(
         f"The batch was stopped: {stats.submitted} bought in this run, {stats.ended} ended{rest}. To continue, "
         f"{correct}run the same command again; it buys only what is missing."
     )
@@ -380,7 +380,7 @@ def _print_summary(stats: BatchStats, running: int, out: Path) -> None:
         print_status(f"{stats.duplicates} rows have the same request as an earlier row. Each was bought separately.")
     if stats.in_doubt:
         command = shlex.join(["luma-async", "in-doubt", "--journal", str(out / BATCH_JOURNAL)])
-        print_status(f"To settle what is in doubt: {command}")
+        print_always(f"To settle what is in doubt: {command}")
     if running:
         print_status("To wait for what is still running, run the same command again; it is not bought again.")
     if failed:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from luma_async.cli.errors import error_text, exit_code
 from luma_async.cli.options import add_common, open_session
-from luma_async.cli.output import print_json, print_line, print_status
+from luma_async.cli.output import print_always, print_error, print_json, print_line, print_status
 from luma_async.cli.purchase import combined_exit_code
 from luma_async.values.errors import InvalidInput, LumaError
 from luma_async.values.validators import check_id
@@ -36,7 +36,7 @@ def _confirm(arguments: argparse.Namespace) -> None:
         return
     if not sys.stdin.isatty():
         raise InvalidInput(field="--yes", message="is required when stdin is not a terminal. Nothing was deleted.")
-    print_status(f"Delete {', '.join(arguments.ids)} and their files at the service? [y/N]")
+    print_always(f"Delete {', '.join(arguments.ids)} and their files at the service? [y/N]")
     arguments.yes = sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
@@ -62,5 +62,5 @@ async def _delete(luma: LumaSession, generation_id: str, arguments: argparse.Nam
     elif failure is None:
         print_line(generation_id)
     else:
-        print_status(f"luma-async: {text}")
+        print_error(text or "")
     return exit_code(failure) if failure is not None else 0

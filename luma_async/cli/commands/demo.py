@@ -9,7 +9,7 @@ from luma_async import ImageKeyframe, Keyframes, LumaSession, PollPolicy, VideoR
 from luma_async.cli.errors import error_text
 from luma_async.cli.journal import BATCH_JOURNAL, read_entries
 from luma_async.cli.options import add_json
-from luma_async.cli.output import print_generation, print_json, print_path, print_status
+from luma_async.cli.output import print_error, print_generation, print_json, print_path, print_status
 from luma_async.cli.progress import batch_progress
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _count(gateway: FakeGateway) -> dict[str, Any]:
 def _print_outcomes(outcomes: list[Outcome], arguments: argparse.Namespace) -> None:
     for outcome in outcomes:
         if outcome.error is not None:
-            print_status(f"luma-async: {error_text(outcome.error, arguments)}")
+            print_error(error_text(outcome.error, arguments))
         elif arguments.json and outcome.generation is not None:
             print_generation(outcome.generation, path=str(outcome.path), key=outcome.key)
         else:

@@ -8,7 +8,7 @@ from luma_async._journal.lifecycle import in_doubt
 from luma_async.cli.errors import error_text, exit_code, in_flags
 from luma_async.cli.journal import abandon, read_doubts, read_entries, shared_service
 from luma_async.cli.options import add_common, open_session, resume_command
-from luma_async.cli.output import print_entry, print_json, print_line, print_status, print_table, shorten
+from luma_async.cli.output import print_entry, print_error, print_json, print_line, print_status, print_table, shorten
 from luma_async.values.errors import ConfigurationError, InvalidInput, LumaError
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ async def _decide(arguments: argparse.Namespace) -> int:
     except LumaError as error:
         in_doubt_still = any(doubt.key == arguments.key for doubt in await read_doubts(arguments))
         still = f" {arguments.key} is still in doubt." if in_doubt_still else ""
-        print_status(f"luma-async: {error_text(error, arguments)}{still}")
+        print_error(f"{error_text(error, arguments)}{still}")
         return exit_code(error)
     if arguments.json:
         print_json({"id": handle.id, "key": handle.key})

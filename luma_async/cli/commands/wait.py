@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from luma_async.cli.errors import error_text, exit_code
 from luma_async.cli.journal import service_of
 from luma_async.cli.options import add_common, add_timeout, open_session
-from luma_async.cli.output import print_generation, print_json, print_line, print_status
+from luma_async.cli.output import print_always, print_error, print_generation, print_json, print_line
 from luma_async.cli.progress import progress
 from luma_async.cli.purchase import combined_exit_code
 from luma_async.values.errors import LumaError
@@ -41,7 +41,7 @@ async def run(arguments: argparse.Namespace) -> int:
                 # Only printing can fail, because stdout is closed: the first failure ends the command.
                 raise failures.exceptions[0] from None
             except asyncio.CancelledError:
-                print_status("Interrupted. Unfinished generations keep running. To go on, run the same command again.")
+                print_always("Interrupted. Unfinished generations keep running. To go on, run the same command again.")
                 raise
     return combined_exit_code([wait.result() for wait in waits])
 
@@ -55,7 +55,7 @@ async def _wait(handle: GenerationHandle, arguments: argparse.Namespace) -> int:
             state = handle.last and str(handle.last.state)
             print_json({"id": handle.id, "state": state, "error": text, "kind": type(error).__name__})
         else:
-            print_status(f"luma-async: {text}")
+            print_error(text)
         return exit_code(error)
     if arguments.json:
         print_generation(generation)
