@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import attrs
@@ -39,19 +40,23 @@ class Preview:
     """Why it cannot be submitted."""
     buys: bool
     """Whether running the batch would submit it."""
+    price: Decimal | None = None
+    """What it would cost by the prices of the budget; None without prices, and for what would not be submitted."""
 
 
 async def preview(source: Source, *, options: BatchOptions, engine: Engine) -> AsyncIterator[Preview]:
     """Yield a preview of each item; see `Batch.preview()`."""
     while (item := await source.wait_for_next()) is not None:
         error: LumaError | None = item.error
-        entry = None
+        entry = price = None
         if item.request is not None:
+            entry = await _newest(item.key, engine.journal)
             try:
                 engine.dialect.submit_call(item.request)
-            except LumaError as unsupported:
-                error = unsupported
-            entry = await _newest(item.key, engine.journal)
+                if _buys(entry, retry_failed=options.retry_failed):
+                    price = engine.spending.price(item.request)
+            except LumaError as refusal:
+                error = refusal
         yield Preview(
             index=item.index,
             key=item.key or None if entry is None else entry.key,
@@ -59,6 +64,7 @@ async def preview(source: Source, *, options: BatchOptions, engine: Engine) -> A
             entry=entry,
             error=error,
             buys=error is None and _buys(entry, retry_failed=options.retry_failed),
+            price=price,
         )
 
 

@@ -10,6 +10,11 @@ edition = "2025"
 journal = "~/videos/jobs.db"
 api_key = "sk-…"    # only if the file is readable by its owner alone
 headers = "X-Password: …"    # the same; one header on a line
+max_purchases = "20/hour,100/day"
+max_amount = "50/month"
+
+[prices]
+"ray-3.2 540p 5s" = "0.15"
 ```
 """
 
@@ -20,11 +25,14 @@ import shlex
 import tomllib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from luma_async.values.errors import ConfigurationError
+from luma_async.values.errors import ConfigurationError, InvalidInput
 
-NAMES = frozenset({"base_url", "dialect", "edition", "journal", "api_key", "headers"})
-"""The settings that the file may have."""
+NAMES = frozenset({"base_url", "dialect", "edition", "journal", "api_key", "headers", "max_purchases", "max_amount"})
+"""The settings that the file may have, each a string."""
+_PRICES = "prices"
+"""The table of the file."""
 
 
 def config_path() -> Path:
@@ -39,7 +47,18 @@ def configured(name: str) -> str | None:
     Raises:
         ConfigurationError: the file cannot be read, or has a mistake.
     """
-    return _read(config_path()).get(name)
+    value: str | None = _read(config_path()).get(name)
+    return value
+
+
+def configured_prices() -> dict[str, str | float] | None:
+    """Return the prices of the file; None if it has none.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or has a mistake.
+    """
+    prices: dict[str, str | float] | None = _read(config_path()).get(_PRICES)
+    return prices
 
 
 def configured_path(name: str) -> Path | None:
@@ -52,7 +71,7 @@ def configured_path(name: str) -> Path | None:
 
 
 @cache
-def _read(path: Path) -> dict[str, str]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes()
     except FileNotFoundError:
@@ -64,15 +83,18 @@ def _read(path: Path) -> dict[str, str]:
     raise ConfigurationError(message=f"Cannot read {path}: {why}.")
 
 
-def _checked(path: Path, text: bytes) -> dict[str, str]:
+def _checked(path: Path, text: bytes) -> dict[str, Any]:
     try:
         settings = tomllib.loads(text.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         why = str(error)
     else:
         for name, value in settings.items():
+            if name == _PRICES:
+                _check_prices(path, value)
+                continue
             if name not in NAMES:
-                known = ", ".join(sorted(NAMES))
+                known = ", ".join(sorted(NAMES | {_PRICES}))
                 raise ConfigurationError(message=f"{path}: unknown setting {name}. Known settings: {known}.")
             if not isinstance(value, str):
                 raise ConfigurationError(message=f"{path}: {name} must be a quoted string.")
@@ -83,3 +105,15 @@ def _checked(path: Path, text: bytes) -> dict[str, str]:
             )
         return settings
     raise ConfigurationError(message=f"{path} is not valid TOML: {why}.")
+
+
+def _check_prices(path: Path, prices: object) -> None:
+    from luma_async.values.budget import check_prices  # noqa: PLC0415 - most files have none
+
+    try:
+        check_prices(prices)
+    except InvalidInput as error:
+        message = error.message
+    else:
+        return
+    raise ConfigurationError(message=f"{path}: [prices]: {message}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from luma_async.cli.options import resume_command
 from luma_async.handle import NOT_SEEN, PollingFailed, WaitTimeout, cause_of, is_paid
+from luma_async.values.budget import BudgetExceeded
 from luma_async.values.entries import Phase
 from luma_async.values.errors import (
     MONEY,
@@ -37,6 +38,7 @@ _EXIT_CODES: tuple[tuple[Any, int], ...] = (
     ((WaitTimeout, PollingFailed), 3),
     ((Unauthorized, OutOfCredit), 4),
     (SubmitInDoubt, 6),
+    (BudgetExceeded, 7),
 )
 _UNKNOWN = f"{NOT_SEEN}: check the id and --base-url"
 _CHARGES_NOTHING = (ConfigurationError, InvalidInput, UnsupportedOperation, Refused)
@@ -61,6 +63,7 @@ _PYTHON = (
     (r"\. Pass another path", ". Use --journal to name another file"),
     (r"\bpass (?:another path|the path of a file)", "use --journal to name another file"),
     (r"\bbase_url (?=\(--base-url\))", ""),
+    (r"raise the budget to go on", "raise --max-purchases or --max-amount to go on"),
     # The settings file has a setting of this name, which stays.
     (r"(?:(?<!: )|(?<=check: ))\bbase_url\b(?!,)", "--base-url"),
     (r"(--base-url) and dialect\b", r"\1 and --dialect"),

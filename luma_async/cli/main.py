@@ -114,11 +114,12 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     root = _Parser(
         prog="luma-async",
         description="Make Luma videos. A submit is never sent twice, and a paid video is never lost.",
-        epilog="Exit codes: 0 success, 1 failure, 2 wrong usage or settings, 3 paid and still running, 4 a problem "
-        "with the key or the credit, 5 some of many failed, 6 in doubt (may have been charged), 130 interrupted, 141 "
-        "the output was closed. Settings: a flag, then LUMA_API_KEY, LUMA_BASE_URL, LUMA_DIALECT, LUMA_EDITION, "
-        "LUMA_JOURNAL, then ~/.config/luma-async/config.toml. There is no flag for the key, because every user of "
-        "this machine can read command lines.",
+        epilog="Exit codes: 0 success, 1 failure, 2 wrong usage or settings, 3 paid and still running, 4 a "
+        "problem with the key or the credit, 5 some of many failed, 6 in doubt (may have been charged), 7 "
+        "above a spending limit, 130 interrupted, 141 the output was closed. Settings: a flag, then "
+        "LUMA_API_KEY, LUMA_BASE_URL, LUMA_DIALECT, LUMA_EDITION, LUMA_JOURNAL, LUMA_MAX_PURCHASES, "
+        "LUMA_MAX_AMOUNT, then ~/.config/luma-async/config.toml. There is no flag for the key, because "
+        "every user of this machine can read command lines.",
     )
     root.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")

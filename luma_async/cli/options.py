@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from luma_async import LumaSession, PollPolicy
 from luma_async._http.address import RELAY_KEY, check_base_url, key_variable, unquoted, usable_address, without_quotes
 from luma_async._wire import registry
+from luma_async.cli.budget import budgets_of
 from luma_async.cli.config import config_path, configured, configured_path
 from luma_async.cli.headers import header, headers_for
 from luma_async.cli.numbers import seconds
@@ -181,6 +182,7 @@ def open_session(
         base_url=address,
         dialect=dialect,
         journal=journal,
+        budget=budgets_of(arguments),
         poll=POLL,
         on_event=on_event,
         headers=headers,

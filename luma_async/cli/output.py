@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -152,4 +153,4 @@ def _plain(value: Any) -> Any:
         return {name: _plain(inner) for name, inner in cast("dict[str, Any]", value).items()}
     if isinstance(value, datetime):
         return value.isoformat()
-    return str(value) if isinstance(value, Enum) else value
+    return str(value) if isinstance(value, Enum | Decimal) else value

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from luma_async._download.part_file import check_before_purchase, is_folder
+from luma_async.cli.budget import add_budget
 from luma_async.cli.errors import error_text, exit_code
 from luma_async.cli.options import add_common, add_private_hosts, add_timeout, open_session, resume_command
 from luma_async.cli.output import (
@@ -61,6 +62,7 @@ def add_purchase(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=JSON",
         help="a further field for the service, such as seed=7 or tag='\"red\"' (may be repeated)",
     )
+    add_budget(parser)
     add_timeout(parser, "stop waiting after this time, with exit code 3; the generation keeps running")
     add_common(parser)
     parser.set_defaults(prepare=_read_prompt, unpaid=True)

@@ -78,13 +78,22 @@ def _per(_: object, __: attrs.Attribute[Any], value: object) -> None:
 
 
 def _price(_: object, __: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and not callable(value) and not isinstance(value, Mapping):
+    if value is not None and not callable(value):
+        check_prices(value)
+
+
+def check_prices(value: object) -> None:
+    """Check a table of prices.
+
+    Raises:
+        InvalidInput: it is none, or a row has no price.
+    """
+    if not isinstance(value, Mapping):
         raise InvalidInput(field="price", message=f"must be a table or a function, not {shown(value)}.")
-    if isinstance(value, Mapping):
-        for row, price in cast("Mapping[object, object]", value).items():
-            if not isinstance(row, str) or _as_number(price) is None:
-                message = f"the row {shown(row)} must be a string with a number >= 0, not {shown(price)}."
-                raise InvalidInput(field="price", message=message)
+    for row, price in cast("Mapping[object, object]", value).items():
+        if not isinstance(row, str) or _as_number(price) is None:
+            message = f"the row {shown(row)} must be a string with a number >= 0, not {shown(price)}."
+            raise InvalidInput(field="price", message=message)
 
 
 @public
@@ -114,16 +123,17 @@ class Budget:
     """What a request costs: a function that returns it, or a table. The name of a row is what the request says about
     model, resolution and duration, such as `"ray-3.2 720p 5s"`, with `hdr` and `exr` after it where they are on, and
     with the operation before it for all but videos of a prompt, such as `"image photon-1"`. A request that says nothing
-    of these has the row `"default"`."""
+    of these has the row `"default"`. A budget with prices and no limit only records what each purchase costs."""
 
     def __attrs_post_init__(self) -> None:
-        if self.purchases is None and self.amount is None:
+        if self.purchases is None and self.amount is None and self.price is None:
             raise InvalidInput(field="purchases", message="a budget needs a limit: pass purchases or amount.")
 
     def __str__(self) -> str:
         purchases = None if self.purchases is None else _counted(self.purchases)
-        limits = [purchases] if self.amount is None else [purchases, f"an amount of {self.amount}"]
-        return f"{' and '.join(filter(None, limits))} {'in all' if self.per is None else f'per {self.per}'}"
+        amount = None if self.amount is None else f"an amount of {self.amount}"
+        limits = " and ".join(filter(None, (purchases, amount))) or "no limit"
+        return f"{limits} {'in all' if self.per is None else f'per {self.per}'}"
 
     @property
     def span(self) -> timedelta | None:

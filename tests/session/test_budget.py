@@ -181,6 +181,17 @@ async def test_batch_stops_at_budget(open_session, gateway):
     assert sorted(charge.prompt for charge in gateway.charges) == prompts
 
 
+async def test_preview_shows_prices(open_session, gateway):
+    """A preview has the price of what would be submitted, and the error of what has no price."""
+    async with open_session(budget=Budget(price=PRICES)) as luma:
+        await luma.batch(["cat"], name="cats").results()
+        requests = ["cat", VideoRequest("dog", duration="10s"), VideoRequest("bird", duration="9s")]
+        items = [item async for item in luma.batch(requests, name="cats").preview()]
+    assert [(item.buys, item.price) for item in items] == [(False, None), (True, Decimal("0.45")), (False, None)]
+    assert isinstance(items[2].error, ConfigurationError)
+    assert len(gateway.charges) == 1
+
+
 class PlainJournal:
     """A journal of a user that cannot count what is spent."""
 

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 import luma_async
-from luma_async import Entry, Generation, LumaError, Phase, State
+from luma_async import Budget, Entry, Generation, LumaError, Phase, Spent, State
 from luma_async.values import errors
 from luma_async.values.redaction import clip
 
@@ -30,6 +30,7 @@ LumaError
     WrongPrompt
     UploadFailed
     KeyConflict
+    BudgetExceeded
     Refused
         Unauthorized
         OutOfCredit
@@ -91,6 +92,7 @@ FIELDS = {
         "returned": "",
     },
     "KeyConflict": {"entry": ENTRY, "reason": "it stands for a different request."},
+    "BudgetExceeded": {"budget": Budget(purchases=1), "spent": Spent(purchases=1)},
     "UnreadableResponse": {
         "message": "no list",
         "paths": ("data.id", "data.state"),
@@ -122,6 +124,7 @@ NEXT_STEPS = {
     "SubmitInDoubt": "resolve it with session.doubts",
     "WrongPrompt": "is paid, and the response repeats an empty prompt. Set RixAPI",
     "KeyConflict": "Use another key to buy again",
+    "BudgetExceeded": "raise the budget to go on",
     "Refused": "ask the operator of the service",
     "Unauthorized": "Check that the API key is valid",
     "OutOfCredit": "Top up the account",

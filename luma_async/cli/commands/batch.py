@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import attrs
 
-from luma_async import Limits, MemoryJournal, Phase, PollingFailed, WaitTimeout
+from luma_async import BudgetExceeded, Limits, MemoryJournal, Phase, PollingFailed, WaitTimeout
 from luma_async._download.names import SEPARATORS, SIDECAR_SUFFIX, check_file_name
 from luma_async._download.part_file import check_before_purchase
+from luma_async.cli.budget import add_budget, describe
 from luma_async.cli.errors import error_text
 from luma_async.cli.journal import BATCH_JOURNAL, read_entries
 from luma_async.cli.options import add_json, add_private_hosts, add_service, add_timeout, dialect_of, open_session
@@ -28,6 +29,7 @@ from luma_async.values.errors import InvalidInput, LumaError, SubmitInDoubt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from decimal import Decimal
 
     from luma_async import BatchStats, LumaSession, Outcome
     from luma_async._batch.batch import Batch
@@ -73,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many paid and unfinished videos there may be at once; auto finds the service's limit (default: the "
         "limit if it is known, or auto)",
     )
+    add_budget(parser)
     add_timeout(parser, "stop waiting for a video after this time; it keeps running")
     parser.add_argument(
         "--file-name",
@@ -102,7 +105,7 @@ async def run(arguments: argparse.Namespace) -> int:
         # A dry run creates no file, not even an empty journal.
         journal = arguments.journal if arguments.journal.exists() else MemoryJournal()
         async with open_session(arguments, journal=journal) as luma:
-            return await _print_preview(_batch(luma, prompts, arguments), arguments)
+            return await _print_preview(luma, _batch(luma, prompts, arguments), arguments)
     _make_folder(arguments.out)
     try:
         return await _buy(prompts, arguments)
@@ -321,23 +324,32 @@ def _exit_code(stats: BatchStats, running: int) -> int:
     return 0
 
 
-async def _print_preview(batch: Batch, arguments: argparse.Namespace) -> int:
+async def _print_preview(luma: LumaSession, batch: Batch, arguments: argparse.Namespace) -> int:
     buys = done = running = others = 0
+    amount: Decimal | None = None
     async for item in batch.preview():
         state = _state_of(item)
         buys += item.buys
+        if item.price is not None:
+            amount = (amount or 0) + item.price
         done += state == "completed"
         running += state == _PAID
         others += not item.buys and state not in {"completed", _PAID}
         prompt = getattr(item.request, "prompt", None)
         if arguments.json:
-            print_json({"index": item.index, "key": item.key, "standing": state, "buys": item.buys, "prompt": prompt})
+            price = None if item.price is None else str(item.price)
+            document = {"index": item.index, "key": item.key, "standing": state, "buys": item.buys, "prompt": prompt}
+            print_json(document | {"price": price})
         else:
             print_line(f"{'send' if item.buys else 'keep'}  {state:10}  {one_line(prompt or '')}")
     print_status(
-        f"Nothing was submitted. A run would submit {buys}; {done} are completed, {running} are paid and running"
+        f"Nothing was submitted. A run would submit {buys}{'' if amount is None else f' for {amount}'}; "
+        f"{done} are completed, {running} are paid and running"
         + (f", {others} are in other states (see the list)." if others else ".")
     )
+    for status in await luma.account.budgets():
+        allowed = "allows all of it" if status.allows(buys, amount or 0) else "does not allow all of it"
+        print_status(f"The budget {allowed}: {describe(status)}")
     return 0
 
 
@@ -362,6 +374,8 @@ def _print_stopped(stats: BatchStats, running: int, arguments: argparse.Namespac
     started = stats.ended + stats.running
     rest = "" if stats.total is None else f", {stats.total - started} were not submitted"
     correct = "" if isinstance(error, BrokenPipeError) else "correct what the last line says and "
+    if isinstance(error, BudgetExceeded):
+        correct = "wait until there is room in the budget, or raise it, and "
     print_always(
         f"The batch was stopped: {stats.submitted} bought in this run, {stats.ended} ended{rest}. To continue, "
         f"{correct}run the same command again; it buys only what is missing."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from luma_async._journal.lifecycle import in_doubt
+from luma_async.cli.budget import add_budget
 from luma_async.cli.errors import error_text, exit_code, in_flags
 from luma_async.cli.journal import abandon, read_doubts, read_entries, shared_service
 from luma_async.cli.options import add_common, open_session, resume_command
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "List the submits that may have been charged. Look for each of them at the service, then settle it."
     )
     add_common(parser)
+    add_budget(parser)
     parser.set_defaults(run=run, decision=None)
     decisions = parser.add_subparsers(metavar="[DECISION]")
     resolve = decisions.add_parser("resolve", help="the submit made this generation")
@@ -47,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         # These flags may be typed before or after the decision.
         add_common(decision, inherited=True)
+        add_budget(decision, inherited=True)
         decision.set_defaults(run=run, decision=name)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from luma_async import Entry
 
-_COLUMNS = ("key", "phase", "service", "generation_id", "sent_at", "updated_at", "attempts", "reason", "path")
+_COLUMNS = ("key", "phase", "service", "generation_id", "sent_at", "updated_at", "attempts", "reason", "path", "price")
 _FORMULA = ("=", "+", "-", "@")
 """What a cell begins with that a spreadsheet would compute."""
 
