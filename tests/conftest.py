@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 import signal
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,8 +18,10 @@ settings.register_profile("steady", deadline=None, suppress_health_check=[Health
 settings.register_profile("ci", settings.get_profile("steady"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "steady")
 
-# Tests do not read the user's settings of the command line.
+# Tests do not read the user's settings of the command line, and do not write the user's journal.
 os.environ["XDG_CONFIG_HOME"] = "/nowhere"
+_state = tempfile.TemporaryDirectory(prefix="luma-async-state-")
+os.environ["XDG_STATE_HOME"] = _state.name
 
 # looptime asks every test for its loop. Without this, asyncio would create a loop that is never closed.
 asyncio.set_event_loop(None)

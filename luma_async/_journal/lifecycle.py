@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
@@ -350,6 +350,32 @@ def keep_file(path: str, *, at: datetime) -> Change:
         return attrs.evolve(_standing(standing), path=path, updated_at=at)
 
     return change
+
+
+def prune(*, before: datetime) -> Change:
+    """Make the step that drops what an ended purchase does not need, if it did not change since a moment.
+
+    What is left is what protects from paying twice and what a budget counts: the key, the digest, the phase, the id,
+    the times and the price, and where the file is.
+    """
+
+    def change(standing: Entry | None) -> Entry | None:
+        if standing is None or not is_prunable(standing, before=before):
+            return standing
+        return attrs.evolve(standing, request=_class_only(standing), generation=None, reason="")
+
+    return change
+
+
+def is_prunable(entry: Entry, *, before: datetime) -> bool:
+    """Whether pruning an entry drops anything: it has ended, is older than that, and was not pruned before."""
+    ended = entry.phase not in UNDECIDED and entry.phase is not Phase.ACCEPTED
+    old = entry.updated_at is not None and entry.updated_at < before
+    return ended and old and (entry.request != _class_only(entry) or entry.generation is not None or bool(entry.reason))
+
+
+def _class_only(entry: Entry) -> dict[str, Any]:
+    return {name: value for name, value in entry.request.items() if name == "class"}
 
 
 def _moved(

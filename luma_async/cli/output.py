@@ -136,9 +136,14 @@ def print_generation(generation: Generation, **more: Any) -> None:
 
 
 def print_entry(entry: Entry) -> None:
-    """Print an entry of the journal as JSON, and its generation as `print_generation()` prints it."""
+    """Print an entry of the journal as JSON."""
+    print_json(entry_document(entry))
+
+
+def entry_document(entry: Entry) -> dict[str, Any]:
+    """Return an entry of the journal as JSON can hold it, and its generation as `print_generation()` prints it."""
     generation = entry.generation and entry.generation.to_dict()
-    print_json(as_json(entry, without={"generation", "owner"}) | {"generation": generation})
+    return as_json(entry, without={"generation", "owner"}) | {"generation": generation}
 
 
 def as_json(value: attrs.AttrsInstance, *, without: set[str]) -> dict[str, Any]:

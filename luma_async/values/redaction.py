@@ -13,6 +13,7 @@ DIGEST_PREFIX = "data:sha256,"
 
 _SHOWN_URL_CHARS = 80
 _MIN_SCRUBBED_CHARS = 6
+_ADDRESS = re.compile(r"(://)(?:[^\s/?#]*@)?([^\s?#]*)(?:[?#]\S*)?")
 _IMAGE = re.compile(r"data:image/|data:(?=[\w.+-]+/|;|,)[^,]*,")
 """The beginning of an inline image of any type. A prompt may begin with the word `data` too."""
 
@@ -91,6 +92,17 @@ def show_url(url: str | None) -> str:
         return "None"
     place, mark, _ = url.partition("?")
     return repr(clip(place, _SHOWN_URL_CHARS) + ("?…" if mark else ""))
+
+
+def without_queries(value: Any) -> Any:
+    """Remove password, query and fragment from every address in a JSON value: they may hold a signature or a token."""
+    if isinstance(value, str):
+        return _ADDRESS.sub(r"\1\2", value)
+    if isinstance(value, dict):
+        return {name: without_queries(item) for name, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [without_queries(item) for item in cast("list[Any]", value)]
+    return value
 
 
 def without_image(text: str) -> str:

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import attrs
 import pytest
 
-from luma_async import Entry, Generation, Phase, SqliteJournal, State
+from luma_async import (
+    Entry,
+    Generation,
+    ImageKeyframe,
+    KeyConflict,
+    Keyframes,
+    LumaSession,
+    Phase,
+    SqliteJournal,
+    State,
+    Video,
+)
 from luma_async._journal import lifecycle
 from luma_async._journal.fingerprint import canonical_form, digest
 from luma_async._journal.lifecycle import Step
@@ -45,6 +58,10 @@ async def write(journal, key, *steps, prompt=None, base_url="https://relay.examp
     intent = Entry(key=key, phase=Phase.SENDING, service=service, digest=digest(form), request=form, owner="0" * 16)
     for step in (lifecycle.claim(intent, at=NOW), *steps):
         await journal.change(key, step)
+
+
+def size_of(path):
+    return sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*") if file.is_file())
 
 
 def lines(text):
@@ -98,6 +115,72 @@ async def test_journal_export(journal, command):
     code, out, _ = await command("journal", "export", "--format", "csv")
     (row,) = csv.DictReader(out.splitlines())
     assert (code, row["key"], row["generation_id"], row["prompt"]) == (0, "cat", "gen-1", "'=1+1")
+
+
+async def test_export_without_secrets(journal, command):
+    """The export holds no query, password or path of a hook that could open anything; `--full-urls` prints them."""
+    link = "https://name:canary1@cdn.example/clip.mp4?sig=canary2#canary3"
+    ended = Generation(id="gen-1", state=State.COMPLETED, video=Video(url=link))
+    form = canonical_form(
+        VideoRequest(
+            "a cat",
+            keyframes=Keyframes(frame0=ImageKeyframe("https://cdn.example/cat.png?token=canary4")),
+            notify_hook="https://chat.example/hooks/canary5",
+        )
+    )
+    intent = Entry(key="cat", phase=Phase.SENDING, service="rixapi https://relay.example", digest="d", request=form)
+    for step in (lifecycle.claim(intent, at=NOW), lifecycle.accept("gen-1", at=NOW), lifecycle.finish(ended, at=NOW)):
+        await journal.change("cat", step)
+    for words in (["jsonl"], ["csv"]):
+        _, out, _ = await command("journal", "export", "--format", *words)
+        assert "canary" not in out
+        assert "https://cdn.example/cat.png" in out
+    _, out, _ = await command("journal", "export", "--full-urls")
+    assert {f"canary{number}" for number in range(1, 6)} == set(re.findall(r"canary\d", out))
+
+
+async def test_prune(journal, command, path):
+    """Pruning drops prompts and answers of what ended long ago, keeps what is unfinished, and can be repeated."""
+    ended = Generation(id="gen-1", state=State.COMPLETED, created_at=NOW, prompt="p" * 100_000)
+    await write(journal, "cat", lifecycle.accept("gen-1", at=NOW), lifecycle.finish(ended, at=NOW), prompt="p" * 5000)
+    await write(journal, "dog", lifecycle.end_without_generation(Step.DOUBT, "cut off", at=NOW))
+    await write(journal, "cow", lifecycle.accept("gen-3", at=NOW))
+    before, size = await journal.entries(), size_of(path)
+    assert "1 of 3" in (await command("journal", "prune", "--older-than", "30d", "--dry-run"))[2]
+    assert await journal.entries() == before
+    assert "0 of 3" in (await command("journal", "prune", "--older-than", "9999d"))[2]
+    assert "1 of 3" in (await command("journal", "prune", "--older-than", "30d"))[2]
+    cat, dog, cow = await journal.entries()
+    assert (dog, cow) == tuple(before[1:])
+    assert (cat.request, cat.generation) == ({"class": "VideoRequest"}, None)
+    assert attrs.evolve(before[0], request=cat.request, generation=None) == cat
+    assert size_of(path) < size - 100_000
+    assert "0 of 3" in (await command("journal", "prune", "--older-than", "30d"))[2]
+    assert (await command("status"))[0] == (await command("journal", "export", "--format", "csv"))[0] == 0
+
+
+@pytest.mark.parametrize("days", ["", "0.5d", "-3d", "d", "90h", "99999d"])
+async def test_prune_checks_days(path, command, days):
+    """A wrong age is refused before the journal is opened."""
+    assert (await command("journal", "prune", f"--older-than={days}"))[0] == 2
+    assert not path.exists()
+
+
+async def test_pruned_key_buys_nothing(gateway, path):
+    """A key that was pruned names its generation, and another request under it is refused."""
+    path.parent.mkdir()
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=path) as luma:
+        bought = await luma.submit("a cat", key="cat")
+        await bought.wait()
+    journal = SqliteJournal(path)
+    await journal.change("cat", lifecycle.prune(before=datetime.now(UTC) + timedelta(days=1)))
+    await journal.aclose()
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=path) as luma:
+        assert (await luma.submit("a cat", key="cat")).id == bought.id
+        assert (await (await luma.submit("a cat", key="cat")).wait()).final
+        with pytest.raises(KeyConflict):
+            await luma.submit("a dog", key="cat")
+    assert len(gateway.charges) == 1
 
 
 @pytest.mark.parametrize(

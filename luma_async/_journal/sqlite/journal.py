@@ -140,6 +140,15 @@ class SqliteJournal:
         """
         await self._ask(lambda table: table.keep_hints(service, texts), writes=True)
 
+    async def compact(self) -> None:
+        """Give the space of what was dropped back to the file system. It takes as long as copying the file.
+
+        Raises:
+            JournalBusy: another program writes; nothing changed.
+            JournalError: there is no room for a copy; nothing changed.
+        """
+        await self._ask(lambda table: table.compact())
+
     async def aclose(self) -> None:
         """Unregister the owners that are left, and close the file. Closing twice is fine."""
         self._locks.release_all()

@@ -219,6 +219,11 @@ class EntryTable:
             self._connection.execute(_KEEP_HINT, (service, name, text))
         self._connection.execute(_DROP_HINTS, {"service": service, "limit": MAX_HINTS})
 
+    def compact(self) -> None:
+        """Write the database again without its free pages, outside a transaction."""
+        self._connection.execute("VACUUM")
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def _put(self, standing: Entry | None, entry: Entry) -> None:
         if standing is None:
             self._connection.execute(_INSERT, _ROWS.to_row(entry))
