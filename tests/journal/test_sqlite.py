@@ -19,7 +19,17 @@ import attrs
 import pytest
 from broken_disk import before_open, no_growth, sqlite_execute
 
-from luma_async import Entry, JournalBusy, JournalError, JournalTooNew, KeyConflict, LumaSession, Phase, SqliteJournal
+from luma_async import (
+    Entry,
+    JournalBusy,
+    JournalError,
+    JournalTooNew,
+    KeyConflict,
+    LumaSession,
+    Phase,
+    Spent,
+    SqliteJournal,
+)
 from luma_async._journal import lifecycle
 from luma_async._journal.sqlite import owners as owner_lock
 from luma_async._journal.sqlite import schema as sqlite_schema
@@ -149,6 +159,26 @@ async def test_newer_schema(path):
     error = await refusal(path)
     assert isinstance(error, JournalTooNew)
     assert "update luma_async" in str(error)
+
+
+async def test_older_schema(path):
+    """A file of the first version is brought up to date when it is opened, and keeps its entries."""
+    columns = "key, phase, service, generation_id, digest, owner, attempts, sent_at, updated_at, reason, request"
+    at = NOW.isoformat()
+    raw(
+        path,
+        *sqlite_schema.STEPS[0],
+        f"INSERT INTO entries ({columns}) VALUES ('cat', 'accepted', 's', 'g', 'd', '', 1, '{at}', '{at}', '', '{{}}')",
+        f"PRAGMA application_id = {sqlite_schema.APPLICATION_ID}",
+        "PRAGMA user_version = 1",
+    )
+    journals = [SqliteJournal(path) for _ in range(4)]
+    found = await asyncio.gather(*(journal.get("cat") for journal in journals))
+    spent = await journals[0].spent("s", [None])
+    for journal in journals:
+        await journal.aclose()
+    assert {(entry.phase, entry.price, entry.charges) for entry in found} == {(Phase.ACCEPTED, None, 1)}
+    assert spent == [Spent(purchases=1, unpriced=1)]
 
 
 @pytest.mark.parametrize("left", ["nothing", "an empty file", "a database without tables"])

@@ -123,11 +123,18 @@ def test_batch_and_gallery_commands_run(run_lines, tmp_path):
     assert (tmp_path / "clips" / "gallery.html").exists()
 
 
+@pytest.mark.timeout(600)  # a process for each line
+def test_limit_commands_run(run_lines, tmp_path):
+    """The commands on the page about spending limits run; the dry run and the account buy nothing."""
+    (tmp_path / "prompts.txt").write_text("a cat\na dog\n")
+    assert run_lines(command_lines(HOW_TO / "spending-limits.md")) == 1
+
+
 def test_command_page_is_complete():
     """The page names each command, each exit code and each setting."""
     text = SHELL_PAGE.read_text()
     assert [name for name in COMMANDS if not re.search(rf"`(luma-async )?{name}|luma-async {name}", text)] == []
-    assert [code for code in (0, 1, 2, 3, 4, 5, 130) if f"| {code} |" not in text] == []
+    assert [code for code in (0, 1, 2, 3, 4, 5, 6, 7, 130) if f"| {code} |" not in text] == []
     assert [name for name in NAMES if f"`{name}`" not in text] == []
 
 
