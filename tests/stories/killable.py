@@ -20,7 +20,7 @@ from pathlib import Path
 
 import aiohttp
 
-from luma_async import Agents, Limits, LumaError, LumaSession, PollPolicy, RixAPI, SqliteJournal
+from luma_async import Agents, Limits, LumaError, LumaSession, PollPolicy, PostgresJournal, RixAPI, SqliteJournal
 from luma_async._submit.attempt import Attempts
 
 STEPS = (
@@ -55,11 +55,11 @@ def kill_at(step):
     return reach
 
 
-class Instrumented(SqliteJournal):
-    """A journal that reports what it writes."""
+class Reports:
+    """Makes a journal report what it writes."""
 
-    def __init__(self, path, reach):
-        super().__init__(path)
+    def __init__(self, place, reach):
+        super().__init__(place)
         self._reach = reach
 
     async def change(self, key, step):
@@ -73,6 +73,19 @@ class Instrumented(SqliteJournal):
         entry = await super().change(key, inside)
         self._reach(f"after the {written} is written")
         return entry
+
+
+class ReportingFile(Reports, SqliteJournal):
+    """A journal in a file that reports what it writes."""
+
+
+class ReportingPostgres(Reports, PostgresJournal):
+    """A journal in PostgreSQL that reports what it writes."""
+
+
+def instrumented(place, reach):
+    """Return the journal at a path or an address, which reports what it writes."""
+    return (ReportingPostgres if "://" in str(place) else ReportingFile)(place, reach)
 
 
 def tracing(reach):
@@ -106,7 +119,7 @@ async def main(path, count, reach, folder):
         if (name := type(event).__name__) in EVENTS:
             reach(EVENTS[name])
 
-    journal = Instrumented(path, reach)
+    journal = instrumented(path, reach)
     session = LumaSession(
         os.environ["LUMA_API_KEY"],
         base_url=os.environ["LUMA_BASE_URL"],

@@ -22,7 +22,7 @@ import pytest
 from ledger import balance
 from stories.killable import DIALECTS, STEPS
 
-from luma_async import Phase, SqliteJournal
+from luma_async import Phase, PostgresJournal, SqliteJournal
 from luma_async._download.part_file import is_intact
 from luma_async.testing import ALWAYS, AgentsBehaviour, FakeGateway, hang, late, succeeds
 
@@ -41,8 +41,10 @@ LONGEST_LIFE_S = 0.25
 class Programs:
     """Runs the program, as often as needed, in processes forked from one that has imported everything."""
 
-    def __init__(self, dialect):
-        self.dialect = dialect
+    def __init__(self, dialect, place, server):
+        self.dialect, self.place = dialect, place
+        self._server = server
+        self._addresses = {}
         self._idle = [
             subprocess.Popen(
                 [sys.executable, "-W", "error", str(PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -54,13 +56,25 @@ class Programs:
         """Run it to its end or its kill; return its exit code."""
         environ |= {"LUMA_API_KEY": gateway.api_key, "LUMA_BASE_URL": gateway.base_url, "DIALECT": self.dialect}
         folder = path.with_suffix(".files")
-        order = {"journal": str(path), "count": count, "step": step, "environ": environ}
+        order = {"journal": self._place(path), "count": count, "step": step, "environ": environ}
         order["folder"] = str(folder) if folder.exists() else None
         server = self._idle.pop()
         code = await asyncio.to_thread(self._run, server, json.dumps(order), kill_after_s)
         self._idle.append(server)
         assert code in {0, -signal.SIGKILL}
         return code
+
+    def _place(self, path):
+        """Return the path of a journal, or the address that stands for it."""
+        if self._server is None:
+            return str(path)
+        if path not in self._addresses:
+            self._addresses[path] = self._server.new_schema()
+        return self._addresses[path]
+
+    def journal(self, path):
+        """Return the journal that the programs use."""
+        return (SqliteJournal if self._server is None else PostgresJournal)(self._place(path))
 
     def _run(self, server, order, kill_after_s):
         print(order, file=server.stdin, flush=True)
@@ -76,9 +90,12 @@ class Programs:
             server.communicate()
 
 
-@pytest.fixture(scope="module", params=DIALECTS)
+@pytest.fixture(
+    scope="module", params=[*((dialect, "file") for dialect in DIALECTS), ("rixapi", "postgres")], ids="-".join
+)
 def programs(request):
-    made = Programs(request.param)
+    server = request.getfixturevalue("postgres_server") if "postgres" in request.param else None
+    made = Programs(*request.param, server)
     yield made
     made.close()
 
@@ -89,9 +106,9 @@ def unlimited(seconds):
     return FakeGateway(script=succeeds(after=seconds), agents=agents)
 
 
-async def balanced(gateway, path):
+async def balanced(programs, gateway, path):
     """Balance the books after a kill: nothing paid twice, and nothing paid that the journal calls unpaid."""
-    journal = SqliteJournal(path)
+    journal = programs.journal(path)
     owner = await journal.enter()
     _, accepted, doubtful = await balance(gateway, journal)
     entries = {entry.key: entry for entry in await journal.entries()}
@@ -105,7 +122,7 @@ async def balanced(gateway, path):
 async def completed(programs, gateway, path, count):
     """Run the program to its end: accepted purchases are completed, all others are in doubt."""
     assert await programs.run(gateway, path, count) == 0
-    accepted, doubtful, entries = await balanced(gateway, path)
+    accepted, doubtful, entries = await balanced(programs, gateway, path)
     assert accepted + doubtful == count
     assert {entry.phase for entry in entries.values() if entry.generation_id} <= {Phase.COMPLETED}
     if (folder := path.with_suffix(".files")).exists():
@@ -132,7 +149,7 @@ async def test_killed_at_each_step(programs, tmp_path, step):
     downloads_to_folder(path, downloads="a file" in STEPS[step])
     async with unlimited(0.2) as gateway:
         assert await programs.run(gateway, path, INTENTS, step=step) == -signal.SIGKILL, "the step was never reached"
-        await balanced(gateway, path)
+        await balanced(programs, gateway, path)
         await completed(programs, gateway, path, INTENTS)
 
 
@@ -157,7 +174,7 @@ async def test_killed_at_any_moment(programs, tmp_path, downloads):
         async with room, unlimited(0.02 if downloads else 0.2) as gateway:
             gateway.inject(late(0.05), times=ALWAYS, when=lambda _: jitter.random() < 0.5)
             async for _ in lives(programs, gateway, path, jitter, 0.6 if downloads else LONGEST_LIFE_S):
-                await balanced(gateway, path)
+                await balanced(programs, gateway, path)
                 kills += 1
             doubts += await completed(programs, gateway, path, LIVES * INTENTS)
 
@@ -165,7 +182,7 @@ async def test_killed_at_any_moment(programs, tmp_path, downloads):
         for number in range(-(-KILLS // LIVES)):
             group.create_task(chain(number))
     books = f"{kills * INTENTS} purchases, {doubts} in doubt, none paid twice, none lost"
-    print(f"{programs.dialect}: {kills} kills, {books}")
+    print(f"{programs.dialect} over {programs.place}: {kills} kills, {books}")
     assert kills >= KILLS
     # Of so many kills some must have come between a claim and its answer, or they prove nothing.
     assert doubts > 0 or kills < 100
@@ -197,5 +214,5 @@ async def test_two_programs_at_once(programs, tmp_path):
         async with asyncio.TaskGroup() as group:
             ends = [group.create_task(programs.run(gateway, path, count)) for _ in range(2)]
         assert [end.result() for end in ends] == [0, 0]
-        accepted, doubtful, _ = await balanced(gateway, path)
+        accepted, doubtful, _ = await balanced(programs, gateway, path)
         assert (len(gateway.charges), accepted, doubtful) == (count, count, 0)

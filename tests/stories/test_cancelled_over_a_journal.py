@@ -1,6 +1,6 @@
 """A submit may be cancelled at any moment, also with a journal on disk: at most one charge, and the journal has it.
 
-The writer of the journal is a thread, so these tests run in real time.
+The writer of the journal is a thread or a server, so these tests run in real time.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections import Counter
 
 import pytest
 from ledger import balance
-from stories.killable import STEPS, Instrumented, tracing
+from stories.killable import STEPS, instrumented, tracing
 
-from luma_async import LumaSession, SqliteJournal, SubmitInDoubt
+from luma_async import LumaSession, SubmitInDoubt
 from luma_async.testing import FakeGateway, drop_after_reading, late, rate_limited, succeeds
 
 ANSWERS = {
@@ -25,10 +25,16 @@ MAX_SHORT_TURNS = 60
 """A submit takes about sixty turns of the loop; after that it waits for the disk and the gateway."""
 
 
+@pytest.fixture(params=["file", "postgres"])
+def place(request, tmp_path):
+    """The path or the address of a journal."""
+    return tmp_path / "jobs.db" if request.param == "file" else request.getfixturevalue("postgres_dsn")
+
+
 @pytest.mark.parametrize("fault", ANSWERS.values(), ids=ANSWERS)
-async def test_cancelled_at_any_turn(tmp_path, fault):
+async def test_cancelled_at_any_turn(place, fault):
     """Cancelled after any number of turns of the loop, a submit costs at most one charge, and the journal has it."""
-    journal = SqliteJournal(tmp_path / "jobs.db")
+    journal = instrumented(place, lambda _: None)
     books, seen, turns, finished = Counter(), set(), 0, False
     async with FakeGateway(script=succeeds(after=0.1)) as gateway:
         while not finished:
@@ -54,7 +60,7 @@ async def test_cancelled_at_any_turn(tmp_path, fault):
 
 
 @pytest.mark.parametrize("step", STEPS[1:9])
-async def test_cancelled_at_each_step(tmp_path, step):
+async def test_cancelled_at_each_step(place, step):
     """Cancelled at a certain step, a submit returns at once, and the same key then finds its result."""
     reached = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -64,7 +70,7 @@ async def test_cancelled_at_each_step(tmp_path, step):
         if name == step:
             loop.call_soon_threadsafe(reached.set)
 
-    journal = Instrumented(tmp_path / "jobs.db", reach)
+    journal = instrumented(place, reach)
     async with FakeGateway(script=succeeds(after=0.1)) as gateway:
         gateway.inject(late(0.05))
         session = LumaSession(
