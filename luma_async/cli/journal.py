@@ -13,6 +13,7 @@ from luma_async._http.address import check_base_url, unquoted
 from luma_async._journal import lifecycle
 from luma_async._journal.lifecycle import LOOK_AGAIN, UNDECIDED, Step, next_phase
 from luma_async.cli.output import print_status
+from luma_async.cli.places import opened
 from luma_async.values.errors import InvalidInput, KeyConflict
 from luma_async.values.validators import check_key
 
@@ -20,26 +21,21 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncGenerator, Collection, Iterable
 
-    from luma_async import Entry, SqliteJournal
+    from luma_async import Entry, Journal
 
 BATCH_JOURNAL = "jobs.db"
 """The name of the journal in the folder of a batch."""
 
 
 @asynccontextmanager
-async def open_journal(arguments: argparse.Namespace) -> AsyncGenerator[SqliteJournal | None]:
+async def open_journal(arguments: argparse.Namespace) -> AsyncGenerator[Journal | None]:
     """Open the journal of a command; None if the file does not exist, which is then not created."""
-    from luma_async import SqliteJournal  # noqa: PLC0415 - not every command needs sqlite3
-
     if not arguments.journal.exists():
         print_status(f"There is no journal at {arguments.journal} yet.")
         yield None
         return
-    journal = SqliteJournal(arguments.journal)
-    try:
+    async with opened(arguments.journal) as journal:
         yield journal
-    finally:
-        await journal.aclose()
 
 
 async def read_entries(arguments: argparse.Namespace) -> list[Entry]:
@@ -77,7 +73,7 @@ async def abandon(key: str, arguments: argparse.Namespace) -> Entry:
         return entry
 
 
-async def _is_being_sent(entry: Entry, journal: SqliteJournal) -> bool:
+async def _is_being_sent(entry: Entry, journal: Journal) -> bool:
     return entry.phase is Phase.SENDING and await journal.alive(entry.owner)
 
 

@@ -37,7 +37,7 @@ COMMANDS = {
     "list": "list the generations that the service keeps",
     "delete": "delete generations at the service",
     "account": "print the balance",
-    "journal": "export the journal, or make it smaller",
+    "journal": "export or copy the journal, or make it smaller",
     "gallery": "write an HTML page with all clips",
     "doctor": "check settings, journal, clock and key",
     "gateway": "run a fake service on this machine",

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Literal
 
 from luma_async import LumaSession, PollPolicy
 from luma_async._http.address import RELAY_KEY, check_base_url, key_variable, unquoted, usable_address, without_quotes
+from luma_async._journal.protocol import is_address
 from luma_async._wire import registry
 from luma_async.cli.budget import budgets_of
 from luma_async.cli.config import config_path, configured, configured_path
 from luma_async.cli.headers import header, headers_for
 from luma_async.cli.numbers import seconds
 from luma_async.cli.output import print_status
+from luma_async.cli.places import Address, Place, place
 from luma_async.values.errors import ConfigurationError, JournalError
 
 if TYPE_CHECKING:
@@ -66,9 +68,10 @@ def add_journal(parser: argparse.ArgumentParser, *, inherited: bool = False) -> 
     parser.add_argument(
         "--journal",
         metavar="FILE",
-        type=Path,
+        type=place,
         default=argparse.SUPPRESS if inherited else _DEFAULT_JOURNAL,
-        help="the file that records paid generations (default: $LUMA_JOURNAL, or ~/.local/state/luma-async/jobs.db)",
+        help="the file that records paid generations, or the address postgresql://… of a database "
+        "(default: $LUMA_JOURNAL, or ~/.local/state/luma-async/jobs.db)",
     )
 
 
@@ -113,10 +116,12 @@ def set_default_journal(arguments: argparse.Namespace) -> None:
         arguments.journal = default_journal()
 
 
-def default_journal() -> Path:
+def default_journal() -> Place:
     """Return the journal to use when none is typed; it does not depend on the working directory."""
     if from_environment := os.environ.get("LUMA_JOURNAL"):
-        return Path(unquoted(from_environment))
+        return place(unquoted(from_environment))
+    if is_address(address := configured("journal")):
+        return Address(address)
     if from_file := configured_path("journal"):
         return from_file
     state = os.environ.get("XDG_STATE_HOME")
@@ -157,7 +162,7 @@ def open_session(
     arguments: argparse.Namespace,
     *,
     service: str | None = None,
-    journal: Journal | Path | None = None,
+    journal: Journal | Path | str | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> LumaSession:
     """Return the session of a command, not yet open; create the folder of the command's journal.
@@ -175,8 +180,7 @@ def open_session(
     address, key = address_of(arguments.base_url or recorded_url, dialect)
     headers = headers_for(_target(address, dialect), arguments.header or ())
     if journal is None:
-        journal = arguments.journal
-        _make_folder(arguments.journal)
+        journal = _usable(arguments.journal)
     return LumaSession(
         key,
         base_url=address,
@@ -191,13 +195,16 @@ def open_session(
     )
 
 
-def _make_folder(journal: Path) -> None:
+def _usable(journal: Place) -> Path | str:
+    """Return the journal of a command as a session takes it, and create the folder of a file."""
+    if isinstance(journal, Address):
+        return journal.dsn
     try:
         journal.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         why = error.strerror or str(error)
     else:
-        return
+        return journal
     raise JournalError(
         path=str(journal), message=f"cannot create its folder ({why}). Use --journal to name another file."
     )

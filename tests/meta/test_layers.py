@@ -60,6 +60,7 @@ LOOPS = {
     "_http/proxies.py",
     "_http/queries.py",
     "_http/transport.py",
+    "_journal/copying.py",
     "_journal/postgres/connection.py",
     "_journal/postgres/link.py",
     "_journal/sqlite/journal.py",

@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 
 import aiohttp
@@ -185,4 +186,6 @@ def serve():
 
 
 if __name__ == "__main__":
+    # A session imports it when it opens; the children shall not wait for that.
+    import_module("luma_async._journal.postgres.link")
     serve()

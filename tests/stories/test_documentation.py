@@ -54,11 +54,13 @@ def running_gateway():
 
 
 @pytest.mark.parametrize("code", PROGRAMS)
-def test_python_examples_run(code, running_gateway, tmp_path, monkeypatch):
+def test_python_examples_run(code, running_gateway, tmp_path, monkeypatch, request):
     """Each program and each notebook cell runs unchanged, with the two variables set, and raises nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LUMA_API_KEY", running_gateway.api_key)
     monkeypatch.setenv("LUMA_BASE_URL", running_gateway.base_url)
+    if "LUMA_JOURNAL" in code:
+        monkeypatch.setenv("LUMA_JOURNAL", request.getfixturevalue("postgres_dsn"))
     cell = eval(  # as in a notebook: a cell that uses await is a coroutine
         compile(code, "documentation", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), {"__name__": "__main__"}
     )
@@ -128,6 +130,14 @@ def test_limit_commands_run(run_lines, tmp_path):
     """The commands on the page about spending limits run; the dry run and the account buy nothing."""
     (tmp_path / "prompts.txt").write_text("a cat\na dog\n")
     assert run_lines(command_lines(HOW_TO / "spending-limits.md")) == 1
+
+
+@pytest.mark.timeout(600)  # a process for each line
+def test_commands_over_postgres_run(run_lines, tmp_path, postgres_dsn):
+    """The commands on the page about several machines move a journal, and what it holds is not bought again."""
+    assert run_lines(['luma-async generate "a cat" --key cat --detach']) == 1
+    lines = command_lines(HOW_TO / "several-machines.md")
+    assert run_lines([f'NEW_JOURNAL="{postgres_dsn}"; {line}' for line in lines]) == 1
 
 
 def test_command_page_is_complete():

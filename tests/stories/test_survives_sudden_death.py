@@ -173,7 +173,8 @@ async def test_killed_at_any_moment(programs, tmp_path, downloads):
         downloads_to_folder(path, downloads=downloads)
         async with room, unlimited(0.02 if downloads else 0.2) as gateway:
             gateway.inject(late(0.05), times=ALWAYS, when=lambda _: jitter.random() < 0.5)
-            async for _ in lives(programs, gateway, path, jitter, 0.6 if downloads else LONGEST_LIFE_S):
+            longest_s = 0.6 if downloads or programs.place == "postgres" else LONGEST_LIFE_S
+            async for _ in lives(programs, gateway, path, jitter, longest_s):
                 await balanced(programs, gateway, path)
                 kills += 1
             doubts += await completed(programs, gateway, path, LIVES * INTENTS)

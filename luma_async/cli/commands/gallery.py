@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from luma_async.cli.journal import BATCH_JOURNAL, read_entries
 from luma_async.cli.options import add_json, default_journal
 from luma_async.cli.output import as_typed, print_json, print_path, print_status
+from luma_async.cli.places import place
 from luma_async.values.errors import InvalidInput
 
 if TYPE_CHECKING:
     import argparse
+
+    from luma_async.cli.places import Place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--journal",
         metavar="FILE",
-        type=Path,
+        type=place,
         help=f"the journal to show (default: {BATCH_JOURNAL} in DIR if it exists, or the default of `status`)",
     )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
@@ -55,7 +58,7 @@ async def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _journal_of(folder: Path) -> Path:
+def _journal_of(folder: Path) -> Place:
     in_folder = folder / BATCH_JOURNAL
     return in_folder if in_folder.exists() else default_journal()
 
