@@ -397,7 +397,7 @@ class Submitter:
             self._unreachable = True
             log.logger.warning(
                 "%s Nothing was sent or charged. The submit is tried again for up to %g s "
-                "(RetryPolicy.connect_retry_for). Check base_url, its port and the network.",
+                "(RetryPolicy.connect_retry_for). Check the network and base_url with its port.",
                 error.message,
                 self._retry.connect_retry_for,
                 extra=log.fields("retried"),

@@ -51,6 +51,7 @@ _PYTHON = (
     (r"(?:,? or|\.| \() ?[^.,(]*allow_insecure=True[^.)]*\)?", ""),
     (r"RixAPI\(edition='(\d+)'\)", r"--edition \1"),
     (r"RixAPI\(access_token=[^)]*\)", "LUMA_ACCESS_TOKEN and LUMA_USER_ID"),
+    (r" \(RetryPolicy\.\w+\)", ""),
     (r", or pass trust_env=False", ""),
     (r"library\.all\(\)", "--all"),
     (r"extend\(\)", "`luma-async extend`"),

@@ -47,7 +47,7 @@ def test_every_number_is_checked():
     ("words", "lines"),
     [
         (["generate", "x", "--outptu", "y"], ["Did you mean --output? See luma-async generate --help"]),
-        (["generate", "x", "--bogus"], ["See luma-async generate --help"]),
+        (["generate", "x", "--zzz"], ["See luma-async generate --help"]),
         (["wait", "x", "--timeout", "abc"], ["See luma-async wait --help"]),
         (["genrate"], ["Did you mean generate? See luma-async --help"]),
         (["in-doubt", "abandon"], ["See luma-async in-doubt abandon --help"]),
@@ -112,7 +112,7 @@ async def test_refusal_charges_nothing(command, here, gateway, words, code):
     for kind in ("submit", "extend"):
         gateway.inject(server_error(401), on=kind, times=ALWAYS)
     got, _, err = await command(*words)
-    assert (got, err.endswith("Nothing was charged.\n")) == (code, True), err
+    assert (got, "Nothing was charged." in err) == (code, True), err
     gateway.clear_faults()
     gateway.inject(server_error(401), on="query", times=ALWAYS)
     gateway.inject(server_error(401), on="tasks", times=ALWAYS)

@@ -101,8 +101,10 @@ async def test_dead_relay(start, here, monkeypatch, unused_tcp_port, command):
     (here / "prompts.txt").write_text("a cat\n")
     process = await start(*command)
     line = (await process.stderr.readline()).decode()
-    assert "The last submit failed." in line
+    assert "Cannot connect" in line
     assert str(unused_tcp_port) in line
+    assert "Check the network and --base-url" in line
+    assert "RetryPolicy" not in line
 
 
 async def test_silent_relay(start, gateway, here):

@@ -112,7 +112,7 @@ def run_lines(running_gateway, tmp_path):
 def test_shell_examples_run(run_lines, tmp_path):
     """Each command of the page runs in order, in one folder, and exits with 0; a key buys once."""
     (tmp_path / "prompts.txt").write_text("a cat\na dog\n")
-    assert run_lines(command_lines(SHELL_PAGE)) == 6
+    assert run_lines(command_lines(SHELL_PAGE)) == 8
     assert (tmp_path / "copy.mp4").read_bytes() == (tmp_path / "cat.mp4").read_bytes()
     assert {path.suffix for path in (tmp_path / "clips").iterdir()} == {".mp4", ".html", ".db", ".jsonl"}
 

@@ -364,6 +364,7 @@ PROVED_FREE = {
     "SessionClosed": "bought nothing",
     "UnsupportedOperation": "nothing was sent",
     "KeyConflict": "Nothing was sent",
+    "BudgetExceeded": "Nothing was sent",
     "NotSent": "Nothing was sent or charged",
     "UploadFailed": "Nothing was bought",
     **dict.fromkeys(["NoResponse", "UnreadableResponse"], "The call is free"),
