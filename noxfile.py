@@ -95,9 +95,21 @@ def proxies(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def kills(session: nox.Session) -> None:
-    """Kill a program at five hundred random instants, and again with downloads: nothing is paid twice or lost."""
+    """Kill a program at five hundred random instants, and again with downloads: nothing is paid twice or lost.
+
+    `nox -s kills -- -k postgres` does so over PostgreSQL only.
+    """
     session.install("-e", ".[dev]")
-    session.run("pytest", "-q", "-s", "tests/stories/test_survives_sudden_death.py", env={"LUMA_ASYNC_KILLS": "500"})
+    env = {"LUMA_ASYNC_KILLS": "500", "LUMA_ASYNC_NEED_POSTGRES": "1"}
+    session.run("pytest", "-q", "-s", "tests/stories/test_survives_sudden_death.py", *session.posargs, env=env)
+
+
+@nox.session(python="3.11")
+def outages(session: nox.Session) -> None:
+    """Stop, crash and cut off PostgreSQL for twenty seconds while programs buy."""
+    session.install("-e", ".[dev]")
+    env = {"LUMA_ASYNC_OUTAGE_S": "20", "LUMA_ASYNC_NEED_POSTGRES": "1"}
+    session.run("pytest", "-q", "-s", "tests/stories/test_a_journal_server_fails.py", env=env)
 
 
 @nox.session(python="3.11")
