@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from luma_async._journal.lifecycle import SPENT
 from luma_async._journal.protocol import new_owner
+from luma_async._journal.tally import Tally, counts
 from luma_async.values.budget import Spent
 from luma_async.values.errors import KeyConflict
 from luma_async.values.public import public
@@ -29,6 +30,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
+        self._tally = Tally()
         self._keys: dict[tuple[str, str], str] = {}
         self._owners: set[str] = set()
         self._hints: dict[str, dict[str, str]] = {}
@@ -66,12 +68,13 @@ class MemoryJournal:
             holder = self._keys.setdefault(bought, key)
             if holder != key:
                 raise KeyConflict(entry=self._entries[holder], reason=f"it holds generation {entry.generation_id}.")
+        self._tally.change(self._entries.get(key), entry)
         self._entries[key] = entry
         return entry
 
     async def spent(self, service: str, since: Sequence[datetime | None]) -> list[Spent]:
         """Return for each moment what was spent at a service after it; None means all that was ever spent."""
-        return [self._spent(service, moment) for moment in since]
+        return [self._tally.get(service, moment, partial(self._count_spent, service, moment)) for moment in since]
 
     async def change_within(
         self,
@@ -85,11 +88,10 @@ class MemoryJournal:
         spent = await self.spent(service, since)
         return await self.change(key, lambda standing: step(standing, spent))
 
-    def _spent(self, service: str, since: datetime | None) -> Spent:
+    def _count_spent(self, service: str, since: datetime | None) -> Spent:
         spent = Spent()
         for entry in self._entries.values():
-            counts = entry.service == service and entry.phase in SPENT
-            if counts and (since is None or (entry.sent_at is not None and entry.sent_at > since)):
+            if counts(entry, service, since):
                 spent = spent.plus(entry.price, entry.charges)
         return spent
 

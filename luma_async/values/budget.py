@@ -141,8 +141,11 @@ class Budget:
         return _SPANS.get(self.per or "")
 
     def since(self, now: datetime) -> datetime | None:
-        """Return the moment after which purchases count; None for all."""
-        return None if self.span is None else now - self.span
+        """Return the moment after which purchases count, in whole seconds, so that many claims ask for the same.
+
+        None means all.
+        """
+        return None if self.span is None else (now - self.span).replace(microsecond=0)
 
     def allows(self, spent: Spent, *, purchases: int = 1, amount: Decimal | None = None) -> bool:
         """Whether there is room for so many purchases that cost this amount together."""

@@ -118,11 +118,7 @@ class SqliteJournal:
         since: Sequence[datetime | None],
     ) -> Entry | None:
         """Replace the entry of `key` by `step(entry, spent)`, as `change()` does, in one transaction on disk."""
-
-        def change(table: EntryTable) -> Entry | None:
-            return table.change(key, lambda standing: step(standing, table.spent(service, since)))
-
-        return await self._ask(change, writes=True)
+        return await self._ask(lambda table: table.change_within(key, step, service, since), writes=True)
 
     async def entries(self, *, service: str | None = None, phases: Collection[Phase] | None = None) -> list[Entry]:
         """Return the entries of a service in the given phases, oldest first; None means all."""

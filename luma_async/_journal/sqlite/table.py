@@ -7,10 +7,11 @@ import sqlite3
 from copy import copy
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from luma_async._journal.rows import COLUMNS, RowFormat
+from luma_async._journal.tally import Tally
 from luma_async.values.budget import Spent
 from luma_async.values.entries import Phase
 from luma_async.values.errors import KeyConflict
@@ -121,8 +122,8 @@ def _update(columns: tuple[str, ...]) -> str:
 class EntryTable:
     """The entries in an open database.
 
-    It caches the claims that it wrote itself, because they change soon. The cache is right: within a transaction no
-    other connection can write, and SQLite says whether one has written since the last transaction.
+    It caches the claims that it wrote itself, because they change soon, and what is spent. Within a transaction the
+    caches are right: no other connection can write, and SQLite says whether one has written since the last transaction.
     """
 
     def __init__(self, connection: sqlite3.Connection, files: OpenFiles) -> None:
@@ -131,6 +132,7 @@ class EntryTable:
         self.fault: JournalError | None = None
         """Why the present transaction may not claim: the files are no longer at their paths."""
         self._claims: dict[str, Entry] = {}
+        self._tally = Tally()
         self._version = 0
 
     @property
@@ -144,6 +146,7 @@ class EntryTable:
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         if version != self._version:
             self._claims.clear()
+            self._tally.clear()
             self._version = version
         self.fault = self._files.fault(self._connection)
 
@@ -154,6 +157,7 @@ class EntryTable:
     def rollback(self) -> None:
         """Undo the changes."""
         self._claims.clear()
+        self._tally.clear()
         if self.in_transaction:
             self._connection.execute("ROLLBACK")
 
@@ -177,11 +181,24 @@ class EntryTable:
 
     def spent(self, service: str, since: Sequence[datetime | None]) -> list[Spent]:
         """Return for each moment what was spent at a service after it; None means all that was ever spent."""
-        return [self._spent(service, "" if moment is None else moment.isoformat()) for moment in since]
+        return [self._count_spent(service, moment) for moment in since]
 
-    def _spent(self, service: str, since: str) -> Spent:
+    def change_within(
+        self,
+        key: str,
+        step: Callable[[Entry | None, Sequence[Spent]], Entry | None],
+        service: str,
+        since: Sequence[datetime | None],
+    ) -> Entry | None:
+        """Replace an entry by the result of a step that is given what is spent; otherwise like `change()`."""
+        # Within a transaction the tally is right, as the cache of claims is.
+        spent = [self._tally.get(service, moment, partial(self._count_spent, service, moment)) for moment in since]
+        return self.change(key, lambda standing: step(standing, spent))
+
+    def _count_spent(self, service: str, since: datetime | None) -> Spent:
         spent = Spent()
-        for price, entries, charges in self._connection.execute(_SPENT, (service, since)):
+        values = (service, "" if since is None else since.isoformat())
+        for price, entries, charges in self._connection.execute(_SPENT, values):
             spent = spent.plus(None if price is None else Decimal(price) * entries, charges)
         return spent
 
@@ -206,6 +223,7 @@ class EntryTable:
                 raise
         else:
             self._remember(entry)
+            self._tally.change(standing, entry)
             return entry
         raise KeyConflict(entry=holder, reason=f"it holds generation {entry.generation_id}.")
 
