@@ -61,11 +61,11 @@ async def submits(journal, base_url, count):
 
     async with LumaSession("sk-bench", base_url=base_url, journal=journal) as luma:
         # The first loads what submits need; that is no cost of the journal.
-        await luma.submit("prompt", key="bench")
+        await luma.submit("prompt", key=f"bench/{os.getpid()}")
         with measured() as cost:
             async with asyncio.TaskGroup() as group:
                 for number in range(count):
-                    group.create_task(luma.submit(f"prompt {number}", key=f"bench/{number}"))
+                    group.create_task(luma.submit(f"prompt {number}", key=f"bench/{os.getpid()}/{number}"))
     return cost
 
 
@@ -101,7 +101,7 @@ async def records(journal, _base_url, count):
 
 def client(what, name, base_url, count, place):
     """Do one run in this process, and print what it cost."""
-    if what == "submits":
+    if what == "submits" and "SHARED" not in os.environ:
         os.sched_setaffinity(0, {1 % os.cpu_count()})
     journal = make_journal(name, place)
     print(json.dumps(asyncio.run({"submits": submits, "records": records}[what](journal, base_url, count))))
@@ -115,7 +115,8 @@ def run(what, name, count, place, processes=1):
     try:
         base_url = f"http://127.0.0.1:{int(server.stdout.readline())}"
         arguments = [sys.executable, __file__, what, name, base_url, str(count), place]
-        clients = [subprocess.Popen(arguments, stdout=subprocess.PIPE) for _ in range(processes)]
+        env = os.environ | ({"SHARED": "1"} if processes > 1 else {})
+        clients = [subprocess.Popen(arguments, stdout=subprocess.PIPE, env=env) for _ in range(processes)]
         reports = [json.loads(client.communicate(timeout=300)[0]) for client in clients]
         return {figure: max(report[figure] for report in reports) for figure in reports[0]}
     finally:
@@ -143,6 +144,10 @@ def main(count, new_place):
     for name, one in middle.items():
         ratios = [one[figure] / middle[floor][figure] for floor in ("memory", "sqlite") for figure in one]
         print(f"{name:10} {one['wall_s']:8.2f} {one['cpu_s']:8.2f}", *(f"{ratio:8.2f}" for ratio in ratios))
+    middle = medians("submits", count, new_place, SHARED, 2)
+    print(f"\n{count} submits from 2 processes")
+    for name, one in middle.items():
+        print(f"{name:10} {one['wall_s']:8.2f} {one['cpu_s']:8.2f}")
     for processes in (1, 2):
         print(f"\n{RECORDS} changes, {AT_ONCE} at once in each of {processes} processes")
         for name, one in medians("records", RECORDS, new_place, SHARED, processes).items():
