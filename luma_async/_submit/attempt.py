@@ -15,7 +15,7 @@ import attrs
 from luma_async._aio import loop_now, wall_now
 from luma_async._http.transport import Unanswered, Unsent
 from luma_async._journal import lifecycle
-from luma_async._submit.outcomes import OutcomeWriter, UnwrittenOutcome
+from luma_async._submit.outcomes import OutcomeWriter, UnwrittenOutcome, unless_claimed_since
 from luma_async._submit.prompt_echo import is_other_prompt
 from luma_async._submit.verdict import Accepted, Rejected, Unproven, judge
 from luma_async._wire.answer import Answer, RateWindow, find_id, parse
@@ -350,7 +350,10 @@ class Attempts:
         """Write an outcome; return None if the journal does not have it."""
         key = intent.entry.key
         try:
-            return await self.outcomes.write(key, step, f"the outcome of submit {key}")
+            # While a journal has no connection, others take its sessions for dead, and a person may send again.
+            return await self.outcomes.write(
+                key, unless_claimed_since(step, self._owner), f"the outcome of submit {key}"
+            )
         except KeyConflict as conflict:
             extra = log.fields("note", key=key)
             log.logger.warning("the journal does not need the outcome of submit %s: %s", key, conflict, extra=extra)

@@ -133,7 +133,7 @@ class OutcomeWriter:
 
     async def _write_again(self, outcome: UnwrittenOutcome) -> None:
         try:
-            await self._journal.change(outcome.key, _unless_claimed_since(outcome.step, self._owner))
+            await self._journal.change(outcome.key, unless_claimed_since(outcome.step, self._owner))
         except KeyConflict as conflict:
             # A person settled it meanwhile, or a call that was cancelled has written it.
             extra = log.fields("note", key=outcome.key)
@@ -148,7 +148,7 @@ class OutcomeWriter:
         self._kept.remove(outcome)
 
 
-def _unless_claimed_since(step: Change, owner: str) -> Change:
+def unless_claimed_since(step: Change, owner: str) -> Change:
     """Return a step that leaves the claim of another session alone: it may have followed an outcome of ours."""
 
     def change(standing: Entry | None) -> Entry | None:

@@ -338,3 +338,20 @@ async def test_newest_hints_are_kept(journal):
     kept = await journal.hints("rixapi")
     assert set(kept) == {"hint 6", *(f"hint {number}" for number in range(8, 71))}
     assert kept["hint 6"] == "again"
+
+
+async def test_late_claim_of_a_lost_connection(far_journal, postgres_dsn):
+    """A claim that waits in the server when its connection is given up is never written later."""
+    owner = await far_journal.enter()
+    async with await psycopg.AsyncConnection.connect(postgres_dsn) as other:
+        # Reading goes on, writing waits.
+        await other.execute("LOCK TABLE luma_entries IN EXCLUSIVE MODE")
+        with pytest.raises(JournalError):
+            await far_journal.change("cat", claim("cat", owner))
+        assert await far_journal.get("cat") is None
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INSERT%'"
+    async with asyncio.timeout(10):
+        while (await sql(postgres_dsn, waiting))[0][0]:
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.2)
+    assert await far_journal.get("cat") is None

@@ -357,6 +357,32 @@ async def test_resubmit_refused(luma, gateway, journal, fault):
     assert handle.key == "cat"
 
 
+class TakenForDead(MemoryJournal):
+    """A journal in which a person sends a claim again, before the answer to its request is recorded."""
+
+    writes = 0
+
+    async def change(self, key, step):
+        self.writes += 1
+        if self.writes == 2:
+            entry = await self.get(key)
+            again = attrs.evolve(entry, owner="f" * 16)
+            await super().change(key, lifecycle.resubmit(entry, again, at=wall_now()))
+        return await super().change(key, step)
+
+
+@pytest.mark.parametrize("fault", [answer(400, {"detail": "no"}), drop_after_reading()])
+async def test_refused_after_a_resubmit(gateway, fault):
+    """A refusal or a doubt leaves a claim alone that another session has made for the same key meanwhile."""
+    journal = TakenForDead()
+    gateway.inject(fault)
+    async with session(gateway, journal) as luma:
+        with pytest.raises((Refused, SubmitInDoubt)):
+            await luma.submit("cat dance", key="cat")
+    entry = await journal.get("cat")
+    assert (entry.phase, entry.owner) == (Phase.SENDING, "f" * 16)
+
+
 async def test_resubmit_after_429s(luma, gateway, journal):
     """A resubmit is repeated after a 429, under the same decision of the person."""
     await in_doubt(luma, gateway)
