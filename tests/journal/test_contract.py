@@ -280,37 +280,27 @@ async def test_change_cancelled(journal):
         assert gone is None or gone.phase in {Phase.SENDING, Phase.ACCEPTED}
 
 
-@pytest.fixture
-def counting(journal):
-    """A journal that can count what is spent."""
-    if not isinstance(journal, SpendingJournal):
-        pytest.skip("it cannot count what is spent")
-    return journal
-
-
-async def test_spent_by_phase(counting):
+async def test_spent_by_phase(journal):
     """Every phase but *not sent* and *refused* counts as spent, *sending* and *abandoned* included."""
     for phase in Phase:
-        await counting.change(phase, put(intent(phase, sent_at=NOW, price=Decimal("0.1"), phase=phase)))
+        await journal.change(phase, put(intent(phase, sent_at=NOW, price=Decimal("0.1"), phase=phase)))
     unspent = {Phase.NOT_SENT, Phase.REFUSED}
     number = len(set(Phase) - unspent)
     spent = Spent(purchases=number, amount=Decimal("0.1") * number)
-    assert await counting.spent(SERVICE, [None]) == [spent]
-    assert await counting.spent(ELSEWHERE, [None]) == [Spent()]
-    assert await counting.spent(SERVICE, []) == []
+    assert await journal.spent(SERVICE, [None]) == [spent]
+    assert await journal.spent(ELSEWHERE, [None]) == [Spent()]
+    assert await journal.spent(SERVICE, []) == []
 
 
-async def test_spent_since_moment(counting):
+async def test_spent_since_moment(journal):
     """What counts was claimed later than the moment; a moment with no microseconds is in order with the others."""
     begin = NOW.replace(microsecond=0)
     for number in range(4):
         at = begin + timedelta(microseconds=number * 500_000)
         price = None if number == 3 else Decimal(number)
-        await counting.change(
-            f"key-{number}", put(intent(f"key-{number}", sent_at=at, price=price, charges=number + 1))
-        )
+        await journal.change(f"key-{number}", put(intent(f"key-{number}", sent_at=at, price=price, charges=number + 1)))
     since = [begin + timedelta(microseconds=micros) for micros in (-1, 0, 500_000, 999_999, 1_500_000)]
-    assert await counting.spent(SERVICE, since) == [
+    assert await journal.spent(SERVICE, since) == [
         Spent(purchases=10, amount=Decimal(3), unpriced=4),
         Spent(purchases=9, amount=Decimal(3), unpriced=4),
         Spent(purchases=7, amount=Decimal(2), unpriced=4),
@@ -319,7 +309,7 @@ async def test_spent_since_moment(counting):
     ]
 
 
-async def test_change_within_step(counting):
+async def test_change_within_step(journal):
     """The step gets the present entry and what is spent; when it raises, nothing changes."""
     seen = []
 
@@ -330,12 +320,12 @@ async def test_change_within_step(counting):
         return intent(sent_at=NOW, attempts=len(seen))
 
     for _ in range(2):
-        entry = await counting.change_within("cat", step, service=SERVICE, since=[None, NOW])
+        entry = await journal.change_within("cat", step, service=SERVICE, since=[None, NOW])
     with pytest.raises(ZeroDivisionError):
-        await counting.change_within("dog", step, service=SERVICE, since=[None])
+        await journal.change_within("dog", step, service=SERVICE, since=[None])
     one = Spent(purchases=1, unpriced=1)
     assert seen == [(None, Spent(), Spent()), (intent(sent_at=NOW), one, Spent()), (None, one)]
-    assert await counting.entries() == [entry]
+    assert await journal.entries() == [entry]
 
 
 async def claim_within(spending, key, *, at=NOW, price=None):
@@ -343,23 +333,23 @@ async def claim_within(spending, key, *, at=NOW, price=None):
     await spending.claim(key, lifecycle.claim(intent(key, price=price), at=at), price=price, at=at)
 
 
-async def test_concurrent_claims_in_budget(counting):
+async def test_concurrent_claims_in_budget(journal):
     """Of many concurrent claims as many succeed as the budgets have room for, and the others change nothing."""
     budgets = [Budget(purchases=7, per="day"), Budget(amount=2)]
-    sessions = [Spending(budgets, journal=counting, service=SERVICE) for _ in range(4)]
+    sessions = [Spending(budgets, journal=journal, service=SERVICE) for _ in range(4)]
     calls = [
         asyncio.ensure_future(claim_within(sessions[number % 4], f"key-{number}", price=Decimal("0.3")))
         for number in range(40)
     ]
     await asyncio.wait(calls)
-    assert sum(call.exception() is None for call in calls) == len(await counting.entries()) == 6
+    assert sum(call.exception() is None for call in calls) == len(await journal.entries()) == 6
     assert {type(call.exception()) for call in calls} == {type(None), BudgetExceeded}
-    assert await counting.spent(SERVICE, [None]) == [Spent(purchases=6, amount=Decimal("1.8"))]
+    assert await journal.spent(SERVICE, [None]) == [Spent(purchases=6, amount=Decimal("1.8"))]
 
 
-async def test_room_after_span(counting):
+async def test_room_after_span(journal):
     """The error names the moment from which the claim succeeds, to two seconds, and no earlier moment works."""
-    spending = Spending([Budget(purchases=2, per="hour")], journal=counting, service=SERVICE)
+    spending = Spending([Budget(purchases=2, per="hour")], journal=journal, service=SERVICE)
     for minute in (0, 10):
         await claim_within(spending, f"key-{minute}", at=NOW + timedelta(minutes=minute))
     with pytest.raises(BudgetExceeded) as caught:
@@ -374,33 +364,33 @@ async def test_room_after_span(counting):
 @pytest.mark.parametrize(
     "end", [lifecycle.withdraw("0" * 16, at=NOW), lifecycle.end_without_generation(lifecycle.Step.REFUSE, "", at=NOW)]
 )
-async def test_spent_after_release(counting, end):
+async def test_spent_after_release(journal, end):
     """A claim that is withdrawn or refused counts no longer, and counts once when it is claimed again."""
-    spending = Spending([Budget(purchases=9)], journal=counting, service=SERVICE)
+    spending = Spending([Budget(purchases=9)], journal=journal, service=SERVICE)
     for _ in range(2):
         await claim_within(spending, "cat", price=Decimal(1))
-        assert await counting.spent(SERVICE, [None]) == [Spent(purchases=1, amount=Decimal(1))]
-        await counting.change("cat", end)
-        assert await counting.spent(SERVICE, [None]) == [Spent()]
+        assert await journal.spent(SERVICE, [None]) == [Spent(purchases=1, amount=Decimal(1))]
+        await journal.change("cat", end)
+        assert await journal.spent(SERVICE, [None]) == [Spent()]
 
 
-async def test_spent_after_resubmit(counting):
+async def test_spent_after_resubmit(journal):
     """A doubt that is sent again counts twice, with both prices, until it is proven that the second bought nothing."""
-    spending = Spending([Budget(purchases=9)], journal=counting, service=SERVICE)
+    spending = Spending([Budget(purchases=9)], journal=journal, service=SERVICE)
     again = intent("cat", price=Decimal(2))
 
     async def resubmit(doubt):
         await spending.claim("cat", lifecycle.resubmit(doubt, again, at=NOW), price=again.price, at=NOW)
-        return (await counting.spent(SERVICE, [None]))[0]
+        return (await journal.spent(SERVICE, [None]))[0]
 
     await claim_within(spending, "cat", price=Decimal(1))
-    doubt = await counting.change("cat", lifecycle.end_without_generation(lifecycle.Step.DOUBT, "", at=NOW))
+    doubt = await journal.change("cat", lifecycle.end_without_generation(lifecycle.Step.DOUBT, "", at=NOW))
     assert await resubmit(doubt) == Spent(purchases=2, amount=Decimal(3))
-    doubt = await counting.change("cat", lifecycle.back_to_doubt(doubt, again.owner, "not sent", at=NOW))
-    assert await counting.spent(SERVICE, [None]) == [Spent(purchases=1, amount=Decimal(1))]
+    doubt = await journal.change("cat", lifecycle.back_to_doubt(doubt, again.owner, "not sent", at=NOW))
+    assert await journal.spent(SERVICE, [None]) == [Spent(purchases=1, amount=Decimal(1))]
     await resubmit(doubt)
-    await counting.change("cat", lifecycle.accept("gen-1", at=NOW))
-    assert await counting.spent(SERVICE, [None]) == [Spent(purchases=2, amount=Decimal(3))]
+    await journal.change("cat", lifecycle.accept("gen-1", at=NOW))
+    assert await journal.spent(SERVICE, [None]) == [Spent(purchases=2, amount=Decimal(3))]
 
 
 MOMENTS = st.datetimes(timezones=st.just(UTC)) | st.none()
