@@ -49,7 +49,9 @@ from .faults.requests import (
 )
 from .gateway import FakeGateway as FakeGateway
 from .scripts import (
+    SCENES as SCENES,
     Rejection as Rejection,
+    Scene as Scene,
     Script as Script,
     ScriptChoice as ScriptChoice,
     Step as Step,
@@ -61,6 +63,7 @@ from .scripts import (
     presigned as presigned,
     queued_words as queued_words,
     rejects as rejects,
+    shows as shows,
     stalls as stalls,
     succeeds as succeeds,
     unknown_at_first as unknown_at_first,

@@ -17,10 +17,13 @@ from luma_async.testing.exchange import Exchange, Route
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from luma_async.testing.scripts import Scene
     from luma_async.testing.store import FakeGeneration
 
 WIDTH, HEIGHT, DURATION_S = 64, 36, 2.0
-"""The frame size and the duration of the video."""
+"""The frame size and the duration of the tiny video."""
+_SCENE_SIZES: dict[str, tuple[int, int]] = {"cat": (640, 360), "boat": (640, 360), "lighthouse": (360, 640)}
+_SCENE_S = 5.0
 
 CLEAN, RAW, WATERMARKED = "video.mp4", "raw.mp4", "watermarked.mp4"
 THUMBNAIL, LAST_FRAME = "thumb.jpg", "last_frame.jpg"
@@ -38,6 +41,7 @@ _DATA_FILES = {
     IMAGE: "frame.jpg",
     EXR: "frames.exr",
 }
+_SCENE_FILES = {"clip.mp4": "{}.mp4", "thumb.jpg": "{}-thumb.jpg", "frame.jpg": "{}-last.jpg"}
 _SIGNED = frozenset({CLEAN, RAW, IMAGE, EXR})
 """The files whose links can expire."""
 _TYPES = {"mp4": "video/mp4", "jpg": "image/jpeg", "exr": "image/x-exr"}
@@ -45,16 +49,33 @@ _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 
 
 @functools.cache
-def file_bytes(name: str = CLEAN, version: int = 0) -> bytes:
+def file_bytes(name: str = CLEAN, version: int = 0, scene: Scene | None = None) -> bytes:
     """Return the bytes that are served under a file name.
 
     The names are `video.mp4`, `raw.mp4`, `watermarked.mp4`, `thumb.jpg`, `last_frame.jpg`, `image.jpg` and
-    `frames.exr`. All videos show the same. The watermarked video and later versions end in a `free` box, which players
-    skip, so that a test can tell them apart.
+    `frames.exr`. The watermarked video and later versions end in a `free` box, which players skip, so that a test can
+    tell them apart. All videos without a scene show the same.
     """
-    data = (resources.files("luma_async.testing") / "data" / _DATA_FILES[name]).read_bytes()
+    data = (resources.files("luma_async.testing") / "data" / _data_file(name, scene)).read_bytes()
     mark = (b"watermark" if name == WATERMARKED else b"") + (b"version %d" % version if version else b"")
     return data + (struct.pack(">I", 8 + len(mark)) + b"free" + mark if mark else b"")
+
+
+def _data_file(name: str, scene: Scene | None) -> str:
+    plain = _DATA_FILES[name]
+    return plain if scene is None else _SCENE_FILES.get(plain, plain).format(scene)
+
+
+def size_of(generation: FakeGeneration) -> dict[str, int]:
+    """The size of the frames of a generation."""
+    scene = generation.script.scene
+    width, height = (WIDTH, HEIGHT) if scene is None else _SCENE_SIZES[scene]
+    return {"width": width, "height": height}
+
+
+def duration_of(generation: FakeGeneration) -> float:
+    """How long the video of a generation is, seconds."""
+    return DURATION_S if generation.script.scene is None else _SCENE_S
 
 
 def link(origin: str, generation: FakeGeneration, name: str, live_s: int | None = None) -> str:
@@ -91,7 +112,7 @@ def _serve(exchange: Exchange) -> web.Response:
         return refuse(404, "NoSuchKey", "The specified key does not exist.")
     if problem := _link_problem(generation, exchange.seen.query):
         return refuse(403, "AccessDenied", problem)
-    return _send_range(exchange, file_bytes(name, generation.object_version), name)
+    return _send_range(exchange, file_bytes(name, generation.object_version, generation.script.scene), name)
 
 
 def _link_problem(generation: FakeGeneration, query: Mapping[str, str]) -> str | None:

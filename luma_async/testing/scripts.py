@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import attrs
 
@@ -31,6 +31,11 @@ class Rejection:
     code: str
     """The error code; may be empty, as it is in some answers of relays."""
     message: str
+
+
+Scene: TypeAlias = Literal["cat", "boat", "lighthouse"]
+"""A scene of five seconds, 640 by 360: a dancing cat, or a paper boat in the rain; 360 by 640: a lighthouse at night."""
+SCENES: tuple[Scene, ...] = get_args(Scene)
 
 
 @attrs.frozen
@@ -67,6 +72,8 @@ class Script:
     """Whether a running generation reports its remaining seconds."""
     links_live_s: int | None = None
     """Seconds that a link works after it was issued; None takes the setting of the gateway."""
+    scene: Scene | None = None
+    """What its files show; None for a tiny clip, which tests download quickly."""
     rejection: Rejection | None = None
     """If set, the submit is refused with this answer."""
 
@@ -159,6 +166,11 @@ def queued_words(then: Script | None = None) -> Script:
 def estimates(then: Script | None = None) -> Script:
     """Report the remaining seconds in every answer while the generation runs."""
     return attrs.evolve(then or succeeds(), reports_estimate=True)
+
+
+def shows(scene: Scene, then: Script | None = None) -> Script:
+    """Deliver a clip that is worth looking at, with its thumbnail and its last frame."""
+    return attrs.evolve(then or succeeds(), scene=scene)
 
 
 def presigned(live_s: int = 3600, then: Script | None = None) -> Script:

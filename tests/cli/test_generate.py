@@ -99,6 +99,7 @@ async def test_demo_without_settings(command, quick_demo):
         assert film["ftyp"][:4] in {b"isom", b"mp42", b"avc1"}
         assert film["mdat"]
         assert {"mvhd", "trak"} <= set(boxes(film["moov"]))
+    assert len({(tmp_path / clip).read_bytes() for clip in clips}) == 3
     assert page == "luma-demo/gallery.html"
     assert all(f'data-src="{name}"' in (tmp_path / page).read_text() for name in names)
     assert "Nothing is paid or sent to other machines" in said

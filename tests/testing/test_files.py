@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from importlib import resources
 
 import aiohttp
 import pytest
 
 from luma_async.testing import (
+    SCENES,
     changes_object,
     cut_after,
     endless,
@@ -17,6 +19,7 @@ from luma_async.testing import (
     html_instead,
     ignores_range,
     redirects_to,
+    shows,
     stall_after,
     succeeds,
     wrong_length,
@@ -47,6 +50,28 @@ def test_clip_is_a_small_mp4():
     assert b"moov" in CLIP
     assert b"mdat" in CLIP
     assert len(CLIP) < 3000
+
+
+@pytest.mark.parametrize("scene", SCENES)
+async def test_files_of_a_scene(client, gateway, scene):
+    """A scene is H.264 with its moov box first and its own pictures, in the size that the answer says."""
+    gateway.scripts["cat dance"] = shows(scene, succeeds(after=0))
+    body = (await client.query(await client.submit_id())).body
+    film = (await client.file(body["video"]["download_url"])).raw
+    assert film.index(b"moov") < film.index(b"mdat")
+    assert b"avc1" in film
+    frame = film.rindex(b"avc1") + 28
+    assert struct.unpack(">HH", film[frame : frame + 4]) == (body["video"]["width"], body["video"]["height"])
+    thumbnail, last = [(await client.file(body[name]["url"])).raw for name in ("thumbnail", "last_frame")]
+    assert thumbnail[:3] == last[:3] == b"\xff\xd8\xff"
+    assert len({len(thumbnail), len(last)}) == 2
+
+
+def test_scenes_differ_and_are_small():
+    """The three scenes differ, and all files of the gateway together have less than half a megabyte."""
+    assert len({file_bytes(scene=scene) for scene in SCENES}) == 3
+    folder = resources.files("luma_async.testing") / "data"
+    assert sum(len(file.read_bytes()) for file in folder.iterdir() if file.is_file()) < 500_000
 
 
 async def test_video_bytes_and_headers(client, url):

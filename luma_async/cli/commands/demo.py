@@ -84,9 +84,9 @@ def _clear() -> None:
 
 
 def _script(_: str, number: int) -> Script:
-    from luma_async.testing import estimates, succeeds  # noqa: PLC0415 - only this command needs a server
+    from luma_async.testing import SCENES, estimates, shows, succeeds  # noqa: PLC0415 - only this command needs a server
 
-    return estimates(succeeds(after=_SECONDS * (number + 1) / len(REQUESTS)))
+    return estimates(shows(SCENES[number % len(SCENES)], succeeds(after=_SECONDS * (number + 1) / len(REQUESTS))))
 
 
 def _batch(luma: LumaSession) -> Batch:

@@ -13,7 +13,7 @@ from luma_async.values.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from luma_async.testing import FakeGateway, Fault, Script
+    from luma_async.testing import FakeGateway, Fault, Script, ScriptChoice
     from luma_async.testing.exchange import Seen
 
 _SCRIPTS = "succeeds, fails, stalls, rejects, watermarked_only, completes_without_link"
@@ -97,14 +97,15 @@ async def _start(gateway: FakeGateway) -> None:
     )
 
 
-def _script(name: str, duration_s: float) -> Script:
-    """Return the script of a name, with the duration of `--seconds`."""
+def _script(name: str, duration_s: float) -> ScriptChoice:
+    """Return the script of a name with the duration of `--seconds`; the scenes take turns."""
     from luma_async import testing  # noqa: PLC0415 - as above
 
     if name not in _SCRIPTS.split(", "):
         raise ConfigurationError(message=f"--script: {name!r} is not a script. The scripts are {_SCRIPTS}.")
     build: Callable[..., Script] = getattr(testing, name)
-    return build() if name in {"stalls", "rejects"} else build(after=duration_s)
+    script = build() if name in {"stalls", "rejects"} else build(after=duration_s)
+    return lambda _, number: testing.shows(testing.SCENES[number % len(testing.SCENES)], script)
 
 
 def _inject(gateway: FakeGateway, text: str) -> None:

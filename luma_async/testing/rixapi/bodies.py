@@ -23,7 +23,6 @@ Link: TypeAlias = Callable[[str], str]
 
 _QUEUED_WORDS = {"pending": "queued", "processing": "dreaming"}
 _ROW_STATUS = {"pending": "SUBMITTED", "processing": "IN_PROGRESS", "completed": "SUCCESS", "failed": "FAILURE"}
-_SIZE = {"width": clips.WIDTH, "height": clips.HEIGHT}
 
 
 def submitted(generation: FakeGeneration, *, status: int, shape: SubmitShape) -> dict[str, Any]:
@@ -129,32 +128,34 @@ def _flat_submit(generation: FakeGeneration) -> dict[str, Any]:
 
 def _files_2024(generation: FakeGeneration, link: Link) -> dict[str, Any]:
     """The files of a completed generation; with only a watermarked link, the thumbnail is a string."""
-    video: dict[str, Any] = {"url": link(clips.WATERMARKED), **_SIZE, "download_url": ""}
+    size = clips.size_of(generation)
+    video: dict[str, Any] = {"url": link(clips.WATERMARKED), **size, "download_url": ""}
     if generation.script.watermark_only:
         video["thumbnail"] = link(clips.THUMBNAIL)
-        return {"video": video, "thumbnail": {"url": link(clips.THUMBNAIL), **_SIZE}, "video_raw": None}
+        return {"video": video, "thumbnail": {"url": link(clips.THUMBNAIL), **size}, "video_raw": None}
     return {
         "video": {**video, "download_url": link(clips.CLEAN)},
-        "video_raw": {"url": link(clips.RAW), **_SIZE},
-        "thumbnail": {"url": link(clips.THUMBNAIL), **_SIZE},
-        "last_frame": {"url": link(clips.LAST_FRAME), **_SIZE},
+        "video_raw": {"url": link(clips.RAW), **size},
+        "thumbnail": {"url": link(clips.THUMBNAIL), **size},
+        "last_frame": {"url": link(clips.LAST_FRAME), **size},
     }
 
 
 def _files_2025(generation: FakeGeneration, link: Link) -> dict[str, Any]:
     """The files of a completed generation, which are at the top level and again in `artifact`."""
+    size = clips.size_of(generation)
     watermark_only = generation.script.watermark_only
-    raw = {"url": link(clips.RAW), **_SIZE, "duration": clips.DURATION_S, "media_type": "video"}
-    thumbnail = {"url": link(clips.THUMBNAIL), **_SIZE, "palette": {"grid": "em9csKqX"}, "media_type": "image"}
+    raw = {"url": link(clips.RAW), **size, "duration": clips.duration_of(generation), "media_type": "video"}
+    thumbnail = {"url": link(clips.THUMBNAIL), **size, "palette": {"grid": "em9csKqX"}, "media_type": "image"}
     return {
         "video": {
             "url": link(clips.WATERMARKED),
-            **_SIZE,
+            **size,
             "download_url": "" if watermark_only else link(clips.CLEAN),
         },
         "video_raw": None if watermark_only else raw,
         "thumbnail": thumbnail,
-        "last_frame": {"url": link(clips.LAST_FRAME), **_SIZE, "palette": None, "media_type": "image"},
+        "last_frame": {"url": link(clips.LAST_FRAME), **size, "palette": None, "media_type": "image"},
     }
 
 
