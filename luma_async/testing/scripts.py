@@ -34,7 +34,7 @@ class Rejection:
 
 
 Scene: TypeAlias = Literal["cat", "boat", "lighthouse"]
-"""A scene of five seconds, 640 by 360: a dancing cat, or a paper boat in the rain; 360 by 640: a lighthouse at night."""
+"""A scene of five seconds: a dancing cat, a paper boat in the rain (both 640 by 360), a lighthouse (360 by 640)."""
 SCENES: tuple[Scene, ...] = get_args(Scene)
 
 

@@ -22,6 +22,7 @@ from luma_async import (
 from luma_async.cli.commands import demo
 from luma_async.cli.main import main
 from luma_async.testing import (
+    SCENES,
     drop_after_reading,
     fails,
     file_bytes,
@@ -119,7 +120,7 @@ async def test_demo_a_second_time(command, quick_demo):
     assert code == 0
     assert [one["state"] for one in generations] == ["completed"] * 3
     assert generations[0]["prompt"] == "cat dance"
-    assert all((tmp_path / one["path"]).read_bytes() == file_bytes() for one in generations)
+    assert [(tmp_path / one["path"]).read_bytes() for one in generations] == [file_bytes(scene=one) for one in SCENES]
     assert (total["charges"], total["requests"]["submit"], total["again"]) == (3, 3, {"charges": 0, "requests": 0})
     page = (tmp_path / total["gallery"]).read_text()
     assert all(page.count(f'data-src="{name}"') == 1 for name in demo.REQUESTS)

@@ -83,10 +83,11 @@ def _clear() -> None:
         (FOLDER / name).unlink(missing_ok=True)
 
 
-def _script(_: str, number: int) -> Script:
+def _script(prompt: str, number: int) -> Script:
     from luma_async.testing import SCENES, estimates, shows, succeeds  # noqa: PLC0415 - only this command needs a server
 
-    return estimates(shows(SCENES[number % len(SCENES)], succeeds(after=_SECONDS * (number + 1) / len(REQUESTS))))
+    scene = next(scene for scene in SCENES if scene in prompt)
+    return estimates(shows(scene, succeeds(after=_SECONDS * (number + 1) / len(REQUESTS))))
 
 
 def _batch(luma: LumaSession) -> Batch:
