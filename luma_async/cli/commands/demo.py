@@ -86,7 +86,7 @@ def _clear() -> None:
 def _script(prompt: str, number: int) -> Script:
     from luma_async.testing import SCENES, estimates, shows, succeeds  # noqa: PLC0415 - only this command needs a server
 
-    scene = next(scene for scene in SCENES if scene in prompt)
+    scene = SCENES[[request.prompt for request in REQUESTS.values()].index(prompt)]
     return estimates(shows(scene, succeeds(after=_SECONDS * (number + 1) / len(REQUESTS))))
 
 
