@@ -67,12 +67,13 @@ class Service:
         self.size = batch_size
         self.max_ids = batch_size
         self.ends = {}
-        self.requests = 0
+        self.requests = self.rows = 0
         self.per_second = Counter()
 
     async def fetch_many(self, ids, *, retry, failed_before):
         now = asyncio.get_running_loop().time()
         self.requests += 1
+        self.rows += len(ids)
         self.per_second[math.floor(now)] += 1
         return {key: Row(id=key, raw={"id": key, "done": now >= self.ends[key]}) for key in ids}
 
@@ -83,6 +84,8 @@ class Cost:
 
     requests: float
     """Requests for each generation."""
+    rows: float
+    """Rows of their answers for each generation."""
     delay_s: float
     """Seconds from the end of a generation until the watcher knew it, on average."""
     late_s: float
@@ -131,6 +134,7 @@ async def watch(durations, policy, *, batch_size=1, gap_s=0.0, prior=PRIOR, jitt
     count = len(delays)
     return Cost(
         requests=service.requests / count,
+        rows=service.rows / count,
         delay_s=sum(delays) / count,
         late_s=delays[int(count * 0.95)],
         peak=max(service.per_second.values()),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from luma_async._poll.grouping import joins
-from luma_async._poll.schedule import before_deadline, slot_of
+from luma_async._poll.schedule import before_deadline, joins, slot_of
 
 if TYPE_CHECKING:
     from luma_async._poll.tracked import Tracked
@@ -61,7 +60,7 @@ class DueQueue:
         for moment_s in sorted(self._moments) if room else ():
             found = False
             for tracked in self._slots[moment_s]:
-                if tracked.due_at_s == moment_s and joins(moment_s, tracked.interval_s, now_s):
+                if tracked.due_at_s == moment_s and joins(moment_s, tracked.interval_s, tracked.shared_by, now_s):
                     found = True
                     tracked.due_at_s = None
                     nearby.append(tracked)

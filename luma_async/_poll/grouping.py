@@ -34,9 +34,6 @@ _IDS_PER_SPARSE_PAGE = 10
 """One more page with few hits is accepted for every ten ids that are missing: a tenth more requests at worst."""
 _OTHER_GENERATIONS = 10
 """How many other generations of the account a page is expected to hold."""
-NEARBY_SHARE = 0.5
-"""A look includes what is due within half of its own interval. With a half, two groups of like intervals always meet:
-either the second is due within half an interval after the first, or the first after the second."""
 
 
 @attrs.frozen(kw_only=True)
@@ -146,8 +143,3 @@ def chunks(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
 def room_left(count: int, size: int) -> int:
     """Return how many more generations fit into the requests that `count` generations need anyway."""
     return -count % size
-
-
-def joins(due_at_s: float, interval_s: float, now_s: float) -> bool:
-    """Whether a generation that is due later joins a request that has room now."""
-    return due_at_s - now_s <= NEARBY_SHARE * interval_s

@@ -225,10 +225,10 @@ class Watcher:
         now_s = loop_now()
         tracked.began_at_s = now_s
         tracked.clear_failures()
-        weight = self._weight(tracked.shared_by)
-        tracked.interval_s = self._interval(tracked, now_s, weight)
+        shared_by = self._shared_by(tracked.shared_by)
+        tracked.interval_s = self._interval(tracked, now_s, shared_by)
         if tracked.submitted_here or tracked.unfinished_at_s is not None:
-            delay_s = self._interval(tracked, now_s, weight, part=self._random())
+            delay_s = self._interval(tracked, now_s, shared_by, part=self._random())
         else:
             tracked.awaiting_first_look = True
             self._waiting_for_first_look += 1
@@ -251,11 +251,11 @@ class Watcher:
         """Schedule the next look at generations that shared a request; equal jitter keeps them together."""
         jitter = self._random()
         delay_s = interval_s = -1.0
-        weight = self._weight(group[0].shared_by) if group else 1
+        shared_by = self._shared_by(group[0].shared_by) if group else 1
         first_at_s = self._queue.next_at_s
         for tracked in group:
             if tracked.watched:
-                tracked.interval_s = self._interval(tracked, now_s, weight)
+                tracked.interval_s = self._interval(tracked, now_s, shared_by)
                 # Most of a group have the same interval: compute the delay once for them.
                 if tracked.interval_s != interval_s:
                     interval_s = tracked.interval_s
@@ -263,13 +263,13 @@ class Watcher:
                 self._queue.put(tracked, now_s + delay_s, now_s)
         self._update_timer(first_at_s)
 
-    def _weight(self, shared_by: int) -> int:
+    def _shared_by(self, last: int) -> int:
         """Return how many generations will share the next request: as many as shared the last, if there are as many."""
-        return max(1, min(shared_by, len(self._watched), self._fetcher.size))
+        return max(1, min(last, len(self._watched), self._fetcher.size))
 
-    def _interval(self, tracked: Tracked, now_s: float, weight: int, *, part: float = 1.0) -> float:
+    def _interval(self, tracked: Tracked, now_s: float, shared_by: int, *, part: float = 1.0) -> float:
         model = self.learner.model(tracked.duration_kind)
-        return interval(self._policy, model, tracked.age_s(now_s), weight, part, self._pressure())
+        return interval(self._policy, model, tracked.age_s(now_s), shared_by, part, self._pressure())
 
     def _reschedule_earlier(self, tracked: Tracked) -> None:
         """Look earlier if the timeout of a new waiter ends before the next look."""

@@ -26,7 +26,6 @@ from luma_async._poll.grouping import (
     MAX_PAUSE_S,
     Sharing,
     chunks,
-    joins,
     needs_check,
     page_limit,
     room_left,
@@ -226,13 +225,6 @@ def test_chunks(items, size):
     assert len(pieces) == -(-len(items) // size)
     assert 0 <= room_left(len(items), size) < size
     assert len(chunks(items + [0] * room_left(len(items), size), size)) == len(pieces)
-
-
-@given(st.integers(0, 100_000), st.integers(1, 60), st.integers(0, 64))
-def test_groups_of_like_intervals_join(now, interval, part):
-    """Of two groups with like intervals, one always joins the other."""
-    later = now + part / 64 * interval
-    assert joins(later, interval, now) or joins(now + interval, interval, later)
 
 
 @pytest.mark.parametrize(

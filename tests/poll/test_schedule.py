@@ -23,7 +23,9 @@ from luma_async._poll.schedule import (
     before_deadline,
     first_delay,
     interval,
+    joins,
     next_delay,
+    share_of_request,
     slot_of,
 )
 
@@ -70,10 +72,25 @@ def test_adaptive_intervals():
 
 
 def test_group_interval():
-    """Fifty that share a request are looked at √50 times as often, down to the minimum."""
-    policy = PollPolicy.adaptive(50)
+    """Fifty that share a request pay a fiftieth of it and a row each, so they are looked at twice as often as one."""
+    assert share_of_request(1) == 1
+    assert share_of_request(50) == pytest.approx(1 / 50 + 0.2, rel=0.02)
+    policy = PollPolicy.adaptive(5)
     alone, together = interval(policy, PRIOR, 60, 1), interval(policy, PRIOR, 60, 50)
-    assert together < alone / 4
+    assert alone / 3 < together < alone / 2
+
+
+@given(st.integers(0, 100_000), st.integers(1, 60), st.integers(0, 64), st.integers(1, 12))
+def test_groups_of_like_intervals_join(now, interval_s, part, count):
+    """Of two small groups with like intervals, one always joins the other."""
+    later = now + part / 64 * interval_s
+    assert joins(later, interval_s, count, now) or joins(now + interval_s, interval_s, count, later)
+
+
+def test_joining_pays_its_row():
+    """The more share a request, the closer is the moment from which a generation joins another request."""
+    nearest_s = [max(s for s in range(100) if joins(s, 100, count, 0)) for count in (1, 10, 50)]
+    assert nearest_s == [89, 53, 27]
 
 
 @pytest.mark.parametrize(
@@ -223,6 +240,14 @@ def test_shared_requests():
     together = cost(PollPolicy.adaptive(), durations(50), batch_size=50)
     assert together.requests < alone.requests / 3
     assert together.delay_s < alone.delay_s
+
+
+def test_rows_of_shared_requests():
+    """Of 400 that share requests, each costs less than one request and 30 rows, and is known within 1.5 s."""
+    shared = cost(PollPolicy.adaptive(), durations(400), batch_size=50)
+    assert shared.requests < 1
+    assert shared.rows < 30
+    assert shared.delay_s < 1.5
 
 
 def test_two_groups_become_one():
