@@ -561,6 +561,16 @@ class LumaSession:
         ]
 
     @property
+    def journal(self) -> Journal:
+        """The journal of the open session, to list its entries: `await luma.journal.entries(service=luma.service)`."""
+        return self._open().journal
+
+    @property
+    def service(self) -> str:
+        """The name of the service in the entries of the journal: the dialect and the address."""
+        return self._open().service
+
+    @property
     def doubts(self) -> Doubts:
         """Submits whose outcome is unknown, and your decisions about them."""
         from luma_async._doubts.doubts import Doubts  # noqa: PLC0415 - most sessions have none

@@ -40,6 +40,7 @@ COMMANDS = {
     "journal": "export or copy the journal, or make it smaller",
     "gallery": "write an HTML page with all clips",
     "doctor": "check settings, journal, clock and key",
+    "mcp": "serve tools for agents (MCP)",
     "gateway": "run a fake service on this machine",
     "completion": "print a completion script for your shell",
 }

@@ -76,6 +76,7 @@ LOOPS = {
     "handle.py",
     "values/events.py",  # only the name of CancelledError
     "cli",
+    "contrib",
     "testing",
 }
 """The modules that wait, start tasks or hold locks."""
@@ -84,6 +85,7 @@ ONLY_IN = {
     "asyncio": LOOPS,
     "aiohttp": {"_http/transport.py", "_download/client.py", "_files/storage.py", "testing"},
     "cattrs": {"_wire/converter.py"},
+    "fastmcp": {"contrib/mcp.py"},
     "fcntl": {"_journal/sqlite/owners.py", "_download/part_file.py"},
     "logging": {"values/log.py", "values/events.py", "cli/run.py"},
     "os": {
@@ -109,7 +111,7 @@ ONLY_IN = {
     "rich": {"cli"},
     "shutil": {"_download/part_file.py"},
     "signal": {"cli"},
-    "socket": {"_journal/postgres/connection.py", "testing"},
+    "socket": {"cli/commands/mcp.py", "_journal/postgres/connection.py", "testing"},
     "sqlite3": {"_journal/sqlite"},
     "subprocess": set(),
     "tempfile": set(),

@@ -1,0 +1,1 @@
+"""What uses a session for one purpose: tools for agents, and an MCP server. It needs nothing that users do not have."""
