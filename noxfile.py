@@ -94,6 +94,13 @@ def proxies(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
+def frameworks(session: nox.Session) -> None:
+    """Run the programs of the pages that need agent frameworks."""
+    session.install("-e", ".[dev]", "pydantic-ai-slim", "langchain-core")
+    session.run("pytest", "-q", "-k", "agent-tools", "tests/stories/test_documentation.py")
+
+
+@nox.session(python="3.11")
 def kills(session: nox.Session) -> None:
     """Kill a program at five hundred random instants, and again with downloads: nothing is paid twice or lost.
 

@@ -115,7 +115,7 @@ ONLY_IN = {
     "sqlite3": {"_journal/sqlite"},
     "subprocess": set(),
     "tempfile": set(),
-    "threading": {"_journal/sqlite"},
+    "threading": {"_journal/sqlite", "cli/commands/mcp.py"},
     "time": {"_journal/sqlite/schema.py", "cli"},
 }
 """Where each library may be imported, as files and folders of the package. What imports none of them is pure."""

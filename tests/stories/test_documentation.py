@@ -26,6 +26,8 @@ PROGRAMS = [
     for page in PAGES
     for code in _BLOCK.findall(page.read_text())
 ]
+FRAMEWORKS = ("pydantic_ai", "langchain_core")
+"""Too large to be installed for one program each."""
 LINKS = [(page, target) for page in PAGES for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())]
 
 
@@ -56,6 +58,8 @@ def running_gateway():
 @pytest.mark.parametrize("code", PROGRAMS)
 def test_python_examples_run(code, running_gateway, tmp_path, monkeypatch, request):
     """Each program and each notebook cell runs unchanged, with the two variables set, and raises nothing."""
+    for library in re.findall(rf"^from ({'|'.join(FRAMEWORKS)})\b", code, re.MULTILINE):
+        pytest.importorskip(library, reason="`nox -s frameworks` installs it")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LUMA_API_KEY", running_gateway.api_key)
     monkeypatch.setenv("LUMA_BASE_URL", running_gateway.base_url)

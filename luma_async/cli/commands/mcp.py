@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import socket
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from luma_async.cli.budget import add_budget
@@ -13,6 +17,8 @@ from luma_async.values.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Coroutine
+    from typing import BinaryIO
 
 _HOST = "127.0.0.1"
 
@@ -45,7 +51,7 @@ async def run(arguments: argparse.Namespace) -> int:
     async with open_session(arguments) as luma:
         server = await mcp_server(luma, arguments.folder, confirm=arguments.confirm)
         if arguments.http is None:
-            await server.run_async("stdio", **options)
+            await _end_with_input(server.run_async("stdio", **options))
             return 0
         with _listen(arguments.http) as listener:
             print_line(f"http://{_HOST}:{listener.getsockname()[1]}/mcp")
@@ -54,6 +60,31 @@ async def run(arguments: argparse.Namespace) -> int:
             options |= {"host": _HOST, "sockets": [listener], "host_origin_protection": True}
             await server.run_async("http", stateless_http=not arguments.confirm, **options)
     return 0
+
+
+async def _end_with_input(serving: Coroutine[Any, Any, None]) -> None:
+    """Serve until the input ends; if this is cancelled, end the input, which ends the server in order.
+
+    The server reads its input in a thread that nothing can interrupt, so it gets a pipe that can be closed here.
+    """
+    source, sink = os.pipe()
+    real = os.dup(0)
+    os.dup2(source, 0)
+    os.close(source)
+    pipe = open(sink, "wb", buffering=0)  # noqa: ASYNC230, PTH123, SIM115 - a file descriptor, closed below
+    threading.Thread(target=_copy, args=(real, pipe), daemon=True).start()
+    server = asyncio.ensure_future(serving)
+    try:
+        await asyncio.wait([server])
+    finally:
+        pipe.close()
+        await server
+
+
+def _copy(real: int, pipe: BinaryIO) -> None:
+    with suppress(OSError, ValueError), pipe:
+        while data := os.read(real, 65_536):
+            pipe.write(data)
 
 
 def _listen(port: int) -> socket.socket:
