@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from luma_async._files.limits import HEAD_BYTES
-from luma_async.values.errors import InvalidInput
+from luma_async.values.errors import InvalidInput, UploadFailed
 from luma_async.values.validators import check_path
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import AsyncIterator
 
 PIECE_BYTES = 512 * 1024
@@ -49,6 +50,8 @@ class FileContent:
     """Where it is."""
     size_bytes: int
     """Its size when the upload began."""
+    version: tuple[int, int]
+    """Its inode and the time of its last change then."""
 
     @classmethod
     async def open(cls, path: Path) -> FileContent:
@@ -62,7 +65,7 @@ class FileContent:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
         else:
-            return cls(path=path, size_bytes=found.st_size)
+            return cls(path=path, size_bytes=found.st_size, version=_version(found))
         raise InvalidInput(field="source", message=f"{path}: {reason}")
 
     async def head(self) -> bytes:
@@ -78,13 +81,29 @@ class FileContent:
         raise InvalidInput(field="source", message=f"{self.path}: {reason}")
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the bytes."""
-        file = await asyncio.to_thread(self.path.open, "rb")
-        try:
-            while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
-                yield piece
-        finally:
-            file.close()
+        """Yield the bytes.
+
+        The file is open while a piece is read only: a request that breaks leaves this generator where it is.
+
+        Raises:
+            UploadFailed: the file has changed since the upload began.
+        """
+        at = 0
+        while piece := await asyncio.to_thread(self._read_piece, at):
+            yield piece
+            at += len(piece)
+
+    def _read_piece(self, at: int) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(at)
+            piece = file.read(PIECE_BYTES)
+        if _version(self.path.stat()) != self.version:
+            raise UploadFailed(message="The file has changed during the upload.", path=self.path, permanent=True)
+        return piece
+
+
+def _version(found: os.stat_result) -> tuple[int, int]:
+    return found.st_ino, found.st_mtime_ns
 
 
 @attrs.frozen(kw_only=True)
