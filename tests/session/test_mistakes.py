@@ -95,4 +95,5 @@ async def test_unreachable_service_warns_once(open_session, unused_tcp_port, cap
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert record.action == "retried"
     text = record.getMessage()
-    assert all(words in text for words in (address, "Nothing was sent or charged", "for up to 0.2 s", "Check the network and base_url"))
+    expected = (address, "Nothing was sent or charged", "for up to 0.2 s", "Check the network and base_url")
+    assert all(words in text for words in expected)
