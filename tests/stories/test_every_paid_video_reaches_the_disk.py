@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ledger import balance
 
-from luma_async import Agents, DreamMachine, LumaSession, PollPolicy, RetryPolicy, RixAPI, State, Timeouts
+from luma_async import PollPolicy, RetryPolicy, State, Timeouts
 from luma_async.testing import (
     AgentsBehaviour,
     changes_object,
@@ -57,22 +57,6 @@ DEAD_LINKS = [forbidden_until_refreshed(), server_error(403), server_error(404)]
 def gateway_options():
     """No limits of submits: these are stories of downloads."""
     return {"agents": AgentsBehaviour(submits_per_minute=None, max_unfinished=None)}
-
-
-@pytest.fixture(params=[RixAPI(), DreamMachine(), Agents()], ids=lambda dialect: dialect.name)
-def dialect(request):
-    return request.param
-
-
-@pytest.fixture
-def session(dialect):
-    """A function that makes sessions, in each dialect."""
-
-    def build(gateway, journal, **settings):
-        settings = {"base_url": gateway.base_url, "dialect": dialect, "journal": journal, **settings}
-        return LumaSession(gateway.api_key, **settings)
-
-    return build
 
 
 @pytest.mark.looptime

@@ -8,16 +8,12 @@ import pytest
 from ledger import balance
 
 from luma_async import (
-    Agents,
-    DreamMachine,
-    LumaSession,
     MemoryJournal,
     NotSent,
     Phase,
     PromptRejected,
     RateLimited,
     RetryPolicy,
-    RixAPI,
     SessionClosed,
     SubmitInDoubt,
     Timeouts,
@@ -41,22 +37,6 @@ LOST_ANSWERS = [fault for fault in ALL_FAULTS if fault.loses_answer]
 def gateway_options():
     """No limits: a story makes its own 429."""
     return {"agents": AgentsBehaviour(submits_per_minute=None, max_unfinished=None)}
-
-
-@pytest.fixture(params=[RixAPI(), DreamMachine(), Agents()], ids=lambda dialect: dialect.name)
-def dialect(request):
-    return request.param
-
-
-@pytest.fixture
-def session(dialect):
-    """A function that makes sessions, in each dialect."""
-
-    def build(gateway, journal, **settings):
-        settings = {"base_url": gateway.base_url, "dialect": dialect, "journal": journal, **settings}
-        return LumaSession(gateway.api_key, **settings)
-
-    return build
 
 
 @pytest.mark.looptime
