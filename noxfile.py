@@ -94,10 +94,11 @@ def proxies(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
-def frameworks(session: nox.Session) -> None:
-    """Run the programs of the pages that need agent frameworks."""
+def tools(session: nox.Session) -> None:
+    """Use the tools for agents in frameworks, as the page shows, and flood their server with ten thousand calls."""
     session.install("-e", ".[dev]", "pydantic-ai-slim", "langchain-core")
     session.run("pytest", "-q", "-k", "agent-tools", "tests/stories/test_documentation.py")
+    session.run("pytest", "-q", "tests/stories/test_a_hostile_agent.py", env={"LUMA_ASYNC_CALLS": "10000"})
 
 
 @nox.session(python="3.11")

@@ -7,10 +7,12 @@ import base64
 import json
 import logging
 
+import mcp_types
 import pytest
 from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
 from fastmcp.exceptions import ToolError
+from mcp import MCPError
 
 from luma_async import Budget, ConfigurationError, JournalError
 from luma_async.contrib import mcp
@@ -202,6 +204,28 @@ class TestApproval:
             refused = await call(client, "submit_video", prompt="a cat")
         assert (refused["state"], refused["charged"]) == ("not_bought", "no")
         assert gateway.charges == ()
+
+    async def test_approval_of_another_purchase(self, server, gateway):
+        """An approval counts for the purchase that it was given for, not for another one."""
+
+        async def refuse(message, response_type, params, context):
+            return ElicitResult(action="decline")
+
+        yes = {"approval": mcp_types.ElicitResult(action="accept", content={"buy": True})}
+        async with Client(server, elicitation_handler=refuse, mode="2026-07-28") as client:
+
+            async def submit(prompt, **answer):
+                arguments = {"prompt": prompt}
+                return await client.session.call_tool("submit_video", arguments, allow_input_required=True, **answer)
+
+            asked = await submit("a cat")
+            with pytest.raises(MCPError, match="requestState"):
+                await submit("a dog", input_responses=yes, request_state=asked.request_state)
+            forged = await submit("a dog", input_responses=yes)
+            assert {asked.result_type, forged.result_type} == {"input_required"}
+            assert gateway.charges == ()
+            await submit("a cat", input_responses=yes, request_state=asked.request_state)
+        assert [charge.prompt for charge in gateway.charges] == ["a cat"]
 
     @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
     async def test_client_that_cannot_ask(self, mode, server, gateway):

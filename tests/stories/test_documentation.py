@@ -59,7 +59,7 @@ def running_gateway():
 def test_python_examples_run(code, running_gateway, tmp_path, monkeypatch, request):
     """Each program and each notebook cell runs unchanged, with the two variables set, and raises nothing."""
     for library in re.findall(rf"^from ({'|'.join(FRAMEWORKS)})\b", code, re.MULTILINE):
-        pytest.importorskip(library, reason="`nox -s frameworks` installs it")
+        pytest.importorskip(library, reason="`nox -s tools` installs it")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LUMA_API_KEY", running_gateway.api_key)
     monkeypatch.setenv("LUMA_BASE_URL", running_gateway.base_url)
