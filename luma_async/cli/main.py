@@ -28,6 +28,8 @@ COMMANDS = {
     "upload": "upload pictures and videos",
     "files": "list or delete uploaded files",
     "batch": "make a video for each prompt of a file",
+    "enqueue": "queue a video for each prompt of a file, for workers",
+    "worker": "buy and download what is queued, on any number of machines",
     "status": "list the generations in the journal",
     "wait": "wait for generations",
     "download": "download generations",

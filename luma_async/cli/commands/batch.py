@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import stat
-import sys
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -24,7 +23,7 @@ from luma_async.cli.journal import BATCH_JOURNAL, read_entries
 from luma_async.cli.options import add_json, add_private_hosts, add_service, add_timeout, dialect_of, open_session
 from luma_async.cli.output import as_typed, one_line, print_always, print_error, print_json, print_line, print_status
 from luma_async.cli.progress import batch_progress
-from luma_async.prompts import parse_prompts, read_prompts
+from luma_async.cli.prompt_file import add_prompt_file, read_prompt_file, read_stdin
 from luma_async.values.errors import InvalidInput, LumaError, SubmitInDoubt
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from luma_async import BatchStats, LumaSession, Outcome
     from luma_async._batch.batch import Batch
     from luma_async._batch.preview import Preview
-    from luma_async._wire.dialect import Dialect
     from luma_async.prompts import Prompts
 
 RESULTS = "results.jsonl"
@@ -58,16 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Make a video for each prompt of a file, in a folder. To continue, run the same command again: the folder "
         "records what was paid, and only what is missing is bought. With another folder, everything is bought again."
     )
-    parser.add_argument(
-        "file",
-        metavar="FILE",
-        help="text with a prompt per line; or .csv or .tsv with the columns prompt, aspect_ratio, frame0, key, output, "
-        "…; or .jsonl with such objects; - reads standard input",
-    )
+    add_prompt_file(parser)
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="the folder for all files")
-    parser.add_argument(
-        "--format", choices=("text", "csv", "tsv", "jsonl"), help="of FILE (default: from its extension)"
-    )
     parser.add_argument(
         "--max-in-flight",
         type=_number_or_auto,
@@ -88,18 +78,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_private_hosts(parser)
     add_service(parser)
     add_json(parser)
-    parser.set_defaults(run=run, prepare=_read_stdin, unpaid=True)
-
-
-def _read_stdin(arguments: argparse.Namespace) -> None:
-    """Read the prompts if they are typed or piped."""
-    if arguments.file == "-":
-        arguments.data = sys.stdin.buffer.read()
+    parser.set_defaults(run=run, prepare=read_stdin, unpaid=True)
 
 
 async def run(arguments: argparse.Namespace) -> int:
     """Read and check the prompts, then buy what is missing."""
-    prompts = _read_prompts(arguments, dialect_of(arguments))
+    prompts = read_prompt_file(arguments, dialect_of(arguments))
     arguments.journal = arguments.out / BATCH_JOURNAL
     if arguments.dry_run:
         # A dry run creates no file, not even an empty journal.
@@ -131,14 +115,6 @@ def _make_folder(out: Path) -> None:
     else:
         return
     raise InvalidInput(field="--out", message=message)
-
-
-def _read_prompts(arguments: argparse.Namespace, dialect: Dialect) -> Prompts:
-    if arguments.file == "-":
-        return parse_prompts(
-            arguments.data, format=arguments.format or "text", name="standard input", check=dialect.submit_call
-        )
-    return read_prompts(arguments.file, format=arguments.format, check=dialect.submit_call)
 
 
 def _batch(luma: LumaSession, prompts: Prompts, arguments: argparse.Namespace) -> Batch:
