@@ -10,7 +10,7 @@ A purchase goes through two steps, `submit` and `finish`, each a row in the queu
 - `look` runs every few seconds on one worker. It asks for all unfinished generations together, and schedules `finish`
   for now where there is an end. So a wait is a row, and no worker is busy while a video renders.
 - `finish` downloads the file.
-- `rescue` runs on every worker's behalf: it puts the steps of workers that have died back into the queue.
+- `rescue` puts the steps of workers that have died back into the queue.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ async def open_queue(dsn: str) -> App:
         if not await app.check_connection_async():
             await _create_tables(app)
     except (ConnectorException, PoolTimeout) as error:
-        failure = JournalError(message=f"The queue cannot be used: {error.__cause__ or error}")
+        failure = JournalError(message=f"The queue cannot be used: {_why(error)}")
     except BaseException:
         await app.close_async()
         raise
@@ -133,6 +133,11 @@ async def _create_tables(app: App) -> None:
         # Another program may have created them meanwhile.
         if not await app.check_connection_async():
             raise
+
+
+def _why(error: Exception) -> str:
+    """Return what the database said; the engine's own error only says that there is one."""
+    return str(error.__cause__ or error).strip()
 
 
 async def queue_submit(
@@ -212,7 +217,7 @@ async def run_worker(app: App, *, concurrency: int = 20) -> None:
                 stalled_worker_timeout=_DEAD_S,
             )
         except ConnectorException as error:
-            logger.warning("the queue cannot be used: %s", error, extra=fields("note"))
+            logger.warning("the queue cannot be used: %s", _why(error), extra=fields("note"))
         await asyncio.sleep(_RECONNECT_S)
 
 

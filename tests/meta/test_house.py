@@ -21,8 +21,8 @@ def _functions(path):
 
 
 def test_import_is_lazy(unmeasured_env):
-    """`import luma_async` does not import aiohttp, cattrs, sqlite3, psycopg, fastmcp, pytest or rich."""
-    heavy = {"aiohttp", "cattrs", "sqlite3", "psycopg", "fastmcp", "pytest", "rich"}
+    """`import luma_async` does not import aiohttp, cattrs, sqlite3, psycopg, procrastinate, fastmcp, pytest or rich."""
+    heavy = {"aiohttp", "cattrs", "sqlite3", "psycopg", "procrastinate", "fastmcp", "pytest", "rich"}
     code = f"import sys, luma_async; print(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=unmeasured_env)
     assert done.stdout.strip() == "[]"

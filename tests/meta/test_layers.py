@@ -83,11 +83,11 @@ LOOPS = {
 
 ONLY_IN = {
     "asyncio": LOOPS,
-    "aiohttp": {"_http/transport.py", "_download/client.py", "_files/storage.py", "testing"},
+    "aiohttp": {"_http/transport.py", "_download/client.py", "_files/storage.py", "cli/commands/worker.py", "testing"},
     "cattrs": {"_wire/converter.py"},
     "fastmcp": {"contrib/mcp.py"},
     "fcntl": {"_journal/sqlite/owners.py", "_download/part_file.py"},
-    "logging": {"values/log.py", "values/events.py", "cli/run.py"},
+    "logging": {"values/log.py", "values/events.py", "cli/run.py", "cli/commands/worker.py"},
     "os": {
         "_batch/registry.py",
         "_download/part_file.py",
@@ -103,6 +103,7 @@ ONLY_IN = {
         # `os.fspath` tells what is a path, without touching a disk.
         "values/validators.py",
     },
+    "procrastinate": {"contrib/procrastinate.py"},
     "psycopg": {"_journal/postgres"},
     "pytest": {"testing/fixtures.py"},
     "pytest_asyncio": {"testing/fixtures.py"},

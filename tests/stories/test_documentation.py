@@ -139,6 +139,7 @@ def test_limit_commands_run(run_lines, tmp_path):
 @pytest.mark.timeout(600)  # a process for each line
 def test_commands_over_postgres_run(run_lines, tmp_path, postgres_dsn):
     """The commands on the page about several machines move a journal, and what it holds is not bought again."""
+    (tmp_path / "prompts.csv").write_text("prompt\na dog\n")
     assert run_lines(['luma-async generate "a cat" --key cat --detach']) == 1
     lines = command_lines(HOW_TO / "several-machines.md")
     assert run_lines([f'NEW_JOURNAL="{postgres_dsn}"; {line}' for line in lines]) == 1

@@ -65,30 +65,28 @@ async def run(arguments: argparse.Namespace) -> int:
 
         add_steps(app, luma)
         health = _Health(app, luma)
-        worker = asyncio.create_task(run_worker(app, concurrency=arguments.concurrency), name="luma_async worker")
-        _on_signals(worker, health)
         async with _served(health, arguments.health):
+            worker = asyncio.create_task(run_worker(app, concurrency=arguments.concurrency), name="luma_async worker")
             print_status("The worker is running. Press Ctrl-C to stop it.")
+            try:
+                await asyncio.wait([worker])
+            except asyncio.CancelledError:
+                # A signal came.
+                health.stopping = True
+                _let_next_signal_end_it()
+                print_always("Stopping: no further purchase begins. A second signal ends the worker at once.")
+                worker.cancel()
             with suppress(asyncio.CancelledError):
                 await worker
     print_status("The worker has finished what it had begun.")
     return 0
 
 
-def _on_signals(worker: asyncio.Task[None], health: _Health) -> None:
-    """Let the first signal stop the worker, and the second one end the process."""
+def _let_next_signal_end_it() -> None:
     loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-        print_always("Stopping: no further purchase begins. A second signal ends the worker at once.")
-        health.stopping = True
-        worker.cancel()
-
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
 
 
 class _Health:
