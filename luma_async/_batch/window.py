@@ -79,7 +79,7 @@ class InFlight:
     """
 
     def __init__(self, window: Window, hints: HintStore | None = None) -> None:
-        self.window = window
+        self.window: Window = window
         self._hints = hints
         self.unfinished = 0
         """How many generations are purchased and not ended."""

@@ -24,9 +24,9 @@ try:
     from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
     from fastmcp.tools import ToolResult
     from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-except ImportError as missing:
+except ImportError as _missing:
     raise ConfigurationError(
-        message=f"The MCP server needs more packages ({missing}). Install them: pip install 'luma-async[mcp]'."
+        message=f"The MCP server needs more packages ({_missing}). Install them: pip install 'luma-async[mcp]'."
     ) from None
 
 if TYPE_CHECKING:

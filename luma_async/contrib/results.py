@@ -67,7 +67,7 @@ _CONFIG = {"use_attribute_docstrings": True}
 class Problem:
     """Why a call did not do what it was asked to do."""
 
-    __pydantic_config__: ClassVar = _CONFIG
+    __pydantic_config__: ClassVar[dict[str, bool]] = _CONFIG
 
     kind: str
     """The class of the error, such as BudgetExceeded."""
@@ -79,7 +79,7 @@ class Problem:
 class Purchase:
     """One video or picture: whether it is paid, how far it is, and what to do next."""
 
-    __pydantic_config__: ClassVar = _CONFIG
+    __pydantic_config__: ClassVar[dict[str, bool]] = _CONFIG
 
     handle: str
     """Names the purchase in every tool. It is on disk before anything is paid, and stays valid after a restart."""
@@ -112,7 +112,7 @@ class Purchase:
 class Purchases:
     """Several purchases."""
 
-    __pydantic_config__: ClassVar = _CONFIG
+    __pydantic_config__: ClassVar[dict[str, bool]] = _CONFIG
 
     purchases: list[Purchase]
     """The purchases."""
@@ -124,7 +124,7 @@ class Purchases:
 class SpendingLimit:
     """A spending limit, and what is left of it."""
 
-    __pydantic_config__: ClassVar = _CONFIG
+    __pydantic_config__: ClassVar[dict[str, bool]] = _CONFIG
 
     per: Literal["hour", "day", "month", "session"] | None
     """The span of time that ends now: 60 minutes, 24 hours, 30 days, or since the server started; null: all time."""
@@ -142,7 +142,7 @@ class SpendingLimit:
 class SpendingLimits:
     """All spending limits. A purchase needs room in each of them."""
 
-    __pydantic_config__: ClassVar = _CONFIG
+    __pydantic_config__: ClassVar[dict[str, bool]] = _CONFIG
 
     limits: list[SpendingLimit]
     """The limits; empty if there is none."""

@@ -195,6 +195,16 @@ async def test_same_key_is_one_purchase(luma, gateway):
     assert len(gateway.charges) == 1
 
 
+async def test_entries_of_the_journal(luma, journal):
+    """A program lists the entries of its service with the journal and the name that the session has."""
+    await luma.submit("cat", key="cat")
+    assert luma.journal is journal
+    assert [entry.key for entry in await luma.journal.entries(service=luma.service)] == ["cat"]
+    await luma.aclose()
+    with pytest.raises(SessionClosed):
+        _ = luma.journal
+
+
 async def test_submit_without_key(luma, gateway):
     """Two submits of one prompt without a key are two purchases."""
     await luma.submit("cat dance")
