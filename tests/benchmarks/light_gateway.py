@@ -1,16 +1,21 @@
 """A gateway that does as little as possible, so that a benchmark measures the clients.
 
     python light_gateway.py MIN_S MAX_S
+    python light_gateway.py --real SPEED
+
+Generations last from MIN_S to MAX_S. With `--real` they last as long as real videos (log-normal, median 60 s, 95th
+percentile 180 s), divided by SPEED.
 
 It prints its port, and serves the calls of both dialects that the clients of the benchmarks need. `prompt` in each
 answer holds the moment at which the generation ends, on the machine's monotonic clock, so that a client can tell how
-late it noticed the end. `GET /counts` returns the number of requests of each kind.
+late it noticed the end. `GET /counts` returns the number of requests of each kind, of rows, and of bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import sys
@@ -21,7 +26,7 @@ from collections import Counter
 from aiohttp import web
 
 LINK = "https://storage.example.com/dream-machine/" + "0123456789abcdef" * 6 + "/video.mp4?" + "X-Amz-Signature=" * 6
-MIN_S, MAX_S = float(sys.argv[1]), float(sys.argv[2])
+SPREAD = math.log(3) / 1.645
 
 ends: dict[str, float] = {}
 counts: Counter[str] = Counter()
@@ -66,13 +71,37 @@ def generation_body(generation_id):
     }
 
 
+def agents_body(generation_id):
+    """The Luma Agents body of a generation."""
+    end = ends[generation_id]
+    done = time.monotonic() >= end
+    return {
+        "id": generation_id,
+        "created_at": "2024-12-22T13:38:40.139409Z",
+        "model": repr(end),
+        "state": "completed" if done else "processing",
+        "type": "video",
+        "output": [{"type": "video", "url": LINK}] if done else None,
+    }
+
+
 def answer(document, status=200):
-    return web.Response(body=json.dumps(document).encode(), status=status, content_type="application/json")
+    body = json.dumps(document).encode()
+    counts["bytes"] += len(body)
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+def draw_duration_s():
+    """Draw how long a generation lasts."""
+    first, second = sys.argv[1:]
+    if first == "--real":
+        return jitter.lognormvariate(math.log(60), SPREAD) / float(second)
+    return jitter.uniform(float(first), float(second))
 
 
 def begin():
     generation_id = str(uuid.uuid4())
-    ends[generation_id] = time.monotonic() + jitter.uniform(MIN_S, MAX_S)
+    ends[generation_id] = time.monotonic() + draw_duration_s()
     return generation_id
 
 
@@ -82,14 +111,20 @@ async def submit(request):
     return answer(flat(begin()) | {"prompt": sent.get("prompt") or sent.get("user_prompt")}, 201)
 
 
-async def query(request):
+def count_query():
     counts["query"] += 1
+    counts["rows"] += 1
+
+
+async def query(request):
+    count_query()
     return answer(flat(request.match_info["id"]))
 
 
 async def tasks(request):
     counts["tasks"] += 1
     ids = (await request.json())["ids"]
+    counts["rows"] += len(ids)
     rows = [
         {"task_id": one, "action": "LUMA_VIDEO", "status": "IN_PROGRESS", "fail_reason": "", "data": flat(one)}
         for one in ids
@@ -107,8 +142,18 @@ async def create_dream_machine(request):
 
 
 async def query_dream_machine(request):
-    counts["query"] += 1
+    count_query()
     return answer(generation_body(request.match_info["id"]))
+
+
+async def create_agents(_request):
+    counts["submit"] += 1
+    return answer(agents_body(begin()), 201)
+
+
+async def query_agents(request):
+    count_query()
+    return answer(agents_body(request.match_info["id"]))
 
 
 async def get_counts(_request):
@@ -125,6 +170,8 @@ async def main():
             web.post("/dream-machine/v1/generations/video", create_dream_machine),
             web.post("/dream-machine/v1/generations", create_dream_machine),
             web.get("/dream-machine/v1/generations/{id}", query_dream_machine),
+            web.post("/agents/v1/generations", create_agents),
+            web.get("/agents/v1/generations/{id}", query_agents),
             web.get("/counts", get_counts),
         ]
     )
