@@ -7,6 +7,7 @@ of its inline form, which also stands for it in the journal: the same picture is
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -56,10 +57,15 @@ def replace(value: object, pictures: Mapping[int, Any]) -> Any:
     return attrs.evolve(kept, **changed) if changed else kept
 
 
-def _names(value: object) -> list[str]:
+def _names(value: object) -> tuple[str, ...]:
     """Return the fields of an attrs instance; none for anything else."""
     kind: Any = type(value)
-    return [field.name for field in attrs.fields(kind)] if attrs.has(kind) else []
+    return _fields(kind)
+
+
+@cache
+def _fields(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(kind)) if attrs.has(kind) else ()
 
 
 class Pictures:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import select
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -159,15 +160,27 @@ async def _claim(post: _PaidPost, before_sending: Callable[[], Awaitable[None]])
 
 async def _is_clean(connection: Connection) -> bool:
     """Whether a connection is open and has nothing to read, after it has read what has already arrived."""
-    try:
-        # The event loop looks at its sockets in the first turn, and reads them before it resumes this task again.
-        for _ in range(2):
-            await asyncio.sleep(0)
-    except asyncio.CancelledError:
-        connection.close()
-        raise
+    if _has_unread(connection):
+        try:
+            # The event loop looks at its sockets in the first turn, and reads them before it resumes this task again.
+            for _ in range(2):
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            connection.close()
+            raise
     protocol = connection.protocol
     return protocol is not None and protocol.is_connected() and not protocol.should_close
+
+
+def _has_unread(connection: Connection) -> bool:
+    """Whether its socket has bytes or an end that the event loop has not read yet; True where that cannot be asked."""
+    transport = connection.transport
+    socket = transport.get_extra_info("socket") if transport is not None else None
+    if socket is None or socket.fileno() < 0 or not hasattr(select, "poll"):
+        return True
+    poller = select.poll()
+    poller.register(socket, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 class Transport:

@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from luma_async.values.events import Emitter
     from luma_async.values.settings import PollPolicy
 
+_AGE_CLASSES_PER_S = 4
+"""Ages that differ by less than a quarter of a second are alike: the shortest adaptive interval is a second."""
+
 
 class Watcher:
     """Polls generations that have waiters, and notifies the waiters.
@@ -250,16 +253,17 @@ class Watcher:
     def _schedule_next(self, group: Sequence[Tracked], now_s: float, hints: Hints = NO_HINTS) -> None:
         """Schedule the next look at generations that shared a request; equal jitter keeps them together."""
         jitter = self._random()
-        delay_s = interval_s = -1.0
         shared_by = self._shared_by(group[0].shared_by) if group else 1
         first_at_s = self._queue.next_at_s
+        # Those of one kind and like age have one interval, which is computed once.
+        intervals_s: dict[tuple[str, int], tuple[float, float]] = {}
         for tracked in group:
             if tracked.watched:
-                tracked.interval_s = self._interval(tracked, now_s, shared_by)
-                # Most of a group have the same interval: compute the delay once for them.
-                if tracked.interval_s != interval_s:
-                    interval_s = tracked.interval_s
-                    delay_s = next_delay(self._policy, interval_s, jitter, hints)
+                like = tracked.duration_kind, int(tracked.age_s(now_s) * _AGE_CLASSES_PER_S)
+                if like not in intervals_s:
+                    interval_s = self._interval(tracked, now_s, shared_by)
+                    intervals_s[like] = interval_s, next_delay(self._policy, interval_s, jitter, hints)
+                tracked.interval_s, delay_s = intervals_s[like]
                 self._queue.put(tracked, now_s + delay_s, now_s)
         self._update_timer(first_at_s)
 
