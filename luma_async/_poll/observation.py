@@ -27,7 +27,7 @@ class Look:
     """When the request was sent, on the loop's clock."""
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class LazyLook:
     """A look at a running generation that is structured only when its state is read, which is rare."""
 
@@ -35,6 +35,8 @@ class LazyLook:
     """Structures the JSON."""
     asked_at_s: float
     """When the request was sent, on the loop's clock."""
+    estimate_wait_s: float | None = None
+    """The seconds that the service estimated."""
 
     @property
     def generation(self) -> Generation:

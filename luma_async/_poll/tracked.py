@@ -162,6 +162,14 @@ class Tracked:
         if known is None or (look.asked_at_s >= known.asked_at_s and not (self.look and self.look.generation.final)):
             self.lazy_look, self.raw = look, raw
 
+    def repeat(self, raw: Mapping[str, Any], asked_at_s: float) -> LazyLook | None:
+        """Use a look that showed the same JSON as the last one, which showed it running; return None if it did not."""
+        last = self.lazy_look
+        if last is None or raw != self.raw or asked_at_s < last.asked_at_s:
+            return None
+        last.asked_at_s = asked_at_s
+        return last
+
     def _structure(self) -> None:
         """Structure the look that was not needed until now."""
         lazy_look, self.lazy_look = self.lazy_look, None

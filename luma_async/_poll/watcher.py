@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from luma_async._poll.fetcher import Fetcher, FetchResult
-    from luma_async._wire.dialect import Dialect, Row
+    from luma_async._wire.dialect import Dialect, Row, StillRunning
     from luma_async.values.events import Emitter
     from luma_async.values.settings import PollPolicy
 
@@ -400,8 +400,9 @@ class Watcher:
         return None
 
     def _read(self, tracked: Tracked, row: Row, asked_at_s: float, running: list[Tracked]) -> None:
-        still_running = self._dialect.peek(row.raw) if not tracked.looks_without_link else None
-        if still_running is not None and self._is_unchanged(tracked, row, asked_at_s):
+        # Most looks show the same JSON as the last one, which is quickly seen.
+        still_running = tracked.repeat(row.raw, asked_at_s) or self._peek(tracked, row, asked_at_s)
+        if still_running is not None:
             tracked.clear_failures()
             tracked.unfinished_at_s = asked_at_s
             estimate_s = still_running.estimate_wait_s
@@ -416,13 +417,15 @@ class Watcher:
             hints = Hints(estimate_s=estimate_s, looks_without_link=tracked.looks_without_link > 0)
             self._schedule_next([tracked], loop_now(), hints)
 
-    def _is_unchanged(self, tracked: Tracked, row: Row, asked_at_s: float) -> bool:
-        """Whether a running generation has no change to report, so that its JSON need not be structured now."""
-        if self._events.listened or tracked.listeners:
-            return row.raw == tracked.raw
+    def _peek(self, tracked: Tracked, row: Row, asked_at_s: float) -> StillRunning | None:
+        """Return the peek at a running generation without a change to report: its JSON is not structured now."""
+        still_running = self._dialect.peek(row.raw) if not tracked.looks_without_link else None
+        if still_running is None or self._events.listened or tracked.listeners:
+            return still_running if row.raw == tracked.raw else None
         # Only waiters for the end are there: keep the JSON in case `handle.last` is read.
-        tracked.observe_running(LazyLook(partial(structure_row, self._dialect, row), asked_at_s), row.raw)
-        return True
+        read = partial(structure_row, self._dialect, row)
+        tracked.observe_running(LazyLook(read, asked_at_s, still_running.estimate_wait_s), row.raw)
+        return still_running
 
     def _observe(self, tracked: Tracked, look: Look, raw: Mapping[str, Any] | None = None) -> bool:
         """Merge a look and its JSON, and report a change; return whether the generation is settled."""

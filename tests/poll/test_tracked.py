@@ -77,6 +77,18 @@ def test_raw_after_late_look(tracked, structured):
     assert (tracked.last.raw_state, tracked.raw) == ("queued", late)
 
 
+def test_look_with_same_json(tracked):
+    """A look with the JSON of the last one makes that one later; an earlier one, and other JSON, do not."""
+    first = LazyLook(Row("queued"), 1.0)
+    assert tracked.repeat({"state": "queued"}, 1.0) is None
+    tracked.observe_running(first, {"state": "queued"})
+    assert tracked.repeat({"state": "processing"}, 3.0) is None
+    assert tracked.repeat({"state": "queued"}, 3.0) is first
+    assert tracked.repeat({"state": "queued"}, 2.0) is None
+    tracked.observe_running(LazyLook(Row("processing"), 2.0), {"state": "processing"})
+    assert tracked.last.raw_state == "queued"
+
+
 @pytest.mark.parametrize("end", [DONE, WITHOUT_LINK])
 def test_running_look_after_end(tracked, end):
     """A generation that has ended stays so, even while its link is missing."""
