@@ -76,6 +76,8 @@ _KNOWN_S = 60.0
 _HEARTBEAT_S, _DEAD_S = 2.0, 10.0
 """How often a worker says that it is alive, and after what silence its steps are taken up by others. A worker that was
 only silent does no harm: the journal lets no two sessions send under the same key."""
+_WAITS, _BUYS, _DOWNLOADS, _LOOKS, _RESCUES = range(-1, 4)
+"""What comes first, in ascending order. Downloads come before submits, which may be many: links expire."""
 _RECONNECT_S = 2.0
 _EVERY_FEW_SECONDS = "* * * * * */5"
 _PASSING = (
@@ -172,7 +174,9 @@ async def queue_submit(
     except InvalidInput as error:
         message = "a queue holds no pictures; pass the address of the picture, or upload it first."
         raise InvalidInput(field="request", message=message) from error
-    await app.configure_task(_SUBMIT, queue=QUEUE).defer_async(key=key, request=form, download_to=download_to)
+    await app.configure_task(_SUBMIT, queue=QUEUE, priority=_BUYS).defer_async(
+        key=key, request=form, download_to=download_to
+    )
 
 
 def add_steps(app: App, luma: LumaSession) -> None:
@@ -183,9 +187,8 @@ def add_steps(app: App, luma: LumaSession) -> None:
     steps = _Steps(app, luma)
     app.task(name=_SUBMIT, queue=QUEUE, retry=_RETRY)(steps.submit)
     app.task(name=_FINISH, queue=QUEUE, retry=_RETRY)(steps.finish)
-    # They come before submits, which may be many.
-    look = app.task(name=_LOOK, queue=QUEUE, priority=1, lock=_LOOK, queueing_lock=_LOOK)(steps.look)
-    rescue = app.task(name=_RESCUE, queue=QUEUE, priority=2, queueing_lock=_RESCUE)(steps.rescue)
+    look = app.task(name=_LOOK, queue=QUEUE, priority=_LOOKS, lock=_LOOK, queueing_lock=_LOOK)(steps.look)
+    rescue = app.task(name=_RESCUE, queue=QUEUE, priority=_RESCUES, queueing_lock=_RESCUE)(steps.rescue)
     app.periodic(cron=_EVERY_FEW_SECONDS)(look)
     app.periodic(cron=_EVERY_FEW_SECONDS)(rescue)
 
@@ -236,10 +239,13 @@ class _Steps:
                 async with asyncio.timeout(_SUBMIT_S):
                     handle = await self._luma.submit(request_from_form(request), key=key)
         except TimeoutError:
-            later = self._app.configure_task(_SUBMIT, queue=QUEUE, schedule_in={"seconds": _AGAIN_S})
+            soon = {"seconds": _AGAIN_S}
+            later = self._app.configure_task(_SUBMIT, queue=QUEUE, priority=_BUYS, schedule_in=soon)
             await later.defer_async(**again)
             return
-        wait = self._app.configure_task(_FINISH, queue=QUEUE, schedule_in=_WAIT, queueing_lock=_WAITING + key)
+        wait = self._app.configure_task(
+            _FINISH, queue=QUEUE, priority=_WAITS, schedule_in=_WAIT, queueing_lock=_WAITING + key
+        )
         # It waits already if this step is run again.
         with suppress(AlreadyEnqueued):
             await wait.defer_async(generation_id=handle.id, **again)
@@ -276,8 +282,8 @@ class _Steps:
             if str(each.task_kwargs["generation_id"]) not in running:
                 assert each.id is not None
                 # In this order: if this worker dies in between, the end is found again.
-                now = self._app.configure_task(_FINISH, queue=QUEUE, task_kwargs=each.task_kwargs)
-                await now.defer_async()
+                now = self._app.configure_task(_FINISH, queue=QUEUE, priority=_DOWNLOADS)
+                await now.defer_async(**each.task_kwargs)
                 await self._app.job_manager.cancel_job_by_id_async(each.id, delete_job=True)
 
     async def rescue(self, timestamp: int) -> None:

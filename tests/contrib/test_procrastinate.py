@@ -169,7 +169,7 @@ async def failed_only_once(app):
 
 async def test_failed_generation(app, working, gateway, caplog):
     """A generation that fails at the service ends its step as failed, with the reason in the log."""
-    gateway.scripts["cat"] = fails("the cat ran away", after=0)
+    gateway.scripts["cat"] = fails("the cat ran away", after=0.5)
     await queue.queue_submit(app, "cat", key="cat")
     async with working():
         await until(lambda: failed(app))
