@@ -18,21 +18,23 @@ import attrs
 
 from luma_async._aio import loop_now, wall_now
 from luma_async._files.pictures import large_pictures
+from luma_async._fleet.member import Member
 from luma_async._http.listing import Listing
 from luma_async._http.queries import Queries
 from luma_async._journal.fingerprint import duration_kind
 from luma_async._journal.hints import HintStore
 from luma_async._journal.memory import MemoryJournal
-from luma_async._journal.protocol import Journal, is_address
+from luma_async._journal.protocol import Journal, SharedJournal, is_address
 from luma_async._journal.recorder import Recorder
 from luma_async._poll.durations import DurationModel
 from luma_async._poll.fetcher import Fetcher
 from luma_async._poll.observation import Look
 from luma_async._poll.watcher import Watcher
-from luma_async._submit.attempt import Attempts
+from luma_async._submit.attempt import Attempts, Purchase
+from luma_async._submit.shared import SharedLimits
 from luma_async._submit.spending import Spending, check_counts
 from luma_async._submit.submitter import Submitter
-from luma_async._submit.throttle import Rate, Throttle
+from luma_async._submit.throttle import Rate, Throttle, shared_bounds
 from luma_async._submit.unfinished import places
 from luma_async._submit.window import SlidingWindow
 from luma_async._wire.registry import check_dialect
@@ -62,7 +64,6 @@ if TYPE_CHECKING:
     from luma_async._http.transport import Transport
     from luma_async._journal.hints import Hint
     from luma_async._poll.tracked import Tracked
-    from luma_async._submit.attempt import Purchase
     from luma_async._wire.dialect import Dialect
     from luma_async.values.entries import Entry
     from luma_async.values.events import Emitter
@@ -162,11 +163,14 @@ class Engine:
         stack.push_async_callback(self.hints.aclose, config.timeouts.close)
         self.recorder: Recorder = Recorder(journal, self.service)
         stack.push_async_callback(self.recorder.aclose, config.timeouts.close)
+        self._shared = self._shared_limits(owner)
+        self._throttle = self._new_throttle()
         self.submitter: Submitter = self._submitter(owner)
         stack.push_async_callback(self.submitter.aclose, config.timeouts.close)
         stack.push_async_callback(self._close_downloads)
         self.watcher: Watcher = self._watcher()
         stack.push_async_callback(self.watcher.aclose)
+        self._member = self._new_member(owner)
 
     @cached_property
     def downloader(self) -> Downloader:
@@ -329,7 +333,7 @@ class Engine:
             journal=self.journal,
             owner=owner,
             service=self.service,
-            throttle=self._throttle(),
+            throttle=self._throttle,
             spending=self.spending,
             retry=config.retry,
             random=random.random,
@@ -337,7 +341,40 @@ class Engine:
             prepare=self._prepare,
         )
 
-    def _throttle(self) -> Throttle:
+    def _shared_limits(self, owner: str) -> SharedLimits | None:
+        """Return the limits that several programs share; None if the journal does not share them."""
+        if not isinstance(self.journal, SharedJournal):
+            return None
+        limits, known = self.config.limits, self.dialect.limits
+        rate, window = Rate.from_limits(limits, known), SlidingWindow.from_limits(limits, known)
+        bounds = shared_bounds(rate, window, limits, known)
+        shared = SharedLimits(self.journal, service=self.service, owner=owner, bounds=bounds)
+        self.stack.push_async_callback(shared.aclose, self.config.timeouts.close)
+        return shared
+
+    def _new_member(self, owner: str) -> Member | None:
+        """Return what decides which program polls; None if the journal is not shared."""
+        if self._shared is None or not isinstance(self.journal, SharedJournal):
+            return None
+        member = Member(
+            self.journal,
+            service=self.service,
+            owner=owner,
+            watcher=self.watcher,
+            recorder=self.recorder,
+            limits=self._shared,
+            throttle=self._throttle,
+            track=lambda entry: self.track(Purchase.from_entry(entry)),
+        )
+        self.stack.push_async_callback(member.aclose)
+        return member
+
+    async def join(self) -> None:
+        """Begin to share the polling with other programs, if the journal is shared."""
+        if self._member is not None:
+            await self._member.start()
+
+    def _new_throttle(self) -> Throttle:
         limits, known = self.config.limits, self.dialect.limits
         self._unfinished = places(limits, known, self._follow)
         return Throttle(
@@ -346,6 +383,7 @@ class Engine:
             window=SlidingWindow.from_limits(limits, known),
             unfinished=self._unfinished,
             session_pause=self.queries.pause,
+            shared=self._shared,
         )
 
     def hold(self, owner: object, number: int) -> None:
@@ -361,7 +399,8 @@ class Engine:
         await self.watcher.wait(self.watcher.tracked(generation_id), timeout_s=None)
 
     def _finished(self, generation: Generation) -> None:
-        self.recorder.finished(generation)
+        if not self.watcher.tracked(generation.id).recorded:
+            self.recorder.finished(generation)
         if self.hints.due:
             self._note_durations()
         if self._unfinished is not None:
@@ -412,6 +451,7 @@ async def start_engine(config: SessionConfig, address: Address) -> Engine:
         stack.push_async_callback(journal.leave, owner)
         engine = Engine(config, address, journal, owner, stack)
         await engine.read_hints()
+        await engine.join()
         engine.stack = stack.pop_all()
         log.step("opened", "the session is open, for the dialect %s", config.dialect.name)
         return engine

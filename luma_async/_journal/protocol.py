@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeGuard, runtime_checkable
+
+import attrs
 
 from luma_async.values.public import public
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from luma_async.values.budget import Spent
@@ -127,6 +129,80 @@ class HintJournal(Journal, Protocol):
 
     async def keep_hints(self, service: str, texts: Mapping[str, str]) -> None:
         """Add texts of a service, and replace those of the same names."""
+        ...
+
+
+NoticeKind: TypeAlias = Literal["leading", "changed", "paused", "connected"]
+"""What a program can be told: the leader is there, an entry has changed, submits are paused, notices come again."""
+
+
+@attrs.frozen
+class Notice:
+    """What another program, or this one, has done at a service."""
+
+    kind: NoticeKind
+    """What happened."""
+    phase: str = ""
+    """The phase that an entry has got."""
+    generation_id: str | None = None
+    """The generation of that entry, if it has one."""
+    delay_s: float = 0.0
+    """How long submits are paused."""
+
+
+@attrs.frozen(kw_only=True)
+class SharedBounds:
+    """What all programs at a service together may do."""
+
+    interval_s: float = 0.0
+    """The mean interval between the starts of submits; 0 for no bound."""
+    burst: float = 1.0
+    """Starts at once after a pause."""
+    per_minute: int | None = None
+    """Starts in any sixty seconds; None for no bound."""
+    room: int | None = None
+    """Unfinished generations; None for no bound."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is any bound."""
+        return self.interval_s > 0 or self.per_minute is not None or self.room is not None
+
+
+@runtime_checkable
+class SharedJournal(Journal, Protocol):
+    """A journal through which programs on several machines share the limits of an account, and its polling."""
+
+    async def lead(self, service: str, owner: str) -> bool:
+        """Become the leader of a service, if there is none, and tell the others; return whether `owner` leads.
+
+        A leader stays one until it resigns, leaves or loses its connection. It calls this again and again, so that the
+        others know that it is there.
+        """
+        ...
+
+    async def resign(self, service: str, owner: str) -> None:
+        """Be the leader no longer."""
+        ...
+
+    def notices(self, service: str) -> AsyncGenerator[Notice]:
+        """Yield what happens at a service from now on. Some notices may be missing before *connected*."""
+        ...
+
+    async def take_turn(self, service: str, key: str, owner: str, bounds: SharedBounds) -> float | None:
+        """Count a submit that is about to start.
+
+        Returns:
+            After how many seconds it may start; None if there is no room, and it was not counted.
+        """
+        ...
+
+    async def give_back(self, key: str, owner: str) -> None:
+        """Give back the room of a submit that was not sent."""
+        ...
+
+    async def pause(self, service: str, delay_s: float) -> None:
+        """Let no submit of any program start for some seconds."""
         ...
 
 

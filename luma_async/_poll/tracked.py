@@ -82,6 +82,10 @@ class Tracked:
     """The failed looks in a row, if the last look failed."""
     last_failure: LumaError | None = None
     """Why the last look failed, if it did."""
+    polled_elsewhere: bool = False
+    """Whether another program polls it for all that share the journal."""
+    recorded: bool = False
+    """Whether its end is in the journal already, because another program has written it."""
     unknown_since_s: float | None = None
     """When the first of the requests was sent that found the id unknown, if the last look did too."""
 

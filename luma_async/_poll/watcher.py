@@ -18,6 +18,9 @@ What wakes the watcher:
   short. When the last waiter leaves, the generation is no longer due; a look in progress finishes and is not repeated.
 * **Others.** `observe()` is called with what `session.get()` and `handle.refresh()` have seen.
 
+Where several programs share a journal, one of them polls for all. In the others the watcher *rests*: a generation that
+gets a waiter is passed to `check` instead, which answers with `recorded()`, `look()` or `leave()`.
+
 What it never does: poll a generation without waiters, send a paid request, stop or delete a generation, or let an
 exception of a dialect end the wait of another generation.
 """
@@ -109,6 +112,7 @@ class Watcher:
         self._watched: set[Tracked] = set()
         self._waiting_for_first_look = 0
         self._unknown_states: set[str] = set()
+        self._check: Callable[[Tracked], None] | None = None
         self._closed = False
 
     def tracked(self, generation_id: str) -> Tracked:
@@ -211,6 +215,25 @@ class Watcher:
             tracked.finished = True
             tracked.looks_without_link = MAX_LOOKS_WITHOUT_LINK + 1
 
+    def recorded(self, generation: Generation) -> None:
+        """Use how a generation ended, as another program has recorded it, and notify the waiters."""
+        tracked = self.tracked(generation.id)
+        # The program that recorded it has looked for a link often enough.
+        tracked.looks_without_link = MAX_LOOKS_WITHOUT_LINK + 1
+        tracked.recorded = True
+        self._observe(tracked, Look(generation, loop_now()))
+
+    def rest(self, check: Callable[[Tracked], None] | None) -> None:
+        """Let the leader of several programs poll what has waiters; None ends that, and polls all of it here again.
+
+        Args:
+            check: is called with each generation that has a waiter, now or later. It decides who polls it.
+        """
+        self._check = check
+        for tracked in list(self._watched):
+            if check is not None or tracked.polled_elsewhere:
+                (check or self.look)(tracked)
+
     async def aclose(self) -> None:
         """Stop polling, and end all waits with `SessionClosed`."""
         self._closed = True
@@ -225,9 +248,17 @@ class Watcher:
             self._reschedule_earlier(tracked)
             return
         self._watched.add(tracked)
-        now_s = loop_now()
-        tracked.began_at_s = now_s
+        tracked.began_at_s = loop_now()
         tracked.clear_failures()
+        tracked.polled_elsewhere = True
+        (self._check or self.look)(tracked)
+
+    def look(self, tracked: Tracked) -> None:
+        """Poll a generation here, as long as it has waiters."""
+        tracked.polled_elsewhere = False
+        if not tracked.watched or tracked.due_at_s is not None:
+            return
+        now_s = loop_now()
         shared_by = self._shared_by(tracked.shared_by)
         tracked.interval_s = self._interval(tracked, now_s, shared_by)
         if tracked.submitted_here or tracked.unfinished_at_s is not None:
@@ -238,11 +269,16 @@ class Watcher:
             delay_s = first_delay(tracked.interval_s, self._random(), self._waiting_for_first_look)
         self._schedule(tracked, now_s + delay_s, now_s)
 
+    def leave(self, tracked: Tracked) -> None:
+        """Do not poll a generation here, at present."""
+        tracked.polled_elsewhere = True
+        tracked.due_at_s = None
+        self._end_first_look(tracked)
+
     def _stop_unless_watched(self, tracked: Tracked) -> None:
         if not tracked.watched and tracked in self._watched:
             self._watched.discard(tracked)
-            tracked.due_at_s = None
-            self._end_first_look(tracked)
+            self.leave(tracked)
 
     def _end_first_look(self, tracked: Tracked) -> None:
         """Note that an earlier purchase no longer waits for its first look."""
@@ -258,7 +294,7 @@ class Watcher:
         # Those of one kind and like age have one interval, which is computed once.
         intervals_s: dict[tuple[str, int], tuple[float, float]] = {}
         for tracked in group:
-            if tracked.watched:
+            if tracked.watched and not tracked.polled_elsewhere:
                 like = tracked.duration_kind, int(tracked.age_s(now_s) * _AGE_CLASSES_PER_S)
                 if like not in intervals_s:
                     interval_s = self._interval(tracked, now_s, shared_by)
@@ -451,7 +487,7 @@ class Watcher:
     def _finish(self, tracked: Tracked, generation: Generation) -> None:
         if not tracked.finished:
             tracked.finished = True
-            if self._policy.kind == "adaptive":
+            if self._policy.kind == "adaptive" and not tracked.recorded:
                 self._learn(tracked)
             self._events.emit(Finished(generation=generation))
             self._on_final(generation)

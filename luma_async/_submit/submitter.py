@@ -361,7 +361,7 @@ class Submitter:
         await self._prepare_pictures(intent)
         while True:
             # The throttle is released before any sleep below, so that other submits pass meanwhile.
-            async with self._throttle:
+            async with self._throttle.turn(intent.entry.key):
                 began_at_s = loop_now()
                 result = await self._send(intent)
             if isinstance(result, Purchase):
@@ -420,7 +420,7 @@ class Submitter:
             sent = True
             raise
         finally:
-            self._throttle.ended(sent=sent, rate=intent.rate, generation_id=bought)
+            self._throttle.ended(intent.entry.key, sent=sent, rate=intent.rate, generation_id=bought)
         return result
 
     def _delay_s(self, error: LumaError, attempt: int, elapsed_s: float) -> float | None:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import math
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import attrs
 
 from luma_async._aio import loop_now
 from luma_async._http.pause import Pause
+from luma_async._journal.protocol import SharedBounds
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from luma_async._submit.shared import SharedLimits
     from luma_async._submit.unfinished import UnfinishedPlaces
     from luma_async._submit.window import SlidingWindow
     from luma_async._wire.answer import RateWindow
@@ -60,8 +64,22 @@ def next_start(arrival_at_s: float, now_s: float, rate: Rate) -> tuple[float, fl
     return wait_s, max(arrival_at_s, now_s + wait_s) + interval_s
 
 
+def shared_bounds(rate: Rate | None, window: SlidingWindow | None, limits: Limits, known: KnownLimits) -> SharedBounds:
+    """Return what all programs together may do. A window that is found out is found by each program for itself."""
+    in_flight = known.max_in_flight if limits.max_in_flight is None else limits.max_in_flight
+    counted = in_flight != "auto" and not math.isinf(in_flight)
+    if window is not None:
+        rate = None
+    return SharedBounds(
+        interval_s=0.0 if rate is None else 1 / rate.per_second,
+        burst=1.0 if rate is None else rate.burst,
+        per_minute=None if window is None else int(window.limit),
+        room=int(in_flight) if counted else None,
+    )
+
+
 class Throttle:
-    """Lets submits through in the order in which they came: `async with throttle`.
+    """Lets submits through in the order in which they came: `async with throttle.turn(key)`.
 
     Entering waits for one of `concurrency` places, then for the pauses, for a place among the unfinished generations,
     and for the rate; the place is held until the exit. There are as many places as the connector has connections, so
@@ -73,6 +91,7 @@ class Throttle:
         window: the submits of the last minute, where the service counts those.
         unfinished: the unfinished generations, where the service bounds those.
         session_pause: a pause of the whole session.
+        shared: the limits that all programs share.
     """
 
     def __init__(
@@ -83,6 +102,7 @@ class Throttle:
         window: SlidingWindow | None = None,
         unfinished: UnfinishedPlaces | None = None,
         session_pause: Pause | None = None,
+        shared: SharedLimits | None = None,
     ) -> None:
         self.concurrency: int = concurrency
         """How many are inside at once."""
@@ -96,19 +116,36 @@ class Throttle:
         self._unfinished = unfinished
         self._arrival_at_s = 0.0
         self._pauses = (Pause(), session_pause or Pause())
+        self._shared = shared
 
-    async def __aenter__(self) -> None:
+    @asynccontextmanager
+    async def turn(self, key: str) -> AsyncGenerator[None]:
+        """Wait for the turn of a submit, and hold its place for the length of the `async with` block.
+
+        Raises:
+            JournalError: the limits are shared, and the journal cannot be used.
+        """
+        await self._enter(key)
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def _enter(self, key: str) -> None:
         await self._places.acquire()
         # The usual case: no bound, no pause, and no submit that still waits for the end of a pause.
-        bounded = self._rate is not None or self._window is not None or self._unfinished is not None
+        local = self._rate is not None or self._window is not None or self._unfinished is not None
+        bounded = local or (self._shared is not None and self._shared.bounded)
         if not bounded and not self._waiting and not any(pause.active for pause in self._pauses):
             return
         self._count_waiting(1)
         try:
             async with self._order:
-                await self._wait_turn()
-        except asyncio.CancelledError:
+                await self._wait_turn(key)
+        except BaseException:
             self._places.release()
+            if self._shared is not None:
+                self._shared.give_back(key)
             raise
         finally:
             self._count_waiting(-1)
@@ -118,13 +155,11 @@ class Throttle:
         if self._unfinished is not None:
             self._unfinished.hold(self, self._waiting)
 
-    async def __aexit__(self, *_: object) -> None:
-        self._places.release()
-
-    def ended(self, *, sent: bool, rate: RateWindow | None = None, generation_id: str | None = None) -> None:
+    def ended(self, key: str, *, sent: bool, rate: RateWindow | None = None, generation_id: str | None = None) -> None:
         """Tell how a submit that was let through has ended.
 
         Args:
+            key: its key.
             sent: whether the service may have seen it.
             rate: what its answer says about the limit of submits.
             generation_id: the generation that it made.
@@ -134,6 +169,8 @@ class Throttle:
             self._answered.set()
         if self._unfinished is not None:
             self._unfinished.end(generation_id)
+        if self._shared is not None and not sent:
+            self._shared.give_back(key)
 
     def slow_down(self, error: RateLimited, delay_s: float) -> bool:
         """Use a 429; return whether all submits pause for the delay, rather than until a generation has ended."""
@@ -141,16 +178,22 @@ class Throttle:
             self._unfinished.refused()
             return False
         self._pauses[error.scope == "session"].begin(delay_s)
+        if self._shared is not None:
+            self._shared.pause(delay_s)
         return True
 
     def pause(self, delay_s: float) -> None:
         """Let no submit through for `delay_s` seconds from now."""
         self._pauses[0].begin(delay_s)
 
-    async def _wait_turn(self) -> None:
+    async def _wait_turn(self, key: str) -> None:
         await self._wait_for_pauses()
         if self._unfinished is not None:
             await self._unfinished.wait()
+        if self._shared is not None and self._shared.bounded:
+            await self._shared.take(key)
+            # A pause may have begun meanwhile.
+            await self._wait_for_pauses()
         if self._rate is not None:
             await self._wait_for_rate(self._rate)
         elif self._window is not None:

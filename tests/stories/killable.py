@@ -113,7 +113,8 @@ EVENTS = {
 """The steps that events show."""
 
 
-async def main(path, count, reach, folder):
+async def main(order, reach):
+    path, count, folder = order["journal"], order["count"], order["folder"]
     reach("before anything")
 
     def on_event(event):
@@ -160,22 +161,24 @@ def claim_too_late():
     Attempts._handle_answer = handle_answer
 
 
-def run(order):
+def run(order, work):
     """Run what a line says, in a process of its own."""
     os.environ.update(order["environ"])
     if os.environ.get("CLAIM_TOO_LATE"):
         claim_too_late()
     reach = kill_at(order["step"]) if order["step"] is not None else lambda _: None
-    asyncio.run(main(order["journal"], order["count"], reach, order["folder"]))
+    asyncio.run(work(order, reach))
 
 
-def serve():
+def serve(work):
     """Fork a child for each line. Wait for it at the empty line only, so that its process id stays its own."""
+    # A session imports it when it opens; the children shall not wait for that.
+    import_module("luma_async._journal.postgres.link")
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
             try:
-                run(json.loads(line))
+                run(json.loads(line), work)
             except Exception:
                 traceback.print_exc()
                 os._exit(1)
@@ -186,6 +189,4 @@ def serve():
 
 
 if __name__ == "__main__":
-    # A session imports it when it opens; the children shall not wait for that.
-    import_module("luma_async._journal.postgres.link")
-    serve()
+    serve(main)

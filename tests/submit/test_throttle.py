@@ -62,7 +62,7 @@ class Queue:
         self.most_inside = 0
 
     async def visit(self, name):
-        async with self.throttle:
+        async with self.throttle.turn("a"):
             self.passed.append(name)
             self.times.append(asyncio.get_running_loop().time())
             self.inside += 1
@@ -199,7 +199,7 @@ async def test_throttle_after_exception():
     throttle = Throttle(concurrency=1, rate=None)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
-            async with throttle:
+            async with throttle.turn("a"):
                 raise ZeroDivisionError
-    async with throttle:
+    async with throttle.turn("a"):
         pass

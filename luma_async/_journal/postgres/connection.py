@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
 _T = TypeVar("_T")
 
@@ -49,6 +49,8 @@ class Connection:
     def __init__(self, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
         self._connection = connection
         self._identity = ""
+        self._heard: Callable[[str], None] | None = None
+        self._watched_fd: int | None = None
 
     @property
     def lost(self) -> bool:
@@ -71,6 +73,18 @@ class Connection:
         """Run a script of several statements, which takes no values and returns no rows."""
         await self._bounded(self._connection.execute(script.encode()))
 
+    @property
+    def listening(self) -> bool:
+        """Whether it receives notices."""
+        return self._heard is not None
+
+    async def listen(self, statement: str, heard: Callable[[str], None]) -> None:
+        """Receive notices from now on: call `heard` with each."""
+        self._connection.add_notify_handler(lambda notice: heard(notice.payload))
+        await self.run(statement)
+        self._heard = heard
+        self._watch()
+
     async def end(self, other: Connection) -> None:
         """Make sure that nothing more happens on a connection that was lost, as far as this server knows of it.
 
@@ -86,6 +100,7 @@ class Connection:
 
     async def close(self) -> None:
         """Close it. Its locks are released."""
+        self._stop_watching()
         await self._connection.close()
 
     def drop(self) -> None:
@@ -111,6 +126,7 @@ class Connection:
 
         If the work itself were cancelled, psycopg would wait for the server.
         """
+        self._stop_watching()
         task = asyncio.ensure_future(work)
         try:
             done, _ = await asyncio.wait([task], timeout=TRIP_S)
@@ -122,7 +138,33 @@ class Connection:
             raise
         if not done:
             self._shut_down()
-        return await task
+        try:
+            return await task
+        finally:
+            self._watch()
+
+    def _watch(self) -> None:
+        """Read notices while nothing else is done; psycopg reads those that come meanwhile."""
+        if self._heard is not None and not self.lost:
+            self._watched_fd = self._connection.fileno()
+            asyncio.get_running_loop().add_reader(self._watched_fd, self._on_readable)
+
+    def _stop_watching(self) -> None:
+        # The number is kept, because the socket may be closed already.
+        if self._watched_fd is not None:
+            asyncio.get_running_loop().remove_reader(self._watched_fd)
+            self._watched_fd = None
+
+    def _on_readable(self) -> None:
+        pgconn = self._connection.pgconn
+        try:
+            pgconn.consume_input()
+        except psycopg.Error:
+            # The next call finds out that the connection is lost.
+            self._stop_watching()
+            return
+        while self._heard is not None and (notice := pgconn.notifies()):
+            self._heard(notice.extra.decode())
 
     def _shut_down(self) -> None:
         with (

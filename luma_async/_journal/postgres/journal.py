@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import aclosing
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from luma_async._journal.postgres.batch import Change, CountedChange
 from luma_async._journal.postgres.statements import (
@@ -12,12 +15,18 @@ from luma_async._journal.postgres.statements import (
     BY_GENERATION,
     BY_KEY,
     DROP_HINTS,
+    GIVE_BACK,
     HINTS,
     KEEP_HINT,
+    LEAD,
     PAGE,
+    PAUSE,
+    RESIGN,
     SPENT,
+    TAKE_TURN,
     lock_id,
     read_entry,
+    read_notice,
     read_spent,
     spent_row,
 )
@@ -26,10 +35,11 @@ from luma_async.values.errors import ConfigurationError
 from luma_async.values.public import public
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from luma_async._journal.postgres.link import Links
+    from luma_async._journal.protocol import Notice, SharedBounds
     from luma_async.values.budget import Spent
     from luma_async.values.entries import Entry, Phase
 
@@ -142,6 +152,47 @@ class PostgresJournal:
         for name, value in texts.items():
             await link.look_up(KEEP_HINT, service=service, name=name, value=value)
         await link.look_up(DROP_HINTS, service=service)
+
+    async def lead(self, service: str, owner: str) -> bool:
+        """Become the leader of a service, if no other program leads, and tell the others; return whether this leads.
+
+        The lock of the leader belongs to the connection, and is released with it.
+        """
+        link = self._links.here()
+        if link.leaders.get(service, owner) != owner and link.leaders[service] in link.owners:
+            return False
+        rows = await link.look_up(LEAD, service=service)
+        if rows and rows[0][0] and link.leaders.setdefault(service, owner) not in link.owners:
+            link.leaders[service] = owner
+        return bool(rows and rows[0][0]) and link.leaders[service] == owner
+
+    async def resign(self, service: str, owner: str) -> None:
+        """Be the leader no longer."""
+        link = self._links.here()
+        if link.leaders.get(service) == owner:
+            del link.leaders[service]
+            await link.look_up(RESIGN, service=service)
+
+    async def notices(self, service: str) -> AsyncGenerator[Notice]:
+        """Yield what all programs do at a service from now on."""
+        async with aclosing(self._links.here().notices()) as told:
+            async for where, what, value, delay_s in told:
+                if where in {service, None}:
+                    yield read_notice(what, value, delay_s)
+
+    async def take_turn(self, service: str, key: str, owner: str, bounds: SharedBounds) -> float | None:
+        """Count a submit that is about to start; return after how many seconds it may, or None if there is no room."""
+        row = {"service": service, "key": key, "owner": lock_id(owner), **attrs.asdict(bounds)}
+        [(wait_s,)] = await self._links.here().look_up(TAKE_TURN, **row)
+        return None if wait_s is None else float(wait_s)
+
+    async def give_back(self, key: str, owner: str) -> None:
+        """Give back the room of a submit that was not sent."""
+        await self._links.here().look_up(GIVE_BACK, key=key, owner=lock_id(owner))
+
+    async def pause(self, service: str, delay_s: float) -> None:
+        """Let no submit of any program start for some seconds."""
+        await self._links.here().look_up(PAUSE, service=service, delay_s=delay_s)
 
     async def entries(self, *, service: str | None = None, phases: Collection[Phase] | None = None) -> list[Entry]:
         """Return the entries of a service in the given phases, oldest first; None means all."""

@@ -8,6 +8,7 @@ was being written when it was lost is looked up.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections import deque
 from contextlib import suppress
@@ -20,13 +21,22 @@ import psycopg
 from luma_async._aio import OwnedTasks
 from luma_async._journal.postgres.batch import Batch, Change, CountedBatch, CountedChange, Group, SeenEntries
 from luma_async._journal.postgres.server import Server
-from luma_async._journal.postgres.statements import BY_GENERATION, LOCK, NOTHING, UNLOCK, lock_id, many, read_entry
+from luma_async._journal.postgres.statements import (
+    BY_GENERATION,
+    LISTEN,
+    LOCK,
+    NOTHING,
+    UNLOCK,
+    lock_id,
+    many,
+    read_entry,
+)
 from luma_async.values.entries import Entry, Phase
 from luma_async.values.errors import JournalError, KeyConflict
 from luma_async.values.log import fields, logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
     from luma_async._journal.postgres.connection import Connection
 
@@ -40,6 +50,7 @@ PING_S = 3.0
 _FIRST_PAUSE_S = 0.1
 _MAX_PAUSE_S = 2.0
 """The pauses between attempts to connect."""
+_CONNECTED: tuple[Any, ...] = (None, "connected", None, 0.0)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -75,6 +86,9 @@ class Link:
         self._taken: list[tuple[Change | Question, asyncio.Future[None]]] = []
         self._worker: asyncio.Task[None] | None = None
         self._keeper = OwnedTasks()
+        self.leaders: dict[str, str] = {}
+        """The owner here that leads, for each service."""
+        self._listeners: set[asyncio.Queue[tuple[Any, ...]]] = set()
 
     async def ask(self, command: Change | Question) -> None:
         """Run a command.
@@ -139,6 +153,23 @@ class Link:
         else:
             with suppress(JournalError):
                 await self.look_up(NOTHING)
+
+    async def notices(self) -> AsyncGenerator[tuple[Any, ...]]:
+        """Yield what the server tells: a service, what happened there, and its details; first that notices come now."""
+        queue: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+        self._listeners.add(queue)
+        if self._connection is not None and self._connection.listening:
+            queue.put_nowait(_CONNECTED)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._listeners.discard(queue)
+
+    def _heard(self, text: str) -> None:
+        notice = tuple(json.loads(text))
+        for queue in self._listeners:
+            queue.put_nowait(notice)
 
     async def aclose(self) -> None:
         """Run what was asked for, and close the connection."""
@@ -241,6 +272,10 @@ class Link:
             connection = await self._connect()
         if self.owners != self._locked:
             await self._lock(connection)
+        if self._listeners and not connection.listening:
+            await connection.listen(LISTEN, self._heard)
+            for queue in self._listeners:
+                queue.put_nowait(_CONNECTED)
         if self._unproven:
             undo = Batch((Change(key=group.key, step=_undo(group)) for group in self._unproven), self._seen)
             await self._write(connection, undo)

@@ -49,6 +49,105 @@ MIGRATIONS = (
         PRIMARY KEY (service, name)
     );
     """,
+    # What programs share. A program hears of each change of a phase, and the room that a submit has taken before its
+    # claim is given back in the transaction that says how it ended.
+    """
+    CREATE TABLE luma_limits (
+        service text PRIMARY KEY,
+        arrival double precision NOT NULL DEFAULT 0,
+        paused_until double precision NOT NULL DEFAULT 0,
+        starts double precision[] NOT NULL DEFAULT '{}'
+    );
+    CREATE TABLE luma_slots (
+        key text NOT NULL,
+        owner bigint NOT NULL,
+        service text NOT NULL,
+        PRIMARY KEY (key, owner)
+    );
+    CREATE VIEW luma_locks AS
+    SELECT (classid::bigint << 32) | objid::bigint AS id, pid FROM pg_locks
+    WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
+
+    CREATE FUNCTION luma_tell(asked_service text, kind text, value text, delay double precision) RETURNS void
+    LANGUAGE plpgsql AS $$
+    DECLARE notice text := json_build_array(asked_service, kind, value, delay);
+    BEGIN
+        IF octet_length(notice) < 8000 THEN
+            PERFORM pg_notify('luma_' || 'luma_entries'::regclass::oid, notice);
+        END IF;
+    END $$;
+
+    CREATE FUNCTION luma_entry_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        DELETE FROM luma_slots WHERE key = NEW.key;
+        PERFORM luma_tell(NEW.service, NEW.phase, NEW.generation_id, 0);
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER luma_entry_changed AFTER INSERT OR UPDATE OF phase ON luma_entries
+    FOR EACH ROW WHEN (NEW.phase <> 'sending') EXECUTE FUNCTION luma_entry_changed();
+
+    CREATE FUNCTION luma_leader(asked_service text) RETURNS bigint LANGUAGE sql AS
+    $$ SELECT hashtextextended('luma_async leader ' || 'luma_entries'::regclass::oid || ' ' || asked_service, 0) $$;
+
+    CREATE FUNCTION luma_lead(asked_service text) RETURNS boolean LANGUAGE plpgsql AS $$
+    DECLARE leader bigint := luma_leader(asked_service);
+    BEGIN
+        IF NOT EXISTS (SELECT FROM luma_locks WHERE id = leader AND pid = pg_backend_pid()) THEN
+            IF NOT pg_try_advisory_lock(leader) THEN
+                RETURN false;
+            END IF;
+        END IF;
+        PERFORM luma_tell(asked_service, 'leading', NULL, 0);
+        RETURN true;
+    END $$;
+
+    CREATE FUNCTION luma_used(asked_service text) RETURNS bigint LANGUAGE plpgsql AS $$
+    BEGIN
+        RETURN (SELECT count(*) FROM luma_slots WHERE service = asked_service)
+        + (SELECT count(*) FROM luma_entries WHERE service = asked_service AND phase = 'accepted');
+    END $$;
+
+    CREATE FUNCTION luma_take_turn(
+        asked_service text, asked_key text, asked_owner bigint,
+        mean_interval double precision, burst double precision, per_minute integer, room integer
+    ) RETURNS double precision LANGUAGE plpgsql AS $$
+    DECLARE
+        limits luma_limits;
+        moment double precision;
+        start double precision;
+    BEGIN
+        -- A crash of the server may lose the last starts, but no claim.
+        PERFORM set_config('synchronous_commit', 'off', true);
+        SELECT * INTO limits FROM luma_limits WHERE service = asked_service FOR UPDATE;
+        IF NOT FOUND THEN
+            INSERT INTO luma_limits (service) VALUES (asked_service) ON CONFLICT DO NOTHING;
+            SELECT * INTO limits FROM luma_limits WHERE service = asked_service FOR UPDATE;
+        END IF;
+        IF room IS NOT NULL THEN
+            IF luma_used(asked_service) >= room THEN
+                DELETE FROM luma_slots WHERE service = asked_service AND owner NOT IN (SELECT id FROM luma_locks);
+                IF luma_used(asked_service) >= room THEN
+                    RETURN NULL;
+                END IF;
+            END IF;
+            INSERT INTO luma_slots VALUES (asked_key, asked_owner, asked_service) ON CONFLICT DO NOTHING;
+        END IF;
+        moment := extract(epoch FROM clock_timestamp());
+        start := greatest(moment, limits.paused_until);
+        IF mean_interval > 0 THEN
+            start := greatest(start, limits.arrival - (burst - 1) * mean_interval);
+            limits.arrival := greatest(limits.arrival, start) + mean_interval;
+        END IF;
+        IF per_minute IS NOT NULL THEN
+            -- A little more than a minute: a submit takes time to arrive.
+            start := greatest(start, limits.starts[cardinality(limits.starts) - per_minute + 1] + 61);
+            limits.starts := array(SELECT at FROM unnest(limits.starts) AS at WHERE at > moment - 61) || start;
+        END IF;
+        UPDATE luma_limits SET arrival = limits.arrival, starts = limits.starts WHERE service = asked_service;
+        RETURN start - moment;
+    END $$;
+    """,
 )
 """What leads from each version to the next. The version of a schema is the number of migrations that it has had."""
 

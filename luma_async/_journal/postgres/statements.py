@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from luma_async._journal.protocol import Notice
 from luma_async._journal.rows import COLUMNS, RowFormat
 from luma_async.values.budget import Spent
 from luma_async.values.errors import JournalError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from luma_async._journal.protocol import NoticeKind
     from luma_async.values.entries import Entry
 
 _TYPES = {"attempts": "integer", "charges": "integer", "sent_at": "timestamptz", "updated_at": "timestamptz"}
@@ -101,6 +103,42 @@ DELETE FROM luma_hints USING json_to_recordset(%s) AS asked(n integer, service t
 """
 """Keep the newest hints of a service only."""
 
+LEAD = """
+SELECT asked.n, luma_lead(asked.service)
+FROM (SELECT DISTINCT ON (service) * FROM json_to_recordset(%s) AS asked(n integer, service text)) AS asked
+"""
+RESIGN = """
+SELECT asked.n, pg_advisory_unlock(luma_leader(asked.service))
+FROM json_to_recordset(%s) AS asked(n integer, service text)
+"""
+TAKE_TURN = """
+SELECT asked.n, luma_take_turn(
+    asked.service, asked.key, asked.owner, asked.interval_s, asked.burst, asked.per_minute, asked.room
+) FROM (
+    SELECT * FROM json_to_recordset(%s) AS asked(
+        n integer, service text, key text, owner bigint,
+        interval_s double precision, burst double precision, per_minute integer, room integer
+    ) ORDER BY service, n
+) AS asked
+"""
+"""Take turns, in the same order of services everywhere, so that two programs cannot block each other."""
+GIVE_BACK = """
+WITH gone AS (
+    DELETE FROM luma_slots s USING json_to_recordset(%s) AS asked(n integer, key text, owner bigint)
+    WHERE s.key = asked.key AND s.owner = asked.owner RETURNING asked.n, s.service
+) SELECT n, luma_tell(service, 'not_sent', NULL, 0) FROM gone
+"""
+PAUSE = """
+WITH asked AS (
+    SELECT * FROM json_to_recordset(%s) AS asked(n integer, service text, delay_s double precision)
+), paused AS (
+    INSERT INTO luma_limits (service, paused_until)
+    SELECT service, extract(epoch FROM clock_timestamp()) + max(delay_s) FROM asked GROUP BY service ORDER BY service
+    ON CONFLICT (service) DO UPDATE SET paused_until = greatest(luma_limits.paused_until, excluded.paused_until)
+) SELECT n, luma_tell(service, 'paused', NULL, delay_s) FROM asked
+"""
+LISTEN = """DO $$ BEGIN EXECUTE 'LISTEN luma_' || 'luma_entries'::regclass::oid; END $$"""
+
 LOCK = "SELECT pg_advisory_lock_shared(id) FROM json_to_recordset(%s) AS asked(id bigint)"
 UNLOCK = "SELECT pg_advisory_unlock_shared(id) FROM json_to_recordset(%s) AS asked(id bigint)"
 NOTHING = "SELECT asked.n FROM json_to_recordset(%s) AS asked(n integer)"
@@ -182,3 +220,10 @@ def read_entry(row: Sequence[Any]) -> Entry:
     except (ValueError, KeyError, TypeError) as error:
         damage = f"the entry {row[0]!r} is damaged ({error}); restore the table from a copy."
     raise JournalError(message=damage)
+
+
+def read_notice(what: str, value: str | None, delay_s: float) -> Notice:
+    """Decode what the server told: *leading*, *paused*, *connected*, or the phase that an entry has got."""
+    if what in {"leading", "paused", "connected"}:
+        return Notice(cast("NoticeKind", what), delay_s=delay_s)
+    return Notice("changed", phase=what, generation_id=value)

@@ -1,0 +1,1 @@
+"""Polling for several programs that share a journal: one of them polls for all."""
