@@ -38,6 +38,7 @@ from luma_async.values.errors import (
     JournalError,
     KeyConflict,
     LumaError,
+    NotSent,
     SessionClosed,
 )
 from luma_async.values.keyframes import GenerationKeyframe, ImageKeyframe, Keyframes
@@ -311,13 +312,19 @@ class LumaTools:
         """
         found = {handle: await self._find(handle) for handle in dict.fromkeys(handles[:MAX_HANDLES])}
         ids = [entry.generation_id for entry in found.values() if entry and entry.phase in _UNFINISHED]
-        seen = await self._look([generation_id for generation_id in ids if generation_id])
-        purchases = [
-            await self._describe(entry, generation=seen.get(entry.generation_id or ""))
-            if entry is not None
-            else self._not_bought(handle, _unknown())
-            for handle, entry in found.items()
-        ]
+        problem = None
+        try:
+            seen = await self._look([generation_id for generation_id in ids if generation_id])
+        except LumaError as error:
+            # The journal still knows what is paid.
+            seen, problem = {}, as_problem(error, self.folder)
+        purchases: builtins.list[Purchase] = []
+        for handle, entry in found.items():
+            if entry is None:
+                purchases.append(self._not_bought(handle, _unknown()))
+            else:
+                described = await self._describe(entry, generation=seen.get(entry.generation_id or ""))
+                purchases.append(replace(described, problem=described.problem or problem))
         return Purchases(purchases=purchases, total=len(purchases))
 
     async def download(self, handle: str, file_name: str | None = None) -> Purchase:
@@ -495,12 +502,15 @@ class LumaTools:
         if isinstance(error, JournalError | SessionClosed):
             raise error
         entry = None if isinstance(error, KeyConflict) else await self._find(handle)
+        if not isinstance(error, LumaError):
+            if entry is not None and entry.phase not in UNPAID:
+                # The next call goes on.
+                return await self._describe(entry)
+            error = NotSent(message="The service could not be reached in time.")
         if entry is None:
             return self._not_bought(handle, error)
-        # A timeout of ours is no problem: the next call goes on.
-        problem = as_problem(error, self.folder) if isinstance(error, LumaError) else None
         failed = error.generation if isinstance(error, GenerationFailed) else None
-        return replace(await self._describe(entry, generation=failed), problem=problem)
+        return replace(await self._describe(entry, generation=failed), problem=as_problem(error, self.folder))
 
     def _not_bought(self, handle: str, error: Exception) -> Purchase:
         return not_bought(handle, as_problem(error, self.folder))

@@ -142,6 +142,8 @@ def can_say(module, flags):
     buys = "--detach" in flags or "--max-in-flight" in flags
     if module == "prompts.py":
         return "--max-in-flight" in flags
+    if module == "contrib/mcp.py":
+        return "--confirm" in flags
     if module.startswith("_doubts"):
         return "--accept-duplicate-risk" in flags
     if module.startswith("_download"):
