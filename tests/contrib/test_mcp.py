@@ -94,7 +94,7 @@ class TestAnswers:
         gateway.scripts["a cat"] = stalls()
         bought = await call(client, "submit_video", prompt="a cat")
         await client.call_tool("wait", {"handle": bought["handle"], "seconds": 2}, progress_handler=show)
-        assert {total for total, _ in seen if total <= 2}
+        assert all(total <= 2 for total, _ in seen)
         assert "The generation is processing." in {message for _, message in seen}
 
     async def test_service_that_repeats_the_key(self, client, gateway, caplog):
