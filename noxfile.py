@@ -114,7 +114,7 @@ def kills(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def fleet(session: nox.Session) -> None:
-    """Run four programs over one journal: 2,000 jobs of a minute, their limits, and twenty kills at each step."""
+    """Run four programs over one journal: 2,000 jobs, their limits, and twenty kills at each step."""
     session.install("-e", ".[dev]")
     env = {"LUMA_ASYNC_FLEET": "1", "LUMA_ASYNC_NEED_POSTGRES": "1"}
     session.run("pytest", "-q", "-s", "tests/stories/test_programs_share_a_journal.py", *session.posargs, env=env)

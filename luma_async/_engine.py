@@ -365,6 +365,7 @@ class Engine:
             limits=self._shared,
             throttle=self._throttle,
             track=lambda entry: self.track(Purchase.from_entry(entry)),
+            read_hints=self.read_hints,
         )
         self.stack.push_async_callback(member.aclose)
         return member

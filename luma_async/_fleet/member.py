@@ -26,7 +26,7 @@ from luma_async.values.errors import GenerationNotFound, JournalError, LumaError
 from luma_async.values.log import fields, logger, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from luma_async._journal.protocol import Notice, SharedJournal
     from luma_async._journal.recorder import Recorder
@@ -49,6 +49,7 @@ class Member:
         limits: is told when a generation has ended anywhere.
         throttle: is told of pauses.
         track: returns the tracked generation of an entry.
+        read_hints: reads from the journal what other programs have learned of durations.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Member:
         limits: SharedLimits,
         throttle: Throttle,
         track: Callable[[Entry], Tracked],
+        read_hints: Callable[[], Awaitable[None]],
     ) -> None:
         self._journal = journal
         self._service = service
@@ -71,6 +73,7 @@ class Member:
         self._limits = limits
         self._throttle = throttle
         self._track = track
+        self._read_hints = read_hints
         self.duty: Duty = Duty.ALONE
         """What this session polls now."""
         self._heard_at_s = loop_now()
@@ -134,6 +137,7 @@ class Member:
 
     async def _follow_all(self) -> None:
         """Poll all that is unfinished. If the journal cannot be read, that is done when it is connected again."""
+        await self._read_hints()
         for entry in await self._journal.entries(service=self._service, phases={Phase.ACCEPTED}):
             self._follow(self._track(entry))
 
@@ -220,12 +224,12 @@ class Member:
     async def _read(self, tracked: Tracked) -> None:
         try:
             entry = await self._journal.find(self._service, tracked.id)
-        except JournalError:
-            self._watcher.look(tracked)
-            return
-        if entry is not None:
-            # Without its end, which the watcher shall report.
-            self._track(attrs.evolve(entry, generation=None))
+            if entry is not None:
+                # Without its end, which the watcher shall report.
+                self._track(attrs.evolve(entry, generation=None))
+        except Exception as error:
+            logger.debug("generation %s is polled here: %s", tracked.id, error, extra=fields("note"))
+            entry = None
         if entry is not None and entry.generation is not None:
             self._watcher.recorded(entry.generation)
         elif entry is not None and entry.phase is Phase.ACCEPTED and self.duty is Duty.FOLLOW:

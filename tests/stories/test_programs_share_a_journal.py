@@ -97,8 +97,8 @@ def looks(gateway):
 
 @pytest.mark.timeout(600)
 async def test_one_program_polls_for_all(workers, postgres_dsn):
-    """Four programs buy each job once, and poll at most once for ten jobs, all together."""
-    jobs, seconds = (2000, 60) if FULL else (200, 2)
+    """Four programs buy each job once, and together send at most one status request for ten jobs of some seconds."""
+    jobs, seconds = (2000, 3) if FULL else (200, 2)
     async with FakeGateway(script=succeeds(after=seconds)) as gateway:
         await run(workers, gateway, postgres_dsn, jobs)
         charges, accepted, doubts, _ = await books(gateway, postgres_dsn)
