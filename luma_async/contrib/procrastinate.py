@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from luma_async.session import LumaSession
     from luma_async.values.requests import Request
 
-__all__ = ["QUEUE", "add_steps", "open_queue", "queue_submit", "run_worker"]
+__all__ = ["QUEUE", "add_steps", "open_queue", "queue_counts", "queue_submit", "run_worker"]
 
 QUEUE = "luma"
 """The name of the queue. Workers that `run_worker()` runs take nothing from other queues."""
@@ -73,13 +73,13 @@ _WAIT = {"days": 1}
 """How long a generation may take. The command line waits as long."""
 _KNOWN_S = 60.0
 """How long `finish` waits for a status request; the generation has ended already, unless the day is over."""
-_HEARTBEAT_S, _DEAD_S = 2.0, 10.0
+_HEARTBEAT_S, _DEAD_S = 1.0, 5.0
 """How often a worker says that it is alive, and after what silence its steps are taken up by others. A worker that was
 only silent does no harm: the journal lets no two sessions send under the same key."""
 _WAITS, _BUYS, _DOWNLOADS, _LOOKS, _RESCUES = range(-1, 4)
 """What comes first, in ascending order. Downloads come before submits, which may be many: links expire."""
 _RECONNECT_S = 2.0
-_EVERY_FEW_SECONDS = "* * * * * */5"
+_EVERY_LOOK, _EVERY_RESCUE = "* * * * * */5", "* * * * * */2"
 _PASSING = (
     *(ConnectorException, DownloadError, JournalError, NoResponse, NotSent, RateLimited, ServiceUnavailable),
     *(SessionClosed, UnreadableResponse),
@@ -179,6 +179,25 @@ async def queue_submit(
     )
 
 
+async def queue_counts(app: App) -> dict[str, int]:
+    """Count what is `queued`, `waiting` for the end of its video, `running` in a worker, and `failed`.
+
+    Costs:
+        Nothing.
+
+    Cancellation:
+        Safe.
+    """
+    found = {row["name"]: row for row in await app.job_manager.list_tasks_async(queue=QUEUE)}
+    steps = [found[name] for name in (_SUBMIT, _FINISH) if name in found]
+    return {
+        "queued": found.get(_SUBMIT, {}).get("todo", 0),
+        "waiting": found.get(_FINISH, {}).get("todo", 0),
+        "running": sum(step["doing"] for step in steps),
+        "failed": sum(step["failed"] for step in steps),
+    }
+
+
 def add_steps(app: App, luma: LumaSession) -> None:
     """Let the workers of this app buy: add the steps of purchases to it, which use this session.
 
@@ -189,8 +208,8 @@ def add_steps(app: App, luma: LumaSession) -> None:
     app.task(name=_FINISH, queue=QUEUE, retry=_RETRY)(steps.finish)
     look = app.task(name=_LOOK, queue=QUEUE, priority=_LOOKS, lock=_LOOK, queueing_lock=_LOOK)(steps.look)
     rescue = app.task(name=_RESCUE, queue=QUEUE, priority=_RESCUES, queueing_lock=_RESCUE)(steps.rescue)
-    app.periodic(cron=_EVERY_FEW_SECONDS)(look)
-    app.periodic(cron=_EVERY_FEW_SECONDS)(rescue)
+    app.periodic(cron=_EVERY_LOOK)(look)
+    app.periodic(cron=_EVERY_RESCUE)(rescue)
 
 
 async def run_worker(app: App, *, concurrency: int = 20) -> None:

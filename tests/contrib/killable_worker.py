@@ -78,5 +78,5 @@ async def main(dsn, step):
 
 
 if __name__ == "__main__":
-    queue._EVERY_FEW_SECONDS = "* * * * * *"
+    queue._EVERY_LOOK = queue._EVERY_RESCUE = "* * * * * *"
     asyncio.run(main(*sys.argv[1:]))

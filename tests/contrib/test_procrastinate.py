@@ -36,7 +36,8 @@ WORKED_ON = {"luma:submit", "luma:finish"}
 @pytest.fixture(autouse=True)
 def often(monkeypatch):
     """Look every second, repeat at once, and take a silent worker for dead soon."""
-    monkeypatch.setattr(queue, "_EVERY_FEW_SECONDS", "* * * * * *")
+    for name in ("_EVERY_LOOK", "_EVERY_RESCUE"):
+        monkeypatch.setattr(queue, name, "* * * * * *")
     monkeypatch.setattr(queue, "_HEARTBEAT_S", 0.2)
     monkeypatch.setattr(queue, "_DEAD_S", 1.0)
     monkeypatch.setattr(queue, "_RECONNECT_S", 0.1)
@@ -188,6 +189,7 @@ async def test_no_slot_while_rendering(app, working, gateway, tmp_path):
 
     async with working(concurrency=2):
         await until(all_wait)
+        assert await queue.queue_counts(app) == {"queued": 0, "waiting": 50, "running": 0, "failed": 0}
         assert len(gateway.charges) == 50
         finish_all(gateway)
         await until(lambda: emptied(app))

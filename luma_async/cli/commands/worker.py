@@ -102,16 +102,15 @@ class _Health:
         """Answer a health check."""
         from aiohttp import web  # noqa: PLC0415 - most workers answer no health checks
 
+        from luma_async.contrib.procrastinate import queue_counts  # noqa: PLC0415 - it needs an extra
+
         document: dict[str, Any] = {"status": "stopping" if self.stopping else "ok"}
         try:
             async with asyncio.timeout(_ANSWER_S):
                 await self._luma.find("health")
-                queues = await self._app.job_manager.list_queues_async(queue="luma")
+                document |= await queue_counts(self._app)
         except Exception as error:
-            document["status"], document["error"] = "failing", type(error).__name__
-        else:
-            for queue in queues:
-                document |= {"queued": queue["todo"], "running": queue["doing"], "failed": queue["failed"]}
+            document = {"status": "failing", "error": type(error).__name__}
         return web.json_response(document, status=200 if document["status"] == "ok" else 503)
 
 
