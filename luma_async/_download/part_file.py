@@ -64,6 +64,7 @@ def resolve_destination(dest: str | os.PathLike[str], name: str | None, *, overw
         raise InvalidInput(field="dest", message=f"{path} is a folder.")
     if not stat.S_ISREG(mode):
         raise InvalidInput(field="dest", message=f"{path} is not a regular file.")
+    _finish_move(path)
     if not overwrite:
         raise InvalidInput(field="dest", message=f"{path} exists; overwrite=True (--overwrite) replaces it.")
     return path
@@ -115,7 +116,10 @@ def check_before_purchase(dest: str | os.PathLike[str], *, overwrite: bool) -> N
 
 
 async def is_intact(path: Path, medium: Medium) -> bool:
-    """Whether there is a file at a path, and it is complete as far as its format shows."""
+    """Whether there is a file at a path, and it is complete as far as its format shows.
+
+    If a program was killed while it moved the file there, this removes what is left of the `.part`.
+    """
     return await asyncio.to_thread(_is_intact, path, medium)
 
 
@@ -404,9 +408,19 @@ def _is_intact(path: Path, medium: Medium) -> bool:
 
     try:
         with _open_regular(path, follow=True) as file:
+            _finish_move(path)
             return validate(medium, os.fstat(file.fileno()).st_size, peek) is None
     except (OSError, ValueError):
         return False
+
+
+def _finish_move(path: Path) -> None:
+    """Remove the `.part` of a file that is at its path too: a program was killed while it moved the file there."""
+    part_path = Path(f"{path}{PART_SUFFIX}")
+    with suppress(OSError):
+        if path.stat().st_nlink > 1 and _is_at(path.stat(), part_path):
+            Path(f"{path}{SIDECAR_SUFFIX}").unlink(missing_ok=True)
+            part_path.unlink(missing_ok=True)
 
 
 def _open_regular(path: Path, *, follow: bool = False) -> BinaryIO:

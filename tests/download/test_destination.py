@@ -9,6 +9,7 @@ import pytest
 from file_server import FileServer
 
 from luma_async import DamagedFile, Generation, Image, InvalidInput, State
+from luma_async._download.part_file import is_intact, resolve_destination
 from luma_async.testing import file_bytes
 
 CLIP = file_bytes()
@@ -113,3 +114,20 @@ async def test_picture_generation(fetch, folder):
         server.data = b"no picture"
         with pytest.raises(DamagedFile, match="picture"):
             await fetch(folder / "other.jpg", picture)
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_move_that_was_killed(tmp_path, same):
+    """A `.part` that is a second name of the finished file is removed; any other `.part` is kept for its download."""
+    path, part, sidecar = (tmp_path / f"cat.mp4{suffix}" for suffix in ("", ".part", ".part.etag"))
+    path.write_bytes(file_bytes())
+    sidecar.write_bytes(b"{}")
+    part.hardlink_to(path) if same else part.write_bytes(b"begun")
+    with pytest.raises(InvalidInput, match="exists"):
+        resolve_destination(path, None, overwrite=False)
+    assert (part.exists(), sidecar.exists()) == (not same, not same)
+    assert path.read_bytes() == file_bytes()
+    part.unlink(missing_ok=True)
+    part.hardlink_to(path)
+    assert await is_intact(path, "mp4")
+    assert not part.exists()

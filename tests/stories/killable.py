@@ -16,12 +16,22 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 
 import aiohttp
 
-from luma_async import Agents, Limits, LumaError, LumaSession, PollPolicy, PostgresJournal, RixAPI, SqliteJournal
+from luma_async import (
+    Agents,
+    InvalidInput,
+    Limits,
+    LumaError,
+    LumaSession,
+    PollPolicy,
+    PostgresJournal,
+    RixAPI,
+    SqliteJournal,
+)
 from luma_async._submit.attempt import Attempts
 
 STEPS = (
@@ -142,8 +152,10 @@ async def main(order, reach):
             except LumaError:
                 continue
         async for outcome in luma.as_completed(handles):
-            if folder and outcome.generation and not (Path(folder) / f"{outcome.generation.id}.mp4").exists():
-                await outcome.handle.download(folder)
+            if folder and outcome.generation:
+                # InvalidInput: an earlier life has downloaded it.
+                with suppress(InvalidInput):
+                    await outcome.handle.download(folder)
 
 
 def claim_too_late():
