@@ -135,7 +135,7 @@ def read_prompts(
     _check_options(format, check)
     file = Path(path)
     known = format or _FORMATS.get(file.suffix.lower())
-    if known is None:
+    if known is None and not file.is_dir():
         formats = ", ".join(_READERS)
         raise InvalidInput(
             field="format",
@@ -146,7 +146,7 @@ def read_prompts(
     except OSError as error:
         failure = PromptFileError.of(error, field=str(path))
     else:
-        return parse_prompts(data, format=known, name=str(path), folder=file.parent, check=check)
+        return parse_prompts(data, format=known or "text", name=str(path), folder=file.parent, check=check)
     raise failure
 
 

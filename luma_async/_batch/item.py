@@ -218,7 +218,7 @@ async def _download(item: BatchItem, handle: GenerationHandle, generation: Gener
         return await handle.download(path, overwrite=path.absolute() in [existing.absolute() for existing in ours])
     except InvalidInput as failure:
         # The generation is paid, so an existing file is not an error of the arguments here.
-        trouble = DownloadError(message=str(failure), generation_id=generation.id, path=path)
+        trouble = DownloadError(message=failure.message, generation_id=generation.id, path=path)
     raise trouble
 
 

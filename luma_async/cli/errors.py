@@ -218,8 +218,8 @@ def _retry_after_failure(arguments: argparse.Namespace) -> str:
 
 
 def _flag_of(field: str, arguments: argparse.Namespace) -> str:
-    """Return the flag that sets this field, if the command has such a flag; otherwise the field."""
+    """Return the flag or the argument that sets this field, as `--help` names it; the field, if there is none."""
     if field == "dest":
         return "output" if arguments.command == "batch" else "--output"
     flag = f"--{field.replace('_', '-')}"
-    return flag if flag in arguments.flags else field
+    return flag if flag in arguments.flags else arguments.positionals.get(field, field)

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from luma_async.cli.output import drop, never_fail_to_encode, printable
+from luma_async.cli.output import drop, never_fail_to_encode, print_error, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +62,8 @@ _VOLUMES = (
 class _Parser(argparse.ArgumentParser):
     known_words: ClassVar[set[str]] = set()
     """The flags and commands of one command line: `make_parser()` empties it, and all its parsers share it."""
+    positionals: ClassVar[dict[str, str]] = {}
+    """What help calls each argument without a flag; shared in the same way."""
 
     def __init__(self, *names: Any, **options: Any) -> None:
         # The typed command, if an error of its arguments is found by the parser of all commands.
@@ -76,9 +78,12 @@ class _Parser(argparse.ArgumentParser):
         self.known_words.update(flag for flags, _, _ in _VOLUMES for flag in flags if flag.startswith("--"))
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
-        """Declare an argument, and remember its flags."""
+        """Declare an argument, and remember its flags, or what help calls it."""
         self.known_words.update(name for name in names if name.startswith("--"))
-        return super().add_argument(*names, **options)
+        action = super().add_argument(*names, **options)
+        if not action.option_strings and isinstance(action.metavar, str):
+            self.positionals[action.dest] = action.metavar
+        return action
 
     def error(self, message: str) -> NoReturn:
         """End with an error, the word that was probably meant, and the command that lists all words."""
@@ -114,6 +119,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
         command: the only command whose arguments are declared; None declares those of all commands.
     """
     _Parser.known_words = set(COMMANDS)
+    _Parser.positionals = {}
     root = _Parser(
         prog="luma-async",
         description="Make Luma videos. A submit is never sent twice, and a paid video is never lost.",
@@ -133,7 +139,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
             import_module(f"luma_async.cli.commands.{name.replace('-', '_')}").add_arguments(parser)
             root.command = command or ""
     # Messages name no other flags.
-    root.set_defaults(flags=_Parser.known_words)
+    root.set_defaults(flags=_Parser.known_words, positionals=_Parser.positionals)
     return root
 
 
@@ -151,6 +157,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has ended (`| head -1`), which is no error of the command.
         drop(sys.stdout)
         return OUTPUT_CLOSED
+    except OSError as error:
+        # Help cannot be written, for example because the disk is full; other commands print their own errors.
+        drop(sys.stdout)
+        print_error(f"{error}")
+        return 1
 
 
 def _run(words: Sequence[str]) -> int:

@@ -62,15 +62,15 @@ def print_error(text: str) -> None:
 
 
 def print_always(text: str) -> None:
-    """Print a line for people, on stderr, also after `-q`. If its reader has ended, the command goes on."""
+    """Print a line for people, on stderr, also after `-q`. If nothing can be written to it, the command goes on."""
     try:
         print(printable(text), file=sys.stderr, flush=True)
-    except BrokenPipeError:
+    except OSError:  # its reader has ended, or the disk of its file is full
         drop(sys.stderr)
 
 
 def drop(stream: TextIO) -> None:
-    """Drop what was and will be written to a stream whose reader has ended, so that Python does not print an error."""
+    """Drop what was and will be written to a stream that takes no more, so that Python does not print an error."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)

@@ -190,7 +190,7 @@ async def _submit(luma: LumaSession, request: Request, arguments: argparse.Names
         return await luma.submit(request, key=arguments.key)
     except asyncio.CancelledError:
         status = resume_command(arguments, "status", with_service=False)
-        print_always(f"Interrupted during the submit. To see whether it was charged: {status}")
+        print_always(f"Interrupted during the submit. It may have been charged only if this lists it: {status}")
         raise
 
 

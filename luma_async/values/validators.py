@@ -28,6 +28,9 @@ ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 MAX_KEY_LENGTH = 200
 """Characters. Long enough for a path or a digest with a prefix, short enough for a database index."""
 
+_MAX_TEXT_CHARS = 100_000
+"""More than a prompt needs. An answer that repeats megabytes is too large to read, which leaves the submit in doubt."""
+
 _MAX_SHOWN_CHARS = 60
 _CALL_ARGUMENTS = {"key": "`submit()`, `run()` and the like", "timeout": "`wait()`, `run()` and the like"}
 """Arguments that are given together with the fields of a request, and where."""
@@ -163,6 +166,7 @@ def check_prompt(_: object, attribute: attrs.Attribute[Any], value: str | None) 
     """Accept a non-empty string that can be encoded."""
     if not isinstance(value, str) or not value.strip():
         raise InvalidInput(field=attribute.name, message="must be a non-empty string.")
+    _check_length(attribute, value)
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -176,6 +180,13 @@ def check_text(_: object, attribute: attrs.Attribute[Any], value: object) -> Non
     """Accept a non-empty string or None."""
     if value is not None and (not isinstance(value, str) or not value.strip()):
         raise InvalidInput(field=attribute.name, message="must be a non-empty string or None.")
+    _check_length(attribute, value or "")
+
+
+def _check_length(attribute: attrs.Attribute[Any], text: str) -> None:
+    if len(text) > _MAX_TEXT_CHARS:
+        message = f"must have at most {_MAX_TEXT_CHARS} characters, not {len(text)}."
+        raise InvalidInput(field=attribute.name, message=message)
 
 
 def check_user_id(value: object) -> None:

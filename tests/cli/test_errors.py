@@ -75,6 +75,7 @@ def arguments(monkeypatch):
         aspect_ratio="16:9",
         key="cat",
         flags={"--aspect-ratio", "--timeout", "--key", "--journal", "--overwrite"},
+        positionals={},
     )
 
 
@@ -156,7 +157,7 @@ def test_messages_name_flags_there_are(name, monkeypatch):
     """Every flag in a message is a flag of the command that prints it, or of a command in the same message."""
     monkeypatch.setenv("LUMA_JOURNAL", "/elsewhere/jobs.db")
     flags = make_parser(name).get_default("flags")
-    typed = argparse.Namespace(command=name, journal=Path("/elsewhere/jobs.db"), flags=flags, key=None)
+    typed = argparse.Namespace(command=name, journal=Path("/elsewhere/jobs.db"), flags=flags, positionals={}, key=None)
     checked = [(module, text) for module, text in messages() if can_say(module, flags)]
     for module, text in checked:
         said = re.sub(r"`?luma-async [^`.]*", "", error_text(ConfigurationError(message=text), typed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -80,7 +81,7 @@ async def test_batch_into_unusable_folder(command, here, gateway, out, reason):
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["gallery", "nowhere", "--journal", "p.txt"], "folder: the folder nowhere does not exist"),
+        (["gallery", "nowhere", "--journal", "p.txt"], "DIR: the folder nowhere does not exist"),
         (["delete", "g-1", "../x", "--yes"], "GENERATION: must be the id"),
         (["wait", "g-1", "../x"], "must be the id"),
         (["download", "g-1", "../x"], "must be the id"),
@@ -196,6 +197,52 @@ async def test_closed_stderr_stops_nothing(start, gateway, here):
     os.close(write)
     out, _ = await process.communicate()
     assert (process.returncode, out, (here / "cat.mp4").exists()) == (0, b"cat.mp4\n", True)
+
+
+@pytest.fixture
+def full_disk():
+    """A file on a disk without space."""
+    with Path("/dev/full").open("wb") as full:
+        yield full
+
+
+async def test_full_stderr_stops_nothing(start, gateway, here, full_disk):
+    """If the disk of the messages is full, the purchase goes on to its file."""
+    process = await start("generate", "cat", "-o", "cat.mp4", stderr=full_disk)
+    out, _ = await process.communicate()
+    assert (process.returncode, out, (here / "cat.mp4").exists()) == (0, b"cat.mp4\n", True)
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("generate", "--help"), ("status", "--json")])
+async def test_full_stdout_is_one_line(command, start, here, full_disk, words):
+    """If the disk of the output is full, a command fails with one line that says so, also for help."""
+    await command("generate", "cat", "--key", "cat")
+    process = await start(*words, stdout=full_disk)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (1, b"luma-async: [Errno 28] No space left on device\n")
+
+
+async def test_argument_as_help_names_it(command, here):
+    """An error of an argument without a flag names the argument as `--help` does."""
+    assert (await command("extend", "a prompt", "g-1"))[2].startswith("luma-async: GENERATION: must be the id")
+    assert (await command("in-doubt", "abandon", "cat"))[2].count("luma-async: KEY: the journal has no entry")
+
+
+async def test_folder_as_prompt_file(command, here):
+    """A folder in place of the file of prompts is named as a folder."""
+    (here / "prompts").mkdir()
+    code, _, err = await command("batch", "prompts", "--out", "clips")
+    assert (code, "prompts: Is a directory" in err, (here / "clips").exists()) == (2, True, False), err
+
+
+async def test_interrupt_before_sending(start, command, here):
+    """Ctrl-C while nothing was sent names the command that shows it, and that command says that nothing was sent."""
+    process = await start("generate", "cat", "--key", "cat", "--base-url", "http://127.0.0.1:1")
+    assert b"Nothing was sent" in await process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert b"It may have been charged only if this lists it: luma-async status" in err
+    assert "cat: nothing was sent with it." in (await command("status", "cat"))[2]
 
 
 async def test_same_paths_in_second_run(command, here, gateway):

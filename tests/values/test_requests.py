@@ -57,9 +57,9 @@ BUILD = {
     ),
 }
 
-BAD_PROMPTS = ["", "  \n", None, 7, b"cat", "\ud800"]
+BAD_PROMPTS = ["", "  \n", None, 7, b"cat", "\ud800", "x" * 100_001]
 BAD_IDS = ["", "../../admin", "a/b", "a?b", "a#b", "a%2Fb", "ü", "x" * 129, "g1\n", " g1", None, 7, b"g1"]
-BAD_TEXTS = ["", "  ", 7, ["ray-2"]]
+BAD_TEXTS = ["", "  ", 7, ["ray-2"], "x" * 100_001]
 BAD_FLAGS = ["yes", 1, 0]
 BAD_RATIOS = ["", "16", "16x9", "0:1", "1:0", "16:9 ", "160:90", "16:9:1", None, 1.78]
 BAD_URLS = [

@@ -49,7 +49,7 @@ async def run(arguments: argparse.Namespace) -> int:
     if arguments.what is not None:
         entries = [entry for entry in entries if arguments.what in {entry.key, entry.generation_id}]
         if not entries:
-            print_status(f"The journal has no entry with the key or id {arguments.what}.")
+            print_status(f"The journal has no entry with the key or id {arguments.what}: nothing was sent with it.")
             return 1
     entries = _sorted(entries, arguments.sort)[-(arguments.limit or 0) :]
     if arguments.json:
