@@ -7,8 +7,9 @@ A purchase goes through two steps, `submit` and `finish`, each a row in the queu
 
 - `submit` sends the request, and ends as soon as the service has accepted it. It leaves a `finish` that is scheduled
   for tomorrow.
-- `look` runs every few seconds on one worker. It asks for all unfinished generations together, and schedules `finish`
-  for now where there is an end. So a wait is a row, and no worker is busy while a video renders.
+- `look` runs every few seconds on one worker. The leader of the sessions polls all unfinished generations together, and
+  writes their ends to the journal; where there is one, `look` schedules `finish` for now. So a wait is a row, and no
+  worker is busy while a video renders.
 - `finish` downloads the file.
 - `rescue` puts the steps of workers that have died back into the queue.
 """
@@ -17,12 +18,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from luma_async._aio import wall_now
 from luma_async._journal.fingerprint import canonical_form, request_from_form
 from luma_async._journal.postgres.journal import PostgresJournal
+from luma_async.values.entries import Phase
 from luma_async.values.errors import (
     ConfigurationError,
     DownloadError,
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from luma_async.session import LumaSession
+    from luma_async.values.entries import Entry
     from luma_async.values.requests import Request
 
 __all__ = ["QUEUE", "add_steps", "open_queue", "queue_counts", "queue_submit", "run_worker"]
@@ -76,6 +81,8 @@ _KNOWN_S = 60.0
 _HEARTBEAT_S, _DEAD_S = 1.0, 5.0
 """How often a worker says that it is alive, and after what silence its steps are taken up by others. A worker that was
 only silent does no harm: the journal lets no two sessions send under the same key."""
+_BACKSTOP_S, _OVERDUE_S = 60, 300.0
+"""How often `look` asks the service itself, and for generations of what age. The leader of the sessions polls all."""
 _WAITS, _BUYS, _DOWNLOADS, _LOOKS, _RESCUES = range(-1, 4)
 """What comes first, in ascending order. Downloads come before submits, which may be many: links expire."""
 _RECONNECT_S = 2.0
@@ -201,7 +208,8 @@ async def queue_counts(app: App) -> dict[str, int]:
 def add_steps(app: App, luma: LumaSession) -> None:
     """Let the workers of this app buy: add the steps of purchases to it, which use this session.
 
-    The session must be open while a worker runs. `run_worker()` runs a worker with fitting settings.
+    The session must be open while a worker runs, over a journal in PostgreSQL. `run_worker()` runs a worker with
+    fitting settings.
     """
     steps = _Steps(app, luma)
     app.task(name=_SUBMIT, queue=QUEUE, retry=_RETRY)(steps.submit)
@@ -293,17 +301,26 @@ class _Steps:
         if not waiting:
             return
         # Read after the queue, so that the journal knows all that waits there.
-        handles = await self._luma.resume()
-        wanted = {str(each.task_kwargs["generation_id"]) for each in waiting}
-        await self._luma.get_many([handle.id for handle in handles if handle.id in wanted])
-        running = {handle.id for handle in handles if handle.last is None or not handle.last.final}
+        running = await self._luma.journal.entries(service=self._luma.service, phases={Phase.ACCEPTED})
+        if timestamp % _BACKSTOP_S == 0:
+            await self._ask_for_overdue(running)
+        unfinished = {entry.generation_id for entry in running}
         for each in waiting:
-            if str(each.task_kwargs["generation_id"]) not in running:
+            if each.task_kwargs["generation_id"] not in unfinished:
                 assert each.id is not None
                 # In this order: if this worker dies in between, the end is found again.
                 now = self._app.configure_task(_FINISH, queue=QUEUE, priority=_DOWNLOADS)
                 await now.defer_async(**each.task_kwargs)
                 await self._app.job_manager.cancel_job_by_id_async(each.id, delete_job=True)
+
+    async def _ask_for_overdue(self, running: list[Entry]) -> None:
+        """Ask for what takes long, in case the leader does not poll. The journal then has the end at the next look."""
+        latest = wall_now() - timedelta(seconds=_OVERDUE_S)
+        overdue = {entry.generation_id for entry in running if entry.sent_at is not None and entry.sent_at <= latest}
+        if overdue:
+            # The session records the ends of generations that it has handles of.
+            handles = [handle for handle in await self._luma.resume() if handle.id in overdue]
+            await self._luma.get_many([handle.id for handle in handles])
 
     async def rescue(self, timestamp: int) -> None:
         """Take up the steps of workers that have died."""

@@ -23,6 +23,7 @@ from luma_async import (
     JournalError,
     Keyframes,
     LumaSession,
+    PollPolicy,
     PostgresJournal,
     VideoRequest,
 )
@@ -68,22 +69,25 @@ async def app(postgres_dsn):
     await made.close_async()
 
 
-@pytest.fixture
-def working(app, luma):
+@asynccontextmanager
+async def worker_of(app, luma, concurrency=2):
     """Run a worker of this process during a block."""
     queue.add_steps(app, luma)
+    worker = asyncio.create_task(queue.run_worker(app, concurrency=concurrency))
+    try:
+        yield
+    finally:
+        worker.cancel()
+        with suppress(asyncio.CancelledError):
+            await worker
 
-    @asynccontextmanager
-    async def run(concurrency=2):
-        worker = asyncio.create_task(queue.run_worker(app, concurrency=concurrency))
-        try:
-            yield
-        finally:
-            worker.cancel()
-            with suppress(asyncio.CancelledError):
-                await worker
 
-    return run
+@pytest.fixture
+def working(app, luma, monkeypatch):
+    """A function that runs a worker of this process during a block, also more than once."""
+    add = queue.add_steps
+    monkeypatch.setattr(queue, "add_steps", lambda *where: add(*where) if "luma:submit" not in app.tasks else None)
+    return lambda concurrency=2: worker_of(app, luma, concurrency)
 
 
 async def steps(app, **which):
@@ -196,6 +200,21 @@ async def test_no_slot_while_rendering(app, working, gateway, tmp_path):
     assert len(list(tmp_path.glob("*.mp4"))) == 50
 
 
+async def test_leader_that_does_not_poll(app, gateway, open_session, monkeypatch):
+    """If the leader does not poll, the look asks for what takes long, so that its step ends."""
+    monkeypatch.setattr(queue, "_BACKSTOP_S", 1)
+    monkeypatch.setattr(queue, "_OVERDUE_S", 0.0)
+    async with open_session(poll=PollPolicy.fixed(3600)) as luma, worker_of(app, luma):
+        await queue.queue_submit(app, "cat", key="cat")
+        await until(lambda: is_submitted(gateway))
+        await until(lambda: emptied(app))
+    assert gateway.counts["submit"] == 1
+
+
+async def is_submitted(gateway):
+    return gateway.counts["submit"] == 1
+
+
 async def test_slow_answer_frees_worker(app, working, gateway, monkeypatch):
     """A submit whose answer is slow frees its worker, and is not sent again when its step runs again."""
     monkeypatch.setattr(queue, "_SUBMIT_S", 0.2)
@@ -290,12 +309,13 @@ IN_DOUBT = {"after the claim is written", "after the request is sent", "after th
 
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("step", KILLS)
-async def test_worker_killed(step, app, working, gateway, gateway_env, postgres_dsn, tmp_path, journal):
+async def test_worker_killed(step, app, open_session, gateway, gateway_env, postgres_dsn, tmp_path, journal):
     """When a worker is killed, another finishes its purchase, or it is in doubt; it is paid at most once."""
     await queue.queue_submit(app, "cat", key="cat", download_to=f"{tmp_path}/cat.mp4")
     killed = await asyncio.create_subprocess_exec(sys.executable, str(KILLABLE), postgres_dsn, step)
     assert await killed.wait() == -signal.SIGKILL
-    async with working():
+    # Opened only now, because the leader alone records results.
+    async with open_session() as luma, worker_of(app, luma):
         if step in IN_DOUBT:
             await until(lambda: failed(app))
         else:
