@@ -29,7 +29,10 @@ MAX_KEY_LENGTH = 200
 """Characters. Long enough for a path or a digest with a prefix, short enough for a database index."""
 
 _MAX_TEXT_CHARS = 100_000
-"""More than a prompt needs. An answer that repeats megabytes is too large to read, which leaves the submit in doubt."""
+"""An answer that repeats megabytes is too large to read, which leaves the submit in doubt.
+
+Assumed: no service takes a longer prompt. The longest documented limit is 6000 characters.
+"""
 
 _MAX_SHOWN_CHARS = 60
 _CALL_ARGUMENTS = {"key": "`submit()`, `run()` and the like", "timeout": "`wait()`, `run()` and the like"}

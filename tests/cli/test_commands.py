@@ -110,7 +110,7 @@ async def test_invalid_purchase(command, gateway, words):
     """Invalid arguments are exit code 2 with the name of the argument, and nothing is sent."""
     code, out, err = await command(*words)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
-    assert re.match(r"luma-async: (source|prompt)", err)
+    assert re.match(r"luma-async: (GENERATION|PROMPT|prompt)", err)
     assert gateway.counts.total() == 0
 
 

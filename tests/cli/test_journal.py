@@ -377,7 +377,7 @@ async def buy(gateway, prompt):
     [
         (("resubmit", "cat"), 2, "--accept-duplicate-risk"),
         (("abandon", "nobody"), 2, "no entry"),
-        (("resolve", "cat", "../admin"), 2, "generation_id"),
+        (("resolve", "cat", "../admin"), 2, "GENERATION"),
         (("resolve", "cat", "unknown"), 1, "Check the id"),
         (("abandon", "dog"), 2, "nothing to abandon"),
     ],

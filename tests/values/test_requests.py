@@ -415,3 +415,10 @@ def test_missing_field():
     """Other wrong calls raise Python's own TypeError."""
     with pytest.raises(TypeError, match="prompt"):
         VideoRequest()
+
+
+def test_assumed_longest_prompt():
+    """A prompt of 100,000 characters is sent, and a longer one is refused before anything is sent."""
+    assert len(VideoRequest("x" * 100_000).prompt) == 100_000
+    with pytest.raises(InvalidInput, match="at most 100000"):
+        VideoRequest("x" * 100_001)
