@@ -248,6 +248,10 @@ async def run_worker(app: App, *, concurrency: int = 20) -> None:
             )
         except ConnectorException as error:
             logger.warning("the queue cannot be used: %s", _why(error), extra=fields("note"))
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # The engine was ending because of this error when it was cancelled, and raised only the error.
+                raise asyncio.CancelledError from error
         await asyncio.sleep(_RECONNECT_S)
 
 

@@ -299,6 +299,25 @@ async def test_worker_after_an_outage(postgres_server, gateway, tmp_path):
     assert sorted(charge.prompt for charge in gateway.charges) == ["after", "before"]
 
 
+async def test_cancelled_during_an_outage(app, monkeypatch):
+    """A worker that is cancelled while its database fails ends, although the engine raises the failure only."""
+    running = asyncio.Event()
+
+    async def run_worker_async(**_):
+        running.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectorException from None
+
+    monkeypatch.setattr(app, "run_worker_async", run_worker_async)
+    worker = asyncio.create_task(queue.run_worker(app))
+    await running.wait()
+    worker.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await worker
+
+
 NEVER = {"before anything", "while waiting"}
 """Steps that a worker does not come to, or that are before its work."""
 KILLS = [step for step in (*STEPS, *QUEUE_STEPS) if step not in NEVER]
