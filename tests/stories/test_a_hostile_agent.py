@@ -49,7 +49,8 @@ async def test_flood_of_purchases(gateway, tmp_path):
         numbers = iter(range(CALLS))
         await asyncio.gather(*(flood() for _ in range(50)))
         grown = memory_bytes(server.pid) - before
-        assert grown < 1000 * CALLS, f"{grown} bytes more"
+        # The allocator keeps some megabytes; a call that stayed in memory would be 10 kB.
+        assert grown < 5_000_000 + 1000 * CALLS, f"{grown} bytes more"
         [limit] = (await client.call("budget"))["limits"]
         assert (limit["purchases"], limit["purchases_left"]) == (20, 0)
     assert len(gateway.charges) == 20
