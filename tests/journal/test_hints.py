@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async import Limits, LumaSession, MemoryJournal, RixAPI, SqliteJournal
+from luma_async import Limits, LumaSession, MemoryJournal, PollPolicy, RixAPI, SqliteJournal
 from luma_async._batch.window import WINDOW_HINT
 from luma_async._journal.hints import WRITE_INTERVAL_S, HintStore, parse_hint
 from luma_async._poll.durations import DurationModel
@@ -152,7 +152,9 @@ async def test_damaged_hint_in_a_file(tmp_path, gateway):
     with sqlite3.connect(path) as connection:
         connection.execute("INSERT INTO hints (service, name, value) SELECT service, 'duration x', x'00ff' FROM hints")
     connection.close()
-    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=path) as luma:
+    gateway.scripts["a cat"] = succeeds(0.1)
+    poll = PollPolicy.fixed(0.1)
+    async with LumaSession(gateway.api_key, base_url=gateway.base_url, journal=path, poll=poll) as luma:
         assert (await luma.run("a cat")).final
 
 

@@ -243,4 +243,5 @@ def test_purchases_over_a_file():
 def test_purchases_over_postgres(postgres_server):
     """Over PostgreSQL, no order of purchases, crashes and decisions pays twice or forgets what was paid."""
     PurchasesInPostgres.server = postgres_server
-    run_state_machine_as_test(PurchasesInPostgres, settings=SIZE)
+    # Each example opens connections of its own, which takes longer than a file.
+    run_state_machine_as_test(PurchasesInPostgres, settings=settings(SIZE, max_examples=20))
