@@ -82,7 +82,7 @@ class StreamSource:
         try:
             self._first = await self._next_piece()
             self._check_beginning(self._first)
-        except BaseException:
+        except BaseException:  # also if cancelled: nothing else closes the connection
             self.close()
             raise
 

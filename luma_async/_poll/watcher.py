@@ -357,7 +357,7 @@ class Watcher:
         asked_at_s = loop_now()
         try:
             await self._look_at(group, asked_at_s)
-        except BaseException as error:
+        except BaseException as error:  # also if a program cancels this task: its waiters must not wait forever
             if self._closed:
                 raise
             logger.exception("a look ended unexpectedly", extra=fields("polled"))

@@ -68,7 +68,7 @@ class Spending:
             error.room_at = await self._room_at(error.budget, price, at)
             raise
         except BaseException:
-            # Without the end of this write nothing is sent.
+            # Also if cancelled: without the end of this write nothing is sent.
             self.release(price)
             raise
 

@@ -142,7 +142,7 @@ class Throttle:
         try:
             async with self._order:
                 await self._wait_turn(key)
-        except BaseException:
+        except BaseException:  # also if cancelled: the next submit needs the place
             self._places.release()
             if self._shared is not None:
                 self._shared.give_back(key)

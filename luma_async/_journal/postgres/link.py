@@ -103,6 +103,7 @@ class Link:
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((command, future))
         if self._worker is None or self._worker.done():
+            # `aclose()` awaits it. It is not cancelled: what it writes has to end.
             self._worker = asyncio.create_task(self._work(), name="luma_async journal")
             self._worker.add_done_callback(self._ended)
         if self.owners and not self._keeper:
@@ -139,7 +140,7 @@ class Link:
         self.owners.add(owner)
         try:
             await self.look_up(NOTHING)
-        except BaseException:
+        except BaseException:  # also if cancelled: no session would unregister the owner
             self.owners.discard(owner)
             raise
 
@@ -229,7 +230,8 @@ class Link:
             self._waiting.clear()
         why = "its task was cancelled" if worker.cancelled() else f"its task failed ({worker.exception()!r})"
         for command, _ in left:
-            command.error = JournalError(message=f"{why}, so nothing was sent.", path=self._server.name)
+            message = f"{why}, so it is unknown whether this was written."
+            command.error = JournalError(message=message, path=self._server.name)
         _wake(left)
 
     async def _answer(self, commands: Sequence[Change | Question]) -> JournalError | None:
@@ -289,7 +291,7 @@ class Link:
             if self._earlier is not None:
                 # What was sent on it may not have arrived yet, and must not arrive later.
                 await connection.end(self._earlier)
-        except BaseException:
+        except BaseException:  # also if cancelled: nothing else closes the connection
             await connection.close()
             raise
         self._locked.clear()

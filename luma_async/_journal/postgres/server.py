@@ -72,7 +72,7 @@ class Server:
         try:
             await opened.prepare()
             await migrate(opened)
-        except BaseException:
+        except BaseException:  # also if cancelled: nothing else closes the connection
             await opened.close()
             raise
         return opened
